@@ -1,0 +1,148 @@
+//! A client's handshake without tokio.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+use rustls::ClientConnection;
+use rustls_pki_types::ServerName;
+
+use super::{ConnectError, Connector};
+use crate::gate::{Admission, Gate};
+use crate::tls::{self, HandshakeError, capture::Capture, capture::record_received};
+
+/// A client's handshake that you drive without tokio; made by [`Connector::start`].
+///
+/// It wraps the rustls connection until the gate has admitted the server, because only it can see
+/// whether the server asked for our certificate.
+pub struct ClientHandshake<I> {
+    gate: Gate<I>,
+    connection: ClientConnection,
+    dialled: ServerName<'static>,
+    capture: Capture,
+}
+
+impl<I: Send + Sync + 'static> Connector<I> {
+    /// Starts a handshake with the server of this name, for a transport that you drive yourself.
+    ///
+    /// ```no_run
+    /// use countersign::{Connector, identity::SpiffeId};
+    ///
+    /// fn call(
+    ///     connector: &Connector<SpiffeId>,
+    ///     mut tcp: std::net::TcpStream,
+    /// ) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let remote_addr = tcp.peer_addr()?;
+    ///     let mut handshake = connector.start("orders.internal")?;
+    ///     handshake.complete(&mut tcp)?;
+    ///     let (connection, admission) = handshake.admit(remote_addr)?;
+    ///     println!("talking to {}", admission.peer().identity());
+    ///     let stream = rustls::StreamOwned::new(connection, tcp);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConnectError::InvalidServerName`].
+    pub fn start(&self, server_name: &str) -> Result<ClientHandshake<I>, ConnectError> {
+        let dialled = ServerName::try_from(server_name)
+            .map_err(|_| ConnectError::InvalidServerName {
+                name: server_name.to_owned(),
+            })?
+            .to_owned();
+        let mut capture = Capture::default();
+        let connection = capture
+            .enter(|| ClientConnection::new(self.configs.public.clone(), dialled.clone()))
+            .map_err(|error| ConnectError::Handshake(HandshakeError::Tls(error)))?;
+        Ok(ClientHandshake {
+            gate: self.gate.clone(),
+            connection,
+            dialled,
+            capture,
+        })
+    }
+}
+
+impl<I: Send + Sync + 'static> ClientHandshake<I> {
+    /// Reads and writes until the handshake is over, and blocks as the transport does: give a
+    /// socket its timeouts before.
+    ///
+    /// On a non-blocking transport it fails with [`HandshakeError::Io`] of kind `WouldBlock`, and
+    /// is called again when the transport is ready.
+    ///
+    /// # Errors
+    /// [`ConnectError`], and the transport's own errors in it.
+    pub fn complete(&mut self, io: &mut (impl Read + Write)) -> Result<(), ConnectError> {
+        let connection = &mut self.connection;
+        let result = self.capture.enter(|| {
+            while connection.is_handshaking() || connection.wants_write() {
+                connection.complete_io(&mut Watched(&mut *io))?;
+            }
+            io::Result::Ok(())
+        });
+        result.map_err(|error| match self.capture.take_unproven() {
+            Some(chain) => ConnectError::Handshake(HandshakeError::KeyNotProven {
+                certificate: chain.leaf().clone(),
+            }),
+            None => {
+                let error = HandshakeError::from_io(error, self.capture.received());
+                ConnectError::of(error, &mut self.capture)
+            }
+        })
+    }
+
+    /// Judges the server, and gives out the connection if it is admitted.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: the server never asked for our certificate, or the gate refuses it. With
+    /// an async policy, always
+    /// [`AdmitError::PolicyIsAsync`](crate::gate::AdmitError::PolicyIsAsync).
+    pub fn admit(
+        mut self,
+        remote_addr: impl Into<Option<SocketAddr>>,
+    ) -> Result<(ClientConnection, Admission<I>), ConnectError> {
+        let resumed = self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        let asked = resumed || self.capture.asked_for_certificate();
+        if !self.connection.is_handshaking() && !asked {
+            return Err(ConnectError::NotAsked);
+        }
+        let connection = (&self.connection, &self.dialled);
+        let peer = tls::identify(
+            &self.gate,
+            &mut self.capture,
+            connection,
+            remote_addr.into(),
+        )?;
+        let admission = self.gate.authorize(peer)?;
+        Ok((self.connection, admission))
+    }
+}
+
+impl<I> fmt::Debug for ClientHandshake<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandshake")
+            .field("dialled", &self.dialled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Notes what comes from the server.
+struct Watched<'a, IO>(&'a mut IO);
+
+impl<IO: Read> Read for Watched<'_, IO> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        record_received(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+impl<IO: Write> Write for Watched<'_, IO> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -1,0 +1,236 @@
+//! The connecting side.
+
+mod blocking;
+mod error;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use blocking::ClientHandshake;
+pub use error::ConnectError;
+
+use crate::gate::{Authorizer, Gate};
+use crate::policy::Policy;
+use crate::tls::builder::{Builder, ClientSide, NeedsCredentials};
+use crate::tls::{BuildError, ClientConfigs};
+
+/// Makes TLS connections to servers that prove who they are, whom the policy allows, and that ask
+/// for our certificate.
+///
+/// Made by [`Connector::builder`]. Cloning is cheap; clones share everything.
+///
+/// ```no_run
+/// use countersign::identity::SpiffeId;
+/// use countersign::gate::ServerNames;
+/// use countersign::{Connector, Credentials, TrustStore, policy};
+///
+/// # async fn call(tcp: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+/// let orders: SpiffeId = "spiffe://example.org/ns/orders".parse()?;
+/// let connector = Connector::builder()
+///     .credentials(Credentials::from_pem_files("client.crt", "client.key")?)
+///     .trust(TrustStore::from_pem_file("servers-ca.crt")?)
+///     .identify(SpiffeId::extractor())
+///     .authorize(policy::exact([orders]))
+///     .server_names(ServerNames::LeaveToPolicy)
+///     .build()?;
+///
+/// let stream = connector.connect("orders.internal", tcp).await?;
+/// println!("talking to {}", stream.peer().identity());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Connector<I> {
+    gate: Gate<I>,
+    configs: ClientConfigs,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    handshake_timeout: Duration,
+}
+
+impl Connector<()> {
+    /// Starts a builder: it asks for credentials, trust, an extractor and a policy, in this order.
+    pub const fn builder() -> NeedsCredentials<ClientSide> {
+        NeedsCredentials::new()
+    }
+}
+
+impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
+    /// Checks everything and makes the connector.
+    ///
+    /// # Errors
+    /// [`BuildError`]: an empty trust store, a key that the crypto provider cannot use, a bad ALPN
+    /// name, no provider.
+    pub fn build(self) -> Result<Connector<I>, BuildError> {
+        let parts = self.into_connector_parts()?;
+        Ok(Connector {
+            gate: parts.gate,
+            configs: parts.configs,
+            handshake_timeout: parts.handshake_timeout,
+        })
+    }
+}
+
+impl<I: Send + Sync + 'static> Connector<I> {
+    /// The gate, for a bare chain from another protocol such as QUIC.
+    pub const fn gate(&self) -> &Gate<I> {
+        &self.gate
+    }
+
+    /// Replaces the policy, in all clones of this connector.
+    ///
+    /// Every connection that is judged from now on is judged by it, those that resume a session
+    /// included. Connections that were admitted before stay open.
+    pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
+        self.gate.set_authorizer(Authorizer::Sync(Box::new(policy)));
+    }
+
+    /// As [`set_policy`](Self::set_policy), with a policy that has to ask somebody.
+    #[cfg(feature = "tokio")]
+    pub fn set_async_policy(
+        &self,
+        policy: impl crate::policy::AsyncPolicy<I> + 'static,
+        timeout: Duration,
+    ) {
+        self.gate.set_authorizer(Authorizer::Async {
+            policy: Box::new(policy),
+            timeout,
+        });
+    }
+}
+
+#[cfg(feature = "tokio")]
+mod connect {
+    use std::any::Any;
+    use std::net::SocketAddr;
+
+    use rustls_pki_types::ServerName;
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use super::{ConnectError, Connector};
+    use crate::TlsStream;
+    use crate::gate::Handshaken;
+    use crate::stream::Wire;
+    use crate::stream::handshake::{Attempt, admit, refuse, refuse_with};
+    use crate::tls::{self, capture::Capture};
+
+    impl<I: Send + Sync + 'static> Connector<I> {
+        /// Connects over `io` to the server of this name: a DNS name or an IP address.
+        ///
+        /// With TLS 1.3 the server judges us after our side of the handshake is over: that it
+        /// refuses us shows at the first read, as an [`std::io::Error`] around
+        /// [`HandshakeError::Alert`](crate::HandshakeError::Alert).
+        ///
+        /// # Errors
+        /// [`ConnectError`]: why there is no connection.
+        pub async fn connect<IO>(
+            &self,
+            server_name: &str,
+            io: IO,
+        ) -> Result<TlsStream<IO, I>, ConnectError>
+        where
+            IO: AsyncRead + AsyncWrite + Unpin + 'static,
+        {
+            let remote_addr = (&io as &dyn Any)
+                .downcast_ref::<tokio::net::TcpStream>()
+                .and_then(|tcp| tcp.peer_addr().ok());
+            self.connect_to(server_name, io, remote_addr).await
+        }
+
+        /// As [`connect`](Self::connect), with the address of the peer.
+        ///
+        /// # Errors
+        /// [`ConnectError`]: why there is no connection.
+        pub async fn connect_to<IO>(
+            &self,
+            server_name: &str,
+            io: IO,
+            remote_addr: impl Into<Option<SocketAddr>>,
+        ) -> Result<TlsStream<IO, I>, ConnectError>
+        where
+            IO: AsyncRead + AsyncWrite + Unpin,
+        {
+            let remote_addr = remote_addr.into();
+            let result = self.attempt(server_name, io, remote_addr).await;
+            match &result {
+                Ok(stream) => tracing::debug!(
+                    server_name,
+                    remote = ?remote_addr,
+                    certificate = %stream.peer().certificate(),
+                    rule = stream.rule(),
+                    "server admitted"
+                ),
+                Err(error) => tracing::warn!(
+                    server_name,
+                    remote = ?remote_addr,
+                    reason = error.reason(),
+                    %error,
+                    "server refused"
+                ),
+            }
+            result
+        }
+
+        async fn attempt<IO>(
+            &self,
+            server_name: &str,
+            io: IO,
+            remote_addr: Option<SocketAddr>,
+        ) -> Result<TlsStream<IO, I>, ConnectError>
+        where
+            IO: AsyncRead + AsyncWrite + Unpin,
+        {
+            let dialled = ServerName::try_from(server_name)
+                .map_err(|_| ConnectError::InvalidServerName {
+                    name: server_name.to_owned(),
+                })?
+                .to_owned();
+            let attempt = Attempt::start(self.handshake_timeout);
+            let mut capture = Capture::default();
+            let connector = tokio_rustls::TlsConnector::from(self.configs.private.clone());
+            // Starting looks for a session to resume, so it belongs into the capture too.
+            let handshake = capture.enter(|| {
+                connector
+                    .connect(dialled.clone(), Wire::watching(io))
+                    .into_fallible()
+            });
+            let tls = attempt
+                .drive(handshake, &mut capture)
+                .await
+                .map_err(|error| ConnectError::of(error, &mut capture))?;
+
+            let connection = tls.get_ref().1;
+            let resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+            if !resumed && !capture.asked_for_certificate() {
+                refuse_with(tls.into(), rustls::AlertDescription::HandshakeFailure).await;
+                return Err(ConnectError::NotAsked);
+            }
+            let connection = Handshaken::Client(connection, &dialled);
+            let peer = tls::identify(&self.gate, &mut capture, connection, remote_addr);
+            let tls = tls.into();
+            match attempt.judge(&self.gate, peer, &capture).await {
+                Ok(admission) => Ok(admit(tls, admission)),
+                Err(refused) => {
+                    refuse(tls, &refused).await;
+                    Err(refused.into())
+                }
+            }
+        }
+    }
+}
+
+impl<I> Clone for Connector<I> {
+    fn clone(&self) -> Self {
+        Self {
+            gate: self.gate.clone(),
+            configs: self.configs.clone(),
+            handshake_timeout: self.handshake_timeout,
+        }
+    }
+}
+
+impl<I> fmt::Debug for Connector<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,57 @@
+//! The proof that a peer was admitted.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::AdmitError;
+use crate::Peer;
+use crate::policy::Verdict;
+
+/// A peer that was verified, identified and allowed: only [`Gate`](super::Gate) makes one.
+pub struct Admission<I> {
+    peer: Peer<I>,
+    rule: Cow<'static, str>,
+}
+
+impl<I> Admission<I> {
+    /// Turns a policy's verdict about `peer` into an admission of that peer, or a refusal.
+    pub(super) fn of(verdict: Verdict, peer: Peer<I>) -> Result<Self, AdmitError> {
+        let certificate = || peer.certificate().clone();
+        match verdict {
+            Verdict::Decided(decision) => match decision.into_result() {
+                Ok(rule) => Ok(Self { peer, rule }),
+                Err(reason) => Err(AdmitError::Denied {
+                    certificate: certificate(),
+                    reason,
+                }),
+            },
+            Verdict::Panicked => Err(AdmitError::PolicyPanicked {
+                certificate: certificate(),
+            }),
+            #[cfg(feature = "tokio")]
+            Verdict::TimedOut(timeout) => Err(AdmitError::PolicyTimedOut {
+                certificate: certificate(),
+                timeout,
+            }),
+        }
+    }
+
+    /// The peer.
+    pub const fn peer(&self) -> &Peer<I> {
+        &self.peer
+    }
+
+    /// The name of the rule that allowed it.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+}
+
+impl<I: fmt::Debug> fmt::Debug for Admission<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("peer", &self.peer)
+            .field("rule", &self.rule)
+            .finish()
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a peer was refused.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::identity::IdentityError;
+use crate::pki::Certificate;
+use crate::pki::text::Escaped;
+use crate::trust::ChainError;
+
+/// Why the gate refused a peer.
+///
+/// The peer learns nothing of it but the TLS alert.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmitError {
+    /// The chain is missing, malformed, or not trusted.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The certificate is trusted but does not say, in one way only, who its holder is.
+    #[error("no identity in {certificate}: {error}")]
+    Identity {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// What the extractor said.
+        error: IdentityError,
+    },
+    /// The policy denied the peer.
+    #[error("denied by policy: {}: {certificate}", Escaped(reason))]
+    Denied {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// The policy's reason.
+        reason: Cow<'static, str>,
+    },
+    /// The policy panicked, which counts as a denial.
+    #[error("denied because the policy panicked on {certificate}; see its panic message")]
+    PolicyPanicked {
+        /// The peer's certificate.
+        certificate: Certificate,
+    },
+    /// The async policy gave no answer in time, which counts as a denial.
+    #[error("denied because the policy gave no answer within {timeout:?} for {certificate}")]
+    PolicyTimedOut {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// The time that it had.
+        timeout: Duration,
+    },
+    /// The policy is async, and the gate was asked synchronously.
+    #[error("the policy is asynchronous: ask the gate with admit_async")]
+    PolicyIsAsync,
+    /// The gate was asked about a connection that is still handshaking.
+    #[error("the handshake is not finished: the peer has not proven its key yet")]
+    HandshakeIncomplete,
+    /// A client's gate must check the server's name and was given none, or one that is neither a
+    /// DNS name nor an IP address.
+    #[error(
+        "the name that was dialled is not known, so the server's certificate cannot be checked against it"
+    )]
+    UnknownServerName,
+    /// The clock gave no time.
+    #[error("the clock gave no time, so no validity can be checked")]
+    NoClock,
+}
+
+impl AdmitError {
+    /// A stable code for programs: `"denied"`, `"unknown_issuer"`, `"identity_ambiguous"`.
+    pub const fn reason(&self) -> &'static str {
+        use crate::identity::IdentityErrorKind as K;
+
+        match self {
+            Self::Chain(error) => error.reason(),
+            Self::Identity { error, .. } => match error.kind() {
+                K::Missing => "identity_missing",
+                K::Ambiguous => "identity_ambiguous",
+                K::BadEncoding => "identity_bad_encoding",
+                K::BadSyntax => "identity_bad_syntax",
+                K::TooLong => "identity_too_long",
+                K::Forbidden => "identity_forbidden",
+                K::Panicked => "identity_panicked",
+            },
+            Self::Denied { .. } => "denied",
+            Self::PolicyPanicked { .. } => "policy_panicked",
+            Self::PolicyTimedOut { .. } => "policy_timed_out",
+            Self::PolicyIsAsync => "policy_is_async",
+            Self::HandshakeIncomplete => "handshake_incomplete",
+            Self::UnknownServerName => "unknown_server_name",
+            Self::NoClock => "no_clock",
+        }
+    }
+
+    /// The peer's certificate, where it is known. Whether the peer owns its key is proven for the
+    /// refusals of identity and policy, and not for those of the chain.
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Chain(error) => error.certificate(),
+            Self::Identity { certificate, .. }
+            | Self::Denied { certificate, .. }
+            | Self::PolicyPanicked { certificate }
+            | Self::PolicyTimedOut { certificate, .. } => Some(certificate),
+            _ => None,
+        }
+    }
+}

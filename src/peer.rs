@@ -1,0 +1,163 @@
+//! The one on the other side of a connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::{CipherSuite, ProtocolVersion};
+
+use crate::pki::Certificate;
+use crate::trust::VerifiedChain;
+
+/// A peer that has been verified and identified: what a policy judges.
+///
+/// Cloning is cheap and needs no `I: Clone`.
+pub struct Peer<I> {
+    inner: Arc<Inner<I>>,
+}
+
+struct Inner<I> {
+    identity: I,
+    chain: VerifiedChain,
+    connection: ConnectionInfo,
+}
+
+impl<I> Peer<I> {
+    /// The gate is the only one to call this, after the chain was verified.
+    pub(crate) fn new(identity: I, chain: VerifiedChain, connection: ConnectionInfo) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                identity,
+                chain,
+                connection,
+            }),
+        }
+    }
+
+    /// Who the peer is, as the extractor read it.
+    pub fn identity(&self) -> &I {
+        &self.inner.identity
+    }
+
+    /// The peer's own (leaf) certificate.
+    pub fn certificate(&self) -> &Certificate {
+        self.inner.chain.leaf()
+    }
+
+    /// The verified path and what it is anchored in.
+    pub fn chain(&self) -> &VerifiedChain {
+        &self.inner.chain
+    }
+
+    /// What is known of the connection.
+    pub fn connection(&self) -> &ConnectionInfo {
+        &self.inner.connection
+    }
+}
+
+impl<I> Clone for Peer<I> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<I: fmt::Debug> fmt::Debug for Peer<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("identity", self.identity())
+            .field("certificate", self.certificate())
+            .field("connection", self.connection())
+            .finish()
+    }
+}
+
+/// What is known of a connection besides the peer's certificates.
+///
+/// TLS fills it in. For a protocol that hands over a bare chain (QUIC), the application does:
+///
+/// ```
+/// use countersign::ConnectionInfo;
+///
+/// let info = ConnectionInfo::default()
+///     .with_remote_addr(([192, 0, 2, 7], 4433).into())
+///     .with_server_name("orders.example")
+///     .with_alpn(b"h3");
+/// assert_eq!(info.server_name(), Some("orders.example"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    remote_addr: Option<SocketAddr>,
+    server_name: Option<Box<str>>,
+    alpn: Option<Box<[u8]>>,
+    version: Option<ProtocolVersion>,
+    cipher_suite: Option<CipherSuite>,
+    resumed: bool,
+}
+
+impl ConnectionInfo {
+    /// The peer's address, if the transport has one.
+    pub const fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote_addr
+    }
+
+    /// On a server, the name that the client asked for (SNI, RFC 6066 section 3): its claim, in
+    /// lower case. On a client, the name that was dialled.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// The negotiated application protocol (ALPN, RFC 7301), such as `h2`.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.alpn.as_deref()
+    }
+
+    /// The TLS version; `None` for a bare chain.
+    pub const fn version(&self) -> Option<ProtocolVersion> {
+        self.version
+    }
+
+    /// The TLS cipher suite; `None` for a bare chain.
+    pub const fn cipher_suite(&self) -> Option<CipherSuite> {
+        self.cipher_suite
+    }
+
+    /// Whether a session was resumed: then the peer proved its key in an earlier handshake, and
+    /// its chain was restored from there and judged again now.
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Sets the peer's address.
+    #[must_use]
+    pub fn with_remote_addr(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
+        self.remote_addr = address.into();
+        self
+    }
+
+    /// Sets the server's name.
+    #[must_use]
+    pub fn with_server_name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Sets the application protocol.
+    #[must_use]
+    pub fn with_alpn(mut self, protocol: &[u8]) -> Self {
+        self.alpn = Some(protocol.into());
+        self
+    }
+
+    /// Takes what rustls knows of a connection.
+    pub(crate) fn with_tls(mut self, connection: &rustls::CommonState) -> Self {
+        self.alpn = connection.alpn_protocol().map(Into::into);
+        self.version = connection.protocol_version();
+        self.cipher_suite = connection
+            .negotiated_cipher_suite()
+            .map(|suite| suite.suite());
+        self.resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        self
+    }
+}

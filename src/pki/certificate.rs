@@ -1,0 +1,561 @@
+//! A certificate, read once, strictly.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls_pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest as _, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
+
+use super::der;
+use super::name::DistinguishedName;
+use super::san::{GeneralName, SanError, read_general_names};
+use super::text::Hex;
+use super::time::Rfc3339;
+
+/// The parsed view of one X.509 certificate (RFC 5280).
+///
+/// Parsing proves nothing about who made the certificate: only a chain that the gate returned
+/// ([`VerifiedChain`](crate::trust::VerifiedChain)) has been checked.
+///
+/// Cloning is cheap: the parts are shared.
+#[derive(Clone)]
+pub struct Certificate {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    der: CertificateDer<'static>,
+    version: u32,
+    serial: SerialNumber,
+    issuer: DistinguishedName,
+    subject: DistinguishedName,
+    not_before: UnixTime,
+    not_after: UnixTime,
+    spki: Box<[u8]>,
+    key: PublicKeyKind,
+    extensions: Vec<Extension>,
+    subject_alternative_names: Result<Vec<GeneralName>, SanError>,
+    key_usage: Option<KeyUsage>,
+    extended_key_usage: Option<Vec<String>>,
+    is_ca: bool,
+    sha256: Fingerprint,
+    spki_sha256: Fingerprint,
+}
+
+const KEY_USAGE: &str = "2.5.29.15";
+const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
+const BASIC_CONSTRAINTS: &str = "2.5.29.19";
+const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
+
+impl Certificate {
+    /// Parses a DER-encoded certificate.
+    ///
+    /// Names and extensions that decide about identity or use are read as strict DER. A malformed
+    /// or repeated subjectAltName does not fail here but in
+    /// [`subject_alternative_names`](Self::subject_alternative_names), so that identities that do
+    /// not come from it stay readable.
+    ///
+    /// # Errors
+    /// [`MalformedCertificate`] names the part that could not be read: bytes that are no
+    /// certificate, trailing data, a name or one of keyUsage, extendedKeyUsage and
+    /// basicConstraints that is not DER or occurs twice.
+    pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
+        let malformed = MalformedCertificate::new;
+        let (rest, x509) =
+            X509Certificate::from_der(der).map_err(|_| malformed("the X.509 structure"))?;
+        if !rest.is_empty() {
+            return Err(malformed("the end: data follows the certificate"));
+        }
+        let name = |raw, part| DistinguishedName::from_der(raw).map_err(|_| malformed(part));
+
+        let extensions: Vec<Extension> = x509
+            .extensions()
+            .iter()
+            .map(|extension| Extension {
+                oid: extension.oid.to_id_string(),
+                critical: extension.critical,
+                value: extension.value.into(),
+            })
+            .collect();
+
+        let key_usage = at_most_one(&extensions, KEY_USAGE)
+            .map_err(|()| malformed("keyUsage: the extension occurs twice"))?
+            .map(|value| KeyUsage::from_der(value).ok_or_else(|| malformed("keyUsage")))
+            .transpose()?;
+        let extended_key_usage = at_most_one(&extensions, EXTENDED_KEY_USAGE)
+            .map_err(|()| malformed("extendedKeyUsage: the extension occurs twice"))?
+            .map(|value| read_oids(value).map_err(|_| malformed("extendedKeyUsage")))
+            .transpose()?;
+        let is_ca = at_most_one(&extensions, BASIC_CONSTRAINTS)
+            .map_err(|()| malformed("basicConstraints: the extension occurs twice"))?
+            .map(|value| read_is_ca(value).map_err(|_| malformed("basicConstraints")))
+            .transpose()?
+            .unwrap_or(false);
+        let subject_alternative_names = match at_most_one(&extensions, SUBJECT_ALTERNATIVE_NAME) {
+            Err(()) => Err(SanError::Duplicate),
+            Ok(None) => Ok(Vec::new()),
+            Ok(Some(value)) => read_general_names(value),
+        };
+
+        let spki = x509.public_key();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                version: x509.version().0.saturating_add(1),
+                serial: SerialNumber(x509.raw_serial().into()),
+                issuer: name(x509.issuer().as_raw(), "the issuer's name")?,
+                subject: name(x509.subject().as_raw(), "the subject's name")?,
+                not_before: unix_time(x509.validity().not_before.timestamp()),
+                not_after: unix_time(x509.validity().not_after.timestamp()),
+                spki: spki.raw.into(),
+                key: match spki.parsed() {
+                    Ok(PublicKey::RSA(key)) => PublicKeyKind::Rsa {
+                        bits: significant_bits(key.modulus),
+                    },
+                    _ => PublicKeyKind::Other {
+                        algorithm: spki.algorithm.algorithm.to_id_string(),
+                    },
+                },
+                sha256: Fingerprint::of(der),
+                spki_sha256: Fingerprint::of(spki.raw),
+                extensions,
+                subject_alternative_names,
+                key_usage,
+                extended_key_usage,
+                is_ca,
+                der: CertificateDer::from(der.to_vec()),
+            }),
+        })
+    }
+
+    /// The certificate's DER encoding.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.inner.der
+    }
+
+    /// The X.509 version: 1, 2 or 3.
+    pub fn version(&self) -> u32 {
+        self.inner.version
+    }
+
+    /// The serial number, unique per issuer.
+    pub fn serial(&self) -> &SerialNumber {
+        &self.inner.serial
+    }
+
+    /// The name of the certificate authority that signed it.
+    pub fn issuer(&self) -> &DistinguishedName {
+        &self.inner.issuer
+    }
+
+    /// The name of its holder; may be empty.
+    pub fn subject(&self) -> &DistinguishedName {
+        &self.inner.subject
+    }
+
+    /// The first second of its validity.
+    pub fn not_before(&self) -> UnixTime {
+        self.inner.not_before
+    }
+
+    /// The last second of its validity.
+    pub fn not_after(&self) -> UnixTime {
+        self.inner.not_after
+    }
+
+    /// The DER of its SubjectPublicKeyInfo.
+    pub fn spki(&self) -> &[u8] {
+        &self.inner.spki
+    }
+
+    /// Its public key's algorithm and, for RSA, size.
+    pub fn public_key(&self) -> &PublicKeyKind {
+        &self.inner.key
+    }
+
+    /// The subject alternative names of every kind, in order; empty without the extension.
+    ///
+    /// # Errors
+    /// [`SanError`]: the extension occurs twice, or is not DER.
+    pub fn subject_alternative_names(&self) -> Result<&[GeneralName], SanError> {
+        match &self.inner.subject_alternative_names {
+            Ok(names) => Ok(names),
+            Err(error) => Err(*error),
+        }
+    }
+
+    /// The keyUsage extension, if there is one.
+    pub fn key_usage(&self) -> Option<KeyUsage> {
+        self.inner.key_usage
+    }
+
+    /// The purposes in the extendedKeyUsage extension as dotted object identifiers, if there is
+    /// one: `1.3.6.1.5.5.7.3.2` is clientAuth, `1.3.6.1.5.5.7.3.1` serverAuth.
+    pub fn extended_key_usage(&self) -> Option<&[String]> {
+        self.inner.extended_key_usage.as_deref()
+    }
+
+    /// Whether basicConstraints says that this is a certificate authority.
+    pub fn is_ca(&self) -> bool {
+        self.inner.is_ca
+    }
+
+    /// All extensions, in order, duplicates included.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.inner.extensions
+    }
+
+    /// SHA-256 over the whole certificate, as `openssl x509 -fingerprint -sha256` prints it.
+    pub fn sha256(&self) -> Fingerprint {
+        self.inner.sha256
+    }
+
+    /// SHA-256 over the SubjectPublicKeyInfo: it stays the same when the certificate is renewed
+    /// with the same key.
+    pub fn spki_sha256(&self) -> Fingerprint {
+        self.inner.spki_sha256
+    }
+
+    /// Whether the issuer's name is the subject's. The signature is not checked.
+    pub fn is_self_issued(&self) -> bool {
+        self.inner.issuer == self.inner.subject
+    }
+}
+
+impl fmt::Display for Certificate {
+    /// One line that names the certificate: subject, issuer, serial and fingerprint.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.subject().is_empty() {
+            f.write_str("certificate with an empty subject")?;
+        } else {
+            write!(f, "certificate \"{}\"", self.subject())?;
+        }
+        if self.is_self_issued() {
+            f.write_str(" (self-issued")?;
+        } else {
+            write!(f, " (issuer \"{}\"", self.issuer())?;
+        }
+        let sha256 = self.sha256();
+        write!(
+            f,
+            ", serial {}, sha256 {}…)",
+            self.serial(),
+            Hex(&sha256.as_bytes()[..8])
+        )
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("subject", self.subject())
+            .field("issuer", self.issuer())
+            .field("serial", &format_args!("{}", self.serial()))
+            .field(
+                "not_before",
+                &format_args!("{}", Rfc3339(self.not_before())),
+            )
+            .field("not_after", &format_args!("{}", Rfc3339(self.not_after())))
+            .field("sha256", &format_args!("{}", self.sha256()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.der == other.inner.der
+    }
+}
+
+impl Eq for Certificate {}
+
+/// One extension, as it stands in the certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    oid: String,
+    critical: bool,
+    value: Box<[u8]>,
+}
+
+impl Extension {
+    /// The extension's dotted object identifier.
+    pub fn oid(&self) -> &str {
+        &self.oid
+    }
+
+    /// Whether a reader that does not know the extension must refuse the certificate.
+    pub const fn is_critical(&self) -> bool {
+        self.critical
+    }
+
+    /// The DER inside the extension's OCTET STRING.
+    pub const fn value(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+/// What kind of public key a certificate holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublicKeyKind {
+    /// RSA, with the modulus' size in bits.
+    Rsa {
+        /// The position of the modulus' highest set bit.
+        bits: usize,
+    },
+    /// Any other algorithm.
+    Other {
+        /// The algorithm's dotted object identifier: `1.2.840.10045.2.1` is elliptic curve,
+        /// `1.3.101.112` Ed25519.
+        algorithm: String,
+    },
+}
+
+/// A certificate's serial number: the content octets of the INTEGER.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SerialNumber(Box<[u8]>);
+
+impl SerialNumber {
+    /// The big-endian two's-complement octets, as in the certificate (a leading zero octet
+    /// included).
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SerialNumber {
+    /// Lower-case hexadecimal of the octets without the leading sign octet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            [0, rest @ ..] if !rest.is_empty() => Hex(rest).fmt(f),
+            all => Hex(all).fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for SerialNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SerialNumber({self})")
+    }
+}
+
+/// A SHA-256 digest of a certificate or of a public key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Digests `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest's 32 octets.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+}
+
+impl std::str::FromStr for Fingerprint {
+    type Err = InvalidFingerprint;
+
+    /// Reads 64 hexadecimal digits of either case, with or without colons between octets
+    /// (`openssl x509 -fingerprint` prints them).
+    ///
+    /// # Errors
+    /// [`InvalidFingerprint`]: `"ab12"`, or a SHA-1 fingerprint of 40 digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits: Vec<u8> = if text.contains(':') {
+            let octets: Vec<&str> = text.split(':').collect();
+            if octets.iter().any(|octet| octet.len() != 2) {
+                return Err(InvalidFingerprint);
+            }
+            octets.concat().into_bytes()
+        } else {
+            text.as_bytes().to_vec()
+        };
+        if digits.len() != 64 {
+            return Err(InvalidFingerprint);
+        }
+        let value = |digit: u8| char::from(digit).to_digit(16).ok_or(InvalidFingerprint);
+        let mut digest = [0; 32];
+        for (octet, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
+            // Two hexadecimal digits fit an octet.
+            *octet = (value(pair[0])? * 16 + value(pair[1])?) as u8;
+        }
+        Ok(Self(digest))
+    }
+}
+
+/// The text is not a SHA-256 digest in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256 fingerprint: 64 hexadecimal digits are wanted, with or without colons")]
+pub struct InvalidFingerprint;
+
+impl fmt::Display for Fingerprint {
+    /// 64 lower-case hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hex(&self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// The keyUsage extension (RFC 5280 section 4.2.1.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// The named bits, bit 0 (digitalSignature) in the highest place.
+    bits: u16,
+}
+
+impl KeyUsage {
+    const NAMES: [&'static str; 9] = [
+        "digitalSignature",
+        "nonRepudiation",
+        "keyEncipherment",
+        "dataEncipherment",
+        "keyAgreement",
+        "keyCertSign",
+        "cRLSign",
+        "encipherOnly",
+        "decipherOnly",
+    ];
+
+    fn from_der(value: &[u8]) -> Option<Self> {
+        const BIT_STRING: u8 = 0x03;
+        let content = der::single(value, BIT_STRING).ok()?;
+        let (&unused, octets) = content.split_first()?;
+        let last = octets.last().copied().unwrap_or(0);
+        // The unused bits exist and are zero; nine bits are named, so two octets hold all.
+        let padded = unused < 8 && last.trailing_zeros() >= u32::from(unused);
+        if !padded || octets.len() > 2 || (octets.is_empty() && unused != 0) {
+            return None;
+        }
+        let octet = |index: usize| octets.get(index).copied().unwrap_or(0);
+        Some(Self {
+            bits: u16::from_be_bytes([octet(0), octet(1)]),
+        })
+    }
+
+    const fn has(self, bit: u32) -> bool {
+        self.bits & (0x8000 >> bit) != 0
+    }
+
+    /// The key may sign handshakes: what a TLS end entity needs.
+    pub const fn digital_signature(self) -> bool {
+        self.has(0)
+    }
+
+    /// The key may sign certificates: what an issuer needs.
+    pub const fn key_cert_sign(self) -> bool {
+        self.has(5)
+    }
+
+    /// The key may sign CRLs.
+    pub const fn crl_sign(self) -> bool {
+        self.has(6)
+    }
+}
+
+impl fmt::Display for KeyUsage {
+    /// The names of RFC 5280, separated by commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (bit, name) in (0..).zip(Self::NAMES) {
+            if self.has(bit) {
+                write!(f, "{separator}{name}")?;
+                separator = ", ";
+            }
+        }
+        if separator.is_empty() {
+            f.write_str("nothing")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for KeyUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyUsage({self})")
+    }
+}
+
+/// The bytes are not a certificate that can be read in one way only.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed certificate: cannot read {part}")]
+pub struct MalformedCertificate {
+    part: &'static str,
+}
+
+impl MalformedCertificate {
+    const fn new(part: &'static str) -> Self {
+        Self { part }
+    }
+}
+
+fn at_most_one<'a>(extensions: &'a [Extension], oid: &str) -> Result<Option<&'a [u8]>, ()> {
+    let mut found = extensions.iter().filter(|extension| extension.oid == oid);
+    match (found.next(), found.next()) {
+        (_, Some(_)) => Err(()),
+        (one, None) => Ok(one.map(|extension| &*extension.value)),
+    }
+}
+
+/// `ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF OBJECT IDENTIFIER`
+fn read_oids(value: &[u8]) -> Result<Vec<String>, der::NotDer> {
+    let mut reader = der::Reader::new(der::single(value, der::SEQUENCE)?);
+    let mut oids = Vec::new();
+    while !reader.is_empty() {
+        oids.push(der::oid_to_string(
+            reader.expect(der::OBJECT_IDENTIFIER)?.content,
+        )?);
+    }
+    if oids.is_empty() {
+        return Err(der::NotDer);
+    }
+    Ok(oids)
+}
+
+/// `BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL }`
+///
+/// An explicit FALSE is not DER but common, and says the same.
+fn read_is_ca(value: &[u8]) -> Result<bool, der::NotDer> {
+    let mut reader = der::Reader::new(der::single(value, der::SEQUENCE)?);
+    let mut is_ca = false;
+    while !reader.is_empty() {
+        let field = reader.any()?;
+        if field.tag == der::BOOLEAN {
+            is_ca = match field.content {
+                [0xff] => true,
+                [0x00] => false,
+                _ => return Err(der::NotDer),
+            };
+        }
+    }
+    Ok(is_ca)
+}
+
+fn significant_bits(modulus: &[u8]) -> usize {
+    let zeros = modulus.iter().take_while(|&&octet| octet == 0).count();
+    modulus.get(zeros).map_or(0, |top| {
+        (modulus.len() - zeros) * 8 - top.leading_zeros() as usize
+    })
+}
+
+/// Times before 1970 are all equally past.
+fn unix_time(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        u64::try_from(seconds).unwrap_or(0),
+    ))
+}

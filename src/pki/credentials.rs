@@ -1,0 +1,333 @@
+//! What we prove ourselves with: our certificate chain and its private key.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls_pki_types::pem::SectionKind;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::certificate::{Certificate, MalformedCertificate};
+use super::pem::{Block, Origin, PemError, read_blocks};
+use super::provider;
+
+/// Our own certificate chain and private key, checked to belong together.
+///
+/// Keys may be PKCS#8, PKCS#1 (RSA) or SEC1 (elliptic curve). The chain starts with our own (leaf)
+/// certificate, followed by its intermediates in order; the root need not be there.
+///
+/// `Debug` shows the certificate and never the key.
+#[derive(Clone)]
+pub struct Credentials {
+    chain: Arc<[CertificateDer<'static>]>,
+    leaf: Certificate,
+    key: Key,
+}
+
+#[derive(Clone)]
+enum Key {
+    Der(Arc<PrivateKeyDer<'static>>),
+    Signer(Arc<dyn SigningKey>),
+}
+
+impl Credentials {
+    /// Reads a PEM certificate chain and a PEM private key from two files.
+    ///
+    /// Both may name the same file. In the key's file, certificates and EC parameters are ignored.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`]; every variant names the file.
+    pub fn from_pem_files(
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, CredentialsError> {
+        let (chain_origin, chain) = Origin::read(chain.as_ref())?;
+        let (key_origin, key) = Origin::read(key.as_ref())?;
+        Self::from_pem_parts(&chain, &chain_origin, &key, &key_origin)
+    }
+
+    /// Reads a PEM certificate chain and a PEM private key from memory.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn from_pem(
+        chain: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Self, CredentialsError> {
+        Self::from_pem_parts(chain.as_ref(), &Origin::Bytes, key.as_ref(), &Origin::Bytes)
+    }
+
+    /// Reads one DER certificate and one DER private key from two files.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn from_der_files(
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, CredentialsError> {
+        let (_, certificate) = Origin::read(certificate.as_ref())?;
+        let (origin, key) = Origin::read(key.as_ref())?;
+        let key = PrivateKeyDer::try_from(key).map_err(|_| CredentialsError::UnusableKey {
+            place: origin.to_string(),
+            problem: "it is no PKCS#8, PKCS#1 or SEC1 key in DER".into(),
+        })?;
+        Self::from_der(vec![certificate.into()], key)
+    }
+
+    /// Takes a DER certificate chain, leaf first, and a DER private key.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn from_der(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, CredentialsError> {
+        Self::new(chain, Key::Der(Arc::new(key)), &Origin::Bytes)
+    }
+
+    /// Takes a DER certificate chain, leaf first, and a key that stays elsewhere: in an HSM, a TPM
+    /// or an agent.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`]. A signer that does not tell its public key cannot be matched
+    /// against the certificate and is taken at its word.
+    pub fn from_signer(
+        chain: Vec<CertificateDer<'static>>,
+        signer: Arc<dyn SigningKey>,
+    ) -> Result<Self, CredentialsError> {
+        Self::new(chain, Key::Signer(signer), &Origin::Bytes)
+    }
+
+    /// Our own (leaf) certificate.
+    pub const fn certificate(&self) -> &Certificate {
+        &self.leaf
+    }
+
+    /// The chain as it is sent, leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    fn from_pem_parts(
+        chain: &[u8],
+        chain_origin: &Origin,
+        key: &[u8],
+        key_origin: &Origin,
+    ) -> Result<Self, CredentialsError> {
+        let chain = read_chain(chain, chain_origin)?;
+        let key = read_key(key, key_origin)?;
+        Self::new(chain, Key::Der(Arc::new(key)), key_origin)
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: Key,
+        key_origin: &Origin,
+    ) -> Result<Self, CredentialsError> {
+        let Some(leaf) = chain.first() else {
+            return Err(CredentialsError::NoCertificate {
+                place: Origin::Bytes.to_string(),
+            });
+        };
+        let leaf = parse(leaf, 1)?;
+        for (position, certificate) in (2..).zip(&chain[1..]) {
+            parse(certificate, position)?;
+        }
+        if leaf.version() < 3 {
+            return Err(CredentialsError::Version1 { certificate: leaf });
+        }
+        let credentials = Self {
+            chain: chain.into(),
+            leaf,
+            key,
+        };
+        // Without a built-in provider, the builder that names one checks.
+        if let Some(provider) = provider::built_in() {
+            credentials.signer_at(&provider, key_origin)?;
+        }
+        Ok(credentials)
+    }
+
+    /// Loads the key with this provider and proves that it fits the leaf.
+    pub(crate) fn certified_key(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<Arc<CertifiedKey>, CredentialsError> {
+        let signer = self.signer_at(provider, &Origin::Bytes)?;
+        Ok(Arc::new(CertifiedKey::new(self.chain.to_vec(), signer)))
+    }
+
+    fn signer_at(
+        &self,
+        provider: &CryptoProvider,
+        origin: &Origin,
+    ) -> Result<Arc<dyn SigningKey>, CredentialsError> {
+        let signer = match &self.key {
+            Key::Signer(signer) => signer.clone(),
+            Key::Der(key) => provider
+                .key_provider
+                .load_private_key(key.clone_key())
+                .map_err(|error| CredentialsError::UnusableKey {
+                    place: origin.to_string(),
+                    problem: error.to_string(),
+                })?,
+        };
+        let fits = |certificate: &Certificate| {
+            signer
+                .public_key()
+                .is_none_or(|public| public.as_ref() == certificate.spki())
+        };
+        if fits(&self.leaf) {
+            return Ok(signer);
+        }
+        let fitting_position = (1..)
+            .zip(self.chain.iter())
+            .find(|(_, der)| Certificate::from_der(der).is_ok_and(|other| fits(&other)))
+            .map(|(position, _)| position);
+        Err(CredentialsError::KeyMismatch {
+            certificate: self.leaf.clone(),
+            place: origin.to_string(),
+            fitting_position,
+        })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("certificate", &self.leaf)
+            .field("chain_length", &self.chain.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse(der: &[u8], position: usize) -> Result<Certificate, CredentialsError> {
+    Certificate::from_der(der).map_err(|source| CredentialsError::Malformed { position, source })
+}
+
+fn read_chain(
+    pem: &[u8],
+    origin: &Origin,
+) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let chain: Vec<_> = read_blocks(pem, origin)?
+        .into_iter()
+        .filter_map(|block| match block.content {
+            Some((SectionKind::Certificate, der)) => Some(der.into()),
+            _ => None, // the key, when both live in one file
+        })
+        .collect();
+    if chain.is_empty() {
+        return Err(CredentialsError::NoCertificate {
+            place: origin.to_string(),
+        });
+    }
+    Ok(chain)
+}
+
+fn read_key(pem: &[u8], origin: &Origin) -> Result<PrivateKeyDer<'static>, CredentialsError> {
+    let mut keys = read_blocks(pem, origin)?
+        .into_iter()
+        .filter_map(|Block { content, .. }| match content? {
+            (SectionKind::PrivateKey, der) => Some(PrivateKeyDer::Pkcs8(der.into())),
+            (SectionKind::RsaPrivateKey, der) => Some(PrivateKeyDer::Pkcs1(der.into())),
+            (SectionKind::EcPrivateKey, der) => Some(PrivateKeyDer::Sec1(der.into())),
+            _ => None,
+        });
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => Ok(key),
+        (None, _) => Err(CredentialsError::NoKey {
+            place: origin.to_string(),
+        }),
+        (Some(_), Some(_)) => Err(CredentialsError::SeveralKeys {
+            place: origin.to_string(),
+        }),
+    }
+}
+
+/// Why credentials were refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// A file could not be read, or is not PEM; an encrypted key is reported here too.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// The chain is empty: the file holds no CERTIFICATE block.
+    #[error("{place} holds no certificate")]
+    NoCertificate {
+        /// The file, or "the given bytes".
+        place: String,
+    },
+    /// The file holds no private key block.
+    #[error("{place} holds no private key (PKCS#8, PKCS#1 or SEC1)")]
+    NoKey {
+        /// The file, or "the given bytes".
+        place: String,
+    },
+    /// The file holds two private keys, and which is meant cannot be known.
+    #[error(
+        "{place} holds more than one private key: leave only the one that belongs to the certificate"
+    )]
+    SeveralKeys {
+        /// The file, or "the given bytes".
+        place: String,
+    },
+    /// A certificate of the chain is malformed.
+    #[error("certificate {position} of the chain: {source}")]
+    Malformed {
+        /// Counted from 1, the leaf.
+        position: usize,
+        /// What could not be read.
+        source: MalformedCertificate,
+    },
+    /// Our certificate is X.509 version 1, which TLS peers refuse.
+    #[error(
+        "{certificate} is X.509 version 1, which TLS peers refuse; issue version 3: {}",
+        super::ISSUE_V3
+    )]
+    Version1 {
+        /// Our certificate.
+        certificate: Certificate,
+    },
+    /// The key cannot be used: damaged, or of a kind that the provider does not know.
+    #[error("the private key in {place} cannot be used: {problem}")]
+    UnusableKey {
+        /// The file, or "the given bytes".
+        place: String,
+        /// What the provider said.
+        problem: String,
+    },
+    /// The private key belongs to another certificate.
+    #[error(
+        "the private key in {place} does not match {certificate}{}",
+        match fitting_position {
+            Some(position) => format!("; it matches certificate {position} of the chain: put the leaf first"),
+            None => "; compare `openssl pkey -in KEY -pubout` with `openssl x509 -in CERT -pubkey -noout`".into(),
+        }
+    )]
+    KeyMismatch {
+        /// Our leaf.
+        certificate: Certificate,
+        /// The key's file, or "the given bytes".
+        place: String,
+        /// The certificate of the chain that the key does match, counted from 1.
+        fitting_position: Option<usize>,
+    },
+}
+
+impl CredentialsError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Pem(error) => error.reason(),
+            Self::NoCertificate { .. } => "no_certificate",
+            Self::NoKey { .. } => "no_private_key",
+            Self::SeveralKeys { .. } => "several_private_keys",
+            Self::Malformed { .. } => "malformed_certificate",
+            Self::Version1 { .. } => "v1_certificate",
+            Self::UnusableKey { .. } => "unusable_key",
+            Self::KeyMismatch { .. } => "key_mismatch",
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A strict DER reader for the parts of a certificate that name somebody.
+//!
+//! General-purpose parsers accept non-minimal lengths, constructed strings and trailing bytes,
+//! because the Internet contains them. An identity must not be read from such bytes: two parsers
+//! would read two identities. This reader accepts X.690 DER (definite, minimal lengths; single-byte
+//! tags, which is all that X.509 names use) and nothing else.
+
+/// The bytes are not DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotDer;
+
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+
+/// One tag-length-value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tlv<'a> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'a [u8],
+    /// Tag, length and content.
+    pub(crate) whole: &'a [u8],
+}
+
+/// Walks consecutive TLVs.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Reads the next TLV, whatever its tag.
+    pub(crate) fn any(&mut self) -> Result<Tlv<'a>, NotDer> {
+        let (&tag, after_tag) = self.rest.split_first().ok_or(NotDer)?;
+        if tag & 0x1f == 0x1f {
+            return Err(NotDer); // multi-byte tags occur nowhere in X.509
+        }
+        let (&first, after_first) = after_tag.split_first().ok_or(NotDer)?;
+        let (length, body) = match first {
+            0..=0x7f => (usize::from(first), after_first),
+            0x81..=0x84 => {
+                let (octets, body) = after_first
+                    .split_at_checked(usize::from(first & 0x7f))
+                    .ok_or(NotDer)?;
+                let length = octets
+                    .iter()
+                    .fold(0_usize, |sum, &octet| (sum << 8) | usize::from(octet));
+                let minimal = octets[0] != 0 && length >= 0x80;
+                if !minimal {
+                    return Err(NotDer);
+                }
+                (length, body)
+            }
+            _ => return Err(NotDer), // indefinite, reserved, or over 4 GiB
+        };
+        let (content, rest) = body.split_at_checked(length).ok_or(NotDer)?;
+        let whole = &self.rest[..self.rest.len() - rest.len()];
+        self.rest = rest;
+        Ok(Tlv {
+            tag,
+            content,
+            whole,
+        })
+    }
+
+    /// Reads the next TLV, which must have this tag.
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<Tlv<'a>, NotDer> {
+        let tlv = self.any()?;
+        if tlv.tag == tag { Ok(tlv) } else { Err(NotDer) }
+    }
+
+    /// Succeeds when nothing is left.
+    pub(crate) const fn end(&self) -> Result<(), NotDer> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(NotDer)
+        }
+    }
+}
+
+/// Reads `bytes` as exactly one TLV of this tag and returns its content.
+pub(crate) fn single(bytes: &[u8], tag: u8) -> Result<&[u8], NotDer> {
+    let mut reader = Reader::new(bytes);
+    let tlv = reader.expect(tag)?;
+    reader.end()?;
+    Ok(tlv.content)
+}
+
+/// Wraps `content` in a SEQUENCE.
+pub(crate) fn sequence(content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let octets = &length[length.iter().take_while(|&&octet| octet == 0).count()..];
+    let mut der = vec![SEQUENCE];
+    match content.len() {
+        0..=0x7f => der.push(length[length.len() - 1]),
+        // A length has at most eight octets.
+        _ => {
+            der.push(0x80 | octets.len() as u8);
+            der.extend(octets);
+        }
+    }
+    der.extend(content);
+    der
+}
+
+/// Decodes the content of an OBJECT IDENTIFIER into dotted-decimal form.
+pub(crate) fn oid_to_string(content: &[u8]) -> Result<String, NotDer> {
+    use std::fmt::Write as _;
+
+    let mut text = String::new();
+    let mut arc: u64 = 0;
+    let mut at_start_of_arc = true;
+    let mut first = true;
+    for &octet in content {
+        if at_start_of_arc && octet == 0x80 {
+            return Err(NotDer); // leading zero septet: not minimal
+        }
+        arc = arc
+            .checked_mul(128)
+            .and_then(|arc| arc.checked_add(u64::from(octet & 0x7f)))
+            .ok_or(NotDer)?;
+        at_start_of_arc = octet & 0x80 == 0;
+        if at_start_of_arc {
+            // Writing to a String cannot fail.
+            let _ = if first {
+                first = false;
+                let root = (arc / 40).min(2);
+                write!(text, "{root}.{}", arc - root * 40)
+            } else {
+                write!(text, ".{arc}")
+            };
+            arc = 0;
+        }
+    }
+    if first || !at_start_of_arc {
+        return Err(NotDer); // empty, or cut off inside an arc
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_short_and_long_lengths() {
+        assert_eq!(single(&[0x04, 2, 7, 8], 0x04), Ok(&[7, 8][..]));
+        let mut long = vec![0x04, 0x81, 0x80];
+        long.extend([9; 0x80]);
+        assert_eq!(single(&long, 0x04).map(<[u8]>::len), Ok(0x80));
+        let mut longer = vec![0x04, 0x82, 0x01, 0x00];
+        longer.extend([9; 0x100]);
+        assert_eq!(single(&longer, 0x04).map(<[u8]>::len), Ok(0x100));
+    }
+
+    #[test]
+    fn refuses_what_ber_allows_and_der_does_not() {
+        for (why, bytes) in [
+            ("empty", &[][..]),
+            ("no length", &[0x04]),
+            ("cut off", &[0x04, 2, 7]),
+            ("trailing byte", &[0x04, 1, 7, 7]),
+            ("non-minimal one-octet length", &[0x04, 0x81, 1, 7]),
+            ("non-minimal two-octet length", &[0x04, 0x82, 0, 1, 7]),
+            ("indefinite length", &[0x04, 0x80, 0, 0]),
+            ("reserved length", &[0x04, 0xff, 0]),
+            ("multi-byte tag", &[0x1f, 0x04, 0]),
+            ("another tag", &[0x05, 0]),
+            ("length of length cut off", &[0x04, 0x84, 0xff]),
+        ] {
+            assert_eq!(single(bytes, 0x04), Err(NotDer), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_wrapped_sequence_reads_back() {
+        for length in [0, 0x7f, 0x80, 0x100, 0x1_0000] {
+            let content = vec![7; length];
+            assert_eq!(single(&sequence(&content), SEQUENCE), Ok(&content[..]));
+        }
+    }
+
+    #[test]
+    fn decodes_object_identifiers() {
+        assert_eq!(oid_to_string(&[0x55, 4, 3]).as_deref(), Ok("2.5.4.3"));
+        assert_eq!(oid_to_string(&[0x88, 0x37]).as_deref(), Ok("2.999"));
+        let upn = [0x2b, 6, 1, 4, 1, 0x82, 0x37, 20, 2, 3];
+        assert_eq!(oid_to_string(&upn).as_deref(), Ok("1.3.6.1.4.1.311.20.2.3"));
+        for bad in [&[][..], &[0x80, 1], &[0x55, 0x84], &[0xff; 12]] {
+            assert_eq!(oid_to_string(bad), Err(NotDer));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Certificates, credentials and PEM: what is known before anybody is trusted.
+
+mod certificate;
+mod credentials;
+pub(crate) mod der;
+mod name;
+pub(crate) mod pem;
+pub(crate) mod provider;
+mod san;
+pub(crate) mod text;
+pub(crate) mod time;
+
+pub use certificate::{
+    Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,
+    PublicKeyKind, SerialNumber,
+};
+pub use credentials::{Credentials, CredentialsError};
+pub use name::{BadText, DistinguishedName, NameAttribute};
+pub use pem::{BlockPlace, PemError};
+pub use san::{GeneralName, SanError};
+
+/// The remedy for a version 1 certificate, which `openssl x509 -req` makes without `-extfile`.
+pub(crate) const ISSUE_V3: &str = "`openssl x509 -req` makes version 1 unless it is given extensions: add `-extfile ext.cnf` with a line such as `extendedKeyUsage=clientAuth`";

@@ -1,0 +1,242 @@
+//! Distinguished names (X.501, RFC 5280 section 4.1.2.4), with typed attributes.
+
+use std::fmt;
+
+use super::der::{self, NotDer, Reader};
+
+/// A distinguished name: the subject or the issuer of a certificate.
+///
+/// Two names are equal when their DER is. The string that [`Display`](fmt::Display) prints
+/// (RFC 4514, most specific attribute first) is for people: it is not an identity, because
+/// different names can print alike.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DistinguishedName {
+    der: Box<[u8]>,
+}
+
+impl DistinguishedName {
+    /// Checks that `der` is a well-formed `Name`; what its attribute *values* hold is checked
+    /// when they are read.
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self, NotDer> {
+        read_attributes(der)?;
+        Ok(Self { der: der.into() })
+    }
+
+    /// Takes the content of a `Name`, without the outer SEQUENCE, as trust anchors hold it.
+    pub(crate) fn from_rdn_sequence(content: &[u8]) -> Result<Self, NotDer> {
+        Self::from_der(&der::sequence(content))
+    }
+
+    /// The content of the `Name`, without the outer SEQUENCE.
+    pub(crate) fn rdn_sequence(&self) -> &[u8] {
+        der::single(&self.der, der::SEQUENCE).unwrap_or_default() // checked at construction
+    }
+
+    /// The encoded `Name`, as it stands in the certificate.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// All attributes, in the order in which the certificate holds them (least specific first).
+    pub fn attributes(&self) -> Vec<NameAttribute<'_>> {
+        read_attributes(&self.der).unwrap_or_default() // checked at construction
+    }
+
+    /// The attributes of one type, such as [`NameAttribute::COMMON_NAME`].
+    pub fn attributes_of(&self, oid: &str) -> Vec<NameAttribute<'_>> {
+        let mut attributes = self.attributes();
+        attributes.retain(|attribute| attribute.oid == oid);
+        attributes
+    }
+
+    /// Whether the name has no attribute at all.
+    pub fn is_empty(&self) -> bool {
+        self.attributes().is_empty()
+    }
+}
+
+/// `Name ::= SEQUENCE OF SET SIZE (1..MAX) OF SEQUENCE { type OID, value ANY }`
+fn read_attributes(der: &[u8]) -> Result<Vec<NameAttribute<'_>>, NotDer> {
+    let mut attributes = Vec::new();
+    let mut rdns = Reader::new(der::single(der, der::SEQUENCE)?);
+    while !rdns.is_empty() {
+        let mut rdn = Reader::new(rdns.expect(der::SET)?.content);
+        if rdn.is_empty() {
+            return Err(NotDer);
+        }
+        let mut first_of_rdn = true;
+        while !rdn.is_empty() {
+            let mut pair = Reader::new(rdn.expect(der::SEQUENCE)?.content);
+            let oid = der::oid_to_string(pair.expect(der::OBJECT_IDENTIFIER)?.content)?;
+            let value = pair.any()?;
+            pair.end()?;
+            attributes.push(NameAttribute {
+                oid,
+                tag: value.tag,
+                value: value.content,
+                first_of_rdn,
+            });
+            first_of_rdn = false;
+        }
+    }
+    Ok(attributes)
+}
+
+/// One attribute of a [`DistinguishedName`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameAttribute<'a> {
+    oid: String,
+    tag: u8,
+    value: &'a [u8],
+    first_of_rdn: bool,
+}
+
+impl<'a> NameAttribute<'a> {
+    /// `commonName`, 2.5.4.3 (X.520).
+    pub const COMMON_NAME: &'static str = "2.5.4.3";
+    /// `serialNumber`, 2.5.4.5: a device's or person's number, not the certificate's.
+    pub const SERIAL_NUMBER: &'static str = "2.5.4.5";
+    /// `countryName`, 2.5.4.6.
+    pub const COUNTRY: &'static str = "2.5.4.6";
+    /// `localityName`, 2.5.4.7.
+    pub const LOCALITY: &'static str = "2.5.4.7";
+    /// `stateOrProvinceName`, 2.5.4.8.
+    pub const STATE: &'static str = "2.5.4.8";
+    /// `organizationName`, 2.5.4.10.
+    pub const ORGANIZATION: &'static str = "2.5.4.10";
+    /// `organizationalUnitName`, 2.5.4.11.
+    pub const ORGANIZATIONAL_UNIT: &'static str = "2.5.4.11";
+    /// `organizationIdentifier`, 2.5.4.97 (eIDAS).
+    pub const ORGANIZATION_IDENTIFIER: &'static str = "2.5.4.97";
+    /// `domainComponent`, 0.9.2342.19200300.100.1.25 (RFC 4519).
+    pub const DOMAIN_COMPONENT: &'static str = "0.9.2342.19200300.100.1.25";
+    /// `userId`, 0.9.2342.19200300.100.1.1 (RFC 4519).
+    pub const USER_ID: &'static str = "0.9.2342.19200300.100.1.1";
+    /// `emailAddress`, 1.2.840.113549.1.9.1 (PKCS #9).
+    pub const EMAIL_ADDRESS: &'static str = "1.2.840.113549.1.9.1";
+
+    /// The attribute's type as a dotted object identifier.
+    pub fn oid(&self) -> &str {
+        &self.oid
+    }
+
+    /// The ASN.1 tag of the value, such as `0x0C` for UTF8String.
+    pub const fn tag(&self) -> u8 {
+        self.tag
+    }
+
+    /// The value's bytes, without tag and length.
+    pub const fn value(&self) -> &'a [u8] {
+        self.value
+    }
+
+    /// Decodes the value, by its own string type.
+    ///
+    /// UTF8String, PrintableString and IA5String are decoded strictly. T61String, BMPString and
+    /// UniversalString are not decoded: RFC 5280 forbids new certificates to use them, and
+    /// implementations disagree on what they spell.
+    ///
+    /// # Errors
+    /// [`BadText`]: another type of string, or bytes that the type does not allow (an `@` in a
+    /// PrintableString, invalid UTF-8).
+    pub fn text(&self) -> Result<&'a str, BadText> {
+        let legal = match self.tag {
+            0x0c => true,
+            0x13 => self.value.iter().all(|&byte| is_printable_string(byte)),
+            0x16 => self.value.is_ascii(),
+            _ => false,
+        };
+        if !legal {
+            return Err(BadText);
+        }
+        std::str::from_utf8(self.value).map_err(|_| BadText)
+    }
+
+    fn short_name(&self) -> Option<&'static str> {
+        Some(match self.oid.as_str() {
+            Self::COMMON_NAME => "CN",
+            Self::COUNTRY => "C",
+            Self::LOCALITY => "L",
+            Self::STATE => "ST",
+            Self::ORGANIZATION => "O",
+            Self::ORGANIZATIONAL_UNIT => "OU",
+            Self::DOMAIN_COMPONENT => "DC",
+            Self::USER_ID => "UID",
+            _ => return None,
+        })
+    }
+}
+
+/// The value of a name attribute is not text that can be read in one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the attribute's value is not a well-formed UTF8String, PrintableString or IA5String")]
+pub struct BadText;
+
+/// X.680 section 41.4.
+const fn is_printable_string(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b' ' | b'\'' | b'('..=b')' | b'+'..=b'/' | b':' | b'=' | b'?')
+}
+
+impl fmt::Display for DistinguishedName {
+    /// RFC 4514, with control, bidirectional and zero-width characters escaped, so that the text
+    /// is safe in a log or a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // RFC 4514 prints the last RDN first; inside an RDN the order stays.
+        let attributes = self.attributes();
+        let mut rdns: Vec<&[NameAttribute<'_>]> =
+            attributes.chunk_by(|_, next| !next.first_of_rdn).collect();
+        rdns.reverse();
+        for (index, rdn) in rdns.into_iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            for (index, attribute) in rdn.iter().enumerate() {
+                if index > 0 {
+                    f.write_str("+")?;
+                }
+                attribute.fmt(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for NameAttribute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+
+        f.write_str(self.short_name().unwrap_or(&self.oid))?;
+        f.write_str("=")?;
+        let Ok(text) = self.text() else {
+            f.write_str("#")?;
+            return self
+                .value
+                .iter()
+                .try_for_each(|byte| write!(f, "{byte:02x}"));
+        };
+        let last = text.chars().count().saturating_sub(1);
+        for (index, character) in text.chars().enumerate() {
+            let at_edge = (index == 0 && matches!(character, ' ' | '#'))
+                || (index == last && character == ' ');
+            if at_edge || matches!(character, '"' | '+' | ',' | ';' | '<' | '>' | '\\') {
+                f.write_str("\\")?;
+                f.write_char(character)?;
+            } else if super::text::is_unsafe_to_print(character) {
+                let mut buffer = [0; 4];
+                for byte in character.encode_utf8(&mut buffer).bytes() {
+                    write!(f, "\\{byte:02X}")?;
+                }
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for DistinguishedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DistinguishedName({self})")
+    }
+}

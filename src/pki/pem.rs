@@ -1,0 +1,350 @@
+//! PEM files (RFC 7468), with the place of every block, so that an error can name it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rustls_pki_types::pem::{PemObject as _, SectionKind};
+
+use super::text::Escaped;
+
+/// Where bytes came from, for error messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    File(PathBuf),
+    Bytes,
+}
+
+impl Origin {
+    pub(crate) fn read(path: &Path) -> Result<(Self, Vec<u8>), PemError> {
+        let origin = Self::File(path.to_path_buf());
+        match std::fs::read(path) {
+            Ok(bytes) => Ok((origin, bytes)),
+            Err(source) => Err(PemError::Io {
+                file: path.to_path_buf(),
+                source,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", Escaped(&path.to_string_lossy())),
+            Self::Bytes => f.write_str("the given bytes"),
+        }
+    }
+}
+
+/// The place of one PEM block: `ca.pem, block 2 (line 24)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPlace {
+    origin: Origin,
+    /// Counted from 1.
+    block: usize,
+    /// Counted from 1.
+    line: usize,
+}
+
+impl fmt::Display for BlockPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, block {} (line {})",
+            self.origin, self.block, self.line
+        )
+    }
+}
+
+/// Why PEM data could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PemError {
+    /// The file could not be read: it is missing, or this process may not.
+    #[error("cannot read {}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// There is no PEM block at all: an empty file, or DER given as PEM.
+    #[error(
+        "{place} holds no PEM block{}",
+        if *.looks_like_der { "; it looks like DER: use the from_der functions, or convert it with `openssl x509 -inform der -in FILE -out FILE.pem`" } else { "" }
+    )]
+    Empty {
+        /// The file, or "the given bytes".
+        place: String,
+        /// Whether the data starts like a DER sequence.
+        looks_like_der: bool,
+    },
+    /// A block is cut off: its `-----END` line is missing, as in a half-written file.
+    #[error("{place} has no matching -----END line: the file is cut off or damaged")]
+    CutOff {
+        /// The block.
+        place: BlockPlace,
+    },
+    /// A block's BEGIN line or base64 is damaged.
+    #[error("{place} is damaged: {problem}")]
+    Damaged {
+        /// The block.
+        place: BlockPlace,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The private key is encrypted with a passphrase.
+    #[error(
+        "{place} is an encrypted private key; decrypt it first: `openssl pkey -in KEY.pem -out KEY-plain.pem`, and protect the result with file permissions"
+    )]
+    EncryptedKey {
+        /// The block.
+        place: BlockPlace,
+    },
+    /// A block of another kind stands where only one kind is expected.
+    #[error("{place} is a {label}, where only {expected} is expected")]
+    Unexpected {
+        /// The block.
+        place: BlockPlace,
+        /// The label on its BEGIN line.
+        label: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+}
+
+impl PemError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "unreadable_file",
+            Self::Empty { .. } => "no_pem_block",
+            Self::CutOff { .. } => "pem_cut_off",
+            Self::Damaged { .. } => "pem_damaged",
+            Self::EncryptedKey { .. } => "encrypted_key",
+            Self::Unexpected { .. } => "unexpected_pem_block",
+        }
+    }
+}
+
+/// One decoded block.
+pub(crate) struct Block {
+    pub(crate) label: String,
+    /// `None` for a label that pki-types does not decode.
+    pub(crate) content: Option<(SectionKind, Vec<u8>)>,
+    pub(crate) place: BlockPlace,
+}
+
+impl Block {
+    pub(crate) fn unexpected(self, expected: &'static str) -> PemError {
+        PemError::Unexpected {
+            place: self.place,
+            label: Escaped(&self.label).to_string(),
+            expected,
+        }
+    }
+}
+
+/// Decodes every block of `bytes`; there is at least one.
+///
+/// The decoding is `rustls_pki_types::pem`'s. Before it, one pass over the lines finds where the
+/// blocks are, because that decoder neither says so nor mentions labels that it does not know.
+pub(crate) fn read_blocks(bytes: &[u8], origin: &Origin) -> Result<Vec<Block>, PemError> {
+    let outlines = outline(bytes, origin)?;
+    if outlines.is_empty() {
+        return Err(PemError::Empty {
+            place: origin.to_string(),
+            looks_like_der: bytes.starts_with(&[0x30]),
+        });
+    }
+    let mut sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes);
+    outlines
+        .into_iter()
+        .map(|Outline { label, place }| {
+            let content = if is_decoded(&label) {
+                match sections.next() {
+                    Some(Ok(section)) => Some(section),
+                    Some(Err(error)) => {
+                        return Err(PemError::Damaged {
+                            place,
+                            problem: error.to_string(),
+                        });
+                    }
+                    None => return Err(PemError::CutOff { place }),
+                }
+            } else {
+                None
+            };
+            Ok(Block {
+                label,
+                content,
+                place,
+            })
+        })
+        .collect()
+}
+
+struct Outline {
+    label: String,
+    place: BlockPlace,
+}
+
+/// The labels of `SectionKind`, which is non-exhaustive and cannot be asked.
+fn is_decoded(label: &str) -> bool {
+    matches!(
+        label,
+        "CERTIFICATE"
+            | "PUBLIC KEY"
+            | "RSA PRIVATE KEY"
+            | "PRIVATE KEY"
+            | "EC PRIVATE KEY"
+            | "X509 CRL"
+            | "CERTIFICATE REQUEST"
+            | "ECHCONFIG"
+    )
+}
+
+/// Finds BEGIN and END lines. Lines end at CR or LF, as in the decoder.
+fn outline(bytes: &[u8], origin: &Origin) -> Result<Vec<Outline>, PemError> {
+    let mut outlines: Vec<Outline> = Vec::new();
+    let mut open = false;
+    let mut line_number = 1;
+    let mut previous_end = 0;
+    for line in bytes.split_inclusive(|&byte| byte == b'\n' || byte == b'\r') {
+        // CRLF ends one line, not two.
+        let is_lf_of_crlf = line == b"\n" && previous_end == b'\r';
+        if let Some(rest) = line.strip_prefix(b"-----BEGIN ") {
+            if let Some(unclosed) = outlines.last().filter(|_| open) {
+                return Err(PemError::CutOff {
+                    place: unclosed.place.clone(),
+                });
+            }
+            let place = BlockPlace {
+                origin: origin.clone(),
+                block: outlines.len() + 1,
+                line: line_number,
+            };
+            let rest = String::from_utf8_lossy(rest);
+            let Some(label) = rest.trim_end().strip_suffix("-----") else {
+                return Err(PemError::Damaged {
+                    place,
+                    problem: "its BEGIN line does not end in five dashes".into(),
+                });
+            };
+            let label = label.to_owned();
+            if label == "ENCRYPTED PRIVATE KEY" {
+                return Err(PemError::EncryptedKey { place });
+            }
+            outlines.push(Outline { label, place });
+            open = true;
+        } else if let Some(current) = outlines.last().filter(|_| open) {
+            if let Some(rest) = line.strip_prefix(b"-----END ") {
+                open = !rest
+                    .strip_prefix(current.label.as_bytes())
+                    .is_some_and(|rest| rest.starts_with(b"-----"));
+            } else if line.starts_with(b"Proc-Type:") && contains(line, b"ENCRYPTED") {
+                return Err(PemError::EncryptedKey {
+                    place: current.place.clone(),
+                });
+            }
+        }
+        if !is_lf_of_crlf {
+            line_number += 1;
+        }
+        previous_end = line.last().copied().unwrap_or(0);
+    }
+    match outlines.last().filter(|_| open) {
+        Some(unclosed) => Err(PemError::CutOff {
+            place: unclosed.place.clone(),
+        }),
+        None => Ok(outlines),
+    }
+}
+
+fn contains(line: &[u8], wanted: &[u8]) -> bool {
+    line.windows(wanted.len()).any(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "comment\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+    fn read(pem: &str) -> Result<Vec<Block>, PemError> {
+        read_blocks(pem.as_bytes(), &Origin::Bytes)
+    }
+
+    fn error(pem: &str) -> (&'static str, String) {
+        let Err(error) = read(pem) else {
+            panic!("{pem:?} was read")
+        };
+        (error.reason(), error.to_string())
+    }
+
+    #[test]
+    fn blocks_have_labels_and_places() {
+        let pem = format!(
+            "{GOOD}-----BEGIN EC PARAMETERS-----\nAA==\n-----END EC PARAMETERS-----\n{GOOD}"
+        );
+        let blocks = read(&pem.replace('\n', "\r\n")).expect("three blocks");
+        let places: Vec<_> = blocks.iter().map(|block| block.place.to_string()).collect();
+        assert_eq!(
+            places,
+            [
+                "the given bytes, block 1 (line 2)",
+                "the given bytes, block 2 (line 5)",
+                "the given bytes, block 3 (line 9)"
+            ]
+        );
+        assert_eq!(blocks[1].label, "EC PARAMETERS");
+        assert!(blocks[1].content.is_none());
+        assert_eq!(
+            blocks[2].content.as_ref().map(|c| &c.1[..]),
+            Some(&[0x30, 0][..])
+        );
+    }
+
+    #[test]
+    fn what_is_damaged_is_named() {
+        for (pem, reason, says) in [
+            ("", "no_pem_block", "holds no PEM block"),
+            ("0\u{1}", "no_pem_block", "it looks like DER"),
+            (&GOOD[..40], "pem_cut_off", "block 1 (line 2)"),
+            (
+                &format!("{}{GOOD}", &GOOD[..30]),
+                "pem_damaged",
+                "five dashes",
+            ),
+            (
+                &format!("{}\n{GOOD}", &GOOD[..36]),
+                "pem_cut_off",
+                "block 1 (line 2) has no matching",
+            ),
+            (
+                &GOOD.replace("MAA=", "M!A="),
+                "pem_damaged",
+                "block 1 (line 2)",
+            ),
+            (
+                &GOOD.replace("END CERT", "END X CERT"),
+                "pem_cut_off",
+                "no matching -----END",
+            ),
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+                "encrypted_key",
+                "openssl pkey -in",
+            ),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",
+                "encrypted_key",
+                "openssl pkey -in",
+            ),
+        ] {
+            let (actual, message) = error(pem);
+            assert_eq!(actual, reason, "{pem:?}: {message}");
+            assert!(message.contains(says), "{message}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The cryptography that is used unless the application names another.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::CryptoProvider;
+
+/// The provider of this crate's features: aws-lc-rs, else ring, else none.
+///
+/// The process-wide default of rustls is never consulted: what another crate installs there must
+/// not change how peers are verified here.
+pub(crate) fn built_in() -> Option<Arc<CryptoProvider>> {
+    static PROVIDER: OnceLock<Option<Arc<CryptoProvider>>> = OnceLock::new();
+    PROVIDER.get_or_init(make).clone()
+}
+
+#[cfg(feature = "aws-lc-rs")]
+fn make() -> Option<Arc<CryptoProvider>> {
+    use rustls::crypto::aws_lc_rs;
+
+    let mut provider = aws_lc_rs::default_provider();
+    // Post-quantum first, whether or not another crate turned on rustls' `prefer-post-quantum`.
+    // A stable sort: the order of the others stays.
+    provider
+        .kx_groups
+        .sort_by_key(|group| group.name() != rustls::NamedGroup::X25519MLKEM768);
+    Some(Arc::new(provider))
+}
+
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+fn make() -> Option<Arc<CryptoProvider>> {
+    Some(Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+const fn make() -> Option<Arc<CryptoProvider>> {
+    None
+}
+
+#[cfg(all(test, feature = "aws-lc-rs"))]
+mod tests {
+    #[test]
+    fn the_hybrid_key_exchange_comes_first() {
+        let provider = super::built_in().expect("aws-lc-rs is compiled in");
+        let groups: Vec<_> = provider
+            .kx_groups
+            .iter()
+            .map(|group| group.name())
+            .collect();
+        assert_eq!(groups[0], rustls::NamedGroup::X25519MLKEM768);
+        assert_eq!(groups[1], rustls::NamedGroup::X25519);
+    }
+}

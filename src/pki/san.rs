@@ -1,0 +1,147 @@
+//! Subject alternative names (RFC 5280 section 4.2.1.6), read strictly.
+
+use super::der::{self, NotDer, Reader};
+use super::name::DistinguishedName;
+
+/// One entry of a subjectAltName extension.
+///
+/// Text kinds hold the bytes as they stand: whether they are a name that may be used as an
+/// identity is for the extractor to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GeneralName {
+    /// `rfc822Name`: an e-mail address.
+    Email(Box<[u8]>),
+    /// `dNSName`.
+    Dns(Box<[u8]>),
+    /// `uniformResourceIdentifier`.
+    Uri(Box<[u8]>),
+    /// `iPAddress`: 4 or 16 octets when well-formed.
+    Ip(Box<[u8]>),
+    /// `directoryName`.
+    DirectoryName(DistinguishedName),
+    /// `registeredID`, as a dotted object identifier.
+    RegisteredId(String),
+    /// `otherName`, such as a Microsoft UPN.
+    OtherName {
+        /// The `type-id`, as a dotted object identifier.
+        oid: String,
+        /// The DER of the value inside the explicit `[0]`.
+        value: Box<[u8]>,
+    },
+    /// A kind that has no use as an identity, or one whose tag or content is malformed.
+    Unreadable {
+        /// The tag octet: its low five bits are the kind's number.
+        tag: u8,
+        /// The content octets.
+        content: Box<[u8]>,
+    },
+}
+
+/// Why a subjectAltName extension cannot be read at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SanError {
+    /// Two subjectAltName extensions (RFC 5280 section 4.2 allows one).
+    #[error("the certificate has two subjectAltName extensions")]
+    Duplicate,
+    /// The extension is not DER, or an empty sequence.
+    #[error("the subjectAltName extension is not DER")]
+    NotDer,
+}
+
+/// `SubjectAltName ::= SEQUENCE SIZE (1..MAX) OF GeneralName`
+pub(super) fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>, SanError> {
+    let not_der = |NotDer| SanError::NotDer;
+    let mut reader = Reader::new(der::single(value, der::SEQUENCE).map_err(not_der)?);
+    let mut names = Vec::new();
+    while !reader.is_empty() {
+        let entry = reader.any().map_err(not_der)?;
+        names.push(read_general_name(entry.tag, entry.content));
+    }
+    if names.is_empty() {
+        return Err(SanError::NotDer);
+    }
+    Ok(names)
+}
+
+fn read_general_name(tag: u8, content: &[u8]) -> GeneralName {
+    let name = match tag {
+        0xa0 => read_other_name(content),
+        0x81 => Ok(GeneralName::Email(content.into())),
+        0x82 => Ok(GeneralName::Dns(content.into())),
+        // `directoryName [4] EXPLICIT Name`: a CHOICE cannot be tagged implicitly.
+        0xa4 => DistinguishedName::from_der(content).map(GeneralName::DirectoryName),
+        0x86 => Ok(GeneralName::Uri(content.into())),
+        0x87 => Ok(GeneralName::Ip(content.into())),
+        0x88 => der::oid_to_string(content).map(GeneralName::RegisteredId),
+        _ => Err(NotDer),
+    };
+    name.unwrap_or_else(|NotDer| GeneralName::Unreadable {
+        tag,
+        content: content.into(),
+    })
+}
+
+/// `OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }`
+fn read_other_name(content: &[u8]) -> Result<GeneralName, NotDer> {
+    let mut reader = Reader::new(content);
+    let oid = der::oid_to_string(reader.expect(der::OBJECT_IDENTIFIER)?.content)?;
+    let value = reader.expect(0xa0)?.content;
+    reader.end()?;
+    let mut inner = Reader::new(value);
+    inner.any()?;
+    inner.end()?;
+    Ok(GeneralName::OtherName {
+        oid,
+        value: value.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_each_kind() {
+        let uri = GeneralName::Uri((*b"spiffe://a/b").into());
+        assert_eq!(read_general_name(0x86, b"spiffe://a/b"), uri);
+        assert_eq!(
+            read_general_name(0x88, &[0x55, 4, 3]),
+            GeneralName::RegisteredId("2.5.4.3".into())
+        );
+        let other = [0x06, 3, 0x55, 4, 3, 0xa0, 3, 0x0c, 1, b'x'];
+        assert_eq!(
+            read_general_name(0xa0, &other),
+            GeneralName::OtherName {
+                oid: "2.5.4.3".into(),
+                value: (*b"\x0c\x01x").into()
+            }
+        );
+    }
+
+    #[test]
+    fn a_constructed_uri_is_no_uri() {
+        assert!(matches!(
+            read_general_name(0xa6, b"spiffe://a/b"),
+            GeneralName::Unreadable { tag: 0xa6, .. }
+        ));
+    }
+
+    #[test]
+    fn the_sequence_is_strict() {
+        assert_eq!(read_general_names(&[0x30, 0]), Err(SanError::NotDer));
+        assert_eq!(
+            read_general_names(b"\x30\x03\x82\x01a\0"),
+            Err(SanError::NotDer)
+        );
+        assert_eq!(
+            read_general_names(b"\x30\x04\x82\x81\x01a"),
+            Err(SanError::NotDer)
+        );
+        assert_eq!(
+            read_general_names(b"\x30\x03\x82\x01a"),
+            Ok(vec![GeneralName::Dns((*b"a").into())])
+        );
+    }
+}

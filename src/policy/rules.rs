@@ -1,0 +1,95 @@
+//! Ready-made policies.
+
+use std::borrow::{Borrow, Cow};
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::Hash;
+
+use super::{Decision, Policy};
+use crate::Peer;
+
+/// Allows exactly the identities of a set; made by [`exact`].
+#[derive(Clone)]
+pub struct Exact<I> {
+    identities: HashSet<I>,
+    rule: Cow<'static, str>,
+}
+
+/// Allows a peer whose identity is one of these, found in constant time.
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::policy;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let billing: SpiffeId = "spiffe://example.org/ns/billing".parse()?;
+/// let policy = policy::exact([billing]).named("billing only");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An empty set denies everybody.
+pub fn exact<I: Eq + Hash>(identities: impl IntoIterator<Item = I>) -> Exact<I> {
+    Exact {
+        identities: identities.into_iter().collect(),
+        rule: "exact".into(),
+    }
+}
+
+impl<I: Eq + Hash> Exact<I> {
+    /// Sets the rule's name, which stands in every allowing decision. Default `"exact"`.
+    #[must_use]
+    pub fn named(mut self, rule: impl Into<Cow<'static, str>>) -> Self {
+        self.rule = rule.into();
+        self
+    }
+
+    /// Whether the identity is in the set.
+    pub fn contains<Q>(&self, identity: &Q) -> bool
+    where
+        I: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.identities.contains(identity)
+    }
+}
+
+impl<I: Eq + Hash + Send + Sync> Policy<I> for Exact<I> {
+    fn authorize(&self, peer: &Peer<I>) -> Decision {
+        if self.identities.contains(peer.identity()) {
+            Decision::allow(self.rule.clone())
+        } else {
+            Decision::deny(format!(
+                "the identity is none of the {} that rule \"{}\" allows",
+                self.identities.len(),
+                self.rule
+            ))
+        }
+    }
+}
+
+impl<I> fmt::Debug for Exact<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exact")
+            .field("rule", &self.rule)
+            .field("identities", &self.identities.len())
+            .finish()
+    }
+}
+
+/// Allows every peer that the trust store vouches for; made by [`allow_any`].
+#[derive(Clone, Copy, Debug)]
+pub struct AllowAny(());
+
+/// Allows every peer whose certificate is trusted and yields an identity.
+///
+/// There is no way to leave the policy out; whoever wants this writes it, and it shows in review.
+pub const fn allow_any() -> AllowAny {
+    AllowAny(())
+}
+
+impl<I> Policy<I> for AllowAny {
+    fn authorize(&self, _: &Peer<I>) -> Decision {
+        Decision::allow("allow_any")
+    }
+}

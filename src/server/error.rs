@@ -1,0 +1,82 @@
+//! Why accepting failed.
+
+use crate::gate::AdmitError;
+use crate::pki::Certificate;
+use crate::tls::HandshakeError;
+
+/// Why a connection was not accepted.
+///
+/// Match on the variants or on [`reason`](Self::reason); `Display` is one line for the log that
+/// names the certificate, the cause and the remedy. The client learns nothing but an alert.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The gate refused the client: its chain, its identity, or by policy.
+    #[error(transparent)]
+    Refused(AdmitError),
+    /// The handshake failed for another reason.
+    #[error(transparent)]
+    Handshake(HandshakeError),
+}
+
+impl AcceptError {
+    /// A stable code for programs: `"denied"`, `"unknown_issuer"`, `"no_certificate"`,
+    /// `"timed_out"`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.reason(),
+            Self::Handshake(error) => error.reason(),
+        }
+    }
+
+    /// The certificate that the error is about, where one is known.
+    ///
+    /// # Security
+    /// Unless the refusal came from the identity or the policy, it is *claimed*: the client has
+    /// not proven to own its key.
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Refused(error) => error.certificate(),
+            Self::Handshake(HandshakeError::KeyNotProven { certificate }) => Some(certificate),
+            Self::Handshake(_) => None,
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+mod made_from {
+    use super::{AcceptError, AdmitError, HandshakeError};
+    use crate::stream::handshake::Refused;
+    use crate::tls::capture::Capture;
+    use crate::trust::ChainError;
+
+    impl AcceptError {
+        /// The gate's own reason is more telling than what rustls made of it.
+        pub(crate) fn of(error: HandshakeError, capture: &mut Capture) -> Self {
+            let no_certificate = matches!(
+                error,
+                HandshakeError::Tls(rustls::Error::NoCertificatesPresented)
+            );
+            match capture.take_chain_error() {
+                Some(chain) => Self::Refused(chain.into()),
+                None if no_certificate => Self::Refused(ChainError::NoCertificate.into()),
+                None => Self::Handshake(error),
+            }
+        }
+    }
+
+    impl From<Refused> for AcceptError {
+        fn from(refused: Refused) -> Self {
+            match refused {
+                Refused::Gate(error) => Self::Refused(error),
+                Refused::TimedOut(error) => Self::Handshake(error),
+            }
+        }
+    }
+
+    impl From<AdmitError> for AcceptError {
+        fn from(error: AdmitError) -> Self {
+            Self::Refused(error)
+        }
+    }
+}

@@ -1,0 +1,252 @@
+use super::crl::CrlBuilder;
+use super::der;
+use super::key::{Key, KeyType, KeyUsageBits};
+use super::leaf::LeafBuilder;
+use super::tbs::{self, DAY, Tbs, YEAR};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use std::fmt;
+use std::sync::Arc;
+
+/// A certificate authority that lives in memory.
+///
+/// Cloning is cheap and gives the same authority.
+#[derive(Clone)]
+pub struct TestCa(Arc<Inner>);
+
+struct Inner {
+    profile: TestCaBuilder,
+    subject: Vec<u8>,
+    key: Key,
+    certificate: CertificateDer<'static>,
+    /// Itself first, up to but without the root; so a root's is empty.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl TestCa {
+    /// A root with a P-256 key, as it should be: v3, `CA:TRUE` and the key usages keyCertSign and
+    /// cRLSign (both critical), a subject key identifier, valid from a day ago for ten years.
+    pub fn new(common_name: &str) -> Self {
+        Self::builder(common_name).root()
+    }
+
+    /// An authority that differs from the one [`new`](Self::new) makes.
+    pub fn builder(common_name: &str) -> TestCaBuilder {
+        TestCaBuilder {
+            common_name: common_name.to_owned(),
+            key: KeyType::default(),
+            validity: None,
+            key_usage: Some(KeyUsageBits::KEY_CERT_SIGN | KeyUsageBits::CRL_SIGN),
+            basic_constraints: true,
+            path_len: None,
+            extended_key_usage: None,
+            extensions: Vec::new(),
+            version: 3,
+        }
+    }
+
+    /// An authority under this one, with a key of the same type, and everything else as
+    /// [`new`](Self::new) would have it; plus an authority key identifier.
+    pub fn intermediate(&self, common_name: &str) -> Self {
+        Self::builder(common_name)
+            .key(self.key().kind())
+            .signed_by(self)
+    }
+
+    /// An impostor: a root with this authority's subject and profile, but another key.
+    pub fn same_name_other_key(&self) -> Self {
+        self.0.profile.clone().root()
+    }
+
+    /// Starts a certificate that this authority issues.
+    pub fn leaf(&self) -> LeafBuilder {
+        LeafBuilder::new(self.clone())
+    }
+
+    /// Starts a revocation list of this authority.
+    pub fn crl(&self) -> CrlBuilder {
+        CrlBuilder::new(self.clone())
+    }
+
+    /// The authority's own certificate.
+    pub fn certificate_der(&self) -> CertificateDer<'static> {
+        self.0.certificate.clone()
+    }
+
+    /// The authority's own certificate as PEM.
+    pub fn pem(&self) -> String {
+        tbs::pem(std::slice::from_ref(&self.0.certificate))
+    }
+
+    /// The certificates from this authority's own up to but without the root; empty for a root.
+    pub fn chain_der(&self) -> Vec<CertificateDer<'static>> {
+        self.0.chain.clone()
+    }
+
+    /// The DER of this authority's subject, a `Name`.
+    pub fn subject_der(&self) -> &[u8] {
+        &self.0.subject
+    }
+
+    pub(super) fn key(&self) -> &Key {
+        &self.0.key
+    }
+}
+
+impl fmt::Debug for TestCa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestCa")
+            .field("common_name", &self.0.profile.common_name)
+            .field("key", &self.key().kind())
+            .field("is_root", &self.0.chain.is_empty())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`TestCa`] that is out of the ordinary. Get it from [`TestCa::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `root` or `signed_by`"]
+pub struct TestCaBuilder {
+    common_name: String,
+    key: KeyType,
+    validity: Option<(UnixTime, UnixTime)>,
+    key_usage: Option<KeyUsageBits>,
+    basic_constraints: bool,
+    path_len: Option<u8>,
+    extended_key_usage: Option<Vec<String>>,
+    extensions: Vec<Vec<u8>>,
+    version: u8,
+}
+
+impl TestCaBuilder {
+    /// The type of its key.
+    pub fn key(mut self, key: KeyType) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// When the certificate is valid, both ends included.
+    pub fn validity(mut self, not_before: UnixTime, not_after: UnixTime) -> Self {
+        self.validity = Some((not_before, not_after));
+        self
+    }
+
+    /// The key usages; `None` leaves the extension out.
+    pub fn key_usage(mut self, bits: Option<KeyUsageBits>) -> Self {
+        self.key_usage = bits;
+        self
+    }
+
+    /// How many intermediates may follow below this one; `None` for any number.
+    pub fn path_len(mut self, len: Option<u8>) -> Self {
+        self.path_len = len;
+        self
+    }
+
+    /// Leaves the basic constraints out: by RFC 5280 no authority at all.
+    pub fn no_basic_constraints(mut self) -> Self {
+        self.basic_constraints = false;
+        self
+    }
+
+    /// Adds extended key usages, which limit those of the certificates below.
+    pub fn extended_key_usage(mut self, oids: &[&str]) -> Self {
+        self.extended_key_usage = Some(oids.iter().map(|&oid| oid.to_owned()).collect());
+        self
+    }
+
+    /// Adds critical name constraints; `der` is the whole `NameConstraints` value.
+    pub fn name_constraints(self, der: &[u8]) -> Self {
+        self.extension("2.5.29.30", true, der)
+    }
+
+    /// Appends an extension; one of the same OID may be there already.
+    ///
+    /// # Panics
+    ///
+    /// When `oid` is not an object identifier.
+    pub fn extension(mut self, oid: &str, critical: bool, der: &[u8]) -> Self {
+        self.extensions.push(der::extension(oid, critical, der));
+        self
+    }
+
+    /// The X.509 version, 1 or 3. A v1 certificate has no extensions except those added with
+    /// [`extension`](Self::extension) or [`name_constraints`](Self::name_constraints).
+    pub fn version(mut self, version: u8) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Makes a self-signed root.
+    ///
+    /// # Panics
+    ///
+    /// As [`signed_by`](Self::signed_by).
+    pub fn root(self) -> TestCa {
+        self.build(None)
+    }
+
+    /// Makes an intermediate authority under `issuer`.
+    ///
+    /// # Panics
+    ///
+    /// When the provider cannot make such a key ([`KeyType`] tells), when an OID of the extended
+    /// key usages is not one, or when the version is 0.
+    pub fn signed_by(self, issuer: &TestCa) -> TestCa {
+        self.build(Some(issuer))
+    }
+
+    fn build(self, issuer: Option<&TestCa>) -> TestCa {
+        let key = Key::generate(self.key);
+        let subject = der::common_name(&self.common_name);
+        let signer = issuer.map_or(&key, |issuer| issuer.key());
+        let tbs = Tbs {
+            version: self.version,
+            serial: tbs::random_serial(),
+            algorithm: signer.signature_algorithm(),
+            issuer: issuer.map_or_else(|| subject.clone(), |issuer| issuer.0.subject.clone()),
+            validity: self
+                .validity
+                .unwrap_or_else(|| (tbs::from_now(-DAY), tbs::from_now(10 * YEAR))),
+            subject: subject.clone(),
+            spki: key.spki(),
+            extensions: self.extensions(&key.id(), issuer.map(|issuer| issuer.key().id())),
+        }
+        .encode();
+        let signature = signer.sign(&tbs);
+        let certificate =
+            CertificateDer::from(tbs::signed(tbs, signer.signature_algorithm(), signature));
+        let chain = issuer.map_or_else(Vec::new, |issuer| {
+            let mut chain = vec![certificate.clone()];
+            chain.extend(issuer.chain_der());
+            chain
+        });
+        TestCa(Arc::new(Inner {
+            profile: self,
+            subject,
+            key,
+            certificate,
+            chain,
+        }))
+    }
+
+    fn extensions(&self, id: &[u8], issuer_id: Option<Vec<u8>>) -> Vec<Vec<u8>> {
+        let mut out = Vec::new();
+        if self.version != 1 {
+            if self.basic_constraints {
+                out.push(tbs::basic_constraints(true, self.path_len));
+            }
+            if let Some(bits) = self.key_usage {
+                out.push(der::extension("2.5.29.15", true, &bits.to_der()));
+            }
+            if let Some(oids) = &self.extended_key_usage {
+                out.push(tbs::extended_key_usage(oids));
+            }
+            out.push(der::extension("2.5.29.14", false, &der::octet_string(id)));
+            if let Some(id) = issuer_id {
+                out.push(tbs::authority_key_id(&id));
+            }
+        }
+        out.extend_from_slice(&self.extensions);
+        out
+    }
+}

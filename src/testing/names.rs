@@ -1,0 +1,135 @@
+//! The subject and the subject alternative names of a [`LeafBuilder`].
+
+use super::der;
+use super::leaf::LeafBuilder;
+use std::net::IpAddr;
+
+impl LeafBuilder {
+    /// Appends a common name (UTF8String) to the subject.
+    pub fn common_name(self, text: &str) -> Self {
+        self.attribute("2.5.4.3", der::UTF8_STRING, text.as_bytes())
+    }
+
+    /// Appends an attribute to the subject, in an RDN of its own. Tag and bytes of the value are
+    /// taken as they are.
+    ///
+    /// # Panics
+    ///
+    /// When `oid` is not an object identifier.
+    pub fn attribute(self, oid: &str, value_tag: u8, value: &[u8]) -> Self {
+        self.multi_valued_rdn(&[(oid, value_tag, value)])
+    }
+
+    /// Appends an RDN of any number of attributes (OID, tag of the value, its bytes) to the
+    /// subject, in the order given and unsorted.
+    ///
+    /// # Panics
+    ///
+    /// When an OID is not an object identifier.
+    pub fn multi_valued_rdn(mut self, attributes: &[(&str, u8, &[u8])]) -> Self {
+        self.subject.push(der::rdn(attributes));
+        self
+    }
+
+    /// Replaces the whole subject; `der` should be a `Name`.
+    pub fn subject_der(mut self, der: Vec<u8>) -> Self {
+        self.subject_der = Some(der);
+        self
+    }
+
+    /// Adds a DNS name.
+    pub fn dns(self, name: &str) -> Self {
+        self.general_name(0x82, name.as_bytes())
+    }
+
+    /// Adds a URI.
+    pub fn uri(self, uri: &str) -> Self {
+        self.general_name(0x86, uri.as_bytes())
+    }
+
+    /// Adds a SPIFFE ID: the same as [`uri`](Self::uri).
+    pub fn spiffe(self, id: &str) -> Self {
+        self.uri(id)
+    }
+
+    /// Adds an e-mail address.
+    pub fn email(self, address: &str) -> Self {
+        self.general_name(0x81, address.as_bytes())
+    }
+
+    /// Adds an IP address.
+    pub fn ip(self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => self.general_name(0x87, &v4.octets()),
+            IpAddr::V6(v6) => self.general_name(0x87, &v6.octets()),
+        }
+    }
+
+    /// Adds a user principal name, Microsoft's otherName with a UTF8String.
+    pub fn upn(self, name: &str) -> Self {
+        self.other_name("1.3.6.1.4.1.311.20.2.3", &der::utf8(name))
+    }
+
+    /// Adds an otherName; `value_der` goes into its explicit `[0]`.
+    ///
+    /// # Panics
+    ///
+    /// When `oid` is not an object identifier.
+    pub fn other_name(self, oid: &str, value_der: &[u8]) -> Self {
+        let content = [der::oid(oid), der::tlv(0xa0, value_der)].concat();
+        self.general_name(0xa0, &content)
+    }
+
+    /// Adds a directoryName; `name_der` should be a `Name`.
+    pub fn directory_name(self, name_der: &[u8]) -> Self {
+        self.general_name(0xa4, name_der)
+    }
+
+    /// Adds a registeredID.
+    ///
+    /// # Panics
+    ///
+    /// When `oid` is not an object identifier.
+    pub fn registered_id(self, oid: &str) -> Self {
+        self.general_name(0x88, &der::oid_content(oid))
+    }
+
+    /// Adds a GeneralName of any tag and content, such as a URI that claims to be constructed
+    /// (`0xA6`).
+    pub fn general_name(mut self, tag: u8, content: &[u8]) -> Self {
+        self.names.push(der::tlv(tag, content));
+        self
+    }
+
+    /// Whether the subject alternative names are critical; unless called, they are when the
+    /// subject is empty, as RFC 5280 wants it.
+    pub fn san_critical(mut self, critical: bool) -> Self {
+        self.san_critical = Some(critical);
+        self
+    }
+
+    /// Replaces the value of the subject alternative name extension by these bytes.
+    pub fn san_der(mut self, der: Vec<u8>) -> Self {
+        self.san_der = Some(der);
+        self
+    }
+
+    pub(super) fn encoded_subject(&self) -> Vec<u8> {
+        self.subject_der
+            .clone()
+            .unwrap_or_else(|| der::sequence(&self.subject))
+    }
+
+    /// The extension; none without a name.
+    pub(super) fn encoded_san(&self) -> Option<Vec<u8>> {
+        let value = match &self.san_der {
+            Some(der) => der.clone(),
+            None if self.names.is_empty() => return None,
+            None => der::sequence(&self.names),
+        };
+        let critical = self
+            .san_critical
+            .unwrap_or_else(|| self.encoded_subject() == [0x30, 0x00]);
+        Some(der::extension("2.5.29.17", critical, &value))
+    }
+}

@@ -1,0 +1,494 @@
+//! The builder of both sides: four decisions that the compiler asks for, then options.
+//!
+//! ```compile_fail
+//! # fn f(credentials: countersign::Credentials, trust: countersign::TrustStore) {
+//! use countersign::{Acceptor, identity::SpiffeId};
+//!
+//! // No policy, no acceptor: there is no allow-all by omission.
+//! let acceptor = Acceptor::builder()
+//!     .credentials(credentials)
+//!     .trust(trust)
+//!     .identify(SpiffeId::extractor())
+//!     .build();
+//! # }
+//! ```
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use rustls::{ClientConfig, KeyLog, ServerConfig};
+
+use super::config::Common;
+use super::{ClientConfigs, ServerConfigs};
+use crate::gate::{Authorizer, Gate, ServerNames};
+use crate::identity::IdentityExtractor;
+use crate::pki::{Certificate, Credentials, CredentialsError, provider};
+use crate::policy::Policy;
+use crate::trust::{ChainVerifier, ExtendedKeyUsage, Limits, TrustStore, Usage};
+
+/// First decision: who we are.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until build() is called"]
+pub struct NeedsCredentials<S> {
+    side: PhantomData<S>,
+}
+
+impl<S> NeedsCredentials<S> {
+    pub(crate) const fn new() -> Self {
+        Self { side: PhantomData }
+    }
+
+    /// Sets our own certificate chain and private key.
+    pub fn credentials(self, credentials: Credentials) -> NeedsTrust<S> {
+        NeedsTrust {
+            side: PhantomData,
+            credentials,
+        }
+    }
+}
+
+/// Second decision: whom we believe.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until build() is called"]
+pub struct NeedsTrust<S> {
+    side: PhantomData<S>,
+    credentials: Credentials,
+}
+
+impl<S> NeedsTrust<S> {
+    /// Sets the roots and pins that peers' chains must lead to.
+    pub fn trust(self, trust: TrustStore) -> NeedsIdentity<S> {
+        NeedsIdentity {
+            side: PhantomData,
+            credentials: self.credentials,
+            trust,
+        }
+    }
+}
+
+/// Third decision: how a certificate names its holder.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until build() is called"]
+pub struct NeedsIdentity<S> {
+    side: PhantomData<S>,
+    credentials: Credentials,
+    trust: TrustStore,
+}
+
+impl<S> NeedsIdentity<S> {
+    /// Sets the extractor that turns a verified certificate into an identity.
+    pub fn identify<X>(self, extractor: X) -> NeedsPolicy<S, X::Identity>
+    where
+        X: IdentityExtractor + 'static,
+    {
+        NeedsPolicy {
+            side: PhantomData,
+            credentials: self.credentials,
+            trust: self.trust,
+            extractor: Box::new(extractor),
+        }
+    }
+}
+
+/// Fourth decision: who may connect.
+#[must_use = "a builder does nothing until build() is called"]
+pub struct NeedsPolicy<S, I> {
+    side: PhantomData<S>,
+    credentials: Credentials,
+    trust: TrustStore,
+    extractor: Box<dyn IdentityExtractor<Identity = I>>,
+}
+
+impl<S: Default, I> NeedsPolicy<S, I> {
+    /// Sets the policy that decides about every identified peer.
+    pub fn authorize(self, policy: impl Policy<I> + 'static) -> Builder<S, I> {
+        self.with(Authorizer::Sync(Box::new(policy)))
+    }
+
+    /// Sets a policy that has to ask somebody. When `timeout` is over, the peer is denied; the
+    /// handshake timeout bounds it too.
+    #[cfg(feature = "tokio")]
+    pub fn authorize_async(
+        self,
+        policy: impl crate::policy::AsyncPolicy<I> + 'static,
+        timeout: Duration,
+    ) -> Builder<S, I> {
+        self.with(Authorizer::Async {
+            policy: Box::new(policy),
+            timeout,
+        })
+    }
+
+    fn with(self, authorizer: Authorizer<I>) -> Builder<S, I> {
+        Builder {
+            credentials: self.credentials,
+            trust: self.trust,
+            extractor: self.extractor,
+            authorizer,
+            provider: None,
+            allow_tls12: false,
+            alpn: Vec::new(),
+            handshake_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
+            extended_key_usage: ExtendedKeyUsage::default(),
+            clock: Arc::new(DefaultTimeProvider),
+            key_log: None,
+            side: S::default(),
+        }
+    }
+}
+
+/// All decisions are made; every option has a safe default.
+#[must_use = "a builder does nothing until build() is called"]
+pub struct Builder<S, I> {
+    credentials: Credentials,
+    trust: TrustStore,
+    extractor: Box<dyn IdentityExtractor<Identity = I>>,
+    authorizer: Authorizer<I>,
+    provider: Option<Arc<CryptoProvider>>,
+    allow_tls12: bool,
+    alpn: Vec<Vec<u8>>,
+    handshake_timeout: Duration,
+    limits: Limits,
+    extended_key_usage: ExtendedKeyUsage,
+    clock: Arc<dyn TimeProvider>,
+    key_log: Option<Arc<dyn KeyLog>>,
+    side: S,
+}
+
+impl<S, I> Builder<S, I> {
+    /// Sets the application protocols (ALPN), most preferred first, such as `["h2", "http/1.1"]`.
+    ///
+    /// Default: none; no protocol is negotiated.
+    pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the cryptography.
+    ///
+    /// Default: aws-lc-rs with the post-quantum hybrid key exchange preferred, or ring where only
+    /// that feature is on. The process-wide default of rustls is never used.
+    pub fn crypto_provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
+        self.provider = Some(provider.into());
+        self
+    }
+
+    /// Also allows TLS 1.2, with extended master secret required.
+    ///
+    /// Default: TLS 1.3 only. With TLS 1.2 a client's certificate crosses the network in the clear.
+    pub fn allow_tls12(mut self) -> Self {
+        self.allow_tls12 = true;
+        self
+    }
+
+    /// Sets how long a handshake may take, from its start to the policy's decision.
+    ///
+    /// Default: 10 s. Enforced by `accept` and `connect`; who drives rustls himself keeps his own
+    /// time.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets bounds on the peer's chain, enforced before any signature is verified.
+    ///
+    /// Default: 10 certificates, RSA keys of 8,192 bits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets whether the peer's certificate must have the extendedKeyUsage extension.
+    ///
+    /// Default: it need not; where it is present, it must name clientAuth (or serverAuth).
+    pub fn extended_key_usage(mut self, rule: ExtendedKeyUsage) -> Self {
+        self.extended_key_usage = rule;
+        self
+    }
+
+    /// Sets the clock by which validity is judged.
+    ///
+    /// Default: the system's.
+    pub fn clock(mut self, clock: impl TimeProvider + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Writes the secrets of every connection to a log, for Wireshark
+    /// ([`rustls::KeyLogFile`] obeys `SSLKEYLOGFILE`).
+    ///
+    /// Default: none; the environment is not consulted.
+    ///
+    /// # Security
+    /// Whoever reads the log reads every connection.
+    pub fn key_log(mut self, key_log: impl KeyLog + 'static) -> Self {
+        self.key_log = Some(Arc::new(key_log));
+        self
+    }
+
+    /// Checks everything that both sides have in common, and makes the gate.
+    fn finish(self, usage: Usage, server_names: ServerNames) -> Result<Finished<S, I>, BuildError> {
+        if self.trust.is_empty() {
+            return Err(BuildError::EmptyTrust);
+        }
+        if self
+            .alpn
+            .iter()
+            .any(|name| name.is_empty() || name.len() > 255)
+        {
+            return Err(BuildError::InvalidAlpn);
+        }
+        let provider = self
+            .provider
+            .or_else(provider::built_in)
+            .ok_or(BuildError::NoProvider)?;
+        let verifier = ChainVerifier {
+            store: self.trust,
+            usage,
+            extended_key_usage: self.extended_key_usage,
+            limits: self.limits,
+            algorithms: provider.signature_verification_algorithms,
+        };
+        Ok(Finished {
+            gate: Gate::new(
+                verifier,
+                server_names,
+                self.extractor,
+                self.authorizer,
+                self.clock.clone(),
+            ),
+            credentials: self.credentials,
+            common: Common {
+                provider,
+                allow_tls12: self.allow_tls12,
+                alpn: self.alpn,
+                clock: self.clock,
+                key_log: self.key_log,
+            },
+            handshake_timeout: self.handshake_timeout,
+            side: self.side,
+        })
+    }
+}
+
+struct Finished<S, I> {
+    gate: Gate<I>,
+    credentials: Credentials,
+    common: Common,
+    handshake_timeout: Duration,
+    side: S,
+}
+
+type Customize<C> = Box<dyn FnOnce(&mut C) + Send>;
+
+/// What only an acceptor's builder has.
+#[derive(Default)]
+pub struct ServerSide {
+    named: Vec<(String, Credentials)>,
+    customize: Option<Customize<ServerConfig>>,
+}
+
+/// The parts of an acceptor.
+pub(crate) struct AcceptorParts<I> {
+    pub(crate) gate: Gate<I>,
+    pub(crate) configs: ServerConfigs,
+    pub(crate) handshake_timeout: Duration,
+}
+
+impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
+    /// Adds a certificate for clients that ask for this name (SNI); `*.example.org` stands for
+    /// every name with one more label.
+    ///
+    /// Default: none. A client that asks for another name, or for none, gets the certificate given
+    /// first; the gate is the same for all of them.
+    pub fn credentials_for(mut self, name: impl Into<String>, credentials: Credentials) -> Self {
+        self.side.named.push((name.into(), credentials));
+        self
+    }
+
+    /// Changes settings of rustls that this builder does not model.
+    ///
+    /// Taken over are `ignore_client_order`, `max_fragment_size`, `send_tls13_tickets`,
+    /// `max_tls13_tickets` and certificate compression; everything else is set again afterwards:
+    /// verifier, certificates, ALPN, versions, session store, tickets, early data, half-RTT data,
+    /// key log, clock, extended master secret and secret extraction.
+    pub fn customize_rustls(
+        mut self,
+        customize: impl FnOnce(&mut ServerConfig) + Send + 'static,
+    ) -> Self {
+        self.side.customize = Some(Box::new(customize));
+        self
+    }
+
+    pub(crate) fn into_acceptor_parts(self) -> Result<AcceptorParts<I>, BuildError> {
+        let finished = self.finish(Usage::Client, ServerNames::LeaveToPolicy)?;
+        let ServerSide { named, customize } = finished.side;
+        let customize = customize.unwrap_or_else(|| Box::new(|_| ()));
+        let configs = ServerConfigs::new(
+            finished.gate.clone(),
+            &finished.credentials,
+            &named,
+            &finished.common,
+            customize,
+        )?;
+        Ok(AcceptorParts {
+            gate: finished.gate,
+            configs,
+            handshake_timeout: finished.handshake_timeout,
+        })
+    }
+}
+
+/// What only a connector's builder has.
+#[derive(Default)]
+pub struct ClientSide {
+    server_names: ServerNames,
+    customize: Option<Customize<ClientConfig>>,
+}
+
+/// The parts of a connector.
+pub(crate) struct ConnectorParts<I> {
+    pub(crate) gate: Gate<I>,
+    pub(crate) configs: ClientConfigs,
+    pub(crate) handshake_timeout: Duration,
+}
+
+impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
+    /// Sets whether the server's certificate must be valid for the name that is dialled.
+    ///
+    /// Default: [`ServerNames::Verify`]. Choose [`ServerNames::LeaveToPolicy`] where the policy
+    /// names the server by its identity, as with SPIFFE IDs.
+    pub fn server_names(mut self, rule: ServerNames) -> Self {
+        self.side.server_names = rule;
+        self
+    }
+
+    /// Changes settings of rustls that this builder does not model.
+    ///
+    /// Taken over are `max_fragment_size`, `enable_sni` and certificate compression; everything
+    /// else is set again afterwards: verifier, certificate, ALPN, versions, session store, early
+    /// data, key log, clock, extended master secret and secret extraction.
+    pub fn customize_rustls(
+        mut self,
+        customize: impl FnOnce(&mut ClientConfig) + Send + 'static,
+    ) -> Self {
+        self.side.customize = Some(Box::new(customize));
+        self
+    }
+
+    pub(crate) fn into_connector_parts(self) -> Result<ConnectorParts<I>, BuildError> {
+        let server_names = self.side.server_names;
+        let finished = self.finish(Usage::Server, server_names)?;
+        let customize = finished.side.customize.unwrap_or_else(|| Box::new(|_| ()));
+        let configs = ClientConfigs::new(
+            finished.gate.clone(),
+            &finished.credentials,
+            &finished.common,
+            customize,
+        )?;
+        Ok(ConnectorParts {
+            gate: finished.gate,
+            configs,
+            handshake_timeout: finished.handshake_timeout,
+        })
+    }
+}
+
+impl<S, I> fmt::Debug for NeedsPolicy<S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NeedsPolicy")
+            .field("credentials", &self.credentials)
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, I> fmt::Debug for Builder<S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("credentials", &self.credentials)
+            .field("trust", &self.trust)
+            .field("allow_tls12", &self.allow_tls12)
+            .field("handshake_timeout", &self.handshake_timeout)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ServerSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSide")
+            .field("named", &self.named)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSide")
+            .field("server_names", &self.server_names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an acceptor or a connector could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The key does not fit its certificate, or the provider cannot use it.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The trust store has neither a root nor a pin: no peer could ever be admitted.
+    #[error("the trust store is empty, so no peer could ever be admitted: give it a root or a pin")]
+    EmptyTrust,
+    /// No cryptography is compiled in, and none was given.
+    #[error("no crypto provider: turn on the feature aws-lc-rs or ring, or call crypto_provider()")]
+    NoProvider,
+    /// The provider has no cipher suite for the allowed TLS versions.
+    #[error("the crypto provider cannot be used: {0}")]
+    Provider(rustls::Error),
+    /// An application protocol's name is empty or over 255 bytes (RFC 7301).
+    #[error("an ALPN protocol name must have 1 to 255 bytes")]
+    InvalidAlpn,
+    /// A name given for SNI is no DNS name.
+    #[error("\"{name}\" is no DNS name to choose a certificate by")]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// Two certificates were given for the same name.
+    #[error("two certificates were given for the name \"{name}\"")]
+    NameTwice {
+        /// The name.
+        name: String,
+    },
+    /// A certificate was given for a name that it is not valid for.
+    #[error("{certificate} is not valid for the name \"{name}\" that it was given for")]
+    NotCovered {
+        /// The name.
+        name: String,
+        /// The certificate.
+        certificate: Certificate,
+    },
+}
+
+impl BuildError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Credentials(error) => error.reason(),
+            Self::EmptyTrust => "empty_trust",
+            Self::NoProvider => "no_provider",
+            Self::Provider(_) => "unusable_provider",
+            Self::InvalidAlpn => "invalid_alpn",
+            Self::InvalidName { .. } => "invalid_name",
+            Self::NameTwice { .. } => "name_twice",
+            Self::NotCovered { .. } => "name_not_covered",
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What one handshake saw, for the code that drives it.
+//!
+//! rustls gives its verifiers no way to hand anything back but yes or no: a refused chain is gone
+//! from `peer_certificates()`, and a verified path would have to be computed again. A slot in the
+//! verifier would be shared by all connections of a configuration, and race. But rustls calls its
+//! verifiers synchronously, from inside the call that feeds it bytes: so whoever feeds a connection
+//! enters that connection's capture for just that call, and the verifiers write to the capture that
+//! is entered on their thread.
+
+use std::cell::RefCell;
+
+use rustls_pki_types::CertificateDer;
+
+use crate::trust::{ChainError, VerifiedChain};
+
+/// What was seen of one connection's handshake.
+#[derive(Debug, Default)]
+pub(crate) struct Capture {
+    verified: Option<Result<VerifiedChain, ChainError>>,
+    signature_failed: bool,
+    asked_for_certificate: bool,
+    prefix: [u8; PREFIX],
+    received: u64,
+}
+
+/// Enough of a peer's first bytes to tell HTTP from TLS.
+const PREFIX: usize = 8;
+
+/// How the peer began, and how much it sent in all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received<'a> {
+    pub(crate) prefix: &'a [u8],
+    pub(crate) total: u64,
+}
+
+thread_local! {
+    static ENTERED: RefCell<Option<Capture>> = const { RefCell::new(None) };
+}
+
+impl Capture {
+    /// Runs `feed`, which drives this capture's connection on this thread.
+    pub(crate) fn enter<R>(&mut self, feed: impl FnOnce() -> R) -> R {
+        /// Puts everything back, also when `feed` panics.
+        struct Leave<'a> {
+            slot: &'a mut Capture,
+            outer: Option<Capture>,
+        }
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                if let Some(capture) = ENTERED.replace(self.outer.take()) {
+                    *self.slot = capture;
+                }
+            }
+        }
+        let outer = ENTERED.replace(Some(std::mem::take(self)));
+        let _leave = Leave { slot: self, outer };
+        feed()
+    }
+
+    /// Takes the verified chain, if it is the one that rustls now vouches for.
+    pub(crate) fn take_verified(
+        &mut self,
+        presented: &[CertificateDer<'_>],
+    ) -> Option<VerifiedChain> {
+        match self.verified.take() {
+            Some(Ok(chain)) if presented.first() == Some(chain.leaf().der()) => Some(chain),
+            _ => None,
+        }
+    }
+
+    /// Takes the reason why the chain was refused.
+    pub(crate) fn take_chain_error(&mut self) -> Option<ChainError> {
+        self.verified.take()?.err()
+    }
+
+    /// The chain that the peer presented without proving that it owns the leaf's key.
+    pub(crate) fn take_unproven(&mut self) -> Option<VerifiedChain> {
+        if self.signature_failed {
+            self.verified.take()?.ok()
+        } else {
+            None
+        }
+    }
+
+    /// What came from the peer during the handshake.
+    pub(crate) fn received(&self) -> Received<'_> {
+        let known = usize::try_from(self.received).map_or(PREFIX, |total| total.min(PREFIX));
+        Received {
+            prefix: &self.prefix[..known],
+            total: self.received,
+        }
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        let known = self.received().prefix.len();
+        for (kept, &byte) in self.prefix[known..].iter_mut().zip(bytes) {
+            *kept = byte;
+        }
+        self.received += bytes.len() as u64;
+    }
+
+    /// Whether the server asked for our certificate.
+    pub(crate) const fn asked_for_certificate(&self) -> bool {
+        self.asked_for_certificate
+    }
+}
+
+pub(super) fn record_verification(result: &Result<VerifiedChain, ChainError>) {
+    record(|capture| capture.verified = Some(result.clone()));
+}
+
+pub(super) fn record_signature(valid: bool) {
+    record(|capture| capture.signature_failed |= !valid);
+}
+
+pub(super) fn record_request_for_certificate() {
+    record(|capture| capture.asked_for_certificate = true);
+}
+
+/// Notes bytes that came from the peer.
+pub(crate) fn record_received(bytes: &[u8]) {
+    record(|capture| capture.receive(bytes));
+}
+
+/// What the handshake on this thread has seen; `None` when no handshake is being driven.
+pub(super) fn server_asked() -> Option<bool> {
+    ENTERED.with_borrow(|entered| entered.as_ref().map(Capture::asked_for_certificate))
+}
+
+fn record(write: impl FnOnce(&mut Capture)) {
+    ENTERED.with_borrow_mut(|entered| entered.as_mut().map(write));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn captures_do_not_mix() {
+        let (mut outer, mut inner) = (Capture::default(), Capture::default());
+        outer.enter(|| {
+            inner.enter(record_request_for_certificate);
+            assert_eq!(server_asked(), Some(false));
+            record_signature(false);
+        });
+        assert!(inner.asked_for_certificate && !inner.signature_failed);
+        assert!(outer.signature_failed && !outer.asked_for_certificate);
+        assert_eq!(server_asked(), None);
+        record_request_for_certificate(); // goes nowhere
+    }
+
+    #[test]
+    fn the_first_bytes_are_kept_whatever_the_pieces() {
+        let mut capture = Capture::default();
+        capture.enter(|| {
+            for piece in [&b"GE"[..], b"", b"T / HTTP/1.1", b"more"] {
+                record_received(piece);
+            }
+        });
+        assert_eq!(capture.received().prefix, b"GET / HT");
+        assert_eq!(capture.received().total, 18);
+        assert_eq!(Capture::default().received().prefix, b"");
+    }
+
+    #[test]
+    fn a_panic_leaves_the_capture() {
+        let mut capture = Capture::default();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            capture.enter(|| {
+                record_request_for_certificate();
+                panic!("a resolver panicked");
+            });
+        }));
+        assert!(panicked.is_err());
+        assert!(capture.asked_for_certificate());
+        assert_eq!(server_asked(), None);
+    }
+}

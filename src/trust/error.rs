@@ -1,0 +1,270 @@
+//! Why a trust store could not be loaded, and why a chain was refused.
+
+use std::path::PathBuf;
+
+use rustls_pki_types::UnixTime;
+
+use crate::pki::text::Listed;
+use crate::pki::time::Rfc3339;
+use crate::pki::{
+    Certificate, DistinguishedName, ISSUE_V3, KeyUsage, MalformedCertificate, PemError,
+};
+
+/// Why a trust store could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// A file could not be read, is not PEM, or has a block that is no certificate.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// The folder has no `*.pem`, `*.crt` or `*.cer` file.
+    #[error("{} holds no *.pem, *.crt or *.cer file", folder.display())]
+    EmptyFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A certificate cannot be parsed, or not be used as a trust anchor.
+    #[error("{place}: {problem}")]
+    Malformed {
+        /// The file and block.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A certificate that says it may not issue others was given as a root or intermediate.
+    #[error(
+        "{place}: {certificate} may not issue certificates (basicConstraints or keyUsage says so); to trust exactly this certificate, pin it"
+    )]
+    NotAnIssuer {
+        /// The file and block.
+        place: String,
+        /// The certificate.
+        certificate: Certificate,
+    },
+    /// A version 1 certificate was given as a pin: rustls could never verify its key.
+    #[error("{place}: {certificate} is X.509 version 1, which rustls refuses; {ISSUE_V3}")]
+    Version1 {
+        /// The file and block.
+        place: String,
+        /// The certificate.
+        certificate: Certificate,
+    },
+}
+
+impl TrustError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Pem(error) => error.reason(),
+            Self::EmptyFolder { .. } => "empty_folder",
+            Self::Malformed { .. } => "malformed_certificate",
+            Self::NotAnIssuer { .. } => "not_an_issuer",
+            Self::Version1 { .. } => "v1_certificate",
+        }
+    }
+}
+
+/// Why a peer's certificate chain was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// The peer presented no certificate.
+    #[error(
+        "the peer presented no certificate; give it one that this side trusts (curl: --cert and --key)"
+    )]
+    NoCertificate,
+    /// The chain has too many certificates.
+    #[error("the peer's chain has {length} certificates, over the limit of {limit}")]
+    TooLong {
+        /// How many certificates were presented.
+        length: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// A certificate of the chain cannot be parsed.
+    #[error("certificate {position} of the peer's chain: {source}")]
+    Malformed {
+        /// Counted from 1, the leaf.
+        position: usize,
+        /// What could not be read.
+        source: MalformedCertificate,
+    },
+    /// The leaf is X.509 version 1.
+    #[error("{certificate} is X.509 version 1, which rustls refuses; issue version 3: {ISSUE_V3}")]
+    Version1 {
+        /// The peer's certificate.
+        certificate: Certificate,
+    },
+    /// An RSA key is so large that verifying with it would be a burden.
+    #[error("{certificate} has an RSA key of {bits} bits, over the limit of {limit}")]
+    KeyTooLarge {
+        /// The certificate with the key.
+        certificate: Certificate,
+        /// The modulus' size.
+        bits: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// A CA certificate was used as an end entity.
+    #[error(
+        "{certificate} is a CA certificate used as an end entity (`openssl req -x509` makes such): pin it, or issue a leaf certificate without CA:TRUE from it"
+    )]
+    CaAsEndEntity {
+        /// The peer's certificate.
+        certificate: Certificate,
+    },
+    /// The leaf's keyUsage lets it sign certificates or CRLs (RFC 5280 section 4.2.1.3).
+    #[error(
+        "{certificate} may sign certificates or CRLs (keyUsage: {usage}), which an end entity must not: issue it without keyCertSign and cRLSign"
+    )]
+    EndEntityMaySign {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// Its keyUsage.
+        usage: KeyUsage,
+    },
+    /// The leaf's keyUsage lacks digitalSignature (RFC 8446 section 4.4.2.2).
+    #[error(
+        "{certificate} may not sign handshakes (keyUsage: {usage}): issue it with digitalSignature"
+    )]
+    NoDigitalSignature {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// Its keyUsage.
+        usage: KeyUsage,
+    },
+    /// An intermediate may not sign certificates: no CA, or a keyUsage without keyCertSign.
+    #[error("{certificate} stands as an issuer in the chain but may not sign certificates")]
+    IssuerMayNotSign {
+        /// The intermediate.
+        certificate: Certificate,
+    },
+    /// The leaf's or an intermediate's validity is over.
+    #[error(
+        "{certificate} expired at {}; our clock says {}",
+        Rfc3339(*not_after), Rfc3339(*now)
+    )]
+    Expired {
+        /// The expired certificate.
+        certificate: Certificate,
+        /// Our clock.
+        now: UnixTime,
+        /// The end of its validity.
+        not_after: UnixTime,
+    },
+    /// The leaf's or an intermediate's validity has not begun.
+    #[error(
+        "{certificate} is not valid before {}; our clock says {}: if the clock is right, wait or reissue",
+        Rfc3339(*not_before), Rfc3339(*now)
+    )]
+    NotYetValid {
+        /// The certificate.
+        certificate: Certificate,
+        /// Our clock.
+        now: UnixTime,
+        /// The start of its validity.
+        not_before: UnixTime,
+    },
+    /// No path leads to a root of the trust store.
+    #[error(
+        "unknown issuer: {certificate} needs the issuer \"{}\", and the trust store has {}; add that CA to the trust store, or have the peer send its intermediates{}",
+        certificate.issuer(),
+        Listed(roots),
+        if certificate.is_self_issued() { "; a self-signed certificate is trusted by pinning it" } else { "" }
+    )]
+    UnknownIssuer {
+        /// The last certificate of the path that could be found.
+        certificate: Certificate,
+        /// The names of the roots that we have.
+        roots: Vec<DistinguishedName>,
+    },
+    /// A CA of the right name exists, but its key did not make the signature.
+    #[error(
+        "bad signature: a CA named \"{}\" is known, but its key did not sign {certificate}: the CA's key was replaced, or another CA bears its name",
+        certificate.issuer()
+    )]
+    BadSignature {
+        /// The certificate whose signature fails, as far as is known.
+        certificate: Certificate,
+    },
+    /// The leaf's extendedKeyUsage does not allow this use.
+    #[error(
+        "{certificate} is not for {wanted} (extendedKeyUsage: {}): issue it with extendedKeyUsage={wanted}",
+        Listed(present)
+    )]
+    WrongUsage {
+        /// The certificate.
+        certificate: Certificate,
+        /// `clientAuth` or `serverAuth`.
+        wanted: &'static str,
+        /// What the certificate allows, by name where known; empty without the extension.
+        present: Vec<String>,
+    },
+    /// The server's certificate is not valid for the name that was dialled (RFC 9525).
+    #[error(
+        "name mismatch: {certificate} is not valid for \"{expected}\"; its names are {}",
+        Listed(present)
+    )]
+    NameMismatch {
+        /// The server's certificate.
+        certificate: Certificate,
+        /// The name that was dialled.
+        expected: String,
+        /// The DNS names and IP addresses in the certificate.
+        present: Vec<String>,
+    },
+    /// Another rule of RFC 5280 is broken: name constraints, path length, an unknown critical
+    /// extension, an unsupported signature algorithm.
+    #[error("{certificate} was refused by path validation: {problem}")]
+    Invalid {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// What rustls-webpki said.
+        problem: webpki::Error,
+    },
+}
+
+impl ChainError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::TooLong { .. } => "chain_too_long",
+            Self::Malformed { .. } => "malformed_certificate",
+            Self::Version1 { .. } => "v1_certificate",
+            Self::KeyTooLarge { .. } => "key_too_large",
+            Self::CaAsEndEntity { .. } => "ca_as_end_entity",
+            Self::EndEntityMaySign { .. } => "end_entity_may_sign",
+            Self::NoDigitalSignature { .. } => "no_digital_signature",
+            Self::IssuerMayNotSign { .. } => "issuer_may_not_sign",
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::UnknownIssuer { .. } => "unknown_issuer",
+            Self::BadSignature { .. } => "bad_signature",
+            Self::WrongUsage { .. } => "wrong_extended_key_usage",
+            Self::NameMismatch { .. } => "name_mismatch",
+            Self::Invalid { .. } => "invalid_path",
+        }
+    }
+
+    /// The certificate that the error is about, where it could be parsed: the peer's own, or one
+    /// of its issuers.
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::NoCertificate | Self::TooLong { .. } | Self::Malformed { .. } => None,
+            Self::Version1 { certificate }
+            | Self::KeyTooLarge { certificate, .. }
+            | Self::CaAsEndEntity { certificate }
+            | Self::EndEntityMaySign { certificate, .. }
+            | Self::NoDigitalSignature { certificate, .. }
+            | Self::IssuerMayNotSign { certificate }
+            | Self::Expired { certificate, .. }
+            | Self::NotYetValid { certificate, .. }
+            | Self::UnknownIssuer { certificate, .. }
+            | Self::BadSignature { certificate }
+            | Self::WrongUsage { certificate, .. }
+            | Self::NameMismatch { certificate, .. }
+            | Self::Invalid { certificate, .. } => Some(certificate),
+        }
+    }
+}

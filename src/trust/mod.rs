@@ -1,0 +1,11 @@
+//! Whom we believe, and the check that a peer's chain leads there.
+
+mod error;
+mod path;
+mod store;
+
+pub use error::{ChainError, TrustError};
+pub use path::{Anchor, ExtendedKeyUsage, Limits, VerifiedChain};
+pub use store::TrustStore;
+
+pub(crate) use path::{ChainVerifier, Usage};

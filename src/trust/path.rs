@@ -1,0 +1,491 @@
+//! From a presented chain to a trusted one.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath};
+
+use super::{ChainError, TrustStore};
+use crate::pki::text::Escaped;
+use crate::pki::{Certificate, DistinguishedName, GeneralName, PublicKeyKind};
+
+/// A certificate chain that was verified: from the leaf up to, but without, what it is anchored in.
+///
+/// Only the gate's verification makes one, so holding it is the proof that the check took place.
+/// That the peer owns the leaf's key is proven separately, by the handshake's signature.
+#[derive(Clone, Debug)]
+pub struct VerifiedChain {
+    certificates: Arc<[Certificate]>,
+    anchor: Anchor,
+    not_after: UnixTime,
+}
+
+impl VerifiedChain {
+    fn new(certificates: Vec<Certificate>, anchor: Anchor) -> Self {
+        let not_after = certificates
+            .iter()
+            .map(Certificate::not_after)
+            .min_by_key(UnixTime::as_secs)
+            .unwrap_or(UnixTime::since_unix_epoch(std::time::Duration::ZERO));
+        Self {
+            certificates: certificates.into(),
+            anchor,
+            not_after,
+        }
+    }
+
+    /// The peer's own (end entity) certificate.
+    pub fn leaf(&self) -> &Certificate {
+        &self.certificates[0] // never empty: verification starts from a leaf
+    }
+
+    /// The verified path: the leaf first, then its issuers up to the anchor, which is not included.
+    /// Certificates that the peer sent and that are not on the path are not included either.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// What the path is anchored in.
+    pub const fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
+    /// When the first certificate of the path expires.
+    pub const fn not_after(&self) -> UnixTime {
+        self.not_after
+    }
+}
+
+/// What a verified chain is anchored in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Anchor {
+    /// A root certificate of the trust store.
+    Root {
+        /// The root's name; `None` when it is not DER, which rustls-webpki does not mind.
+        subject: Option<DistinguishedName>,
+    },
+    /// Exactly this leaf is pinned.
+    PinnedCertificate,
+    /// The leaf's key is pinned. Nobody vouches for the names in the certificate but the owner of
+    /// the key.
+    PinnedKey,
+}
+
+/// Bounds on a peer's chain, enforced before any signature is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most certificates that a peer may present, the leaf included. Default 10.
+    pub chain_length: usize,
+    /// The largest RSA modulus, in bits, of any presented certificate. Default 8,192.
+    pub rsa_bits: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            chain_length: 10,
+            rsa_bits: 8192,
+        }
+    }
+}
+
+impl Limits {
+    /// Sets the most certificates that a peer may present.
+    #[must_use]
+    pub const fn chain_length(mut self, certificates: usize) -> Self {
+        self.chain_length = certificates;
+        self
+    }
+
+    /// Sets the largest RSA modulus in bits. Built-in providers refuse more than 8,192 in any case.
+    #[must_use]
+    pub const fn rsa_bits(mut self, bits: usize) -> Self {
+        self.rsa_bits = bits;
+        self
+    }
+}
+
+/// What the leaf's extendedKeyUsage must say (RFC 5280 section 4.2.1.12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExtendedKeyUsage {
+    /// The extension may be absent; when present, it must name our use.
+    #[default]
+    RequiredIfPresent,
+    /// The extension must be present and name our use.
+    Required,
+}
+
+/// Which side the peer is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Client,
+    Server,
+}
+
+impl Usage {
+    const fn oid(self) -> &'static str {
+        match self {
+            Self::Client => "1.3.6.1.5.5.7.3.2",
+            Self::Server => "1.3.6.1.5.5.7.3.1",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "clientAuth",
+            Self::Server => "serverAuth",
+        }
+    }
+
+    const fn for_webpki(self) -> WebpkiUsage {
+        match self {
+            Self::Client => WebpkiUsage::client_auth(),
+            Self::Server => WebpkiUsage::server_auth(),
+        }
+    }
+}
+
+/// Verifies peers' chains against one trust store.
+#[derive(Debug)]
+pub(crate) struct ChainVerifier {
+    pub(crate) store: TrustStore,
+    pub(crate) usage: Usage,
+    pub(crate) extended_key_usage: ExtendedKeyUsage,
+    pub(crate) limits: Limits,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ChainVerifier {
+    /// Verifies a chain as presented, leaf first.
+    pub(crate) fn verify(
+        &self,
+        presented: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<VerifiedChain, ChainError> {
+        let presented = self.read(presented)?;
+        let Some((leaf, intermediates)) = presented.split_first() else {
+            return Err(ChainError::NoCertificate);
+        };
+
+        if leaf.version() < 3 {
+            return Err(ChainError::Version1 {
+                certificate: leaf.clone(),
+            });
+        }
+        if let Some(usage) = leaf.key_usage().filter(|usage| !usage.digital_signature()) {
+            return Err(ChainError::NoDigitalSignature {
+                certificate: leaf.clone(),
+                usage,
+            });
+        }
+        if let Some(anchor) = self.pin_of(leaf) {
+            check_validity(leaf, now)?;
+            self.check_extended_key_usage(leaf)?;
+            return Ok(VerifiedChain::new(vec![leaf.clone()], anchor));
+        }
+
+        if leaf.is_ca() {
+            return Err(ChainError::CaAsEndEntity {
+                certificate: leaf.clone(),
+            });
+        }
+        if let Some(usage) = leaf
+            .key_usage()
+            .filter(|usage| usage.key_cert_sign() || usage.crl_sign())
+        {
+            return Err(ChainError::EndEntityMaySign {
+                certificate: leaf.clone(),
+                usage,
+            });
+        }
+        self.check_extended_key_usage(leaf)?;
+        self.build_path(leaf, intermediates, now)
+    }
+
+    pub(crate) fn is_for_servers(&self) -> bool {
+        self.usage == Usage::Server
+    }
+
+    /// Checks that the server's certificate is valid for the name that was dialled.
+    pub(crate) fn verify_name(
+        leaf: &Certificate,
+        expected: &ServerName<'_>,
+    ) -> Result<(), ChainError> {
+        let valid = EndEntityCert::try_from(leaf.der())
+            .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(expected).is_ok());
+        if valid {
+            return Ok(());
+        }
+        Err(ChainError::NameMismatch {
+            certificate: leaf.clone(),
+            expected: expected.to_str().into_owned(),
+            present: host_names(leaf),
+        })
+    }
+
+    /// Parses the chain and enforces the limits, before anything is computed with its keys.
+    fn read(&self, presented: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, ChainError> {
+        let limits = self.limits;
+        if presented.len() > limits.chain_length {
+            return Err(ChainError::TooLong {
+                length: presented.len(),
+                limit: limits.chain_length,
+            });
+        }
+        (1..)
+            .zip(presented)
+            .map(|(position, der)| {
+                let certificate = Certificate::from_der(der)
+                    .map_err(|source| ChainError::Malformed { position, source })?;
+                match oversized_rsa(&certificate, limits.rsa_bits) {
+                    None => Ok(certificate),
+                    Some(bits) => Err(ChainError::KeyTooLarge {
+                        certificate,
+                        bits,
+                        limit: limits.rsa_bits,
+                    }),
+                }
+            })
+            .collect()
+    }
+
+    fn pin_of(&self, leaf: &Certificate) -> Option<Anchor> {
+        if self.store.has_pinned_certificate(leaf) {
+            Some(Anchor::PinnedCertificate)
+        } else if self.store.has_pinned_key(leaf) {
+            Some(Anchor::PinnedKey)
+        } else {
+            None
+        }
+    }
+
+    fn check_extended_key_usage(&self, leaf: &Certificate) -> Result<(), ChainError> {
+        let present = leaf.extended_key_usage();
+        let fits = match (present, self.extended_key_usage) {
+            (None, ExtendedKeyUsage::RequiredIfPresent) => true,
+            (None, ExtendedKeyUsage::Required) => false,
+            (Some(purposes), _) => purposes.iter().any(|oid| oid == self.usage.oid()),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(ChainError::WrongUsage {
+            certificate: leaf.clone(),
+            wanted: self.usage.name(),
+            present: present
+                .unwrap_or_default()
+                .iter()
+                .map(|oid| purpose_name(oid))
+                .collect(),
+        })
+    }
+
+    fn build_path(
+        &self,
+        leaf: &Certificate,
+        intermediates: &[Certificate],
+        now: UnixTime,
+    ) -> Result<VerifiedChain, ChainError> {
+        let pool: Vec<&Certificate> = intermediates
+            .iter()
+            .chain(self.store.intermediates())
+            .collect();
+        let pool_der: Vec<CertificateDer<'_>> = pool
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
+            .collect();
+        let refuse = |error| self.explain(error, leaf, &pool, now);
+        let end_entity = EndEntityCert::try_from(leaf.der()).map_err(refuse)?;
+
+        // rustls-webpki ignores an issuer's KeyUsage: look at it here, where refusing a candidate
+        // path still lets another be found.
+        let not_an_issuer = RefCell::new(None);
+        let check_issuers = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
+            for certificate in on_path(path, &pool) {
+                if certificate
+                    .key_usage()
+                    .is_some_and(|usage| !usage.key_cert_sign())
+                {
+                    *not_an_issuer.borrow_mut() = Some(certificate.clone());
+                    return Err(webpki::Error::EndEntityUsedAsCa);
+                }
+            }
+            Ok(())
+        };
+        let path = end_entity
+            .verify_for_usage(
+                self.algorithms.all,
+                self.store.anchors(),
+                &pool_der,
+                now,
+                self.usage.for_webpki(),
+                None,
+                Some(&check_issuers),
+            )
+            .map_err(|error| match not_an_issuer.take() {
+                Some(certificate) if error == webpki::Error::EndEntityUsedAsCa => {
+                    ChainError::IssuerMayNotSign { certificate }
+                }
+                _ => refuse(error),
+            })?;
+
+        let mut certificates = vec![leaf.clone()];
+        certificates.extend(on_path(&path, &pool).cloned());
+        let anchor = Anchor::Root {
+            subject: subject_of(path.anchor()),
+        };
+        Ok(VerifiedChain::new(certificates, anchor))
+    }
+
+    /// Finds the certificate that rustls-webpki's answer is about.
+    fn explain(
+        &self,
+        error: webpki::Error,
+        leaf: &Certificate,
+        pool: &[&Certificate],
+        now: UnixTime,
+    ) -> ChainError {
+        use webpki::Error as E;
+
+        let all = || std::iter::once(leaf).chain(pool.iter().copied());
+        let certificate_with =
+            |wanted: &dyn Fn(&&Certificate) -> bool| all().find(wanted).unwrap_or(leaf).clone();
+        match error {
+            E::CertExpired { not_after, .. } => ChainError::Expired {
+                certificate: certificate_with(&|c| c.not_after() == not_after),
+                now,
+                not_after,
+            },
+            E::CertNotValidYet { not_before, .. } => ChainError::NotYetValid {
+                certificate: certificate_with(&|c| c.not_before() == not_before),
+                now,
+                not_before,
+            },
+            E::UnknownIssuer => ChainError::UnknownIssuer {
+                certificate: top_of_path(leaf, pool),
+                roots: self.store.anchors().iter().filter_map(subject_of).collect(),
+            },
+            E::InvalidSignatureForPublicKey => ChainError::BadSignature {
+                certificate: top_of_path(leaf, pool),
+            },
+            E::RequiredEkuNotFoundContext(_) => {
+                let wrong = |c: &&Certificate| {
+                    c.extended_key_usage()
+                        .is_some_and(|oids| oids.iter().all(|oid| oid != self.usage.oid()))
+                };
+                let certificate = certificate_with(&wrong);
+                let present = certificate.extended_key_usage().unwrap_or_default();
+                ChainError::WrongUsage {
+                    wanted: self.usage.name(),
+                    present: present.iter().map(|oid| purpose_name(oid)).collect(),
+                    certificate,
+                }
+            }
+            E::EndEntityUsedAsCa => ChainError::IssuerMayNotSign {
+                certificate: certificate_with(&|c| **c != *leaf && !c.is_ca()),
+            },
+            problem => ChainError::Invalid {
+                certificate: leaf.clone(),
+                problem,
+            },
+        }
+    }
+}
+
+/// The issuers on a path, in order.
+fn on_path<'a>(
+    path: &VerifiedPath<'_>,
+    pool: &'a [&'a Certificate],
+) -> impl Iterator<Item = &'a Certificate> {
+    let ders: Vec<CertificateDer<'static>> = path
+        .intermediate_certificates()
+        .map(|certificate| certificate.der().into_owned())
+        .collect();
+    ders.into_iter().filter_map(|der| {
+        pool.iter()
+            .find(|candidate| *candidate.der() == der)
+            .copied()
+    })
+}
+
+/// Follows issuer names from the leaf as far as the known intermediates reach.
+fn top_of_path(leaf: &Certificate, pool: &[&Certificate]) -> Certificate {
+    let mut top = leaf;
+    // At most one step per intermediate, so that names in a ring end.
+    for _ in pool {
+        match pool
+            .iter()
+            .find(|candidate| candidate.subject() == top.issuer() && !candidate.is_self_issued())
+        {
+            Some(issuer) => top = issuer,
+            None => break,
+        }
+    }
+    top.clone()
+}
+
+fn subject_of(anchor: &rustls_pki_types::TrustAnchor<'_>) -> Option<DistinguishedName> {
+    DistinguishedName::from_rdn_sequence(&anchor.subject).ok()
+}
+
+fn check_validity(certificate: &Certificate, now: UnixTime) -> Result<(), ChainError> {
+    let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+    let certificate = certificate.clone();
+    if now > not_after {
+        Err(ChainError::Expired {
+            certificate,
+            now,
+            not_after,
+        })
+    } else if now < not_before {
+        Err(ChainError::NotYetValid {
+            certificate,
+            now,
+            not_before,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// The key's size when it is an RSA key over `limit` bits.
+pub(super) fn oversized_rsa(certificate: &Certificate, limit: usize) -> Option<usize> {
+    match certificate.public_key() {
+        PublicKeyKind::Rsa { bits } if *bits > limit => Some(*bits),
+        _ => None,
+    }
+}
+
+fn purpose_name(oid: &str) -> String {
+    match oid {
+        "1.3.6.1.5.5.7.3.1" => "serverAuth".into(),
+        "1.3.6.1.5.5.7.3.2" => "clientAuth".into(),
+        "1.3.6.1.5.5.7.3.3" => "codeSigning".into(),
+        "1.3.6.1.5.5.7.3.4" => "emailProtection".into(),
+        "1.3.6.1.5.5.7.3.8" => "timeStamping".into(),
+        "1.3.6.1.5.5.7.3.9" => "OCSPSigning".into(),
+        "2.5.29.37.0" => "anyExtendedKeyUsage".into(),
+        other => other.into(),
+    }
+}
+
+fn host_names(certificate: &Certificate) -> Vec<String> {
+    certificate
+        .subject_alternative_names()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::Dns(dns) => Some(Escaped(&String::from_utf8_lossy(dns)).to_string()),
+            GeneralName::Ip(octets) => {
+                let v4 = <[u8; 4]>::try_from(&**octets).map(std::net::IpAddr::from);
+                let v6 = <[u8; 16]>::try_from(&**octets).map(std::net::IpAddr::from);
+                v4.or(v6).ok().map(|address| address.to_string())
+            }
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,348 @@
+//! The trust store: roots, pins and extra intermediates.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls_pki_types::pem::SectionKind;
+use rustls_pki_types::{CertificateDer, TrustAnchor};
+
+use super::error::TrustError;
+use crate::pki::pem::{Origin, PemError, read_blocks};
+use crate::pki::{Certificate, DistinguishedName, Fingerprint};
+
+/// Whom we believe: trust anchors, pinned certificates and keys, and extra intermediates.
+///
+/// ```no_run
+/// use countersign::TrustStore;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Everyone whom our CA vouches for, and one partner with a self-signed certificate.
+/// let trust = TrustStore::from_pem_file("clients-ca.crt")?.pin_pem_file("partner.crt")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Every root is believed for every identity. A certificate that cannot be parsed is an error that
+/// names the file and the block; nothing is skipped.
+#[derive(Clone, Default)]
+pub struct TrustStore {
+    anchors: Vec<TrustAnchor<'static>>,
+    /// `Name` and `SubjectPublicKeyInfo` of the anchors, to keep each once.
+    known_anchors: HashSet<Fingerprint>,
+    pinned_certificates: HashSet<Fingerprint>,
+    pinned_keys: HashSet<Fingerprint>,
+    intermediates: Vec<Certificate>,
+}
+
+impl TrustStore {
+    /// A store that believes nobody, to be filled with pins. Builders refuse it while it is empty.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Reads root certificates from a PEM file with one or more CERTIFICATE blocks.
+    ///
+    /// # Errors
+    /// [`TrustError`] names the file and block: one that is not a certificate, is cut off, or
+    /// is not allowed to be an issuer (see [`from_der`](Self::from_der)).
+    pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, TrustError> {
+        let mut store = Self::empty();
+        store.add_pem_file(path.as_ref())?;
+        Ok(store)
+    }
+
+    /// Reads root certificates from every `*.pem`, `*.crt` and `*.cer` file of a folder, symlinks
+    /// followed. Other names, hidden files and subfolders are not looked at.
+    ///
+    /// # Errors
+    /// [`TrustError`] as for [`from_pem_file`](Self::from_pem_file), for the first bad file; and
+    /// when the folder has no such file.
+    pub fn from_pem_dir(path: impl AsRef<Path>) -> Result<Self, TrustError> {
+        let folder = path.as_ref();
+        let mut store = Self::empty();
+        let files = certificate_files(folder).map_err(|source| PemError::Io {
+            file: folder.to_path_buf(),
+            source,
+        })?;
+        if files.is_empty() {
+            return Err(TrustError::EmptyFolder {
+                folder: folder.to_path_buf(),
+            });
+        }
+        for file in files {
+            store.add_pem_file(&file)?;
+        }
+        Ok(store)
+    }
+
+    /// Reads root certificates from PEM in memory.
+    ///
+    /// # Errors
+    /// [`TrustError`] as for [`from_pem_file`](Self::from_pem_file).
+    pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, TrustError> {
+        let mut store = Self::empty();
+        store.add_pem(pem.as_ref(), &Origin::Bytes)?;
+        Ok(store)
+    }
+
+    /// Takes root certificates in DER.
+    ///
+    /// # Errors
+    /// [`TrustError`]: not a certificate; one with a keyUsage that lacks keyCertSign, or whose
+    /// basicConstraints say that it is no CA (pin such a certificate instead); or an RSA key over
+    /// 8,192 bits.
+    pub fn from_der<'a>(
+        roots: impl IntoIterator<Item = CertificateDer<'a>>,
+    ) -> Result<Self, TrustError> {
+        let mut store = Self::empty();
+        for (number, root) in (1..).zip(roots) {
+            store.add_root(&root, &format!("root {number}"))?;
+        }
+        Ok(store)
+    }
+
+    /// Takes the trust anchors of a rustls store.
+    pub fn from_root_store(roots: RootCertStore) -> Self {
+        let mut store = Self::empty();
+        for anchor in roots.roots {
+            store.add_anchor(anchor);
+        }
+        store
+    }
+
+    /// The root certificates of Mozilla's programme, as compiled into the `webpki-roots` crate:
+    /// for clients of public servers.
+    ///
+    /// # Security
+    /// Never use it to verify *clients* without a policy that names them: any of some hundred
+    /// organisations can then issue a certificate that passes.
+    #[cfg(feature = "webpki-roots")]
+    pub fn webpki_roots() -> Self {
+        let mut store = Self::empty();
+        for anchor in webpki_roots::TLS_SERVER_ROOTS {
+            store.add_anchor(anchor.to_owned());
+        }
+        store
+    }
+
+    /// Adds everything that `other` believes.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for anchor in other.anchors {
+            self.add_anchor(anchor);
+        }
+        self.pinned_certificates.extend(other.pinned_certificates);
+        self.pinned_keys.extend(other.pinned_keys);
+        self.intermediates.extend(other.intermediates);
+        self
+    }
+
+    /// Believes exactly this certificate, self-signed or not, whoever issued it.
+    ///
+    /// It must still be within its validity, and fit its use. What a pin replaces is the chain: it
+    /// may be a CA certificate, as `openssl req -x509` makes.
+    #[must_use]
+    pub fn pin(mut self, certificate: &Certificate) -> Self {
+        self.pinned_certificates.insert(certificate.sha256());
+        self
+    }
+
+    /// Believes exactly the certificates in a PEM file, as [`pin`](Self::pin) does.
+    ///
+    /// # Errors
+    /// [`TrustError`] as for [`from_pem_file`](Self::from_pem_file).
+    pub fn pin_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, TrustError> {
+        let (origin, pem) = Origin::read(path.as_ref())?;
+        for (certificate, place) in read_certificates(&pem, &origin)? {
+            // One that webpki cannot read could never prove its key; say so now, not per handshake.
+            if certificate.version() < 3 {
+                return Err(TrustError::Version1 { place, certificate });
+            }
+            self = self.pin(&certificate);
+        }
+        Ok(self)
+    }
+
+    /// Believes whoever owns the key with this SHA-256 over its SubjectPublicKeyInfo
+    /// ([`Certificate::spki_sha256`]), in whatever certificate it is shown.
+    ///
+    /// # Security
+    /// The owner of a pinned key can sign itself a certificate with any name in it: nobody vouches
+    /// for the names. Identify such peers by their key, or check
+    /// [`VerifiedChain::anchor`](super::VerifiedChain::anchor) in the policy.
+    #[must_use]
+    pub fn pin_spki(mut self, fingerprint: Fingerprint) -> Self {
+        self.pinned_keys.insert(fingerprint);
+        self
+    }
+
+    /// Adds an intermediate for peers that send only their leaf. It is not believed by itself.
+    #[must_use]
+    pub fn with_intermediate(mut self, certificate: Certificate) -> Self {
+        self.intermediates.push(certificate);
+        self
+    }
+
+    /// Adds the intermediates of a PEM file, as [`with_intermediate`](Self::with_intermediate).
+    ///
+    /// # Errors
+    /// [`TrustError`] as for [`from_pem_file`](Self::from_pem_file).
+    pub fn with_intermediates_pem_file(
+        mut self,
+        path: impl AsRef<Path>,
+    ) -> Result<Self, TrustError> {
+        let (origin, pem) = Origin::read(path.as_ref())?;
+        for (certificate, place) in read_certificates(&pem, &origin)? {
+            check_may_issue(&certificate, &place)?;
+            self.intermediates.push(certificate);
+        }
+        Ok(self)
+    }
+
+    /// Whether nobody is believed: neither a root nor a pin.
+    pub fn is_empty(&self) -> bool {
+        self.anchors.is_empty() && !self.has_pins()
+    }
+
+    /// The trust anchors, each once.
+    pub fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    pub(crate) fn has_pins(&self) -> bool {
+        !self.pinned_certificates.is_empty() || !self.pinned_keys.is_empty()
+    }
+
+    pub(crate) fn intermediate_subjects(&self) -> impl Iterator<Item = &DistinguishedName> {
+        self.intermediates.iter().map(Certificate::subject)
+    }
+
+    pub(super) fn intermediates(&self) -> &[Certificate] {
+        &self.intermediates
+    }
+
+    pub(super) fn has_pinned_certificate(&self, certificate: &Certificate) -> bool {
+        self.pinned_certificates.contains(&certificate.sha256())
+    }
+
+    pub(super) fn has_pinned_key(&self, certificate: &Certificate) -> bool {
+        self.pinned_keys.contains(&certificate.spki_sha256())
+    }
+
+    fn add_pem_file(&mut self, path: &Path) -> Result<(), TrustError> {
+        let (origin, pem) = Origin::read(path)?;
+        self.add_pem(&pem, &origin)
+    }
+
+    fn add_pem(&mut self, pem: &[u8], origin: &Origin) -> Result<(), TrustError> {
+        for (certificate, place) in read_certificates(pem, origin)? {
+            self.add_root(certificate.der(), &place)?;
+        }
+        Ok(())
+    }
+
+    fn add_root(&mut self, der: &CertificateDer<'_>, place: &str) -> Result<(), TrustError> {
+        let certificate = Certificate::from_der(der).map_err(|source| TrustError::Malformed {
+            place: place.to_owned(),
+            problem: source.to_string(),
+        })?;
+        check_may_issue(&certificate, place)?;
+        let anchor =
+            webpki::anchor_from_trusted_cert(der).map_err(|error| TrustError::Malformed {
+                place: place.to_owned(),
+                problem: format!("{certificate} cannot be a trust anchor: {error}"),
+            })?;
+        self.add_anchor(anchor.to_owned());
+        Ok(())
+    }
+
+    fn add_anchor(&mut self, anchor: TrustAnchor<'static>) {
+        let key = [&*anchor.subject, &*anchor.subject_public_key_info].concat();
+        if self.known_anchors.insert(Fingerprint::of(&key)) {
+            self.anchors.push(anchor);
+        }
+    }
+}
+
+impl fmt::Debug for TrustStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustStore")
+            .field("anchors", &self.anchors.len())
+            .field("pinned_certificates", &self.pinned_certificates.len())
+            .field("pinned_keys", &self.pinned_keys.len())
+            .field("intermediates", &self.intermediates.len())
+            .finish()
+    }
+}
+
+/// rustls-webpki takes any certificate as an anchor; what the certificate says of itself counts.
+fn check_may_issue(certificate: &Certificate, place: &str) -> Result<(), TrustError> {
+    const BASIC_CONSTRAINTS: &str = "2.5.29.19";
+    let says_no_ca = !certificate.is_ca()
+        && certificate
+            .extensions()
+            .iter()
+            .any(|extension| extension.oid() == BASIC_CONSTRAINTS);
+    let may_not_sign = certificate
+        .key_usage()
+        .is_some_and(|usage| !usage.key_cert_sign());
+    if says_no_ca || may_not_sign {
+        return Err(TrustError::NotAnIssuer {
+            place: place.to_owned(),
+            certificate: certificate.clone(),
+        });
+    }
+    if let Some(bits) = super::path::oversized_rsa(certificate, super::Limits::default().rsa_bits) {
+        return Err(TrustError::Malformed {
+            place: place.to_owned(),
+            problem: format!("{certificate} has an RSA key of {bits} bits"),
+        });
+    }
+    Ok(())
+}
+
+/// Every block must be a certificate that can be read.
+fn read_certificates(
+    pem: &[u8],
+    origin: &Origin,
+) -> Result<Vec<(Certificate, String)>, TrustError> {
+    read_blocks(pem, origin)?
+        .into_iter()
+        .map(|block| {
+            let place = block.place.to_string();
+            let Some((SectionKind::Certificate, der)) = &block.content else {
+                return Err(block.unexpected("CERTIFICATE blocks").into());
+            };
+            match Certificate::from_der(der) {
+                Ok(certificate) => Ok((certificate, place)),
+                Err(source) => Err(TrustError::Malformed {
+                    place,
+                    problem: source.to_string(),
+                }),
+            }
+        })
+        .collect()
+}
+
+fn certificate_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let named_so = path.extension().is_some_and(|extension| {
+            ["pem", "crt", "cer"]
+                .iter()
+                .any(|wanted| extension == *wanted)
+        });
+        // `is_dir` follows symlinks; a dangling one stays in, to fail by name when it is read.
+        if !hidden && named_so && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
