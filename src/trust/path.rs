@@ -176,34 +176,25 @@ impl ChainVerifier {
                 certificate: leaf.clone(),
             });
         }
+        // A pin replaces the chain, so that a pinned certificate may even be a CA's.
+        let pin = self.pin_of(leaf);
+        if pin.is_none() {
+            check_is_end_entity(leaf)?;
+        }
         if let Some(usage) = leaf.key_usage().filter(|usage| !usage.digital_signature()) {
             return Err(ChainError::NoDigitalSignature {
                 certificate: leaf.clone(),
                 usage,
             });
         }
-        if let Some(anchor) = self.pin_of(leaf) {
-            check_validity(leaf, now)?;
-            self.check_extended_key_usage(leaf)?;
-            return Ok(VerifiedChain::new(vec![leaf.clone()], anchor));
-        }
-
-        if leaf.is_ca() {
-            return Err(ChainError::CaAsEndEntity {
-                certificate: leaf.clone(),
-            });
-        }
-        if let Some(usage) = leaf
-            .key_usage()
-            .filter(|usage| usage.key_cert_sign() || usage.crl_sign())
-        {
-            return Err(ChainError::EndEntityMaySign {
-                certificate: leaf.clone(),
-                usage,
-            });
-        }
         self.check_extended_key_usage(leaf)?;
-        self.build_path(leaf, intermediates, now)
+        match pin {
+            Some(anchor) => {
+                check_validity(leaf, now)?;
+                Ok(VerifiedChain::new(vec![leaf.clone()], anchor))
+            }
+            None => self.build_path(leaf, intermediates, now),
+        }
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {
@@ -430,6 +421,19 @@ fn top_of_path(leaf: &Certificate, pool: &[&Certificate]) -> Certificate {
 
 fn subject_of(anchor: &rustls_pki_types::TrustAnchor<'_>) -> Option<DistinguishedName> {
     DistinguishedName::from_rdn_sequence(&anchor.subject).ok()
+}
+
+fn check_is_end_entity(leaf: &Certificate) -> Result<(), ChainError> {
+    let certificate = leaf.clone();
+    if leaf.is_ca() {
+        return Err(ChainError::CaAsEndEntity { certificate });
+    }
+    match leaf.key_usage() {
+        Some(usage) if usage.key_cert_sign() || usage.crl_sign() => {
+            Err(ChainError::EndEntityMaySign { certificate, usage })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_validity(certificate: &Certificate, now: UnixTime) -> Result<(), ChainError> {

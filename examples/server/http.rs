@@ -1,0 +1,79 @@
+//! What the server answers.
+
+use std::fmt::Display;
+
+use countersign::TlsStream;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use rustls::ProtocolVersion;
+use serde::Serialize;
+
+/// The body of `GET /`.
+#[derive(Serialize)]
+struct About<'a> {
+    identity: String,
+    /// SHA-256 of the client's certificate, in hexadecimal.
+    fingerprint: String,
+    resumed: bool,
+    tls: &'static str,
+    rule: &'a str,
+}
+
+/// The answer to one connection's requests: who the client is, and why it is let in.
+pub(crate) struct Answer(Bytes);
+
+impl Answer {
+    pub(crate) fn to<IO, I: Display>(stream: &TlsStream<IO, I>) -> Self {
+        let peer = stream.peer();
+        let connection = peer.connection();
+        let about = About {
+            identity: peer.identity().to_string(),
+            fingerprint: peer.certificate().sha256().to_string(),
+            resumed: connection.is_resumed(),
+            tls: match connection.version() {
+                Some(ProtocolVersion::TLSv1_3) => "1.3",
+                Some(ProtocolVersion::TLSv1_2) => "1.2",
+                _ => "unknown",
+            },
+            rule: stream.rule(),
+        };
+        let mut json = serde_json::to_vec(&about).unwrap_or_default(); // only text and a bool
+        json.push(b'\n');
+        Self(json.into())
+    }
+
+    pub(crate) fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        match (request.uri().path(), request.method()) {
+            ("/", &Method::GET) => response(
+                StatusCode::OK,
+                (CONTENT_TYPE, "application/json"),
+                self.0.clone(),
+            ),
+            ("/", _) => response(
+                StatusCode::METHOD_NOT_ALLOWED,
+                (ALLOW, "GET"),
+                "only GET is served here\n",
+            ),
+            _ => response(
+                StatusCode::NOT_FOUND,
+                (CONTENT_TYPE, "text/plain"),
+                "only / is served here\n",
+            ),
+        }
+    }
+}
+
+fn response(
+    status: StatusCode,
+    (name, value): (HeaderName, &'static str),
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(value));
+    response
+}

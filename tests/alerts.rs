@@ -1,0 +1,293 @@
+//! A refused peer is told so, by the right alert, whenever the refusal comes.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    SERVER, VERSIONS, acceptor, connector, deny_all, exchange_and_close, handshake, provider,
+    raw_client, refused_raw_client,
+};
+use countersign::identity::DnsName;
+use countersign::testing::TestCa;
+use countersign::{
+    AcceptError, Acceptor, ConnectError, Decision, HandshakeError, Peer, TlsStream, policy,
+};
+use rustls::AlertDescription;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// The alert that a client got, in connecting or at its first read.
+async fn alert_seen<IO>(client: Result<TlsStream<IO, DnsName>, ConnectError>) -> AlertDescription
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let error = match client {
+        Err(ConnectError::Handshake(error)) => error,
+        Err(other) => panic!("the client refused: {other}"),
+        Ok(mut stream) => {
+            let error = stream.read_u8().await.expect_err("the client was refused");
+            error.downcast::<HandshakeError>().expect("a named alert")
+        }
+    };
+    assert!(
+        error
+            .to_string()
+            .starts_with("the peer refused with the alert "),
+        "{error}"
+    );
+    error.alert().expect("an alert")
+}
+
+async fn deny_later(_: Peer<DnsName>) -> Decision {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    Decision::deny("after some thought")
+}
+
+async fn never(_: Peer<DnsName>) -> Decision {
+    std::future::pending().await
+}
+
+fn panicking(_: &Peer<DnsName>) -> Decision {
+    panic!("a policy with a bug")
+}
+
+/// Full and resumed, TLS 1.3 and 1.2, and every way in which a policy denies.
+#[tokio::test(start_paused = true)]
+async fn a_denied_client_sees_access_denied() {
+    type SetPolicy = fn(&Acceptor<DnsName>);
+    let denials: [(&str, SetPolicy); 4] = [
+        ("denied", |acceptor| acceptor.set_policy(deny_all)),
+        ("denied", |acceptor| {
+            acceptor.set_async_policy(deny_later, Duration::from_secs(1));
+        }),
+        ("policy_panicked", |acceptor| acceptor.set_policy(panicking)),
+        ("policy_timed_out", |acceptor| {
+            acceptor.set_async_policy(never, Duration::from_secs(1));
+        }),
+    ];
+    for version in VERSIONS {
+        for (reason, deny) in denials {
+            for resume in [false, true] {
+                let ca = TestCa::new("Root");
+                let acceptor = acceptor(&ca, policy::allow_any())
+                    .allow_tls12()
+                    .build()
+                    .unwrap();
+                let connector = connector(&ca, "client.example")
+                    .allow_tls12()
+                    .crypto_provider(provider(version))
+                    .build()
+                    .unwrap();
+                if resume {
+                    let (server, client) = handshake(&acceptor, &connector).await;
+                    exchange_and_close(server, client).await;
+                }
+                deny(&acceptor);
+                let (server, client) = handshake(&acceptor, &connector).await;
+                assert_eq!(server.unwrap_err().reason(), reason);
+                let seen = alert_seen(client).await;
+                assert_eq!(
+                    seen,
+                    AlertDescription::AccessDenied,
+                    "{version:?} {reason} {resume}"
+                );
+
+                // The same two sides, once the policy allows again.
+                acceptor.set_policy(policy::allow_any());
+                let (server, client) = handshake(&acceptor, &connector).await;
+                exchange_and_close(server, client).await;
+            }
+        }
+    }
+}
+
+/// With every cipher suite, because each seals its records differently.
+#[tokio::test(start_paused = true)]
+async fn every_cipher_suite_can_seal_a_refusal() {
+    let ca = TestCa::new("Root");
+    // RSA, so that the TLS 1.2 suites of both kinds apply in turn.
+    for rsa in [false, true] {
+        let server = if rsa {
+            ca.leaf()
+                .dns(SERVER)
+                .key(countersign::testing::KeyType::Rsa2048)
+                .issue()
+        } else {
+            ca.leaf().dns(SERVER).issue()
+        };
+        let acceptor = Acceptor::builder()
+            .credentials(server.credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(deny_all)
+            .allow_tls12()
+            .build()
+            .unwrap();
+        let all = rustls::crypto::aws_lc_rs::default_provider();
+        let mut sealed = 0;
+        for suite in &all.cipher_suites {
+            let name = format!("{suite:?}");
+            if suite.tls13().is_none() && name.contains("RSA") != rsa {
+                continue;
+            }
+            let mut one = all.clone();
+            one.cipher_suites = vec![*suite];
+            let connector = connector(&ca, "client.example")
+                .allow_tls12()
+                .crypto_provider(one)
+                .build()
+                .unwrap();
+            let (server, client) = handshake(&acceptor, &connector).await;
+            assert_eq!(server.unwrap_err().reason(), "denied", "{name}");
+            assert_eq!(
+                alert_seen(client).await,
+                AlertDescription::AccessDenied,
+                "{name}"
+            );
+            sealed += 1;
+        }
+        assert_eq!(sealed, 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_cannot_be_read_is_access_denied_too() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let nameless = countersign::Connector::builder()
+        .credentials(ca.leaf().common_name("no SAN").issue().credentials())
+        .trust(ca.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .build()
+        .unwrap();
+    let (server, client) = handshake(&acceptor, &nameless).await;
+    assert_eq!(server.unwrap_err().reason(), "identity_missing");
+    assert_eq!(alert_seen(client).await, AlertDescription::AccessDenied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_certificate_it_is_certificate_required() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .allow_tls12()
+        .build()
+        .unwrap();
+    for version in VERSIONS {
+        let (error, seen) = refused_raw_client(&acceptor, raw_client(&ca, version, None)).await;
+        assert_eq!(error.reason(), "no_certificate");
+        let expected = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        assert_eq!(seen, expected, "{version:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_a_chain_has_its_own_alert() {
+    use AlertDescription as A;
+
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .allow_tls12()
+        .build()
+        .unwrap();
+    let leaf = || ca.leaf().dns("client.example");
+    for (client, alert) in [
+        (
+            TestCa::new("Stranger").leaf().dns("client.example").issue(),
+            A::UnknownCA,
+        ),
+        (
+            ca.same_name_other_key()
+                .leaf()
+                .dns("client.example")
+                .issue(),
+            A::UnknownCA,
+        ),
+        (leaf().expired().issue(), A::CertificateExpired),
+        (leaf().not_yet_valid().issue(), A::CertificateExpired),
+        (leaf().server_only().issue(), A::UnsupportedCertificate),
+        (leaf().ca().issue(), A::UnsupportedCertificate),
+    ] {
+        for version in VERSIONS {
+            let connector = countersign::Connector::builder()
+                .credentials(client.credentials())
+                .trust(ca.trust())
+                .identify(DnsName::extractor())
+                .authorize(policy::allow_any())
+                .allow_tls12()
+                .crypto_provider(provider(version))
+                .build()
+                .unwrap();
+            let (server, client) = handshake(&acceptor, &connector).await;
+            assert!(server.is_err());
+            assert_eq!(alert_seen(client).await, alert, "{version:?}");
+        }
+    }
+}
+
+/// The client's refusals speak as well.
+#[tokio::test(start_paused = true)]
+async fn a_denied_server_sees_access_denied() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .allow_tls12()
+        .build()
+        .unwrap();
+    for version in VERSIONS {
+        let connector = countersign::Connector::builder()
+            .credentials(ca.leaf().dns("client.example").issue().credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(deny_all)
+            .allow_tls12()
+            .crypto_provider(provider(version))
+            .build()
+            .unwrap();
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let serve = async {
+            // The alert may come in the same flight as the client's Finished.
+            match acceptor.accept(near).await {
+                Err(AcceptError::Handshake(error)) => error.alert(),
+                Err(other) => panic!("the server is not content: {other}"),
+                Ok(mut stream) => {
+                    let error = stream.read_u8().await.expect_err("the client is not");
+                    error.downcast::<HandshakeError>().unwrap().alert()
+                }
+            }
+        };
+        let (client, seen) = tokio::join!(connector.connect(SERVER, far), serve);
+        assert_eq!(
+            client.map(drop).unwrap_err().reason(),
+            "denied",
+            "{version:?}"
+        );
+        assert_eq!(seen, Some(AlertDescription::AccessDenied), "{version:?}");
+    }
+}
+
+/// Over real sockets, with unread data in flight, an alert must not become a reset.
+#[tokio::test]
+async fn the_alert_outruns_the_reset() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, deny_all).build().unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..50 {
+        let client = async {
+            let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+            let mut stream = connector.connect(SERVER, tcp).await.unwrap();
+            // Not read by the server: closing at once would answer it with a reset.
+            let _ = stream.write_all(&[7; 30_000]).await;
+            let _ = stream.flush().await;
+            alert_seen(Ok(stream)).await
+        };
+        let server = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            acceptor.accept(tcp).await.map(drop).unwrap_err()
+        };
+        let (seen, refused) = tokio::join!(client, server);
+        assert_eq!(refused.reason(), "denied");
+        assert_eq!(seen, AlertDescription::AccessDenied);
+    }
+}

@@ -1,0 +1,241 @@
+//! Send, Sync, Unpin and UnwindSafe are part of the public API: none may be lost unseen.
+
+use std::marker::{PhantomData, PhantomPinned};
+use std::net::SocketAddr;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::rc::Rc;
+
+use countersign::builder::{
+    Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
+};
+use countersign::gate::{Admission, AdmitError, Handshaken, ServerNames};
+use countersign::identity::{
+    CommonName, CommonNameExtractor, DnsName, DnsNameExtractor, IdentityError, IdentityErrorKind,
+    IdentityExtractor, InvalidCommonName, InvalidDnsName, InvalidSpiffeId, SpiffeId,
+    SpiffeIdExtractor,
+};
+use countersign::pki::{
+    BadText, BlockPlace, CredentialsError, DistinguishedName, Extension, Fingerprint, GeneralName,
+    InvalidFingerprint, KeyUsage, MalformedCertificate, NameAttribute, PemError, PublicKeyKind,
+    SanError, SerialNumber,
+};
+use countersign::policy::{AllowAny, AsyncPolicy, Exact};
+use countersign::testing::{
+    CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
+};
+use countersign::trust::{Anchor, ChainError, ExtendedKeyUsage, Limits, TrustError, VerifiedChain};
+use countersign::{
+    AcceptError, Acceptor, BuildError, Certificate, ClientHandshake, ConnectError, ConnectionInfo,
+    Connector, Credentials, Decision, Gate, HandshakeError, Peer, Policy, TlsStream, TrustStore,
+};
+use tokio::io::DuplexStream;
+
+fn is_shareable<T: Send + Sync + Unpin>() {}
+fn is_plain<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+fn is_sent<T: Send + Unpin>() {}
+fn is_error<T: std::error::Error + Send + Sync + Unpin + 'static>() {}
+
+/// Values, which a panic cannot leave half-changed.
+#[test]
+fn values_go_everywhere() {
+    is_plain::<ConnectionInfo>();
+    is_plain::<Peer<SpiffeId>>();
+    is_plain::<Decision>();
+    is_plain::<Admission<SpiffeId>>();
+    is_plain::<ServerNames>();
+    is_plain::<TrustStore>();
+    is_plain::<Anchor>();
+    is_plain::<ExtendedKeyUsage>();
+    is_plain::<Limits>();
+    is_plain::<VerifiedChain>();
+
+    is_plain::<Certificate>();
+    is_plain::<Extension>();
+    is_plain::<Fingerprint>();
+    is_plain::<KeyUsage>();
+    is_plain::<PublicKeyKind>();
+    is_plain::<SerialNumber>();
+    is_plain::<DistinguishedName>();
+    is_plain::<NameAttribute<'_>>();
+    is_plain::<GeneralName>();
+    is_plain::<BlockPlace>();
+
+    is_plain::<SpiffeId>();
+    is_plain::<SpiffeIdExtractor>();
+    is_plain::<DnsName>();
+    is_plain::<DnsNameExtractor>();
+    is_plain::<CommonName>();
+    is_plain::<CommonNameExtractor>();
+
+    is_plain::<AllowAny>();
+    is_plain::<Exact<SpiffeId>>();
+
+    is_plain::<FixedClock>();
+    is_plain::<KeyType>();
+    is_plain::<KeyUsageBits>();
+}
+
+/// What holds connections, keys or the application's code.
+#[test]
+fn the_machinery_is_shared_between_tasks() {
+    is_shareable::<Acceptor<SpiffeId>>();
+    is_shareable::<Connector<SpiffeId>>();
+    is_shareable::<Gate<SpiffeId>>();
+    is_shareable::<Handshaken<'_>>();
+    is_shareable::<ClientHandshake<SpiffeId>>();
+    is_shareable::<TlsStream<DuplexStream, SpiffeId>>();
+    is_shareable::<TlsStream<tokio::net::TcpStream, SpiffeId>>();
+    is_shareable::<Credentials>();
+
+    // Builders hold what runs once.
+    is_sent::<NeedsCredentials<ServerSide>>();
+    is_sent::<NeedsTrust<ServerSide>>();
+    is_sent::<NeedsIdentity<ServerSide>>();
+    is_sent::<NeedsPolicy<ServerSide, SpiffeId>>();
+    is_sent::<Builder<ServerSide, SpiffeId>>();
+    is_sent::<Builder<ClientSide, SpiffeId>>();
+    is_sent::<LeafBuilder>();
+
+    is_shareable::<Box<dyn Policy<SpiffeId>>>();
+    is_shareable::<Box<dyn IdentityExtractor<Identity = SpiffeId>>>();
+    is_shareable::<TestCa>();
+    is_shareable::<TestCaBuilder>();
+    is_shareable::<CrlBuilder>();
+    is_shareable::<Issued>();
+}
+
+/// Errors go through `?` into `Box<dyn Error + Send + Sync>` and across tasks.
+#[test]
+fn errors_are_errors() {
+    is_error::<AcceptError>();
+    is_error::<ConnectError>();
+    is_error::<HandshakeError>();
+    is_error::<BuildError>();
+    is_error::<AdmitError>();
+    is_error::<ChainError>();
+    is_error::<TrustError>();
+    is_error::<CredentialsError>();
+    is_error::<PemError>();
+    is_error::<MalformedCertificate>();
+    is_error::<InvalidFingerprint>();
+    is_error::<SanError>();
+    is_error::<BadText>();
+    is_error::<IdentityError>();
+    is_error::<InvalidSpiffeId>();
+    is_error::<InvalidDnsName>();
+    is_error::<InvalidCommonName>();
+    is_plain::<IdentityErrorKind>();
+}
+
+/// Each of these may run on a task of its own, also with an identity that is not Unpin.
+#[test]
+fn futures_are_send() {
+    struct Pinned(PhantomPinned);
+
+    fn is_send<F: Future + Send>(future: F) -> F {
+        future
+    }
+    fn accept(acceptor: &Acceptor<Pinned>, io: DuplexStream, other: DuplexStream) {
+        drop(is_send(acceptor.accept(io)));
+        drop(is_send(acceptor.accept_from(other, None::<SocketAddr>)));
+    }
+    fn connect(connector: &Connector<Pinned>, io: DuplexStream, other: DuplexStream) {
+        drop(is_send(connector.connect("server.example", io)));
+        drop(is_send(connector.connect_to(
+            "server.example",
+            other,
+            None::<SocketAddr>,
+        )));
+    }
+    fn admit(gate: &Gate<Pinned>, connection: &rustls::ServerConnection) {
+        drop(is_send(gate.admit_async(connection, None::<SocketAddr>)));
+        drop(is_send(
+            gate.admit_chain_async(&[], ConnectionInfo::default()),
+        ));
+    }
+    fn authorize<P: AsyncPolicy<Pinned>>(policy: &P, peer: &Peer<Pinned>) {
+        drop(is_send(policy.authorize(peer)));
+    }
+    // That they compile is the test.
+    let _ = (accept, connect, admit);
+    let _ = authorize::<fn(Peer<Pinned>) -> std::future::Ready<Decision>>;
+}
+
+/// Tells whether `T` is Send: its own method is found before the trait's, where it exists.
+struct Probe<T>(PhantomData<T>);
+
+impl<T: Send> Probe<T> {
+    fn is_send(&self) -> bool {
+        true
+    }
+}
+
+trait Otherwise {
+    fn is_send(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Otherwise for &Probe<T> {}
+
+/// What is bound to one thread stays there.
+#[test]
+fn an_identity_that_is_not_send_makes_none_of_it_send() {
+    macro_rules! is_send {
+        ($type:ty) => {
+            (&Probe::<$type>(PhantomData)).is_send()
+        };
+    }
+    assert!(is_send!(Peer<u8>));
+    assert!(!is_send!(Peer<Rc<u8>>));
+    assert!(is_send!(Admission<u8>));
+    assert!(!is_send!(Admission<Rc<u8>>));
+    assert!(is_send!(TlsStream<DuplexStream, u8>));
+    assert!(!is_send!(TlsStream<DuplexStream, Rc<u8>>));
+    assert!(!is_send!(TlsStream<Rc<u8>, u8>));
+}
+
+/// A public type that stands nowhere above fails here.
+#[test]
+fn no_public_type_is_forgotten() {
+    let above = include_str!("autotraits.rs");
+    let mut types = Vec::new();
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                types.extend(public_types(&std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(types.len() > 50, "the source was not found");
+    let mentioned = |name: &String| {
+        ["is_plain", "is_shareable", "is_error", "is_sent"]
+            .iter()
+            .any(|check| above.contains(&format!("{check}::<{name}>"))
+                || above.contains(&format!("{check}::<{name}<")))
+            // The sides are the builder's parameters.
+            || above.contains(&format!("<{name}, "))
+    };
+    let forgotten: Vec<_> = types.iter().filter(|name| !mentioned(name)).collect();
+    assert_eq!(forgotten, Vec::<&String>::new());
+    assert!(!mentioned(&"Forgotten".to_owned()));
+}
+
+/// `pub(crate)` is not public, and the lint `unreachable_pub` makes `pub` mean what it says.
+fn public_types(source: &str) -> Vec<String> {
+    source
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            let rest = line
+                .strip_prefix("pub struct ")
+                .or_else(|| line.strip_prefix("pub enum "))?;
+            let end = rest.find(|c: char| !c.is_alphanumeric())?;
+            Some(rest[..end].to_owned())
+        })
+        .collect()
+}
