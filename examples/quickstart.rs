@@ -9,6 +9,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use countersign::gate::ServerNames;
 use countersign::identity::SpiffeId;
@@ -16,6 +17,7 @@ use countersign::testing::{Issued, TestCa};
 use countersign::{AcceptError, Acceptor, Connector, Decision, Peer, Policy, policy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 /// Who may call the service "orders": the decision is yours, in plain Rust.
 struct Orders;
@@ -85,11 +87,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .build()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
 
-    println!(
-        "\
-The service \"orders\" trusts certificates from \"Example CA\", and its policy is:
-only workloads under /ns/billing/ may call. Three clients try, over mutual TLS."
-    );
+    println!("{INTRODUCTION}");
     let mut as_expected = true;
     for visit in visits(&ca, &strange_ca) {
         // The client makes the same four decisions: it talks to "orders" and to nobody else.
@@ -100,10 +98,10 @@ only workloads under /ns/billing/ may call. Three clients try, over mutual TLS."
             .authorize(policy::exact([orders.parse()?]))
             .server_names(ServerNames::LeaveToPolicy)
             .build()?;
-        let (served, called) = tokio::join!(
-            serve(&acceptor, &listener),
-            call(&connector, listener.local_addr()?),
-        );
+        let address = listener.local_addr()?;
+        let visit_made =
+            async { tokio::join!(serve(&acceptor, &listener), call(&connector, address)) };
+        let (served, called) = timeout(Duration::from_secs(30), visit_made).await?;
 
         let refused = served.as_ref().err().map(|error| {
             let refusal = error.downcast_ref::<AcceptError>();
@@ -124,52 +122,54 @@ only workloads under /ns/billing/ may call. Three clients try, over mutual TLS."
             as_expected = false;
         }
     }
-    println!(
-        "\nThe next step: examples/server and examples/client do this over HTTP, with your files."
-    );
-    Ok(if as_expected {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    if !as_expected {
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("\n{NEXT}");
+    Ok(ExitCode::SUCCESS)
 }
 
+const INTRODUCTION: &str = "\
+In mutual TLS, both sides show a certificate and prove that they own its key. This program is
+both sides: a service called \"orders\", and three clients that want to call it.
+
+The service trusts certificates from \"Example CA\", reads a SPIFFE ID from each, and then asks its
+policy, a few lines of Rust in examples/quickstart.rs: only billing may call orders.";
+
+const NEXT: &str = "\
+All three went as they should. The examples \"server\" and \"client\" do the same over HTTP, with
+certificates from your own files; `cargo run --example server -- --help` tells how.";
+
 fn visits(ca: &TestCa, strange_ca: &TestCa) -> [Visit; 3] {
-    let billing = "spiffe://example.org/ns/billing/sa/worker";
-    let shipping = "spiffe://example.org/ns/shipping/sa/worker";
     [
         Visit {
-            story: "1. A billing worker, with a certificate from \"Example CA\".",
-            certificate: ca
-                .leaf()
-                .common_name("billing worker")
-                .spiffe(billing)
-                .issue(),
+            story: "1. A billing worker calls, with a certificate from \"Example CA\".",
+            certificate: worker("billing", ca),
             moral: "LET IN: the certificate is trusted, and the policy allows its holder.",
             refused: None,
             client_sees: "hello spiffe://example.org/ns/billing/sa/worker",
         },
         Visit {
-            story: "2. A shipping worker, with a certificate from \"Example CA\" too.",
-            certificate: ca
-                .leaf()
-                .common_name("shipping worker")
-                .spiffe(shipping)
-                .issue(),
+            story: "2. A shipping worker calls, with a certificate from \"Example CA\" too.",
+            certificate: worker("shipping", ca),
             moral: "NOT LET IN: the certificate is trusted, but the policy denies its holder.",
             refused: Some("denied"),
             client_sees: "the peer refused with the alert access_denied",
         },
         Visit {
-            story: "3. An impostor that claims to be the billing worker, with a certificate from \"Strange CA\".",
-            certificate: strange_ca
-                .leaf()
-                .common_name("billing worker")
-                .spiffe(billing)
-                .issue(),
-            moral: "NOT LET IN: nobody whom the server trusts vouches for the name; the policy is not even asked.",
+            story: "3. An impostor calls itself the billing worker, with a certificate from \"Strange CA\".",
+            certificate: worker("billing", strange_ca),
+            moral: "NOT LET IN: nobody whom the server trusts vouches for that name. \
+                    The policy is not even asked.",
             refused: Some("unknown_issuer"),
             client_sees: "the peer refused with the alert unknown_ca",
         },
     ]
+}
+
+fn worker(department: &str, ca: &TestCa) -> Issued {
+    ca.leaf()
+        .common_name(&format!("{department} worker"))
+        .spiffe(&format!("spiffe://example.org/ns/{department}/sa/worker"))
+        .issue()
 }

@@ -1,4 +1,95 @@
-//! countersign
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! Mutual TLS for Rust services: mandatory client certificates, typed identities, and a policy of
+//! your own, over [rustls].
+//!
+//! A *countersign* is the word that a sentry and the one who approaches must both give. This crate
+//! makes that true of connections: **nobody gets a byte through until each side has proved who it
+//! is, and your own code has said yes.**
+//!
+//! ```
+//! use countersign::{Acceptor, Credentials, Decision, Peer, Policy, TrustStore, identity::SpiffeId};
+//!
+//! struct Orders;
+//!
+//! impl Policy<SpiffeId> for Orders {
+//!     fn authorize(&self, peer: &Peer<SpiffeId>) -> Decision {
+//!         if peer.identity().path().starts_with("/ns/billing/") {
+//!             Decision::allow("billing")
+//!         } else {
+//!             Decision::deny("only billing may call orders")
+//!         }
+//!     }
+//! }
+//!
+//! # #[cfg(feature = "tokio")]
+//! async fn serve(tcp: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+//!     let acceptor = Acceptor::builder()
+//!         .credentials(Credentials::from_pem_files("server.crt", "server.key")?)
+//!         .trust(TrustStore::from_pem_file("clients-ca.crt")?)
+//!         .identify(SpiffeId::extractor())
+//!         .authorize(Orders)
+//!         .build()?;
+//!
+//!     let stream = acceptor.accept(tcp).await?; // TlsStream<TcpStream, SpiffeId>
+//!     println!("hello {}", stream.peer().identity());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The four decisions
+//!
+//! A builder asks for them one after the other, and there is no acceptor or connector without
+//! them:
+//!
+//! 1. **credentials** — who we are: [`Credentials`], a certificate chain and its private key.
+//! 2. **trust** — whom we believe: [`TrustStore`], roots and pins.
+//! 3. **identify** — how a certificate names its holder: an
+//!    [`IdentityExtractor`](identity::IdentityExtractor) such as
+//!    [`SpiffeId::extractor()`](identity::SpiffeId::extractor), or a closure.
+//! 4. **authorize** — who may connect: a [`Policy`], a closure, or an
+//!    [`AsyncPolicy`](policy::AsyncPolicy) with a timeout.
+//!
+//! Everything else is an option of the [`builder`], with a safe default: TLS 1.3 only, a handshake
+//! timeout of ten seconds, resumption without early data, post-quantum key exchange preferred.
+//! [`Connector`] is [`Acceptor`] word for word, plus the name of the server.
+//!
+//! # What happens to a connection
+//!
+//! Chain, identity and policy are three steps of one [`Gate`], in this order, for every connection
+//! of either side. The chain is verified inside the handshake; identity and policy wait until the
+//! peer has **proven** that it owns its key, because a certificate can be shown by anybody. A peer
+//! that is refused then still gets the TLS alert that says why: `access_denied`. A **resumed**
+//! session goes through all three steps again: rustls does not call a verifier for it, so its
+//! restored chain is verified by the gate.
+//!
+//! Whatever is in doubt is refused: two values where one is wanted, a policy that panics or does
+//! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
+//! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
+//!
+//! # Without tokio
+//!
+//! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
+//! drive a [`rustls::ServerConnection`] with [`Acceptor::rustls_config`] and ask [`Gate::admit`];
+//! on the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`].
+//!
+//! # Features
+//!
+//! | feature | default | effect |
+//! |---|---|---|
+//! | `aws-lc-rs` | yes | cryptography by aws-lc-rs, with X25519MLKEM768 preferred |
+//! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], async policies |
+//! | `ring` | | cryptography by ring; used where `aws-lc-rs` is off |
+//! | `fips` | | the FIPS build of aws-lc-rs |
+//! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
+//! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
+//!
+//! Features add and never alter. rustls' process-wide default provider is never consulted.
+//!
+//! # Testing your policy
+//!
+//! With the feature `testing`, a policy is tested without a handshake (`testing::peer`), or with
+//! one in memory (`testing::handshake`), with certificates that a `testing::TestCa` issues.
+
 mod client;
 pub mod gate;
 pub mod identity;
@@ -24,3 +115,8 @@ pub use server::{AcceptError, Acceptor};
 pub use stream::TlsStream;
 pub use tls::{BuildError, HandshakeError, builder};
 pub use trust::TrustStore;
+
+/// The README's examples are compiled with the documentation's.
+#[cfg(all(doctest, feature = "tokio", feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

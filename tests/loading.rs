@@ -6,9 +6,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use countersign::pki::PublicKeyKind;
+use countersign::testing::der::pem;
 use countersign::testing::{Issued, KeyType, KeyUsageBits, TestCa, oversized_rsa_spki};
 use countersign::{Certificate, Credentials, TrustStore};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::PrivateKeyDer;
 
 struct Folder(tempfile::TempDir);
 
@@ -416,36 +417,4 @@ fn certificates_are_read_strictly() {
     let certificate = parse(hostile.leaf_der()).unwrap();
     assert!(certificate.subject_alternative_names().is_err());
     assert_eq!(certificate.issuer().to_string(), "CN=Root");
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    // Certificates come as PEM from the test CA; for the rest, a few lines of base64.
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in der.chunks(48) {
-        for chunk in line.chunks(3) {
-            let bits = chunk
-                .iter()
-                .fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte))
-                << (8 * (3 - chunk.len()));
-            for index in 0..4 {
-                let digit = ALPHABET[(bits >> (18 - 6 * index)) as usize & 63];
-                text.push(if index <= chunk.len() {
-                    digit.into()
-                } else {
-                    '='
-                });
-            }
-        }
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
-}
-
-#[test]
-fn the_pem_writer_of_these_tests_is_right() {
-    let ca = TestCa::new("Root");
-    let loaded = TrustStore::from_pem(pem("CERTIFICATE", &ca.certificate_der())).unwrap();
-    assert_eq!(loaded.anchors(), ca.trust().anchors());
-    let _: CertificateDer<'_> = ca.certificate_der();
 }

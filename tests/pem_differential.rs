@@ -7,8 +7,8 @@
 
 use countersign::testing::{Issued, KeyType, TestCa, der};
 use countersign::{Credentials, TrustStore};
-use rustls_pki_types::pem::{Error as PemError, PemObject as _, SectionKind};
 use rustls_pemfile::Item;
+use rustls_pki_types::pem::{Error as PemError, PemObject as _, SectionKind};
 
 #[test]
 fn both_decoders_read_the_same_and_we_skip_nothing() {
@@ -19,39 +19,51 @@ fn both_decoders_read_the_same_and_we_skip_nothing() {
         assert_eq!(found, read_by_pemfile(&case.pem), "{name}");
         assert_eq!(found, read_by_pki_types_from_reader(&case.pem), "{name}");
         assert_eq!(labels(&found), case.blocks, "{name}");
+    }
+    for case in &cases {
+        let answers = (&*trust(case), &*credentials(case));
+        assert_eq!(answers, (case.trust, case.credentials), "{}", case.name);
+    }
+}
 
-        let begins = count(&case.pem, "-----BEGIN ");
-        match TrustStore::from_pem(&case.pem) {
-            Ok(store) => {
-                let roots = store.anchors().len();
-                assert_eq!(format!("{roots} roots"), case.trust, "{name}");
-                assert_eq!(roots, begins, "{name}: a block was skipped");
-            }
-            Err(error) => assert_eq!(error.reason(), case.trust, "{name}: {error}"),
-        }
-        match Credentials::from_pem(&case.pem, &case.pem) {
-            Ok(credentials) => {
-                let chain = credentials.chain();
-                assert_eq!(format!("chain of {}", chain.len()), case.credentials, "{name}");
-                let read = found.iter().filter_map(|block| match block {
-                    Ok((SectionKind::Certificate, der)) => Some(&der[..]),
-                    _ => None,
-                });
-                assert!(read.eq(chain.iter().map(|der| &der[..])), "{name}");
-                let parameters = count(&case.pem, "-----BEGIN EC PARAMETERS");
-                assert_eq!(chain.len() + 1 + parameters, begins, "{name}: a block was skipped");
-            }
-            Err(error) => assert_eq!(error.reason(), case.credentials, "{name}: {error}"),
-        }
-    }
-    // Each side of each answer occurs.
-    for answer in ["1 roots", "pem_cut_off", "pem_damaged", "no_pem_block", "unexpected_pem_block"]
-    {
-        assert!(cases.iter().any(|case| case.trust == answer), "{answer}");
-    }
-    for answer in ["chain of 1", "chain of 3", "no_private_key", "several_private_keys"] {
-        assert!(cases.iter().any(|case| case.credentials == answer), "{answer}");
-    }
+/// What the file makes as a trust store: every block is a root in it, or there is none.
+fn trust(case: &Case) -> String {
+    let store = match TrustStore::from_pem(&case.pem) {
+        Ok(store) => store,
+        Err(error) => return error.reason().into(),
+    };
+    let roots = store.anchors().len();
+    assert_eq!(
+        roots,
+        count(&case.pem, "-----BEGIN "),
+        "{}: a block was skipped",
+        case.name
+    );
+    format!("{roots} roots")
+}
+
+/// What the file makes as chain and key in one: every block has its use, or there are none.
+fn credentials(case: &Case) -> String {
+    let credentials = match Credentials::from_pem(&case.pem, &case.pem) {
+        Ok(credentials) => credentials,
+        Err(error) => return error.reason().into(),
+    };
+    let length = credentials.chain().len();
+    let used = length + 1 + count(&case.pem, "-----BEGIN EC PARAMETERS-----");
+    assert_eq!(
+        used,
+        count(&case.pem, "-----BEGIN "),
+        "{}: a block was skipped",
+        case.name
+    );
+    let certificates: Vec<_> = read_by_pki_types(&case.pem)
+        .into_iter()
+        .flatten()
+        .filter(|(kind, _)| *kind == SectionKind::Certificate)
+        .map(|(_, der)| der.into())
+        .collect();
+    assert_eq!(credentials.chain(), certificates, "{}", case.name);
+    format!("chain of {length}")
 }
 
 /// The only difference found: `rustls-pemfile` decodes a block before it looks at the label.
@@ -59,7 +71,10 @@ fn both_decoders_read_the_same_and_we_skip_nothing() {
 fn damage_in_a_block_of_an_unknown_kind_is_seen_by_one_decoder_only() {
     let root = TestCa::new("Root").pem();
     let damaged = format!("-----BEGIN ODDITY-----\n!!!\n-----END ODDITY-----\n{root}");
-    assert_eq!(labels(&read_by_pki_types(damaged.as_bytes())), "CERTIFICATE");
+    assert_eq!(
+        labels(&read_by_pki_types(damaged.as_bytes())),
+        "CERTIFICATE"
+    );
     assert_eq!(labels(&read_by_pemfile(damaged.as_bytes())), "!base64");
     // To us it does not matter: what is not a certificate has no business in a trust store.
     let error = TrustStore::from_pem(damaged).expect_err("an unknown kind of block");
@@ -78,7 +93,6 @@ struct Case {
     credentials: &'static str,
 }
 
-/// Without this, a table of 50 cases would be 300 lines long.
 fn case(
     name: &'static str,
     pem: impl Into<Vec<u8>>,
@@ -122,7 +136,7 @@ fn cases() -> Vec<Case> {
     let p384_sec1 = der::pem("EC PRIVATE KEY", &inner_key(&p384));
     let parameters = der::pem("EC PARAMETERS", &der::oid("1.2.840.10045.3.1.7"));
     let spki = der::pem("PUBLIC KEY", leaf.certificate().spki());
-    let request = der::pem("CERTIFICATE REQUEST", &der::sequence(&[]));
+    let request = der::pem("CERTIFICATE REQUEST", &[0x30, 0]);
     let trusted = ca.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
     let old_label = ca.replace("CERTIFICATE", "X509 CERTIFICATE");
     let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
@@ -139,23 +153,24 @@ fn cases() -> Vec<Case> {
         case("a root", &*ca, "CERTIFICATE", "1 roots", NO_KEY),
         case("two roots", format!("{ca}{ca2}"), "CERTIFICATE CERTIFICATE", "2 roots", NO_KEY),
         case("a chain and its key", format!("{chain}{key}"),
-            "CERTIFICATE CERTIFICATE CERTIFICATE PRIVATE KEY", "not_an_issuer", "chain of 3"),
+            "CERTIFICATE CERTIFICATE CERTIFICATE PRIVATE KEY", UNEXPECTED, "chain of 3"),
         case("the key first", format!("{key}{chain}"),
             "PRIVATE KEY CERTIFICATE CERTIFICATE CERTIFICATE", UNEXPECTED, "chain of 3"),
+        case("a leaf", alone.chain_pem(), "CERTIFICATE", "not_an_issuer", NO_KEY),
         case("a SEC1 key", format!("{}{sec1}", alone.chain_pem()),
-            "CERTIFICATE EC PRIVATE KEY", "not_an_issuer", "chain of 1"),
+            "CERTIFICATE EC PRIVATE KEY", UNEXPECTED, "chain of 1"),
         case("a SEC1 key behind its parameters", format!("{parameters}{sec1}{chain}"),
             "EC PRIVATE KEY CERTIFICATE CERTIFICATE CERTIFICATE", UNEXPECTED, "chain of 3"),
         case("a P-384 key", format!("{}{}", p384.chain_pem(), p384.key_pem()),
-            "CERTIFICATE PRIVATE KEY", "not_an_issuer", "chain of 1"),
+            "CERTIFICATE PRIVATE KEY", UNEXPECTED, "chain of 1"),
         case("a P-384 SEC1 key", format!("{}{p384_sec1}", p384.chain_pem()),
-            "CERTIFICATE EC PRIVATE KEY", "not_an_issuer", "chain of 1"),
+            "CERTIFICATE EC PRIVATE KEY", UNEXPECTED, "chain of 1"),
         case("an RSA key", format!("{}{}", rsa.chain_pem(), rsa.key_pem()),
-            "CERTIFICATE PRIVATE KEY", "not_an_issuer", "chain of 1"),
+            "CERTIFICATE PRIVATE KEY", UNEXPECTED, "chain of 1"),
         case("a PKCS#1 key", format!("{}{pkcs1}", rsa.chain_pem()),
-            "CERTIFICATE RSA PRIVATE KEY", "not_an_issuer", "chain of 1"),
+            "CERTIFICATE RSA PRIVATE KEY", UNEXPECTED, "chain of 1"),
         case("an Ed25519 key", format!("{}{}", ed25519.chain_pem(), ed25519.key_pem()),
-            "CERTIFICATE PRIVATE KEY", "not_an_issuer", "chain of 1"),
+            "CERTIFICATE PRIVATE KEY", UNEXPECTED, "chain of 1"),
         case("comments between", format!("Root of the tests\n{ca}\n# and\n\n{ca2}bye\n"),
             "CERTIFICATE CERTIFICATE", "2 roots", NO_KEY),
         case("a byte order mark before a comment", format!("\u{feff}# our root\n{ca}"),
@@ -172,20 +187,13 @@ fn cases() -> Vec<Case> {
             "CERTIFICATE CERTIFICATE", "2 roots", NO_KEY),
         case("no newline at the end", cut(&ca, 1), "CERTIFICATE", "1 roots", NO_KEY),
         case("no newline at the end of the key", cut(&both, 1),
-            "CERTIFICATE PRIVATE KEY", "not_an_issuer", "chain of 1"),
+            "CERTIFICATE PRIVATE KEY", UNEXPECTED, "chain of 1"),
         case("empty lines in a block", ca.replace(begin, &format!("{begin}\n\n")),
             "CERTIFICATE", "1 roots", NO_KEY),
         case("all base64 in one line", ca.replace(end, &format!("\n{end}")).replace('\n', "")
             .replace("E-----M", "E-----\nM").replace("-----END", "\n-----END"),
             "CERTIFICATE", "1 roots", NO_KEY),
-        case("spaces behind the BEGIN line", ca.replace(begin, &begin.replace('\n', "  \n")),
-            "CERTIFICATE", "1 roots", NO_KEY),
-        case("spaces behind the END line", ca.replace(end, &end.replace('\n', "  \n")),
-            "CERTIFICATE", "1 roots", NO_KEY),
-        case("spaces behind the base64", ca.replace("\nMI", " \nMI").replacen("=\n", "= \n", 1),
-            if ca.contains("=\n") { "!base64" } else { "CERTIFICATE" },
-            if ca.contains("=\n") { DAMAGED } else { "1 roots" },
-            if ca.contains("=\n") { DAMAGED } else { NO_KEY }),
+        case("spaces behind every line", ca.replace('\n', "  \n"), "CERTIFICATE", "1 roots", NO_KEY),
 
         // What the decoders do not see at all, we do not overlook.
         case("a byte order mark", format!("\u{feff}{ca}"), "", DAMAGED, DAMAGED),
@@ -197,8 +205,8 @@ fn cases() -> Vec<Case> {
         case("an END without BEGIN", format!("{ca}{end}"), "CERTIFICATE", DAMAGED, DAMAGED),
         case("BEGIN in lower case", ca.replace(begin, "-----begin CERTIFICATE-----\n"),
             "", DAMAGED, DAMAGED),
-        case("a BEGIN line of four dashes", format!("{ca2}-{ca}").replace("-----\n------B", "-----\n----B"),
-            "CERTIFICATE", DAMAGED, DAMAGED),
+        case("four dashes before BEGIN", ca2.clone() + &ca[1..], "CERTIFICATE", DAMAGED, DAMAGED),
+        case("six dashes before BEGIN", format!("{ca2}-{ca}"), "CERTIFICATE", DAMAGED, DAMAGED),
 
         // Damage.
         case("nothing", "", "", NO_PEM, NO_PEM),
@@ -211,9 +219,9 @@ fn cases() -> Vec<Case> {
         case("the second one cut off", format!("{ca}{}", cut(&ca2, 100)),
             "CERTIFICATE !missing_end", CUT_OFF, CUT_OFF),
         case("no END line", ca.replace(end, ""), "!missing_end", CUT_OFF, CUT_OFF),
-        // The decoders lose the first of the two; it is the one that nobody would miss at once.
-        case("BEGIN in a block", format!("{}{ca2}", cut(&ca, 100) + "\n"),
-            "!base64", CUT_OFF, CUT_OFF),
+        // The decoders make one block of the two.
+        case("BEGIN in a block", ca[..begin.len() + 65].to_owned() + &ca2,
+            "CERTIFICATE", CUT_OFF, CUT_OFF),
         case("BEGIN twice", format!("{begin}{ca}"), "CERTIFICATE", CUT_OFF, CUT_OFF),
         case("an END of another kind", ca.replace("END CERTIFICATE", "END X509 CRL"),
             "!missing_end", CUT_OFF, CUT_OFF),
@@ -239,13 +247,13 @@ fn cases() -> Vec<Case> {
         // Blocks of other kinds.
         case("a key alone", &*key, "PRIVATE KEY", UNEXPECTED, "no_certificate"),
         case("two keys", format!("{both}{}", other.key_pem()),
-            "CERTIFICATE PRIVATE KEY PRIVATE KEY", "not_an_issuer", "several_private_keys"),
+            "CERTIFICATE PRIVATE KEY PRIVATE KEY", UNEXPECTED, "several_private_keys"),
         case("the same key twice", format!("{both}{sec1}"),
-            "CERTIFICATE PRIVATE KEY EC PRIVATE KEY", "not_an_issuer", "several_private_keys"),
+            "CERTIFICATE PRIVATE KEY EC PRIVATE KEY", UNEXPECTED, "several_private_keys"),
         case("another certificate's key", format!("{}{key}", other.chain_pem()),
-            "CERTIFICATE CERTIFICATE CERTIFICATE PRIVATE KEY", "not_an_issuer", "key_mismatch"),
+            "CERTIFICATE CERTIFICATE CERTIFICATE PRIVATE KEY", UNEXPECTED, "key_mismatch"),
         case("a PKCS#1 key called PKCS#8", format!("{}{}", rsa.chain_pem(), pkcs1.replace("RSA ", "")),
-            "CERTIFICATE PRIVATE KEY", "not_an_issuer", "unusable_key"),
+            "CERTIFICATE PRIVATE KEY", UNEXPECTED, "unusable_key"),
         case("a CRL", &*crl, "X509 CRL", UNEXPECTED, UNEXPECTED),
         case("a root and a CRL", format!("{ca}{crl}"), "CERTIFICATE X509 CRL", UNEXPECTED, UNEXPECTED),
         case("a public key", format!("{both}{spki}"),
@@ -294,7 +302,9 @@ fn read_by_pemfile(mut pem: &[u8]) -> Vec<Found> {
     let items = rustls_pemfile::read_all(&mut pem).map(|item| match item {
         Ok(Item::X509Certificate(der)) => Ok((SectionKind::Certificate, der.to_vec())),
         Ok(Item::SubjectPublicKeyInfo(der)) => Ok((SectionKind::PublicKey, der.to_vec())),
-        Ok(Item::Pkcs1Key(der)) => Ok((SectionKind::RsaPrivateKey, der.secret_pkcs1_der().to_vec())),
+        Ok(Item::Pkcs1Key(der)) => {
+            Ok((SectionKind::RsaPrivateKey, der.secret_pkcs1_der().to_vec()))
+        }
         Ok(Item::Pkcs8Key(der)) => Ok((SectionKind::PrivateKey, der.secret_pkcs8_der().to_vec())),
         Ok(Item::Sec1Key(der)) => Ok((SectionKind::EcPrivateKey, der.secret_sec1_der().to_vec())),
         Ok(Item::Crl(der)) => Ok((SectionKind::Crl, der.to_vec())),

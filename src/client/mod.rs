@@ -42,7 +42,6 @@ use crate::tls::{BuildError, ClientConfigs};
 pub struct Connector<I> {
     gate: Gate<I>,
     configs: ClientConfigs,
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     handshake_timeout: Duration,
 }
 

@@ -5,6 +5,7 @@
 //! proofs' constructors are private to their modules, so that a skipped step does not compile.
 
 mod admission;
+mod alert;
 mod error;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 pub use admission::Admission;
+pub(crate) use alert::certificate_error;
 pub use error::AdmitError;
 
 use crate::identity::{IdentityExtractor, extract_caught};

@@ -35,7 +35,8 @@ enum Key {
 impl Credentials {
     /// Reads a PEM certificate chain and a PEM private key from two files.
     ///
-    /// Both may name the same file. In the key's file, certificates and EC parameters are ignored.
+    /// Both may name the same file: keys are ignored in the chain's, certificates in the key's, and
+    /// EC parameters in both. A block of any other kind is an error.
     ///
     /// # Errors
     /// See [`CredentialsError`]; every variant names the file.
@@ -211,13 +212,13 @@ fn read_chain(
     pem: &[u8],
     origin: &Origin,
 ) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
-    let chain: Vec<_> = read_blocks(pem, origin)?
-        .into_iter()
-        .filter_map(|block| match block.content {
-            Some((SectionKind::Certificate, der)) => Some(der.into()),
-            _ => None, // the key, when both live in one file
-        })
-        .collect();
+    let mut chain = Vec::new();
+    for block in read_blocks(pem, origin)? {
+        match Part::of(block, "a certificate chain")? {
+            Part::Certificate(der) => chain.push(der),
+            Part::Key(_) | Part::Parameters => {} // when all live in one file
+        }
+    }
     if chain.is_empty() {
         return Err(CredentialsError::NoCertificate {
             place: origin.to_string(),
@@ -227,22 +228,48 @@ fn read_chain(
 }
 
 fn read_key(pem: &[u8], origin: &Origin) -> Result<PrivateKeyDer<'static>, CredentialsError> {
-    let mut keys = read_blocks(pem, origin)?
-        .into_iter()
-        .filter_map(|Block { content, .. }| match content? {
-            (SectionKind::PrivateKey, der) => Some(PrivateKeyDer::Pkcs8(der.into())),
-            (SectionKind::RsaPrivateKey, der) => Some(PrivateKeyDer::Pkcs1(der.into())),
-            (SectionKind::EcPrivateKey, der) => Some(PrivateKeyDer::Sec1(der.into())),
-            _ => None,
-        });
-    match (keys.next(), keys.next()) {
-        (Some(key), None) => Ok(key),
-        (None, _) => Err(CredentialsError::NoKey {
+    let mut keys = Vec::new();
+    for block in read_blocks(pem, origin)? {
+        match Part::of(block, "a private key")? {
+            Part::Key(key) => keys.push(key),
+            Part::Certificate(_) | Part::Parameters => {}
+        }
+    }
+    match <[_; 1]>::try_from(keys) {
+        Ok([key]) => Ok(key),
+        Err(keys) if keys.is_empty() => Err(CredentialsError::NoKey {
             place: origin.to_string(),
         }),
-        (Some(_), Some(_)) => Err(CredentialsError::SeveralKeys {
+        Err(_) => Err(CredentialsError::SeveralKeys {
             place: origin.to_string(),
         }),
+    }
+}
+
+/// What may stand in a file of ours.
+enum Part {
+    Certificate(CertificateDer<'static>),
+    Key(PrivateKeyDer<'static>),
+    /// Of the key's curve, as `openssl ecparam -genkey` writes them: the key repeats them.
+    Parameters,
+}
+
+impl Part {
+    /// Any other block is refused rather than skipped: it may be an intermediate under another
+    /// label (TRUSTED CERTIFICATE), which peers would then miss.
+    fn of(mut block: Block, expected: &'static str) -> Result<Self, PemError> {
+        match block.content.take() {
+            Some((SectionKind::Certificate, der)) => Ok(Self::Certificate(der.into())),
+            Some((SectionKind::PrivateKey, der)) => Ok(Self::Key(PrivateKeyDer::Pkcs8(der.into()))),
+            Some((SectionKind::RsaPrivateKey, der)) => {
+                Ok(Self::Key(PrivateKeyDer::Pkcs1(der.into())))
+            }
+            Some((SectionKind::EcPrivateKey, der)) => {
+                Ok(Self::Key(PrivateKeyDer::Sec1(der.into())))
+            }
+            None if block.label == "EC PARAMETERS" => Ok(Self::Parameters),
+            _ => Err(block.unexpected(expected)),
+        }
     }
 }
 

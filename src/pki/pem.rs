@@ -247,6 +247,15 @@ fn outline(bytes: &[u8], origin: &Origin) -> Result<Vec<Outline>, PemError> {
                     place: current.place.clone(),
                 });
             }
+        } else if let Some(problem) = stray_marker(line) {
+            return Err(PemError::Damaged {
+                place: BlockPlace {
+                    origin: origin.clone(),
+                    block: outlines.len() + 1,
+                    line: line_number,
+                },
+                problem: problem.into(),
+            });
         }
         if !is_lf_of_crlf {
             line_number += 1;
@@ -258,6 +267,31 @@ fn outline(bytes: &[u8], origin: &Origin) -> Result<Vec<Outline>, PemError> {
             place: unclosed.place.clone(),
         }),
         None => Ok(outlines),
+    }
+}
+
+/// What is wrong with a line outside of all blocks that is meant to begin or end one.
+///
+/// The decoder would pass over it, and over the block with it. A block that is commented out is
+/// not meant to be one.
+fn stray_marker(line: &[u8]) -> Option<&'static str> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    let line = line.trim_ascii_start().strip_prefix(b"--")?;
+    let dashes = line.iter().take_while(|&&byte| byte == b'-').count();
+    let word = &line[dashes..];
+    let starts_with = |wanted: &[u8]| {
+        word.get(..wanted.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(wanted))
+    };
+    if starts_with(b"BEGIN ") {
+        Some(
+            "its line must start with \"-----BEGIN \", without a space or an invisible byte order mark before",
+        )
+    } else if starts_with(b"END ") {
+        Some("an END line without its BEGIN line")
+    } else {
+        None
     }
 }
 
@@ -306,6 +340,15 @@ mod tests {
     }
 
     #[test]
+    fn text_between_blocks_may_have_dashes() {
+        let text = "# -----BEGIN CERTIFICATE-----\n-- \n---- roots ----\n--ending\n-----\n";
+        assert_eq!(
+            read(&format!("{text}{GOOD}{text}")).map_or(0, |blocks| blocks.len()),
+            1
+        );
+    }
+
+    #[test]
     fn what_is_damaged_is_named() {
         for (pem, reason, says) in [
             ("", "no_pem_block", "holds no PEM block"),
@@ -330,6 +373,16 @@ mod tests {
                 &GOOD.replace("END CERT", "END X CERT"),
                 "pem_cut_off",
                 "no matching -----END",
+            ),
+            (
+                &format!("{GOOD}\u{feff}{GOOD}").replace("comment\n", ""),
+                "pem_damaged",
+                "block 2 (line 4) is damaged: its line must start with",
+            ),
+            (
+                "-----END CERTIFICATE-----",
+                "pem_damaged",
+                "without its BEGIN",
             ),
             (
                 "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",

@@ -45,7 +45,6 @@ use crate::tls::{BuildError, ServerConfigs};
 pub struct Acceptor<I> {
     gate: Gate<I>,
     configs: ServerConfigs,
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     handshake_timeout: Duration,
 }
 

@@ -14,7 +14,7 @@ use super::{TlsStream, Wire};
 use crate::Peer;
 use crate::gate::{Admission, AdmitError, Gate};
 use crate::tls::capture::Capture;
-use crate::tls::{HandshakeError, alert, seal};
+use crate::tls::{HandshakeError, seal};
 
 /// How long a refused peer may take to read its alert.
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
@@ -123,7 +123,7 @@ impl From<AdmitError> for Refused {
 impl Refused {
     fn alert(&self) -> AlertDescription {
         match self {
-            Self::Gate(error) => alert::for_refusal(error),
+            Self::Gate(error) => error.alert(),
             Self::TimedOut(_) => AlertDescription::AccessDenied,
         }
     }

@@ -175,25 +175,12 @@ pub fn rdn(attributes: &[(&str, u8, &[u8])]) -> Vec<u8> {
     set(&attributes)
 }
 
-/// The text form (RFC 7468) of one object.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = format!("-----BEGIN {label}-----\n");
-    for line in der.chunks(48) {
-        for group in line.chunks(3) {
-            let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
-            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-            for i in 0..4 {
-                out.push(if i <= group.len() {
-                    char::from(ALPHABET[(bits >> (18 - 6 * i) & 63) as usize])
-                } else {
-                    '='
-                });
-            }
-        }
-        out.push('\n');
-    }
-    out + &format!("-----END {label}-----\n")
+/// The text form (RFC 7468) of one object, such as a `CERTIFICATE` or a `PRIVATE KEY`.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    pem::encode_config(
+        &pem::Pem::new(label, der),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
 }
 
 fn concat<T: AsRef<[u8]>>(parts: &[T]) -> Vec<u8> {

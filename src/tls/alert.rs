@@ -1,10 +1,8 @@
-//! Which alert tells a peer of which refusal (RFC 8446 section 6.2).
+//! Alerts: the ones that a verifier makes rustls send, and what those from the peer mean.
 
-use std::sync::Arc;
+use rustls::{AlertDescription, Error};
 
-use rustls::{AlertDescription, CertificateError, Error, OtherError};
-
-use crate::gate::AdmitError;
+use crate::gate::certificate_error;
 use crate::trust::ChainError;
 
 /// The error with which a verifier makes rustls send the fitting alert.
@@ -12,47 +10,6 @@ pub(super) fn as_rustls(error: &ChainError) -> Error {
     match error {
         ChainError::NoCertificate => Error::NoCertificatesPresented,
         other => Error::InvalidCertificate(certificate_error(other)),
-    }
-}
-
-/// The alert for a peer that is refused after the handshake.
-pub(crate) fn for_refusal(error: &AdmitError) -> AlertDescription {
-    match error {
-        AdmitError::Chain(ChainError::NoCertificate) => AlertDescription::CertificateRequired,
-        AdmitError::Chain(error) => certificate_error(error).into(),
-        // The certificate is good, and its holder is not welcome.
-        AdmitError::Identity { .. }
-        | AdmitError::Denied { .. }
-        | AdmitError::PolicyPanicked { .. } => AlertDescription::AccessDenied,
-        #[cfg(feature = "tokio")]
-        AdmitError::PolicyTimedOut { .. } => AlertDescription::AccessDenied,
-        _ => AlertDescription::InternalError,
-    }
-}
-
-fn certificate_error(error: &ChainError) -> CertificateError {
-    match error {
-        ChainError::NoCertificate
-        | ChainError::TooLong { .. }
-        | ChainError::Malformed { .. }
-        | ChainError::Version1 { .. }
-        | ChainError::KeyTooLarge { .. } => CertificateError::BadEncoding,
-        ChainError::CaAsEndEntity { .. }
-        | ChainError::EndEntityMaySign { .. }
-        | ChainError::NoDigitalSignature { .. }
-        | ChainError::IssuerMayNotSign { .. }
-        | ChainError::WrongUsage { .. } => CertificateError::InvalidPurpose,
-        ChainError::Expired { .. } => CertificateError::Expired,
-        ChainError::NotYetValid { .. } => CertificateError::NotValidYet,
-        // A CA that only bears the name of ours is not known to us. rustls would say decrypt_error,
-        // which reads like a fault of the connection.
-        ChainError::UnknownIssuer { .. } | ChainError::BadSignature { .. } => {
-            CertificateError::UnknownIssuer
-        }
-        ChainError::NameMismatch { .. } => CertificateError::NotValidForName,
-        ChainError::Invalid { problem, .. } => {
-            CertificateError::Other(OtherError(Arc::new(problem.clone())))
-        }
     }
 }
 

@@ -313,7 +313,7 @@ fn read_certificates(
         .map(|block| {
             let place = block.place.to_string();
             let Some((SectionKind::Certificate, der)) = &block.content else {
-                return Err(block.unexpected("CERTIFICATE blocks").into());
+                return Err(block.unexpected("a CERTIFICATE").into());
             };
             match Certificate::from_der(der) {
                 Ok(certificate) => Ok((certificate, place)),
