@@ -491,6 +491,14 @@ async fn pins() {
     let wrong_use = with(TrustStore::empty().pin(&server_only.certificate()));
     let (reason, _) = judge(&wrong_use, &ours, &server_only).await.unwrap_err();
     assert_eq!(reason, "wrong_extended_key_usage");
+    let odd = ours
+        .leaf()
+        .dns("partner.example")
+        .extension("1.2.3.4", true, &[5, 0])
+        .issue();
+    let odd_pin = with(TrustStore::empty().pin(&odd.certificate()));
+    let (reason, message) = judge(&odd_pin, &ours, &odd).await.unwrap_err();
+    assert_eq!(reason, "invalid_path", "{message}");
     clock.advance(Duration::from_secs(400 * 24 * 60 * 60));
     let (reason, _) = judge(&pinned, &ours, &partner).await.unwrap_err();
     assert_eq!(reason, "expired");

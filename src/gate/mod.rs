@@ -49,6 +49,10 @@ struct Inner<I> {
     clock: Arc<dyn TimeProvider>,
 }
 
+/// See [`Gate::id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GateId(usize);
+
 /// Whether a server's certificate must be valid for the name that was dialled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServerNames {
@@ -152,6 +156,11 @@ impl<I> Gate<I> {
     ) -> Result<Admission<I>, AdmitError> {
         let chain = self.verify_for(presented, &info)?;
         self.authorize_async(self.identify(chain, info)?).await
+    }
+
+    /// Tells this gate and its clones from all others, while it lives.
+    pub(crate) fn id(&self) -> GateId {
+        GateId(Arc::as_ptr(&self.inner).addr())
     }
 
     /// Replaces the policy for every connection that is judged from now on.

@@ -11,12 +11,13 @@ use std::cell::RefCell;
 
 use rustls_pki_types::CertificateDer;
 
+use crate::gate::GateId;
 use crate::trust::{ChainError, VerifiedChain};
 
 /// What was seen of one connection's handshake.
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
-    verified: Option<Result<VerifiedChain, ChainError>>,
+    verified: Option<(GateId, Result<VerifiedChain, ChainError>)>,
     signature_failed: bool,
     asked_for_certificate: bool,
     prefix: [u8; PREFIX],
@@ -57,26 +58,32 @@ impl Capture {
         feed()
     }
 
-    /// Takes the verified chain, if it is the one that rustls now vouches for.
+    /// Takes the verified chain, if it is the one that rustls now vouches for, and if this gate
+    /// verified it: TLS inside of TLS may have two handshakes on one thread.
     pub(crate) fn take_verified(
         &mut self,
+        gate: GateId,
         presented: &[CertificateDer<'_>],
     ) -> Option<VerifiedChain> {
         match self.verified.take() {
-            Some(Ok(chain)) if presented.first() == Some(chain.leaf().der()) => Some(chain),
+            Some((by, Ok(chain)))
+                if by == gate && presented.first() == Some(chain.leaf().der()) =>
+            {
+                Some(chain)
+            }
             _ => None,
         }
     }
 
     /// Takes the reason why the chain was refused.
     pub(crate) fn take_chain_error(&mut self) -> Option<ChainError> {
-        self.verified.take()?.err()
+        self.verified.take()?.1.err()
     }
 
     /// The chain that the peer presented without proving that it owns the leaf's key.
     pub(crate) fn take_unproven(&mut self) -> Option<VerifiedChain> {
         if self.signature_failed {
-            self.verified.take()?.ok()
+            self.verified.take()?.1.ok()
         } else {
             None
         }
@@ -105,8 +112,8 @@ impl Capture {
     }
 }
 
-pub(super) fn record_verification(result: &Result<VerifiedChain, ChainError>) {
-    record(|capture| capture.verified = Some(result.clone()));
+pub(super) fn record_verification(gate: GateId, result: &Result<VerifiedChain, ChainError>) {
+    record(|capture| capture.verified = Some((gate, result.clone())));
 }
 
 pub(super) fn record_signature(valid: bool) {
@@ -148,6 +155,58 @@ mod tests {
         assert!(outer.signature_failed && !outer.asked_for_certificate);
         assert_eq!(server_asked(), None);
         record_request_for_certificate(); // goes nowhere
+    }
+
+    #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+    #[test]
+    fn a_verification_counts_only_for_its_gate_and_its_chain() {
+        use crate::identity::DnsName;
+        use crate::testing::TestCa;
+        use crate::{Acceptor, policy};
+
+        let ca = TestCa::new("Root");
+        let leaf = ca.leaf().dns("a.example").issue();
+        let other_leaf = ca.leaf().dns("a.example").issue();
+        let gate = || {
+            Acceptor::builder()
+                .credentials(leaf.credentials())
+                .trust(ca.trust())
+                .identify(DnsName::extractor())
+                .authorize(policy::allow_any())
+                .build()
+                .expect("an acceptor")
+                .gate()
+                .clone()
+        };
+        let (gate, other_gate) = (gate(), gate());
+        let captured = || {
+            let now = gate.now().expect("a clock");
+            let result = gate.verify(leaf.chain(), None, now);
+            let mut capture = Capture::default();
+            capture.enter(|| record_verification(gate.id(), &result));
+            capture
+        };
+        assert!(
+            captured()
+                .take_verified(gate.clone().id(), leaf.chain())
+                .is_some()
+        );
+        assert!(
+            captured()
+                .take_verified(other_gate.id(), leaf.chain())
+                .is_none()
+        );
+        assert!(
+            captured()
+                .take_verified(gate.id(), other_leaf.chain())
+                .is_none()
+        );
+        assert!(captured().take_verified(gate.id(), &[]).is_none());
+        assert!(captured().take_chain_error().is_none());
+        assert!(
+            captured().take_unproven().is_none(),
+            "no signature has failed"
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) fn identify<'c, I>(
     remote_addr: Option<SocketAddr>,
 ) -> Result<Peer<I>, AdmitError> {
     let (presented, info) = connection.into().read(remote_addr)?;
-    let chain = match capture.take_verified(presented) {
+    let chain = match capture.take_verified(gate.id(), presented) {
         Some(chain) => chain,
         None => gate.verify_for(presented, &info)?,
     };

@@ -39,7 +39,7 @@ impl<I> PeerVerifier<I> {
             .map(|der| CertificateDer::from(der.as_ref()))
             .collect();
         let result = self.gate.verify(&presented, dialled, now);
-        capture::record_verification(&result);
+        capture::record_verification(self.gate.id(), &result);
         result.map(drop).map_err(|error| alert::as_rustls(&error))
     }
 

@@ -191,6 +191,9 @@ impl ChainVerifier {
         match pin {
             Some(anchor) => {
                 check_validity(leaf, now)?;
+                // An unknown critical extension, for one, is no matter of the chain.
+                EndEntityCert::try_from(leaf.der())
+                    .map_err(|error| self.explain(error, leaf, &[], now))?;
                 Ok(VerifiedChain::new(vec![leaf.clone()], anchor))
             }
             None => self.build_path(leaf, intermediates, now),
