@@ -81,7 +81,7 @@ impl<I: fmt::Debug> fmt::Debug for Peer<I> {
 /// use countersign::ConnectionInfo;
 ///
 /// let info = ConnectionInfo::default()
-///     .with_remote_addr(([192, 0, 2, 7], 4433).into())
+///     .with_remote_addr(std::net::SocketAddr::from(([192, 0, 2, 7], 4433)))
 ///     .with_server_name("orders.example")
 ///     .with_alpn(b"h3");
 /// assert_eq!(info.server_name(), Some("orders.example"));

@@ -1,0 +1,98 @@
+//! Other people's programs, to test against: found, run and bounded.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Longer than anything here takes, so that a test which hangs fails instead.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether `openssl` is there to test against.
+pub(crate) fn has_openssl() -> bool {
+    is_installed("openssl", "version", in_ci())
+}
+
+/// Whether `curl` is there to test against.
+pub(crate) fn has_curl() -> bool {
+    is_installed("curl", "--version", in_ci())
+}
+
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// A test without its program is skipped, and says so; in CI that would go unnoticed, so there it
+/// fails.
+fn is_installed(program: &str, version: &str, in_ci: bool) -> bool {
+    let found = std::process::Command::new(program)
+        .arg(version)
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        assert!(!in_ci, "{program} is missing, and CI must not skip tests");
+        eprintln!("SKIPPED: this test needs the program `{program}`, which is not installed");
+    }
+    found
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// What it said in all, in lower case, for alerts that each version spells differently.
+    pub(crate) fn said(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr).to_lowercase()
+    }
+}
+
+/// A program, by name or path, that dies with the test.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a program to its end, with `input` on its standard input.
+pub(crate) async fn run(command: &mut Command, input: &str) -> Finished {
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    let feed = async {
+        // A program that ends early does not read all of it.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+    };
+    let both = async { tokio::join!(feed, child.wait_with_output()).1 };
+    let output = timeout(PATIENCE, both)
+        .await
+        .unwrap_or_else(|_| panic!("the program did not end in time: {command:?}"))
+        .expect("its output can be read");
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn a_missing_program_skips_the_test() {
+    assert!(!is_installed("no-such-program", "--version", false));
+}
+
+#[test]
+#[should_panic(expected = "no-such-program is missing, and CI must not skip tests")]
+fn a_missing_program_fails_in_ci() {
+    is_installed("no-such-program", "--version", true);
+}
