@@ -10,3 +10,18 @@ mod interop;
 mod programs;
 #[path = "interop_openssl/server.rs"]
 mod server;
+
+#[test]
+fn a_missing_program_skips_the_test() {
+    assert!(!programs::is_installed(
+        "no-such-program",
+        "--version",
+        false
+    ));
+}
+
+#[test]
+#[should_panic(expected = "no-such-program is missing, and CI must not skip tests")]
+fn a_missing_program_fails_in_ci() {
+    programs::is_installed("no-such-program", "--version", true);
+}

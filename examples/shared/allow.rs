@@ -89,7 +89,10 @@ pub(crate) trait Named:
 /// itself.
 impl Named for SpiffeId {
     fn parent_in(pattern: &str) -> Option<&str> {
-        pattern.strip_suffix("/*")
+        // `spiffe://*` has no parent: it is an ID with a bad trust domain.
+        pattern
+            .strip_suffix("/*")
+            .filter(|parent| *parent != "spiffe:/")
     }
 
     fn is_below(&self, parent: &Self) -> bool {

@@ -46,8 +46,8 @@ fn certificates(root: &TestCa, issuing: &TestCa) -> std::io::Result<()> {
             .dns("client.example")
             .uri("https://client.example/")
             .email("client@example.org")
-            .ip([192, 0, 2, 1].into())
-            .ip([0x20, 1, 0xd, 0xb8, 0, 0, 0, 1].map(u16::from).into())
+            .ip(std::net::Ipv4Addr::LOCALHOST.into())
+            .ip(std::net::Ipv6Addr::LOCALHOST.into())
             .upn("client@example.org")
             .directory_name(&der::common_name("client"))
             .registered_id("1.3.6.1.4.1.311"),

@@ -1,0 +1,26 @@
+//! The examples, run as a newcomer runs them.
+#![cfg(unix)] // signals
+
+#[path = "examples/arguments.rs"]
+mod arguments;
+#[path = "examples/flow.rs"]
+mod flow;
+#[path = "common/interop.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod interop;
+#[path = "examples/lifecycle.rs"]
+mod lifecycle;
+#[path = "examples/patterns.rs"]
+mod patterns;
+#[path = "common/programs.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod programs;
+#[path = "examples/quickstart.rs"]
+mod quickstart;
+#[path = "examples/running.rs"]
+mod running;
+#[path = "../examples/shared/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the command lines use the rest")]
+mod shared;
+#[path = "examples/tutorials.rs"]
+mod tutorials;

@@ -1,0 +1,172 @@
+//! Command lines that cannot work say why, in one line or with the usage.
+
+use std::path::Path;
+
+use crate::interop::Pki;
+use crate::programs::{Finished, run};
+use crate::running::{client, example, identity_of};
+
+/// The server's end with these options besides its certificate, which cannot start.
+async fn server(pki: &Pki, options: &[&str]) -> Finished {
+    let files = pki.files("server", &pki.server());
+    let mut server = example("server");
+    server.args(["--listen", "127.0.0.1:0"]);
+    server.args(identity_of(&files)).args(options);
+    run(&mut server, "").await
+}
+
+#[tokio::test]
+async fn the_server_wants_its_four_decisions() {
+    let pki = Pki::new();
+    let ca = path(&pki.ca_file);
+    for (options, missing) in [
+        (
+            &["--identity", "cn", "--allow-any"][..],
+            "--trust <FILE>|--pin <FILE>",
+        ),
+        (&["--trust", ca, "--allow-any"], "--identity <IDENTITY>"),
+        (
+            &["--trust", ca, "--identity", "cn"],
+            "--allow <PATTERN>...|--allow-any",
+        ),
+        (
+            &[
+                "--trust",
+                ca,
+                "--identity",
+                "cn",
+                "--allow-any",
+                "--allow",
+                "a",
+            ],
+            "cannot be used with",
+        ),
+        (
+            &["--trust", ca, "--identity", "email", "--allow-any"],
+            "possible values: spiffe, dns, cn",
+        ),
+    ] {
+        let finished = server(&pki, options).await;
+        assert_eq!(finished.code, Some(2), "{options:?}: {finished:?}");
+        assert!(finished.stderr.contains(missing), "{finished:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_says_in_one_line_why_it_cannot_start() {
+    let pki = Pki::new();
+    let ca = path(&pki.ca_file);
+    let garbage = pki.write("garbage.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    let other = pki.client("other");
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let (garbage, other_key) = (path(&garbage), path(&other.key));
+    let cn = ["--identity", "cn", "--allow-any"];
+    for (options, why) in [
+        (["--trust", "no-such-file.pem"], "no-such-file.pem"),
+        (["--trust", garbage], "garbage.pem"),
+        (["--pin", garbage], "garbage.pem"),
+        (["--intermediate", garbage], "garbage.pem"),
+        (["--key", other_key], "does not match"),
+        (["--listen", &taken], "cannot listen on 127.0.0.1:"),
+    ] {
+        // The option replaces the one that is given anyway, or adds to it.
+        let files = pki.files("server", &pki.server());
+        let mut server = example("server");
+        server.arg("--cert").arg(&files.cert).args(["--trust", ca]);
+        if options[0] != "--key" {
+            server.arg("--key").arg(&files.key);
+        }
+        if options[0] != "--listen" {
+            server.args(["--listen", "127.0.0.1:0"]);
+        }
+        let finished = run(server.args(cn).args(options), "").await;
+        assert_fails(&finished, why);
+    }
+
+    let finished = server(
+        &pki,
+        &[
+            "--trust",
+            ca,
+            "--identity",
+            "spiffe",
+            "--allow",
+            "spiffe://Example.org/*",
+        ],
+    )
+    .await;
+    assert_fails(
+        &finished,
+        "--allow spiffe://Example.org/*: a SPIFFE trust domain",
+    );
+}
+
+#[tokio::test]
+async fn the_client_says_in_one_line_why_it_cannot_work() {
+    let pki = Pki::new();
+    let alice = pki.client("alice");
+    let ca = path(&pki.ca_file);
+    // Nobody listens on a port that was just given back.
+    let (listener, port) = crate::interop::listen().await;
+    drop(listener);
+    let nobody = format!("https://localhost:{port}/");
+    for (options, url, why) in [
+        (
+            &["--trust", ca][..],
+            "http://localhost/",
+            "is no https:// URL",
+        ),
+        (&["--trust", ca], "localhost", "is no https:// URL"),
+        (&["--trust", ca], "/", "is no https:// URL"),
+        (
+            &["--trust", ca],
+            &nobody,
+            "cannot connect to localhost port",
+        ),
+        (
+            &["--trust", "no-such-file.pem"],
+            &nobody,
+            "no-such-file.pem",
+        ),
+        (
+            &["--trust", ca, "--identity", "dns", "--allow", "*"],
+            &nobody,
+            "--allow *: ",
+        ),
+    ] {
+        assert_fails(&client(&alice, options, url).await, why);
+    }
+    for (options, missing) in [
+        (&[][..], "--trust <FILE>|--webpki-roots|--pin <FILE>"),
+        (&["--trust", ca, "--identity", "cn"], "--allow <PATTERN>"),
+        (&["--trust", ca, "--allow", "a"], "--identity <IDENTITY>"),
+    ] {
+        let finished = client(&alice, options, &nobody).await;
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(finished.stderr.contains(missing), "{finished:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_client_gives_up_in_time() {
+    let pki = Pki::new();
+    let alice = pki.client("alice");
+    // Accepts connections, and says nothing.
+    let (_listener, port) = crate::interop::listen().await;
+    let options = ["--timeout", "1", "--trust", path(&pki.ca_file)];
+    let finished = client(&alice, options, &format!("https://localhost:{port}/")).await;
+    assert_fails(&finished, "not finished within 1s");
+}
+
+fn assert_fails(finished: &Finished, why: &str) {
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(finished.stdout, "", "{finished:?}");
+    assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+    assert!(finished.stderr.starts_with("error: "), "{finished:?}");
+    assert!(finished.stderr.contains(why), "{why}: {finished:?}");
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}

@@ -1,0 +1,281 @@
+//! The server and the client talk, or do not.
+
+use countersign::Acceptor;
+use countersign::identity::CommonName;
+use countersign::policy;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::interop::{Pki, listen, name, serve_once};
+use crate::programs::PATIENCE;
+use crate::running::{Server, client, with};
+
+const BILLING: &str = "spiffe://example.org/ns/billing/worker";
+
+/// A server for the SPIFFE IDs below billing, whose own certificate names no host.
+async fn orders(pki: &Pki) -> Server {
+    let issued = pki
+        .ca
+        .leaf()
+        .spiffe("spiffe://example.org/ns/orders")
+        .issue();
+    let files = pki.files("orders", &issued);
+    let options = ["--identity", "spiffe", "--allow"].into_iter().chain([
+        "spiffe://example.org/ns/ops/root",
+        "spiffe://example.org/ns/billing/*",
+    ]);
+    let trust = with("--trust", &pki.ca_file);
+    Server::start(&files, options.map(Into::into).chain(trust)).await
+}
+
+/// Options of a client that talks to nobody but "orders".
+fn to_orders(pki: &Pki) -> Vec<std::path::PathBuf> {
+    let mut options = Vec::from(with("--trust", &pki.ca_file));
+    options.extend(
+        [
+            "--identity",
+            "spiffe",
+            "--allow",
+            "spiffe://example.org/ns/orders",
+        ]
+        .map(Into::into),
+    );
+    options
+}
+
+#[tokio::test]
+async fn an_allowed_client_gets_its_own_description() {
+    let pki = Pki::new();
+    let server = orders(&pki).await;
+    let billing = pki.ca.leaf().common_name("billing").spiffe(BILLING).issue();
+    let files = pki.files("billing", &billing);
+
+    let finished = client(&files, to_orders(&pki), &server.url()).await;
+    assert_eq!((finished.code, &*finished.stderr), (Some(0), ""));
+    let fingerprint = billing.certificate().sha256().to_string();
+    assert_eq!(
+        finished.stdout,
+        format!(
+            "{{\"identity\":\"{BILLING}\",\"fingerprint\":\"{fingerprint}\",\"resumed\":false,\
+             \"tls\":\"1.3\",\"rule\":\"spiffe://example.org/ns/billing/*\"}}\n"
+        )
+    );
+
+    let elsewhere = format!("{}elsewhere", server.url());
+    let finished = client(&files, to_orders(&pki), &elsewhere).await;
+    assert_eq!(finished.code, Some(1));
+    assert_eq!(
+        finished.stderr,
+        "error: the server answered 404 Not Found\n"
+    );
+
+    let stopped = server.stop().await;
+    assert_eq!((stopped.code, stopped.stdout.len()), (Some(0), 0));
+    assert_eq!(stopped.log.len(), 2, "one line for each connection");
+    let line = &stopped.log[0];
+    assert!(line["remote"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(
+        without_remote(line),
+        json!({
+            "outcome": "admitted",
+            "reason": null,
+            "rule": "spiffe://example.org/ns/billing/*",
+            "identity": BILLING,
+            "certificate": {
+                "subject": "CN=billing",
+                "issuer": "CN=Interop Root",
+                "serial": billing.certificate().serial().to_string(),
+                "sha256": fingerprint,
+            },
+            "certificate_proven": true,
+            "message": "admitted by the rule \"spiffe://example.org/ns/billing/*\"",
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_denied_client_is_told_so_in_one_line() {
+    let pki = Pki::new();
+    let server = orders(&pki).await;
+    let shipping = pki
+        .ca
+        .leaf()
+        .spiffe("spiffe://example.org/ns/shipping")
+        .issue();
+    let files = pki.files("shipping", &shipping);
+
+    let finished = client(&files, to_orders(&pki), &server.url()).await;
+    assert_eq!((finished.code, &*finished.stdout), (Some(1), ""));
+    assert_eq!(
+        finished.stderr,
+        "error: the peer refused with the alert access_denied: our certificate is trusted, and \
+         the peer's policy denies us\n"
+    );
+    let [line] = &server.stop().await.log[..] else {
+        panic!("one line for each connection");
+    };
+    assert_eq!(line["outcome"], "refused");
+    assert_eq!(line["reason"], "denied");
+    assert_eq!(
+        (&line["identity"], &line["rule"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(line["certificate_proven"], true);
+    let sha256 = shipping.certificate().sha256().to_string();
+    assert_eq!(line["certificate"]["sha256"], sha256);
+}
+
+#[tokio::test]
+async fn a_client_of_an_unknown_ca_proves_nothing() {
+    let pki = Pki::new();
+    let server = orders(&pki).await;
+    let impostor = pki.strange_ca.leaf().spiffe(BILLING).issue();
+    let files = pki.files("impostor", &impostor);
+
+    let finished = client(&files, to_orders(&pki), &server.url()).await;
+    assert_eq!(finished.code, Some(1));
+    let refusal = "error: the peer refused with the alert unknown_ca: ";
+    assert!(finished.stderr.starts_with(refusal), "{finished:?}");
+    let [line] = &server.stop().await.log[..] else {
+        panic!("one line for each connection");
+    };
+    assert_eq!(line["reason"], "unknown_issuer");
+    assert_eq!(line["identity"], Value::Null);
+    assert_eq!(line["certificate_proven"], false);
+    let message = line["message"].as_str().unwrap();
+    assert!(message.contains("CN=Strange Root"), "{message}");
+}
+
+#[tokio::test]
+async fn a_client_checks_whom_it_talks_to() {
+    let pki = Pki::new();
+    let server = orders(&pki).await;
+    let billing = pki.ca.leaf().spiffe(BILLING).issue();
+    let files = pki.files("billing", &billing);
+    let refused = async |options: &[&str], trust| {
+        let options = options.iter().map(Into::into).chain(with("--trust", trust));
+        let finished = client(&files, options, &server.url()).await;
+        assert_eq!((finished.code, &*finished.stdout), (Some(1), ""));
+        finished.stderr
+    };
+
+    let other = [
+        "--identity",
+        "spiffe",
+        "--allow",
+        "spiffe://example.org/ns/other",
+    ];
+    let line = refused(&other, &pki.ca_file).await;
+    let denied =
+        "error: denied by policy: no --allow pattern matches spiffe://example.org/ns/orders";
+    assert!(line.starts_with(denied), "{line}");
+
+    let line = refused(&[], &pki.ca_file).await;
+    assert!(line.starts_with("error: name mismatch: "), "{line}");
+
+    let line = refused(&[], &pki.strange_ca_file).await;
+    assert!(line.starts_with("error: unknown issuer: "), "{line}");
+}
+
+#[tokio::test]
+async fn without_identity_the_host_name_is_verified_and_nothing_else() {
+    let pki = Pki::new();
+    let options = ["--identity", "cn", "--allow", "alice"].map(Into::into);
+    let options = options.into_iter().chain(with("--trust", &pki.ca_file));
+    let server_files = pki.files("server", &pki.server());
+    let server = Server::start(&server_files, options).await;
+    let alice = pki.client("alice");
+    let folder = pki.path("roots");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(&pki.ca_file, folder.join("ca.pem")).unwrap();
+
+    for trust in [
+        with("--trust", &pki.ca_file),
+        with("--trust", &folder),
+        with("--pin", &server_files.cert),
+    ] {
+        let finished = client(&alice, trust, &server.url()).await;
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(finished.stdout.starts_with("{\"identity\":\"alice\","));
+    }
+
+    let webpki = client(&alice, ["--webpki-roots"], &server.url()).await;
+    let why = if cfg!(feature = "webpki-roots") {
+        "error: unknown issuer: "
+    } else {
+        "error: --webpki-roots is not compiled in: build with `--features webpki-roots`"
+    };
+    assert_eq!(webpki.code, Some(1));
+    assert!(webpki.stderr.starts_with(why), "{webpki:?}");
+}
+
+#[tokio::test]
+async fn tls12_is_spoken_when_both_allow_it() {
+    let pki = Pki::new();
+    let alice = pki.client("alice");
+    let acceptor = Acceptor::builder()
+        .credentials(pki.server().credentials())
+        .trust(pki.ca.trust())
+        .identify(CommonName::extractor())
+        .authorize(policy::exact([name("alice")]))
+        .crypto_provider(tls12_only())
+        .allow_tls12()
+        .build()
+        .unwrap();
+    let (listener, port) = listen().await;
+    let url = format!("https://localhost:{port}/");
+    for (tls12, code) in [(true, 0), (false, 1)] {
+        let mut options = Vec::from(with("--trust", &pki.ca_file));
+        options.extend(tls12.then(|| "--tls12".into()));
+        let both = async {
+            tokio::join!(
+                serve_once(&acceptor, &listener),
+                client(&alice, options, &url)
+            )
+        };
+        let (served, finished) = timeout(PATIENCE, both).await.expect("both end in time");
+        assert_eq!(finished.code, Some(code), "{finished:?}");
+        match served {
+            Ok(served) => assert_eq!(served.version, Some(rustls::ProtocolVersion::TLSv1_2)),
+            Err(error) => assert!(!tls12, "{error}"),
+        }
+    }
+}
+
+/// The default cryptography without TLS 1.3.
+fn tls12_only() -> rustls::crypto::CryptoProvider {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_none());
+    provider
+}
+
+#[tokio::test]
+async fn the_client_speaks_http1_and_hears_a_refusal_there() {
+    let pki = Pki::new();
+    // It offers http/1.1 alone.
+    let (acceptor, (listener, port)) = (pki.acceptor(), listen().await);
+    let url = format!("https://localhost:{port}/");
+    for (who, code, stdout) in [("alice", 0, "hello alice"), ("mallory", 1, "")] {
+        let files = pki.client(who);
+        let client = client(&files, with("--trust", &pki.ca_file), &url);
+        let both = async { tokio::join!(serve_once(&acceptor, &listener), client) };
+        let (served, finished) = timeout(PATIENCE, both).await.expect("both end in time");
+        assert_eq!((finished.code, &*finished.stdout), (Some(code), stdout));
+        match served {
+            Ok(served) => assert_eq!(served.identity, "alice"),
+            Err(error) => {
+                assert_eq!(error.reason(), "denied");
+                let line = "error: the peer refused with the alert access_denied: ";
+                assert!(finished.stderr.starts_with(line), "{finished:?}");
+            }
+        }
+    }
+}
+
+fn without_remote(line: &Value) -> Value {
+    let mut line = line.clone();
+    line.as_object_mut().expect("an object").remove("remote");
+    line
+}

@@ -1,0 +1,186 @@
+//! The examples as child processes.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::interop::Files;
+use crate::programs::{Finished, PATIENCE, command, run};
+
+/// An example's command.
+///
+/// `cargo test` builds the examples before it runs the tests; with a filter such as `--test
+/// examples` it does not, and then they are built here.
+pub(crate) fn example(name: &str) -> Command {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test
+        .ancestors()
+        .find(|folder| folder.file_name() == Some(OsStr::new("deps")))
+        .and_then(Path::parent)
+        .expect("target/PROFILE/deps/TEST");
+    let path = profile
+        .join("examples")
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    if !path.exists() {
+        build(name, profile);
+    }
+    command(path)
+}
+
+fn build(name: &str, profile: &Path) {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--example", name, "--target-dir"])
+        .arg(profile.parent().expect("target/PROFILE"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    if cfg!(feature = "webpki-roots") {
+        cargo.args(["--features", "webpki-roots"]);
+    }
+    let status = cargo.status().expect("cargo starts");
+    assert!(status.success(), "the example {name} must build");
+}
+
+/// Options that name a certificate and its key.
+pub(crate) fn identity_of(files: &Files) -> [&OsStr; 4] {
+    [
+        "--cert".as_ref(),
+        files.cert.as_ref(),
+        "--key".as_ref(),
+        files.key.as_ref(),
+    ]
+}
+
+/// Runs the client to its end.
+pub(crate) async fn client<A: AsRef<OsStr>>(
+    files: &Files,
+    options: impl IntoIterator<Item = A>,
+    url: &str,
+) -> Finished {
+    let mut client = example("client");
+    client.args(identity_of(files)).args(options).arg(url);
+    let finished = run(&mut client, "").await;
+    // Shown when the test fails.
+    eprintln!("client: {finished:?}");
+    finished
+}
+
+/// The server, running.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    stdout: Lines<BufReader<ChildStdout>>,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+/// How the server ended.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) code: Option<i32>,
+    /// What standard output got after the first line.
+    pub(crate) stdout: Vec<String>,
+    /// The lines of the log that were not read before.
+    pub(crate) log: Vec<Value>,
+}
+
+impl Server {
+    /// Starts it on a free port, and waits until it is ready.
+    pub(crate) async fn start<A: AsRef<OsStr>>(
+        files: &Files,
+        options: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let mut server = example("server");
+        server.args(["--listen", "127.0.0.1:0"]);
+        server.args(identity_of(files)).args(options);
+        Self::spawn(server).await
+    }
+
+    pub(crate) async fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the server starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let Some(ready) = next(&mut stdout).await else {
+            let said = rest(log).await;
+            panic!("the server did not start: {said:?}");
+        };
+        let address = ready.strip_prefix("listening on 127.0.0.1:");
+        let port = address.expect(&ready).parse().expect(&ready);
+        Self {
+            child,
+            port,
+            stdout,
+            log,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}/", self.port)
+    }
+
+    /// The next line of the log.
+    pub(crate) async fn logged(&mut self) -> Value {
+        parse(&next(&mut self.log).await.expect("one more line"))
+    }
+
+    /// Sends it a signal, by its name in `kill`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs");
+        // The shell's own `kill`, which is there without further packages.
+        let finished = run(
+            command("sh").args(["-c", &format!("kill -{name} {id}")]),
+            "",
+        )
+        .await;
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> Stopped {
+        let status = timeout(PATIENCE, self.child.wait()).await;
+        let stopped = Stopped {
+            code: status.expect("it ends in time").expect("waited").code(),
+            stdout: rest(self.stdout).await,
+            log: rest(self.log)
+                .await
+                .iter()
+                .map(|line| parse(line))
+                .collect(),
+        };
+        eprintln!("server: {stopped:?}");
+        stopped
+    }
+
+    /// Asks it to end.
+    pub(crate) async fn stop(self) -> Stopped {
+        self.signal("TERM").await;
+        self.ended().await
+    }
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+async fn next(lines: &mut Lines<BufReader<impl AsyncRead + Unpin>>) -> Option<String> {
+    let line = timeout(PATIENCE, lines.next_line()).await;
+    line.expect("a line, or the end, in time").expect("UTF-8")
+}
+
+async fn rest(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(line) = next(&mut lines).await {
+        all.push(line);
+    }
+    all
+}
+
+/// Where a file is, for an option.
+pub(crate) fn with(option: &str, path: &Path) -> [PathBuf; 2] {
+    [option.into(), path.into()]
+}
