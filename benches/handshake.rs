@@ -28,13 +28,16 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use blocking::Blocking;
+use streams::Streams;
+
 const SERVER_NAME: &str = "server.example";
 
 fn main() {
     let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(700))
         .configure_from_args();
     let hybrid = World::new(aws_lc_rs::default_provider());
     let plain = World::new(CryptoProvider {
@@ -42,12 +45,13 @@ fn main() {
         ..aws_lc_rs::default_provider()
     });
 
+    let streams = Streams::new();
     let mut table = Vec::new();
     for (exchange, world) in [("X25519MLKEM768", &hybrid), ("X25519", &plain)] {
         for kind in [Kind::Full, Kind::Resumed] {
             for side in [Side::Server, Side::Client] {
                 let name = format!("accept+connect/{exchange}/{side} {kind}");
-                let mut pair = streams::Pair::new(world, side, kind);
+                let mut pair = Pair::new(world, side, kind, &streams);
                 table.push(measure(&mut criterion, name, || pair.round()));
             }
         }
@@ -55,7 +59,7 @@ fn main() {
     for kind in [Kind::Full, Kind::Resumed] {
         for side in [Side::Server, Side::Client] {
             let name = format!("without tokio/X25519MLKEM768/{side} {kind}");
-            let mut pair = blocking::Pair::new(&hybrid, side, kind);
+            let mut pair = Pair::new(&hybrid, side, kind, &Blocking);
             table.push(measure(&mut criterion, name, || pair.round()));
         }
     }
@@ -245,28 +249,107 @@ impl World {
     }
 }
 
-/// Rounds of ours and raw, in turns first.
-struct Turns {
+/// A way to use both libraries.
+trait Door {
+    /// Makes a connection, and tells what each side took.
+    ///
+    /// # Panics
+    /// If the handshake was of another kind: a number for that would be worse than none.
+    fn handshake(&self, server: Server<'_>, client: Client<'_>, kind: Kind) -> Spent;
+}
+
+#[derive(Clone, Copy)]
+enum Server<'a> {
+    Ours(&'a Acceptor<DnsName>),
+    Raw(&'a Arc<ServerConfig>),
+}
+
+#[derive(Clone, Copy)]
+enum Client<'a> {
+    Ours(&'a Connector<DnsName>),
+    Raw(&'a Arc<ClientConfig>),
+}
+
+struct Spent {
+    server: Duration,
+    client: Duration,
+}
+
+/// Our side and a raw one, each with a raw other end of its own.
+struct Pair<'a> {
+    door: &'a dyn Door,
+    ends: Ends,
+    kind: Kind,
     rounds: u64,
 }
 
-impl Turns {
-    const fn new() -> Self {
-        Self { rounds: 0 }
+enum Ends {
+    Servers {
+        ours: (Acceptor<DnsName>, Arc<ClientConfig>),
+        raw: (Arc<ServerConfig>, Arc<ClientConfig>),
+    },
+    Clients {
+        ours: (Arc<ServerConfig>, Connector<DnsName>),
+        raw: (Arc<ServerConfig>, Arc<ClientConfig>),
+    },
+}
+
+impl<'a> Pair<'a> {
+    fn new(world: &World, side: Side, kind: Kind, door: &'a dyn Door) -> Self {
+        let raw_server = || world.raw_server(side, kind);
+        let raw_client = || world.raw_client(side, kind);
+        let raw = (raw_server(), raw_client());
+        let ends = match side {
+            Side::Server => Ends::Servers {
+                ours: (world.acceptor(), raw_client()),
+                raw,
+            },
+            Side::Client => Ends::Clients {
+                ours: (raw_server(), world.connector()),
+                raw,
+            },
+        };
+        let mut pair = Self {
+            door,
+            ends,
+            kind: Kind::Full,
+            rounds: 0,
+        };
+        // The first handshake is full, and brings the tickets for those after it.
+        pair.round();
+        pair.kind = kind;
+        pair
     }
 
-    fn take(
-        &mut self,
-        mut ours: impl FnMut() -> Duration,
-        mut raw: impl FnMut() -> Duration,
-    ) -> Round {
+    /// One handshake of each, in turns first.
+    fn round(&mut self) -> Round {
         self.rounds += 1;
         if self.rounds.is_multiple_of(2) {
-            let ours = ours();
-            (ours, raw())
+            let ours = self.ours();
+            (ours, self.raw())
         } else {
-            let raw = raw();
-            (ours(), raw)
+            let raw = self.raw();
+            (self.ours(), raw)
+        }
+    }
+
+    fn ours(&self) -> Duration {
+        let handshake = |server, client| self.door.handshake(server, client, self.kind);
+        match &self.ends {
+            Ends::Servers { ours, .. } => {
+                handshake(Server::Ours(&ours.0), Client::Raw(&ours.1)).server
+            }
+            Ends::Clients { ours, .. } => {
+                handshake(Server::Raw(&ours.0), Client::Ours(&ours.1)).client
+            }
+        }
+    }
+
+    fn raw(&self) -> Duration {
+        let handshake = |server, client| self.door.handshake(server, client, self.kind);
+        match &self.ends {
+            Ends::Servers { raw, .. } => handshake(Server::Raw(&raw.0), Client::Raw(&raw.1)).server,
+            Ends::Clients { raw, .. } => handshake(Server::Raw(&raw.0), Client::Raw(&raw.1)).client,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use countersign::pki::PublicKeyKind;
-use countersign::testing::der::pem;
+use countersign::testing::der::{self, pem};
 use countersign::testing::{Issued, KeyType, KeyUsageBits, TestCa, oversized_rsa_spki};
 use countersign::{Certificate, Credentials, TrustStore};
 use rustls_pki_types::PrivateKeyDer;
@@ -417,4 +417,68 @@ fn certificates_are_read_strictly() {
     let certificate = parse(hostile.leaf_der()).unwrap();
     assert!(certificate.subject_alternative_names().is_err());
     assert_eq!(certificate.issuer().to_string(), "CN=Root");
+}
+
+/// Two parsers must not see two certificates: rustls-webpki does not know this extension, and so it
+/// must be no subjectAltName to us either.
+#[test]
+fn an_object_identifier_written_in_another_way_is_refused() {
+    let ca = TestCa::new("Root");
+    let san = [
+        0x30, 11, 0x82, 9, b'v', b'.', b'e', b'x', b'a', b'm', b'p', b'l', b'e',
+    ];
+    let issue = |oid: &[u8]| {
+        let extension = der::sequence(&[der::tlv(0x06, oid), der::octet_string(san)]);
+        let placeholder = der::extension("1.2.3.4", false, &[]);
+        ca.leaf()
+            .extension("1.2.3.4", false, &[])
+            .map_tbs(move |tbs| replace(&tbs, &placeholder, &extension))
+            .issue()
+    };
+    let minimal = issue(&[0x55, 0x1d, 0x11]);
+    let names = minimal.certificate();
+    assert_eq!(names.subject_alternative_names().unwrap().len(), 1);
+    let error = Certificate::from_der(issue(&[0x55, 0x80, 0x1d, 0x11]).leaf_der()).unwrap_err();
+    assert!(error.to_string().contains("object identifier"), "{error}");
+}
+
+/// Replaces the extension and mends the lengths around it.
+fn replace(tbs: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = tbs
+        .windows(old.len())
+        .position(|window| window == old)
+        .unwrap();
+    // The extension is the last: it ends the SEQUENCE OF, the [3] around it, and the TBS.
+    assert_eq!(at + old.len(), tbs.len());
+    let start = (0..at)
+        .find(|&start| tbs[start] == 0xa3 && ends_here(&tbs[start..]))
+        .unwrap();
+    let inner = content(&tbs[start..]);
+    let mut extensions = content(inner)[..content(inner).len() - old.len()].to_vec();
+    extensions.extend(new);
+    let before = content(tbs);
+    let before = &before[..before.len() - (tbs.len() - start)];
+    let block = der::tlv(0xa3, der::tlv(0x30, extensions));
+    der::tlv(0x30, [before, &block].concat())
+}
+
+fn content(tlv: &[u8]) -> &[u8] {
+    let skip = 2 + if tlv[1] < 0x80 {
+        0
+    } else {
+        usize::from(tlv[1] & 0x7f)
+    };
+    &tlv[skip..]
+}
+
+/// Whether this TLV's length is exactly what is left.
+fn ends_here(tlv: &[u8]) -> bool {
+    let rest = tlv.len();
+    let length = match tlv[1] {
+        short @ 0..=0x7f => usize::from(short) + 2,
+        0x81 => usize::from(tlv[2]) + 3,
+        0x82 => usize::from(u16::from_be_bytes([tlv[2], tlv[3]])) + 4,
+        _ => return false,
+    };
+    length == rest
 }

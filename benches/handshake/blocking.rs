@@ -7,97 +7,42 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::identity::DnsName;
-use countersign::{Acceptor, ClientHandshake, ConnectError, Connector, Gate, HandshakeError};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
+use countersign::{ClientHandshake, ConnectError, Connector, Gate, HandshakeError};
+use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection};
 
-use crate::{Kind, Round, SERVER_NAME, Side, Turns, World};
+use crate::{Client, Door, Kind, SERVER_NAME, Server, Spent};
 
-/// Our side and a raw one, each with a raw other end of its own.
-pub(crate) struct Pair {
-    turns: Turns,
-    kind: Kind,
-    ends: Ends,
-}
+pub(crate) struct Blocking;
 
-enum Ends {
-    Servers {
-        ours: (Acceptor<DnsName>, Arc<ClientConfig>),
-        raw: (Arc<ServerConfig>, Arc<ClientConfig>),
-    },
-    Clients {
-        ours: (Arc<ServerConfig>, Connector<DnsName>),
-        raw: (Arc<ServerConfig>, Arc<ClientConfig>),
-    },
-}
-
-impl Pair {
-    pub(crate) fn new(world: &World, side: Side, kind: Kind) -> Self {
-        let raw_server = || world.raw_server(side, kind);
-        let raw_client = || world.raw_client(side, kind);
-        let raw = (raw_server(), raw_client());
-        let mut pair = Self {
-            turns: Turns::new(),
-            kind: Kind::Full,
-            ends: match side {
-                Side::Server => Ends::Servers {
-                    ours: (world.acceptor(), raw_client()),
-                    raw,
-                },
-                Side::Client => Ends::Clients {
-                    ours: (raw_server(), world.connector()),
-                    raw,
-                },
-            },
+impl Door for Blocking {
+    /// Makes both sides, and lets them speak in turns until each is done.
+    fn handshake(&self, server: Server<'_>, client: Client<'_>, kind: Kind) -> Spent {
+        let mut spent = Spent {
+            server: Duration::ZERO,
+            client: Duration::ZERO,
         };
-        // The first handshake is full, and brings the tickets for those after it.
-        pair.round();
-        pair.kind = kind;
-        pair
-    }
-
-    pub(crate) fn round(&mut self) -> Round {
-        let Self { turns, kind, ends } = self;
-        let kind = *kind;
-        match ends {
-            Ends::Servers { ours, raw } => turns.take(
-                || {
-                    let server = || Server::gated(&ours.0);
-                    talk(server, || RawClient::new(&ours.1), kind).0
-                },
-                || talk(|| Server::raw(&raw.0), || RawClient::new(&raw.1), kind).0,
-            ),
-            Ends::Clients { ours, raw } => turns.take(
-                || talk(|| Server::raw(&ours.0), || OurClient::new(&ours.1), kind).1,
-                || talk(|| Server::raw(&raw.0), || RawClient::new(&raw.1), kind).1,
-            ),
+        let mut client = timed(&mut spent.client, || -> Box<dyn Party> {
+            match client {
+                Client::Ours(connector) => Box::new(OurClient::new(connector)),
+                Client::Raw(config) => Box::new(RawClient::new(config)),
+            }
+        });
+        let mut server = timed(&mut spent.server, || AnyServer::new(server));
+        let (mut near, mut far) = (Pipe::default(), Pipe::default());
+        let (mut server_done, mut client_done) = (false, false);
+        while !(server_done && client_done) {
+            client_done = client_done || timed(&mut spent.client, || client.turn(&mut far));
+            near.incoming.append(&mut far.outgoing);
+            server_done = server_done || timed(&mut spent.server, || server.turn(&mut near));
+            far.incoming.append(&mut near.outgoing);
         }
+        let wanted = match kind {
+            Kind::Full => HandshakeKind::Full,
+            Kind::Resumed => HandshakeKind::Resumed,
+        };
+        assert_eq!(server.connection.handshake_kind(), Some(wanted));
+        spent
     }
-}
-
-/// Makes both sides, lets them speak in turns until each is done, and times them.
-fn talk<'a, C: Party>(
-    server: impl FnOnce() -> Server<'a>,
-    client: impl FnOnce() -> C,
-    kind: Kind,
-) -> Round {
-    let (mut near, mut far) = (Pipe::default(), Pipe::default());
-    let (mut server_time, mut client_time) = (Duration::ZERO, Duration::ZERO);
-    let mut client = timed(&mut client_time, client);
-    let mut server = timed(&mut server_time, server);
-    let (mut server_done, mut client_done) = (false, false);
-    while !(server_done && client_done) {
-        client_done = client_done || timed(&mut client_time, || client.turn(&mut far));
-        near.incoming.append(&mut far.outgoing);
-        server_done = server_done || timed(&mut server_time, || server.turn(&mut near));
-        far.incoming.append(&mut near.outgoing);
-    }
-    let wanted = match kind {
-        Kind::Full => HandshakeKind::Full,
-        Kind::Resumed => HandshakeKind::Resumed,
-    };
-    // A number for the wrong kind of handshake would be worse than none.
-    assert_eq!(server.connection.handshake_kind(), Some(wanted));
-    (server_time, client_time)
 }
 
 fn timed<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
@@ -113,30 +58,27 @@ trait Party {
 }
 
 /// Ends with writing the first byte, ours once the gate has said yes.
-struct Server<'a> {
+struct AnyServer<'a> {
     connection: ServerConnection,
     gate: Option<&'a Gate<DnsName>>,
 }
 
-impl<'a> Server<'a> {
-    fn gated(acceptor: &'a Acceptor<DnsName>) -> Self {
+impl<'a> AnyServer<'a> {
+    fn new(server: Server<'a>) -> Self {
+        let (config, gate) = match server {
+            Server::Ours(acceptor) => (acceptor.rustls_config(), Some(acceptor.gate())),
+            Server::Raw(config) => (config.clone(), None),
+        };
         Self {
-            connection: ServerConnection::new(acceptor.rustls_config()).expect("a connection"),
-            gate: Some(acceptor.gate()),
-        }
-    }
-
-    fn raw(config: &Arc<ServerConfig>) -> Self {
-        Self {
-            connection: ServerConnection::new(config.clone()).expect("a connection"),
-            gate: None,
+            connection: ServerConnection::new(config).expect("a connection"),
+            gate,
         }
     }
 }
 
-impl Party for Server<'_> {
+impl Party for AnyServer<'_> {
     fn turn(&mut self, pipe: &mut Pipe) -> bool {
-        if !advance(self.connection.complete_io(pipe)) {
+        if !finish(&mut self.connection, pipe) {
             return false;
         }
         if let Some(gate) = self.gate {
@@ -162,10 +104,7 @@ impl RawClient {
 
 impl Party for RawClient {
     fn turn(&mut self, pipe: &mut Pipe) -> bool {
-        if self.0.is_handshaking() || self.0.wants_write() {
-            let _ = advance(self.0.complete_io(pipe));
-        }
-        !self.0.is_handshaking() && read_byte(&mut self.0, pipe)
+        finish(&mut self.0, pipe) && read_byte(&mut self.0, pipe)
     }
 }
 
@@ -200,7 +139,17 @@ impl Party for OurClient {
     }
 }
 
-/// Whether it went on to its end, and not only as far as it could.
+/// Handshakes as far as it goes; whether to the end.
+fn finish<S>(connection: &mut ConnectionCommon<S>, pipe: &mut Pipe) -> bool {
+    while connection.is_handshaking() || connection.wants_write() {
+        if !advance(connection.complete_io(pipe)) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether it went on, and did not have to wait.
 fn advance<T>(result: io::Result<T>) -> bool {
     match result {
         Ok(_) => true,

@@ -12,97 +12,43 @@ use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::Runtime;
 
-use crate::{Kind, Round, SERVER_NAME, Side, Turns, World};
+use crate::{Client, Door, Kind, SERVER_NAME, Server, Spent};
 
-/// Our side and a raw one, each with a raw other end of its own.
-pub(crate) struct Pair {
-    runtime: Runtime,
-    turns: Turns,
-    kind: Kind,
-    ends: Ends,
-}
+pub(crate) struct Streams(Runtime);
 
-enum Ends {
-    Servers {
-        ours: (Acceptor<DnsName>, Arc<ClientConfig>),
-        raw: (Arc<ServerConfig>, Arc<ClientConfig>),
-    },
-    Clients {
-        ours: (Arc<ServerConfig>, Connector<DnsName>),
-        raw: (Arc<ServerConfig>, Arc<ClientConfig>),
-    },
-}
-
-impl Pair {
-    pub(crate) fn new(world: &World, side: Side, kind: Kind) -> Self {
-        let raw_server = || world.raw_server(side, kind);
-        let raw_client = || world.raw_client(side, kind);
-        let raw = (raw_server(), raw_client());
-        let mut pair = Self {
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .build()
-                .expect("a runtime"),
-            turns: Turns::new(),
-            kind: Kind::Full,
-            ends: match side {
-                Side::Server => Ends::Servers {
-                    ours: (world.acceptor(), raw_client()),
-                    raw,
-                },
-                Side::Client => Ends::Clients {
-                    ours: (raw_server(), world.connector()),
-                    raw,
-                },
-            },
-        };
-        // The first handshake is full, and brings the tickets for those after it.
-        pair.round();
-        pair.kind = kind;
-        pair
+impl Streams {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        Self(runtime)
     }
+}
 
-    pub(crate) fn round(&mut self) -> Round {
-        let Self {
-            runtime,
-            turns,
-            kind,
-            ends,
-        } = self;
-        let kind = *kind;
-        match ends {
-            Ends::Servers { ours, raw } => turns.take(
-                || {
-                    let (near, far) = duplex(64 * 1024);
-                    let server = Timed::new(accept(&ours.0, near));
-                    let client = Timed::new(raw_connect(&ours.1, far));
-                    let (server, _) = runtime.block_on(async { tokio::join!(server, client) });
-                    server.time_if(kind)
-                },
-                || raw_round(runtime, raw).0.time_if(kind),
-            ),
-            Ends::Clients { ours, raw } => turns.take(
-                || {
-                    let (near, far) = duplex(64 * 1024);
-                    let server = Timed::new(raw_accept(&ours.0, near));
-                    let client = Timed::new(connect(&ours.1, far));
-                    let (_, client) = runtime.block_on(async { tokio::join!(server, client) });
-                    client.time_if(kind)
-                },
-                || raw_round(runtime, raw).1.time_if(kind),
-            ),
+impl Door for Streams {
+    fn handshake(&self, server: Server<'_>, client: Client<'_>, kind: Kind) -> Spent {
+        let (near, far) = duplex(64 * 1024);
+        let server = Timed::new(async {
+            match server {
+                Server::Ours(acceptor) => accept(acceptor, near).await,
+                Server::Raw(config) => raw_accept(config, near).await,
+            }
+        });
+        let client = Timed::new(async {
+            match client {
+                Client::Ours(connector) => connect(connector, far).await,
+                Client::Raw(config) => raw_connect(config, far).await,
+            }
+        });
+        let (server, client) = self.0.block_on(async { tokio::join!(server, client) });
+        let is_resumed = [server.1, client.1];
+        assert_eq!(is_resumed, [kind == Kind::Resumed; 2], "{kind} was wanted");
+        Spent {
+            server: server.0,
+            client: client.0,
         }
     }
-}
-
-fn raw_round(
-    runtime: &Runtime,
-    (server, client): &(Arc<ServerConfig>, Arc<ClientConfig>),
-) -> (Spent, Spent) {
-    let (near, far) = duplex(64 * 1024);
-    let server = Timed::new(raw_accept(server, near));
-    let client = Timed::new(raw_connect(client, far));
-    runtime.block_on(async { tokio::join!(server, client) })
 }
 
 /// Whether a session was resumed, and the stream, so that it is dropped after the timing.
@@ -157,28 +103,12 @@ impl<F> Timed<F> {
 }
 
 impl<F: Future<Output = Outcome>> Future for Timed<F> {
-    type Output = Spent;
+    type Output = (Duration, bool);
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Spent> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let start = Instant::now();
         let poll = self.future.as_mut().poll(cx);
         self.spent += start.elapsed();
-        poll.map(|(resumed, _stream)| Spent {
-            time: self.spent,
-            resumed,
-        })
-    }
-}
-
-struct Spent {
-    time: Duration,
-    resumed: bool,
-}
-
-impl Spent {
-    /// A number for the wrong kind of handshake would be worse than none.
-    fn time_if(&self, kind: Kind) -> Duration {
-        assert_eq!(self.resumed, kind == Kind::Resumed, "{kind} was wanted");
-        self.time
+        poll.map(|(resumed, _stream)| (self.spent, resumed))
     }
 }

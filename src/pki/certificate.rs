@@ -69,17 +69,22 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(malformed("the end: data follows the certificate"));
         }
+        // x509-parser reads identifiers that are not minimal, so that one written in another way
+        // would pass for a subjectAltName which rustls-webpki has never seen.
+        let oid = |content, part| der::oid_to_string(content).map_err(|_| malformed(part));
         let name = |raw, part| DistinguishedName::from_der(raw).map_err(|_| malformed(part));
 
         let extensions: Vec<Extension> = x509
             .extensions()
             .iter()
-            .map(|extension| Extension {
-                oid: extension.oid.to_id_string(),
-                critical: extension.critical,
-                value: extension.value.into(),
+            .map(|extension| {
+                Ok(Extension {
+                    oid: oid(extension.oid.as_bytes(), "an extension's object identifier")?,
+                    critical: extension.critical,
+                    value: extension.value.into(),
+                })
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
 
         let key_usage = at_most_one(&extensions, KEY_USAGE)
             .map_err(|()| malformed("keyUsage: the extension occurs twice"))?
@@ -115,7 +120,10 @@ impl Certificate {
                         bits: significant_bits(key.modulus),
                     },
                     _ => PublicKeyKind::Other {
-                        algorithm: spki.algorithm.algorithm.to_id_string(),
+                        algorithm: oid(
+                            spki.algorithm.algorithm.as_bytes(),
+                            "the public key's algorithm",
+                        )?,
                     },
                 },
                 sha256: Fingerprint::of(der),
@@ -326,10 +334,12 @@ impl SerialNumber {
 }
 
 impl fmt::Display for SerialNumber {
-    /// Lower-case hexadecimal of the octets without the leading sign octet.
+    /// Lower-case hexadecimal of the octets without a leading sign octet; a negative number, which
+    /// RFC 5280 forbids, has a minus before its octets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             [0, rest @ ..] if !rest.is_empty() => Hex(rest).fmt(f),
+            all if all.first().is_some_and(|first| first & 0x80 != 0) => write!(f, "-{}", Hex(all)),
             all => Hex(all).fmt(f),
         }
     }

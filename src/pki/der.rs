@@ -118,7 +118,7 @@ pub(crate) fn oid_to_string(content: &[u8]) -> Result<String, NotDer> {
     use std::fmt::Write as _;
 
     let mut text = String::new();
-    let mut arc: u64 = 0;
+    let mut arc: u128 = 0; // wide enough for the UUIDs under 2.25
     let mut at_start_of_arc = true;
     let mut first = true;
     for &octet in content {
@@ -127,7 +127,7 @@ pub(crate) fn oid_to_string(content: &[u8]) -> Result<String, NotDer> {
         }
         arc = arc
             .checked_mul(128)
-            .and_then(|arc| arc.checked_add(u64::from(octet & 0x7f)))
+            .and_then(|arc| arc.checked_add(u128::from(octet & 0x7f)))
             .ok_or(NotDer)?;
         at_start_of_arc = octet & 0x80 == 0;
         if at_start_of_arc {
@@ -196,7 +196,13 @@ mod tests {
         assert_eq!(oid_to_string(&[0x88, 0x37]).as_deref(), Ok("2.999"));
         let upn = [0x2b, 6, 1, 4, 1, 0x82, 0x37, 20, 2, 3];
         assert_eq!(oid_to_string(&upn).as_deref(), Ok("1.3.6.1.4.1.311.20.2.3"));
-        for bad in [&[][..], &[0x80, 1], &[0x55, 0x84], &[0xff; 12]] {
+        // 2.25 and a UUID of all ones.
+        let uuid = [&[0x69, 0x83][..], &[0xff; 17], &[0x7f]].concat();
+        assert_eq!(
+            oid_to_string(&uuid).as_deref(),
+            Ok("2.25.340282366920938463463374607431768211455")
+        );
+        for bad in [&[][..], &[0x80, 1], &[0x55, 0x84], &[0xff; 20]] {
             assert_eq!(oid_to_string(bad), Err(NotDer));
         }
     }

@@ -61,7 +61,7 @@ impl fmt::Display for BlockPlace {
 #[non_exhaustive]
 pub enum PemError {
     /// The file could not be read: it is missing, or this process may not.
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {source}", Origin::File(file.clone()))]
     Io {
         /// The file.
         file: PathBuf,
