@@ -1,4 +1,5 @@
 //! A refused peer is told so, by the right alert, whenever the refusal comes.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The lower-level doors, for those without tokio, and what cannot be opened through them.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Two sides that trust each other talk, and every option does what it says.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Credentials and trust stores, from good files and bad.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 
@@ -158,7 +159,7 @@ fn what_credentials_refuse() {
         ),
         (
             String::from_utf8_lossy(b"0\x03abc").into(),
-            key.clone(),
+            key,
             "no_pem_block",
             "looks like DER",
         ),
@@ -267,7 +268,7 @@ fn what_trust_stores_refuse() {
             "roots.pem, block 2 (line",
         ),
         (
-            leaf.clone(),
+            leaf,
             "not_an_issuer",
             "to trust exactly this certificate, pin it",
         ),

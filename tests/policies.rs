@@ -1,4 +1,5 @@
 //! Each kind of policy decides as it must, and no byte passes before its decision.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A certificate shown is not a certificate owned.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Every refusal, by its reason and its words, with its positive twin.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A resumed session is judged like a new connection, by today's rules.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What several test files need.
-#![allow(dead_code, unreachable_pub)] // no file uses everything
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // no file uses everything
 
 use std::sync::{Arc, Mutex};
 
