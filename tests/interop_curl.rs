@@ -9,7 +9,8 @@ mod programs;
 
 use std::path::Path;
 
-use interop::{BOTH, Files, Pki, Served, Tls, listen, meet, refusal};
+use countersign::policy;
+use interop::{BOTH, Files, Pki, Served, Tls, deny, listen, meet, refusal};
 use programs::{Finished, command, has_curl, run};
 
 /// Gets the page by this TLS version, believing `ca`, with or without a certificate.
@@ -60,7 +61,13 @@ async fn a_client_that_the_policy_denies_sees_access_denied() {
     let pki = Pki::new();
     let mallory = pki.client("mallory");
     let (acceptor, (listener, port)) = (pki.acceptor(), listen().await);
-    for tls in BOTH {
+    for (tls, asynchronous) in [(0, false), (0, true), (1, false), (1, true)] {
+        let tls = BOTH[tls];
+        if asynchronous {
+            deny(&acceptor, true);
+        } else {
+            acceptor.set_policy(policy::exact([]));
+        }
         let curl = curl(port, tls, &pki.ca_file, Some(&mallory));
         let (served, curl) = meet(&acceptor, &listener, curl).await;
         assert_eq!(refusal(served), "denied");
@@ -128,7 +135,7 @@ async fn tls12_must_be_allowed() {
         .credentials(pki.server().credentials())
         .trust(pki.ca.trust())
         .identify(countersign::identity::CommonName::extractor())
-        .authorize(countersign::policy::allow_any())
+        .authorize(policy::allow_any())
         .build()
         .unwrap();
     let (listener, port) = listen().await;

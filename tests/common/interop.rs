@@ -48,6 +48,23 @@ pub(crate) struct Files {
     pub(crate) key: PathBuf,
 }
 
+/// A policy that denies after some thought, and says whether the session was resumed.
+pub(crate) async fn deny_later(peer: countersign::Peer<CommonName>) -> countersign::Decision {
+    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    countersign::Decision::deny(format!("resumed: {}", peer.connection().is_resumed()))
+}
+
+/// Sets [`deny_later`], or the same without the thought.
+pub(crate) fn deny(acceptor: &Acceptor<CommonName>, asynchronous: bool) {
+    if asynchronous {
+        acceptor.set_async_policy(deny_later, std::time::Duration::from_secs(5));
+    } else {
+        acceptor.set_policy(|peer: &countersign::Peer<CommonName>| {
+            countersign::Decision::deny(format!("resumed: {}", peer.connection().is_resumed()))
+        });
+    }
+}
+
 impl Pki {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");

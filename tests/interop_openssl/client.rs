@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use countersign::identity::CommonName;
-use countersign::{Decision, Peer};
+use countersign::policy;
 
-use crate::interop::{BOTH, Files, Pki, Served, Tls, listen, meet, refusal};
+use crate::interop::{BOTH, Files, Pki, Served, Tls, deny, listen, meet, refusal};
 use crate::programs::{Finished, command, has_openssl, run};
 
 /// Asks for a page by this TLS version, with or without a certificate.
@@ -68,8 +67,14 @@ async fn a_client_that_the_policy_denies_sees_access_denied() {
     let mallory = pki.client("mallory");
     let (acceptor, (listener, port)) = (pki.acceptor(), listen().await);
     for tls in BOTH {
-        let client = s_client(port, tls, &pki.ca_file, Some(&mallory), &[]);
-        let (served, client) = meet(&acceptor, &listener, client).await;
+        let call = || s_client(port, tls, &pki.ca_file, Some(&mallory), &[]);
+        acceptor.set_policy(policy::exact([]));
+        let (served, client) = meet(&acceptor, &listener, call()).await;
+        assert_eq!(refusal(served), "denied");
+        assert_alert(&client, "alert access denied", 49);
+
+        deny(&acceptor, true);
+        let (served, client) = meet(&acceptor, &listener, call()).await;
         assert_eq!(refusal(served), "denied");
         assert_alert(&client, "alert access denied", 49);
     }
@@ -153,17 +158,18 @@ async fn a_resumed_session_is_judged_by_the_policy_of_the_day() {
         assert!(client.stdout.contains("hello alice"));
         assert!(client.stdout.contains("Reused, TLSv1."));
 
-        // TLS 1.3 tickets are for one use; get a fresh one for the last act.
-        let (served, _) = meet(&acceptor, &listener, call("-sess_out")).await;
-        assert!(!served.unwrap().resumed);
-        acceptor.set_policy(|peer: &Peer<CommonName>| {
-            Decision::deny(format!("resumed: {}", peer.connection().is_resumed()))
-        });
-        let (served, client) = meet(&acceptor, &listener, call("-sess_in")).await;
-        let error = served.expect_err("denied");
-        assert_eq!(error.reason(), "denied");
-        assert!(error.to_string().contains("resumed: true"), "{error}");
-        assert_alert(&client, "alert access denied", 49);
+        for asynchronous in [false, true] {
+            // TLS 1.3 tickets are for one use; get a fresh one.
+            acceptor.set_policy(policy::allow_any());
+            let (served, _) = meet(&acceptor, &listener, call("-sess_out")).await;
+            assert!(!served.unwrap().resumed);
+            deny(&acceptor, asynchronous);
+            let (served, client) = meet(&acceptor, &listener, call("-sess_in")).await;
+            let error = served.expect_err("denied");
+            assert_eq!(error.reason(), "denied");
+            assert!(error.to_string().contains("resumed: true"), "{error}");
+            assert_alert(&client, "alert access denied", 49);
+        }
     }
 }
 
