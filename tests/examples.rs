@@ -3,8 +3,14 @@
 
 #[path = "examples/arguments.rs"]
 mod arguments;
+#[path = "common/example.rs"]
+mod example;
 #[path = "examples/flow.rs"]
 mod flow;
+#[path = "common/identities.rs"]
+mod identities;
+#[path = "examples/identity.rs"]
+mod identity;
 #[path = "common/interop.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod interop;

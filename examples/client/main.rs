@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
 use countersign::gate::ServerNames;
-use countersign::identity::{CommonName, DnsName, IdentityExtractor, SpiffeId};
+use countersign::identity::IdentityExtractor;
 use countersign::{Certificate, Connector, Policy, TrustStore, policy};
 use hyper::Uri;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use shared::{AllowList, IdentityKind, Material, Named};
+use shared::{AllowList, IdentityKind, Material};
 
 /// An HTTP/1.1 and HTTP/2 client over mutual TLS: gets one URL
 #[derive(Debug, Parser)]
@@ -79,28 +79,15 @@ async fn get(args: &Args) -> Result<(), Box<dyn Error>> {
             let fingerprint = |certificate: &Certificate| Ok(certificate.sha256());
             get_from(args, fingerprint, policy::allow_any(), ServerNames::Verify).await
         }
-        Some(IdentityKind::Spiffe) => {
-            let names = ServerNames::LeaveToPolicy;
-            get_from_allowed(args, SpiffeId::extractor(), names).await
-        }
-        Some(IdentityKind::Dns) => {
-            get_from_allowed(args, DnsName::extractor(), ServerNames::Verify).await
-        }
-        Some(IdentityKind::Cn) => {
-            get_from_allowed(args, CommonName::extractor(), ServerNames::Verify).await
+        Some(kind) => {
+            let names = match kind {
+                IdentityKind::Spiffe => ServerNames::LeaveToPolicy,
+                _ => ServerNames::Verify,
+            };
+            let extractor = move |certificate: &Certificate| kind.extract(certificate);
+            get_from(args, extractor, AllowList::parse(kind, &args.allow)?, names).await
         }
     }
-}
-
-async fn get_from_allowed<X>(
-    args: &Args,
-    extractor: X,
-    names: ServerNames,
-) -> Result<(), Box<dyn Error>>
-where
-    X: IdentityExtractor<Identity: Named> + 'static,
-{
-    get_from(args, extractor, AllowList::parse(&args.allow)?, names).await
 }
 
 async fn get_from<X>(

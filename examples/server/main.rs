@@ -21,11 +21,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
-use countersign::identity::{CommonName, DnsName, IdentityExtractor, SpiffeId};
-use countersign::{Acceptor, TrustStore, policy};
+use countersign::{Acceptor, Certificate, TrustStore, policy};
 use tokio::net::TcpListener;
 
-use shared::{AllowList, IdentityKind, Material, Named};
+use shared::{AllowList, IdentityKind, Material};
 
 /// An HTTP/1.1 and HTTP/2 server over mutual TLS that answers each client with its identity
 #[derive(Debug, Parser)]
@@ -41,8 +40,8 @@ struct Args {
     /// Which field of a client's certificate says who it is
     #[arg(long, value_enum)]
     identity: IdentityKind,
-    /// Allow this identity: an exact value; for spiffe also spiffe://domain/* and
-    /// spiffe://domain/prefix/*, for dns also *.domain
+    /// Allow this identity: an exact value, as the example `inspect` prints it; for spiffe also
+    /// spiffe://domain/* and spiffe://domain/prefix/*, for dns also *.domain
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     allow: Vec<String>,
     /// Allow every client whose certificate is believed and has an identity
@@ -52,13 +51,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    let result = match args.identity {
-        IdentityKind::Spiffe => run(&args, SpiffeId::extractor()).await,
-        IdentityKind::Dns => run(&args, DnsName::extractor()).await,
-        IdentityKind::Cn => run(&args, CommonName::extractor()).await,
-    };
-    match result {
+    match run(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -67,18 +60,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run<X>(args: &Args, extractor: X) -> Result<(), Box<dyn Error>>
-where
-    X: IdentityExtractor<Identity: Named> + 'static,
-{
+async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let kind = args.identity;
     let undecided = Acceptor::builder()
         .credentials(args.material.credentials()?)
         .trust(args.material.add_to(TrustStore::empty())?)
-        .identify(extractor);
+        .identify(move |certificate: &Certificate| kind.extract(certificate));
     let mut builder = if args.allow_any {
         undecided.authorize(policy::allow_any())
     } else {
-        undecided.authorize(AllowList::parse(&args.allow)?)
+        undecided.authorize(AllowList::parse(kind, &args.allow)?)
     };
     builder = builder.alpn(["h2", "http/1.1"]);
     if args.material.tls12 {

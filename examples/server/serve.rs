@@ -1,6 +1,7 @@
 //! The accept loop: one task per connection, so that a slow handshake delays nobody else.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -16,7 +17,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::http::Answer;
 use crate::log;
-use crate::shared::Named;
 
 /// How long to wait after a failed accept, which without file descriptors would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// Serves connections until `stop` ends, then lets those that are open finish.
-pub(crate) async fn serve<I: Named>(
+pub(crate) async fn serve<I: Display + Send + Sync + 'static>(
     listener: TcpListener,
     acceptor: Acceptor<I>,
     stop: impl Future<Output = ()>,
@@ -54,7 +54,7 @@ pub(crate) async fn serve<I: Named>(
     let _ = timeout(DRAIN_TIME, open.shutdown()).await;
 }
 
-async fn handle<I: Named>(
+async fn handle<I: Display + Send + Sync + 'static>(
     tcp: TcpStream,
     remote: SocketAddr,
     acceptor: Acceptor<I>,

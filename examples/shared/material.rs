@@ -14,6 +14,16 @@ pub(crate) struct Material {
     /// The private key of our certificate (PEM)
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    believed: Believed,
+    /// Allow TLS 1.2 besides TLS 1.3
+    #[arg(long)]
+    pub(crate) tls12: bool,
+}
+
+/// Whom to believe.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Believed {
     /// Believe peers whose certificates lead to these roots: a PEM file, or a folder of them
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
@@ -23,9 +33,6 @@ pub(crate) struct Material {
     /// Intermediate certificates for peers that send only their own (PEM)
     #[arg(long, value_name = "FILE")]
     intermediate: Vec<PathBuf>,
-    /// Allow TLS 1.2 besides TLS 1.3
-    #[arg(long)]
-    pub(crate) tls12: bool,
 }
 
 impl Material {
@@ -33,6 +40,13 @@ impl Material {
         Credentials::from_pem_files(&self.cert, &self.key)
     }
 
+    /// Everything that the command line believes, added to `store`.
+    pub(crate) fn add_to(&self, store: TrustStore) -> Result<TrustStore, TrustError> {
+        self.believed.add_to(store)
+    }
+}
+
+impl Believed {
     /// Everything that the command line believes, added to `store`.
     pub(crate) fn add_to(&self, mut store: TrustStore) -> Result<TrustStore, TrustError> {
         for roots in &self.trust {

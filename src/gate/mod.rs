@@ -256,7 +256,7 @@ impl<I> Clone for Gate<I> {
 impl<I> fmt::Debug for Gate<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
-            .field("trust", &self.inner.verifier.store)
+            .field("trust", self.inner.verifier.store())
             .field("server_names", &self.inner.server_names)
             .finish_non_exhaustive()
     }

@@ -1,11 +1,11 @@
-//! Why no identity was read.
+//! Why there is no identity.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::pki::{GeneralName, SanError};
-
-/// Why a certificate yields no identity.
+/// Why a certificate yields no identity, or a text is none.
+///
+/// It is also the error of every identity's `FromStr`, because both have the same grammar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct IdentityError {
@@ -23,6 +23,29 @@ impl IdentityError {
             kind,
             detail: detail.into(),
         }
+    }
+
+    pub(super) fn missing(field: &str) -> Self {
+        Self::new(
+            IdentityErrorKind::Missing,
+            format!("the certificate has no {field}"),
+        )
+    }
+
+    pub(super) fn bad_encoding(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(IdentityErrorKind::BadEncoding, detail)
+    }
+
+    pub(super) fn bad_syntax(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(IdentityErrorKind::BadSyntax, detail)
+    }
+
+    pub(super) fn too_long(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(IdentityErrorKind::TooLong, detail)
+    }
+
+    pub(super) fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(IdentityErrorKind::Forbidden, detail)
     }
 
     /// The kind of error.
@@ -44,15 +67,16 @@ pub enum IdentityErrorKind {
     Missing,
     /// It has two or more, even if they are equal.
     Ambiguous,
-    /// The ASN.1 type or bytes cannot be such a value: a wrong string tag, invalid UTF-8, not DER.
+    /// The ASN.1 type or bytes cannot be such a value: a wrong string tag, invalid UTF-8, illegal
+    /// PrintableString characters, a constructed or unknown SAN tag, not DER.
     BadEncoding,
-    /// The text is not of the value's form: a NUL, a space in a DNS name, a percent sign in a
-    /// SPIFFE ID.
+    /// Decoded, but not of the value's form: a NUL or another control character, a space in a DNS
+    /// name, an address with two `@`, a percent sign in a SPIFFE ID.
     BadSyntax,
     /// The value is over its length limit.
     TooLong,
-    /// The value is well-formed but must not serve as an identity: a wildcard name, a certificate
-    /// that may sign others.
+    /// The value is well-formed but must not serve as an identity: a wildcard name, an invisible
+    /// character, a SPIFFE ID in a certificate that may sign others.
     Forbidden,
     /// The extractor panicked.
     Panicked,
@@ -77,51 +101,4 @@ impl fmt::Display for IdentityErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.reason())
     }
-}
-
-/// Wants exactly one of the values found for `field`.
-pub(super) fn exactly_one<T>(values: Vec<T>, field: &'static str) -> Result<T, IdentityError> {
-    let count = values.len();
-    match <[T; 1]>::try_from(values) {
-        Ok([value]) => Ok(value),
-        Err(_) if count == 0 => Err(IdentityError::new(
-            IdentityErrorKind::Missing,
-            format!("the certificate has no {field}"),
-        )),
-        Err(_) => Err(IdentityError::new(
-            IdentityErrorKind::Ambiguous,
-            format!("the certificate has {count} {field}s where exactly one is wanted"),
-        )),
-    }
-}
-
-/// The SANs of one kind, readable or not: an unreadable one counts, so that it cannot hide.
-///
-/// `tag_number` is the kind's number in `GeneralName` (RFC 5280 section 4.2.1.6).
-pub(super) fn sans_of<'a>(
-    certificate: &'a crate::pki::Certificate,
-    tag_number: u8,
-    select: impl Fn(&'a GeneralName) -> Option<&'a [u8]>,
-    field: &'static str,
-) -> Result<Vec<Result<&'a [u8], IdentityError>>, IdentityError> {
-    let names = certificate
-        .subject_alternative_names()
-        .map_err(|error| match error {
-            SanError::Duplicate => {
-                IdentityError::new(IdentityErrorKind::Ambiguous, error.to_string())
-            }
-            _ => IdentityError::new(IdentityErrorKind::BadEncoding, error.to_string()),
-        })?;
-    Ok(names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::Unreadable { tag, .. } if tag & 0x1f == tag_number => {
-                Some(Err(IdentityError::new(
-                    IdentityErrorKind::BadEncoding,
-                    format!("a {field} has the ASN.1 tag 0x{tag:02x} or content of another type"),
-                )))
-            }
-            readable => select(readable).map(Ok),
-        })
-        .collect())
 }

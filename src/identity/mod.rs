@@ -5,74 +5,63 @@
 //! first of several, and never looks at another certificate of the chain: those are the ways in
 //! which the wrong name was read from a good certificate (Envoy CVE-2022-21656, Node
 //! CVE-2021-44531, Spring CVE-2026-22747).
+//!
+//! | identity | field |
+//! |---|---|
+//! | [`SpiffeId`] | the only URI SAN, of an X.509-SVID |
+//! | [`DnsName`], [`Uri`], [`Email`], [`IpAddress`] | the only SAN of that kind |
+//! | [`Upn`] | the only Microsoft user principal name among the SANs |
+//! | [`CommonName`], [`OrganizationalUnit`] | the only such attribute of the subject |
+//! | [`Subject`] | the whole subject |
+//! | [`KubernetesUser`] | the subject's common name and organizations |
+//! | [`SerialAndIssuer`] | the certificate's number and who gave it |
+//! | [`Fingerprint`] | a digest of the certificate, or of its key |
+//! | [`Psd2`] | the subject's organizationIdentifier and the PSD2 QCStatement (eIDAS) |
+//! | [`ExtensionValue`] | the only extension with an object identifier |
+//!
+//! Each has an `extractor()`. Where certificates may rightly carry several values, `all()` reads
+//! them all; one bad value fails it. Extractors are combined with [`map`](IdentityExtractor::map),
+//! [`try_map`](IdentityExtractor::try_map), [`and`](IdentityExtractor::and) and
+//! [`or`](IdentityExtractor::or).
+//!
+//! rustls-webpki lets nearly every hostile value pass, because a chain can be verified without
+//! reading it: the extractors are the only defence.
 
-mod common_name;
+mod adapter;
+mod directory;
 mod dns;
+mod email;
 mod error;
+mod extension;
+mod extractor;
+mod fingerprint;
+mod ip;
+mod kubernetes;
+mod psd2;
+mod read;
+#[cfg(feature = "serde")]
+mod serde;
+mod serial;
 mod spiffe;
+mod upn;
+mod uri;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-pub use common_name::{CommonName, CommonNameExtractor, InvalidCommonName};
-pub use dns::{DnsName, DnsNameExtractor, InvalidDnsName};
+pub use adapter::{And, Map, Or, TryMap};
+pub use directory::{CommonName, OrganizationalUnit, Subject};
+pub use dns::DnsName;
+pub use email::Email;
 pub use error::{IdentityError, IdentityErrorKind};
-pub use spiffe::{InvalidSpiffeId, SpiffeId, SpiffeIdExtractor};
+pub use extension::{ExtensionExtractor, ExtensionValue};
+pub use extractor::{All, FromCertificate, IdentityExtractor, Only};
+pub use fingerprint::FingerprintExtractor;
+pub use ip::IpAddress;
+pub use kubernetes::KubernetesUser;
+pub use psd2::{Psd2, Psd2Role};
+pub use serial::SerialAndIssuer;
+pub use spiffe::SpiffeId;
+pub use upn::Upn;
+pub use uri::Uri;
 
-use crate::pki::Certificate;
+pub use crate::pki::Fingerprint;
 
-/// Turns a verified leaf certificate into a typed identity.
-///
-/// Closures are extractors:
-///
-/// ```
-/// use countersign::identity::{IdentityError, IdentityExtractor};
-/// use countersign::pki::{Certificate, Fingerprint};
-///
-/// fn assert_extractor(_: impl IdentityExtractor<Identity = Fingerprint>) {}
-///
-/// assert_extractor(|certificate: &Certificate| Ok(certificate.spki_sha256()));
-/// ```
-///
-/// The certificate that an extractor is given has already been verified, and its holder has proven
-/// to own the key; what an extractor must still refuse is everything ambiguous in it, because a
-/// certificate authority vouches for the bytes, not for how they are read.
-///
-/// A panicking extractor counts as an error: the peer is refused.
-pub trait IdentityExtractor: Send + Sync {
-    /// The typed identity.
-    type Identity;
-
-    /// Reads the identity from the leaf certificate.
-    ///
-    /// # Errors
-    /// An [`IdentityError`], of which the kind is a stable code: the value is missing, ambiguous,
-    /// malformed, too long or not allowed as an identity. The peer is then refused.
-    fn extract(&self, certificate: &Certificate) -> Result<Self::Identity, IdentityError>;
-}
-
-// It must stay usable behind a pointer.
-const _: Option<&dyn IdentityExtractor<Identity = ()>> = None;
-
-impl<F, I> IdentityExtractor for F
-where
-    F: Fn(&Certificate) -> Result<I, IdentityError> + Send + Sync,
-{
-    type Identity = I;
-
-    fn extract(&self, certificate: &Certificate) -> Result<I, IdentityError> {
-        self(certificate)
-    }
-}
-
-/// Runs application code that reads hostile bytes; a panic in it is an error like any other.
-pub(crate) fn extract_caught<I>(
-    extractor: &dyn IdentityExtractor<Identity = I>,
-    certificate: &Certificate,
-) -> Result<I, IdentityError> {
-    catch_unwind(AssertUnwindSafe(|| extractor.extract(certificate))).unwrap_or_else(|_| {
-        Err(IdentityError::new(
-            IdentityErrorKind::Panicked,
-            "the identity extractor panicked",
-        ))
-    })
-}
+pub(crate) use extractor::extract_caught;

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::{exactly_one, sans_of};
-use super::{IdentityError, IdentityErrorKind, IdentityExtractor};
-use crate::pki::{Certificate, GeneralName};
+use super::extractor::sealed::Sealed;
+use super::uri::uri_sans;
+use super::{FromCertificate, IdentityError, Only, Uri};
+use crate::pki::Certificate;
 
 /// A SPIFFE ID, such as `spiffe://example.org/ns/billing/sa/worker`.
 ///
@@ -26,9 +27,17 @@ impl SpiffeId {
     /// The longest trust domain, in bytes.
     pub const MAX_TRUST_DOMAIN_LENGTH: usize = 255;
 
-    /// The extractor that reads a SPIFFE ID from an X.509-SVID.
-    pub const fn extractor() -> SpiffeIdExtractor {
-        SpiffeIdExtractor(())
+    /// Reads a SPIFFE ID from an X.509-SVID.
+    ///
+    /// The leaf must have exactly one URI SAN of any scheme, must not be a CA and must not be
+    /// allowed to sign certificates or CRLs, and the ID must have a path (X509-SVID sections 2, 4
+    /// and 5.2).
+    ///
+    /// # Security
+    /// Which SPIFFE IDs are *believed* is up to the trust store: with one set of roots, whoever
+    /// those roots sign for can claim any trust domain.
+    pub const fn extractor() -> Only<Self> {
+        Only::new()
     }
 
     /// The trust domain, such as `example.org`.
@@ -51,46 +60,70 @@ impl SpiffeId {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// What an X.509-SVID of a workload must be besides well-formed.
+    fn of_a_workload(self, certificate: &Certificate) -> Result<Self, IdentityError> {
+        let may_sign = certificate
+            .key_usage()
+            .is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign());
+        let forbidden = |detail| Err(IdentityError::forbidden(detail));
+        if self.path().is_empty() {
+            forbidden("the SPIFFE ID names a trust domain, not a workload: it has no path")
+        } else if certificate.is_ca() {
+            forbidden("an X.509-SVID of a workload must not be a CA certificate")
+        } else if may_sign {
+            forbidden("an X.509-SVID of a workload must not have keyCertSign or cRLSign")
+        } else {
+            Ok(self)
+        }
+    }
 }
 
 impl FromStr for SpiffeId {
-    type Err = InvalidSpiffeId;
+    type Err = IdentityError;
 
     /// Reads a SPIFFE ID exactly as the specification spells it.
     ///
     /// # Errors
-    /// [`InvalidSpiffeId`] says what is wrong, for example with `spiffe://Example.org/a` (upper
-    /// case), `spiffe://example.org/a/` (trailing slash), `spiffe://example.org:443/a` (port) or
-    /// `spiffe://example.org/%61` (percent-encoding).
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        use InvalidSpiffeId as E;
-
+    /// `bad_syntax`: for example `spiffe://Example.org/a` (upper case), `spiffe://example.org/a/`
+    /// (trailing slash), `spiffe://example.org:443/a` (port) or `spiffe://example.org/%61`
+    /// (percent-encoding). `too_long`.
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        let bad = |detail| Err(IdentityError::bad_syntax(detail));
         if text.len() > Self::MAX_LENGTH {
-            return Err(E::TooLong);
+            return Err(IdentityError::too_long(
+                "a SPIFFE ID is at most 2048 bytes long",
+            ));
         }
-        let rest = text.strip_prefix(SCHEME).ok_or(E::Scheme)?;
+        let Some(rest) = text.strip_prefix(SCHEME) else {
+            return bad("a SPIFFE ID starts with spiffe://");
+        };
         let trust_domain_length = rest.find('/').unwrap_or(rest.len());
         let (trust_domain, path) = rest.split_at(trust_domain_length);
         if trust_domain.is_empty() {
-            return Err(E::EmptyTrustDomain);
-        }
-        if trust_domain.len() > Self::MAX_TRUST_DOMAIN_LENGTH {
-            return Err(E::TrustDomainTooLong);
+            return bad("the SPIFFE ID has no trust domain");
         }
         let in_trust_domain =
             |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
         if !trust_domain.bytes().all(in_trust_domain) {
-            return Err(E::TrustDomainCharacter);
+            return bad(
+                "a SPIFFE trust domain has only lower-case letters, digits, '.', '-' and '_'",
+            );
+        }
+        if trust_domain.len() > Self::MAX_TRUST_DOMAIN_LENGTH {
+            return Err(IdentityError::too_long(
+                "a SPIFFE trust domain is at most 255 bytes long",
+            ));
         }
         for segment in path.split('/').skip(1) {
             match segment {
-                "" => return Err(E::EmptySegment),
-                "." | ".." => return Err(E::DotSegment),
+                "" => return bad("the SPIFFE ID has an empty path segment or a trailing slash"),
+                "." | ".." => return bad("the SPIFFE ID has a '.' or '..' path segment"),
                 _ => {}
             }
             let in_segment = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
             if !segment.bytes().all(in_segment) {
-                return Err(E::PathCharacter);
+                return bad("a SPIFFE path segment has only letters, digits, '.', '-' and '_'");
             }
         }
         Ok(Self {
@@ -112,86 +145,19 @@ impl fmt::Debug for SpiffeId {
     }
 }
 
-/// Why a text is no SPIFFE ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidSpiffeId {
-    /// Over 2,048 bytes.
-    #[error("a SPIFFE ID is at most 2048 bytes long")]
-    TooLong,
-    /// It does not start with `spiffe://` in lower case.
-    #[error("a SPIFFE ID starts with spiffe://")]
-    Scheme,
-    /// Nothing stands between `spiffe://` and the path.
-    #[error("the SPIFFE ID has no trust domain")]
-    EmptyTrustDomain,
-    /// The trust domain is over 255 bytes.
-    #[error("a SPIFFE trust domain is at most 255 bytes long")]
-    TrustDomainTooLong,
-    /// The trust domain has a character outside `[a-z0-9._-]`: upper case, a port, user info.
-    #[error("a SPIFFE trust domain has only lower-case letters, digits, '.', '-' and '_'")]
-    TrustDomainCharacter,
-    /// A path segment is empty, as in `//` or after a trailing slash.
-    #[error("the SPIFFE ID's path has an empty segment or a trailing slash")]
-    EmptySegment,
-    /// A path segment is `.` or `..`.
-    #[error("the SPIFFE ID's path has a '.' or '..' segment")]
-    DotSegment,
-    /// A path segment has a character outside `[A-Za-z0-9._-]`: percent-encoding, a query, a
-    /// fragment, a NUL.
-    #[error("a SPIFFE path segment has only letters, digits, '.', '-' and '_'")]
-    PathCharacter,
-}
+impl Sealed for SpiffeId {}
 
-/// Reads a SPIFFE ID from an X.509-SVID; made by [`SpiffeId::extractor`].
-///
-/// The leaf must have exactly one URI SAN of any scheme, must not be a CA and must not be allowed
-/// to sign certificates or CRLs, and the ID must have a path (X509-SVID sections 2, 4 and 5.2).
-/// Which SPIFFE IDs are *believed* is up to the trust store: with one set of roots, whoever those
-/// roots sign for can claim any trust domain.
-#[derive(Clone, Copy, Debug)]
-pub struct SpiffeIdExtractor(());
+impl FromCertificate for SpiffeId {
+    const FIELD: &'static str = Uri::FIELD;
 
-impl IdentityExtractor for SpiffeIdExtractor {
-    type Identity = SpiffeId;
-
-    fn extract(&self, certificate: &Certificate) -> Result<SpiffeId, IdentityError> {
-        fn uri(name: &GeneralName) -> Option<&[u8]> {
-            match name {
-                GeneralName::Uri(uri) => Some(uri),
-                _ => None,
-            }
-        }
-        let uri = exactly_one(sans_of(certificate, 6, uri, "URI SAN")?, "URI SAN")??;
-        if !uri.is_ascii() {
-            return Err(IdentityError::new(
-                IdentityErrorKind::BadEncoding,
-                "the URI SAN is not ASCII, as its IA5String type demands",
-            ));
-        }
-        let id: SpiffeId = String::from_utf8_lossy(uri).parse().map_err(|error| {
-            let kind = match error {
-                InvalidSpiffeId::TooLong | InvalidSpiffeId::TrustDomainTooLong => {
-                    IdentityErrorKind::TooLong
-                }
-                _ => IdentityErrorKind::BadSyntax,
-            };
-            IdentityError::new(kind, format!("the URI SAN is no SPIFFE ID: {error}"))
-        })?;
-        let forbidden = |detail| Err(IdentityError::new(IdentityErrorKind::Forbidden, detail));
-        if id.path().is_empty() {
-            return forbidden("the SPIFFE ID names a trust domain, not a workload: it has no path");
-        }
-        if certificate.is_ca() {
-            return forbidden("an X.509-SVID of a workload must not be a CA certificate");
-        }
-        if certificate
-            .key_usage()
-            .is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign())
-        {
-            return forbidden("an X.509-SVID of a workload must not have keyCertSign or cRLSign");
-        }
-        Ok(id)
+    fn read_all(
+        certificate: &Certificate,
+    ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
+        let ids: Vec<Result<Self, IdentityError>> = uri_sans(certificate)?;
+        Ok(ids
+            .into_iter()
+            .map(|id| id?.of_a_workload(certificate))
+            .collect())
     }
 }
 
@@ -212,34 +178,33 @@ mod tests {
 
     #[test]
     fn what_the_grammar_refuses() {
-        use InvalidSpiffeId as E;
-
-        for (text, error) in [
-            ("", E::Scheme),
-            ("SPIFFE://example.org/a", E::Scheme),
-            ("https://example.org/a", E::Scheme),
-            ("spiffe:/example.org/a", E::Scheme),
-            ("spiffe://", E::EmptyTrustDomain),
-            ("spiffe:///a", E::EmptyTrustDomain),
-            ("spiffe://Example.org/a", E::TrustDomainCharacter),
-            ("spiffe://example.org:443/a", E::TrustDomainCharacter),
-            ("spiffe://user@example.org/a", E::TrustDomainCharacter),
-            ("spiffe://example.org?a", E::TrustDomainCharacter),
-            ("spiffe://example.org#a", E::TrustDomainCharacter),
-            ("spiffe://ex%61mple.org/a", E::TrustDomainCharacter),
-            ("spiffe://example.org/", E::EmptySegment),
-            ("spiffe://example.org/a/", E::EmptySegment),
-            ("spiffe://example.org//a", E::EmptySegment),
-            ("spiffe://example.org/./a", E::DotSegment),
-            ("spiffe://example.org/a/..", E::DotSegment),
-            ("spiffe://example.org/%61", E::PathCharacter),
-            ("spiffe://example.org/a?b", E::PathCharacter),
-            ("spiffe://example.org/a#b", E::PathCharacter),
-            ("spiffe://example.org/a b", E::PathCharacter),
-            ("spiffe://example.org/a\0", E::PathCharacter),
-            ("spiffe://example.org/é", E::PathCharacter),
+        for text in [
+            "",
+            "SPIFFE://example.org/a",
+            "https://example.org/a",
+            "spiffe:/example.org/a",
+            "spiffe://",
+            "spiffe:///a",
+            "spiffe://Example.org/a",
+            "spiffe://example.org:443/a",
+            "spiffe://user@example.org/a",
+            "spiffe://example.org?a",
+            "spiffe://example.org#a",
+            "spiffe://ex%61mple.org/a",
+            "spiffe://example.org/",
+            "spiffe://example.org/a/",
+            "spiffe://example.org//a",
+            "spiffe://example.org/./a",
+            "spiffe://example.org/a/..",
+            "spiffe://example.org/%61",
+            "spiffe://example.org/a?b",
+            "spiffe://example.org/a#b",
+            "spiffe://example.org/a b",
+            "spiffe://example.org/a\0",
+            "spiffe://example.org/é",
         ] {
-            assert_eq!(text.parse::<SpiffeId>(), Err(error), "{text}");
+            let error = text.parse::<SpiffeId>().expect_err(text);
+            assert_eq!(error.reason(), "bad_syntax", "{text}");
         }
     }
 
@@ -247,12 +212,12 @@ mod tests {
     fn lengths_at_and_past_the_limits() {
         let domain = |length| format!("spiffe://{}/a", "d".repeat(length)).parse::<SpiffeId>();
         assert!(domain(255).is_ok());
-        assert_eq!(domain(256), Err(InvalidSpiffeId::TrustDomainTooLong));
+        assert_eq!(domain(256).map_err(|error| error.reason()), Err("too_long"));
         let whole = |length: usize| {
             let prefix = "spiffe://d/";
             format!("{prefix}{}", "p".repeat(length - prefix.len())).parse::<SpiffeId>()
         };
         assert!(whole(2048).is_ok());
-        assert_eq!(whole(2049), Err(InvalidSpiffeId::TooLong));
+        assert_eq!(whole(2049).map_err(|error| error.reason()), Err("too_long"));
     }
 }

@@ -12,7 +12,7 @@ use x509_parser::public_key::PublicKey;
 use super::der;
 use super::name::DistinguishedName;
 use super::san::{GeneralName, SanError, read_general_names};
-use super::text::Hex;
+use super::text::{Hex, from_hex};
 use super::time::Rfc3339;
 
 /// The parsed view of one X.509 certificate (RFC 5280).
@@ -382,25 +382,15 @@ impl std::str::FromStr for Fingerprint {
     /// # Errors
     /// [`InvalidFingerprint`]: `"ab12"`, or a SHA-1 fingerprint of 40 digits.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits: Vec<u8> = if text.contains(':') {
-            let octets: Vec<&str> = text.split(':').collect();
-            if octets.iter().any(|octet| octet.len() != 2) {
-                return Err(InvalidFingerprint);
-            }
-            octets.concat().into_bytes()
-        } else {
-            text.as_bytes().to_vec()
-        };
-        if digits.len() != 64 {
+        let colons = text.contains(':');
+        if colons && text.split(':').any(|octet| octet.len() != 2) {
             return Err(InvalidFingerprint);
         }
-        let value = |digit: u8| char::from(digit).to_digit(16).ok_or(InvalidFingerprint);
-        let mut digest = [0; 32];
-        for (octet, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
-            // Two hexadecimal digits fit an octet.
-            *octet = (value(pair[0])? * 16 + value(pair[1])?) as u8;
-        }
-        Ok(Self(digest))
+        let digits = if colons { &text.replace(':', "") } else { text };
+        from_hex(digits)
+            .and_then(|digest| digest.try_into().ok())
+            .map(Self)
+            .ok_or(InvalidFingerprint)
     }
 }
 

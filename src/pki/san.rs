@@ -26,7 +26,7 @@ pub enum GeneralName {
     OtherName {
         /// The `type-id`, as a dotted object identifier.
         oid: String,
-        /// The DER of the value inside the explicit `[0]`.
+        /// What stands inside the explicit `[0]`; whether it is DER is for its reader to say.
         value: Box<[u8]>,
     },
     /// A kind that has no use as an identity, or one whose tag or content is malformed.
@@ -89,9 +89,6 @@ fn read_other_name(content: &[u8]) -> Result<GeneralName, NotDer> {
     let oid = der::oid_to_string(reader.expect(der::OBJECT_IDENTIFIER)?.content)?;
     let value = reader.expect(0xa0)?.content;
     reader.end()?;
-    let mut inner = Reader::new(value);
-    inner.any()?;
-    inner.end()?;
     Ok(GeneralName::OtherName {
         oid,
         value: value.into(),

@@ -50,6 +50,19 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
+/// Reads what [`Hex`] prints, in either case; `None` for anything else.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    text.as_bytes()
+        .chunks_exact(2)
+        // Two hexadecimal digits fit an octet.
+        .map(|pair| Some((value(pair[0])? * 16 + value(pair[1])?) as u8))
+        .collect()
+}
+
 /// A list in a sentence, cut after a few entries: `a, b, c and 140 more`.
 pub(crate) struct Listed<'a, T>(pub(crate) &'a [T]);
 
@@ -83,6 +96,16 @@ mod tests {
             Escaped("a\nb\u{202e}c\u{200b}").to_string(),
             "a\\u{a}b\\u{202e}c\\u{200b}"
         );
+    }
+
+    #[test]
+    fn hexadecimal_reads_back() {
+        assert_eq!(Hex(&[0, 0xaf]).to_string(), "00af");
+        assert_eq!(from_hex("00aF"), Some(vec![0, 0xaf]));
+        assert_eq!(from_hex(""), Some(Vec::new()));
+        for bad in ["0", "0g", "é", "+1", "0x"] {
+            assert_eq!(from_hex(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rustls_pki_types::UnixTime;
 
 use super::{Issued, TestCa};
 use crate::pki::{Certificate, Credentials, provider};
-use crate::trust::{ChainVerifier, ExtendedKeyUsage, Limits, TrustStore, Usage};
+use crate::trust::{ChainVerifier, TrustStore, Usage};
 use crate::{ConnectionInfo, Peer};
 
 impl TestCa {
@@ -69,13 +69,7 @@ pub fn peer_of<I>(
     connection: ConnectionInfo,
 ) -> Peer<I> {
     let provider = provider::built_in().expect("the feature aws-lc-rs or ring is on");
-    let verifier = ChainVerifier {
-        store: ca.trust(),
-        usage: Usage::Client,
-        extended_key_usage: ExtendedKeyUsage::default(),
-        limits: Limits::default(),
-        algorithms: provider.signature_verification_algorithms,
-    };
+    let verifier = ChainVerifier::new(ca.trust(), Usage::Client, &provider);
     let chain = verifier
         .verify(issued.chain(), UnixTime::now())
         .expect("the certificate leads to the CA");

@@ -247,13 +247,9 @@ impl<S, I> Builder<S, I> {
             .provider
             .or_else(provider::built_in)
             .ok_or(BuildError::NoProvider)?;
-        let verifier = ChainVerifier {
-            store: self.trust,
-            usage,
-            extended_key_usage: self.extended_key_usage,
-            limits: self.limits,
-            algorithms: provider.signature_verification_algorithms,
-        };
+        let verifier = ChainVerifier::new(self.trust, usage, &provider)
+            .extended_key_usage(self.extended_key_usage)
+            .limits(self.limits);
         Ok(Finished {
             gate: Gate::new(
                 verifier,

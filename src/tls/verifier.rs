@@ -49,7 +49,7 @@ impl<I> PeerVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.gate.verifier().algorithms;
+        let algorithms = self.gate.verifier().algorithms();
         let result = verify_tls12_signature(message, certificate, signed, algorithms);
         capture::record_signature(result.is_ok());
         result
@@ -61,14 +61,14 @@ impl<I> PeerVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.gate.verifier().algorithms;
+        let algorithms = self.gate.verifier().algorithms();
         let result = verify_tls13_signature(message, certificate, signed, algorithms);
         capture::record_signature(result.is_ok());
         result
     }
 
     fn schemes(&self) -> Vec<SignatureScheme> {
-        self.gate.verifier().algorithms.supported_schemes()
+        self.gate.verifier().algorithms().supported_schemes()
     }
 }
 
@@ -82,7 +82,7 @@ fn root_hints<I>(gate: &Gate<I>) -> Vec<DistinguishedName> {
     /// The list must fit a handshake message of 2^16 bytes beside everything else in it.
     const MAX_TOTAL: usize = 32 * 1024;
 
-    let store = &gate.verifier().store;
+    let store = gate.verifier().store();
     if store.has_pins() {
         return Vec::new();
     }

@@ -5,7 +5,5 @@ mod path;
 mod store;
 
 pub use error::{ChainError, TrustError};
-pub use path::{Anchor, ExtendedKeyUsage, Limits, VerifiedChain};
+pub use path::{Anchor, ChainVerifier, ExtendedKeyUsage, Limits, Usage, VerifiedChain};
 pub use store::TrustStore;
-
-pub(crate) use path::{ChainVerifier, Usage};

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath};
 
@@ -13,7 +13,7 @@ use crate::pki::{Certificate, DistinguishedName, GeneralName, PublicKeyKind};
 
 /// A certificate chain that was verified: from the leaf up to, but without, what it is anchored in.
 ///
-/// Only the gate's verification makes one, so holding it is the proof that the check took place.
+/// Only [`ChainVerifier`] makes one, so holding it is the proof that the check took place.
 /// That the peer owns the leaf's key is proven separately, by the handshake's signature.
 #[derive(Clone, Debug)]
 pub struct VerifiedChain {
@@ -119,10 +119,12 @@ pub enum ExtendedKeyUsage {
     Required,
 }
 
-/// Which side the peer is on.
+/// Which side the peer is on: what its certificate must be good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Usage {
+pub enum Usage {
+    /// The peer is a client: clientAuth.
     Client,
+    /// The peer is a server: serverAuth.
     Server,
 }
 
@@ -149,19 +151,59 @@ impl Usage {
     }
 }
 
-/// Verifies peers' chains against one trust store.
+/// Verifies peers' chains against one trust store: the gate's first step, by itself.
+///
+/// For tools that look at chains outside of a handshake. It says that a chain is trusted, not that
+/// its holder is there.
 #[derive(Debug)]
-pub(crate) struct ChainVerifier {
-    pub(crate) store: TrustStore,
-    pub(crate) usage: Usage,
-    pub(crate) extended_key_usage: ExtendedKeyUsage,
-    pub(crate) limits: Limits,
-    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+pub struct ChainVerifier {
+    store: TrustStore,
+    usage: Usage,
+    extended_key_usage: ExtendedKeyUsage,
+    limits: Limits,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ChainVerifier {
-    /// Verifies a chain as presented, leaf first.
-    pub(crate) fn verify(
+    /// Makes a verifier of clients' or servers' chains with the signature algorithms of `provider`.
+    pub fn new(store: TrustStore, usage: Usage, provider: &CryptoProvider) -> Self {
+        Self {
+            store,
+            usage,
+            extended_key_usage: ExtendedKeyUsage::default(),
+            limits: Limits::default(),
+            algorithms: provider.signature_verification_algorithms,
+        }
+    }
+
+    /// Sets whether the leaf must have the extendedKeyUsage extension. Default: it need not.
+    #[must_use]
+    pub const fn extended_key_usage(mut self, rule: ExtendedKeyUsage) -> Self {
+        self.extended_key_usage = rule;
+        self
+    }
+
+    /// Sets the bounds on a chain. Default: [`Limits::default`].
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The trust store.
+    pub const fn store(&self) -> &TrustStore {
+        &self.store
+    }
+
+    pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.algorithms
+    }
+
+    /// Verifies a chain as presented, leaf first, at the time `now`.
+    ///
+    /// # Errors
+    /// [`ChainError`]: why the chain is not trusted.
+    pub fn verify(
         &self,
         presented: &[CertificateDer<'_>],
         now: UnixTime,
@@ -204,11 +246,11 @@ impl ChainVerifier {
         self.usage == Usage::Server
     }
 
-    /// Checks that the server's certificate is valid for the name that was dialled.
-    pub(crate) fn verify_name(
-        leaf: &Certificate,
-        expected: &ServerName<'_>,
-    ) -> Result<(), ChainError> {
+    /// Checks that a server's certificate is valid for the name that was dialled (RFC 9525).
+    ///
+    /// # Errors
+    /// [`ChainError::NameMismatch`], which shows the names that it is valid for.
+    pub fn verify_name(leaf: &Certificate, expected: &ServerName<'_>) -> Result<(), ChainError> {
         let valid = EndEntityCert::try_from(leaf.der())
             .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(expected).is_ok());
         if valid {

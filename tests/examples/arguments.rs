@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use crate::example::example;
 use crate::interop::Pki;
 use crate::programs::{Finished, run};
-use crate::running::{client, example, identity_of};
+use crate::running::{client, identity_of};
 
 /// The server's end with these options besides its certificate, which cannot start.
 async fn server(pki: &Pki, options: &[&str]) -> Finished {
@@ -42,8 +43,8 @@ async fn the_server_wants_its_four_decisions() {
             "cannot be used with",
         ),
         (
-            &["--trust", ca, "--identity", "email", "--allow-any"],
-            "possible values: spiffe, dns, cn",
+            &["--trust", ca, "--identity", "mac", "--allow-any"],
+            "possible values: spiffe, dns, uri, email, ip, cn, ou, dn, serial, fingerprint, spki, upn, kubernetes, psd2",
         ),
     ] {
         let finished = server(&pki, options).await;

@@ -4,9 +4,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::example::example;
 use crate::interop::{Pki, name};
 use crate::programs::{PATIENCE, command};
-use crate::running::{Server, client, example, identity_of, with};
+use crate::running::{Server, client, identity_of, with};
 
 async fn start(pki: &Pki) -> Server {
     let options = ["--identity", "cn", "--allow", "alice"].map(Into::into);

@@ -1,22 +1,19 @@
 //! What `--allow` means.
 
-use countersign::identity::{CommonName, DnsName, SpiffeId};
-
-use crate::shared::{AllowList, Named};
+use crate::shared::AllowList;
+use crate::shared::IdentityKind::{self, Cn, Dn, Dns, Ip, Kubernetes, Serial, Spiffe};
 
 /// Whether the pattern allows the identity.
-fn allows<I: Named>(pattern: &str, identity: &str) -> bool {
-    let list = AllowList::<I>::parse(&[pattern.to_owned()]).expect("a pattern");
-    let Ok(identity) = identity.parse::<I>() else {
-        panic!("{identity} is no identity");
-    };
+fn allows(kind: IdentityKind, pattern: &str, identity: &str) -> bool {
+    let list = AllowList::parse(kind, &[pattern.to_owned()]).expect("a pattern");
+    let identity = kind.parse(identity).expect(identity);
     let rule = list.rule_for(&identity);
     assert!(rule.is_none_or(|rule| rule == pattern), "{rule:?}");
     rule.is_some()
 }
 
-fn problem<I: Named>(pattern: &str) -> String {
-    match AllowList::<I>::parse(&[pattern.to_owned()]) {
+fn problem(kind: IdentityKind, pattern: &str) -> String {
+    match AllowList::parse(kind, &[pattern.to_owned()]) {
         Ok(_) => panic!("{pattern} is taken"),
         Err(problem) => problem,
     }
@@ -42,7 +39,7 @@ fn spiffe_patterns_match_whole_segments_below_their_prefix() {
         (prefix, "spiffe://example.org/ns", false),
         (prefix, "spiffe://example.com/ns/billing/worker", false),
     ] {
-        let result = allows::<SpiffeId>(pattern, identity);
+        let result = allows(Spiffe, pattern, identity);
         assert_eq!(result, allowed, "{pattern} and {identity}");
     }
 }
@@ -60,17 +57,57 @@ fn dns_patterns_stand_for_exactly_one_more_label() {
         ("*.example.org", "a.notexample.org", false),
         ("*.example.org", "aexample.org", false),
     ] {
-        let result = allows::<DnsName>(pattern, identity);
+        let result = allows(Dns, pattern, identity);
         assert_eq!(result, allowed, "{pattern} and {identity}");
     }
 }
 
 #[test]
 fn common_names_are_matched_exactly() {
-    assert!(allows::<CommonName>("alice", "alice"));
-    assert!(!allows::<CommonName>("alice", "Alice"));
-    assert!(!allows::<CommonName>("*", "alice"), "no wildcards here");
-    assert!(!allows::<CommonName>("a/*", "a/b"), "no wildcards here");
+    assert!(allows(Cn, "alice", "alice"));
+    assert!(!allows(Cn, "alice", "Alice"));
+    assert!(!allows(Cn, "*", "alice"), "no wildcards here");
+    assert!(!allows(Cn, "a/*", "a/b"), "no wildcards here");
+}
+
+#[test]
+fn other_kinds_are_matched_exactly() {
+    assert!(allows(Ip, "2001:DB8::1", "2001:db8:0::1"));
+    assert!(!allows(Ip, "::ffff:192.0.2.1", "192.0.2.1"));
+    for (identity, allowed) in [
+        ("CN=alice,O=dev,O=ops", true),
+        ("CN=alice,O=dev", false),
+        ("CN=alice,O=dev,O=ops,O=system:masters", false),
+    ] {
+        let result = allows(Kubernetes, "CN=alice,O=ops,O=dev", identity);
+        assert_eq!(result, allowed, "{identity}");
+    }
+}
+
+#[test]
+fn a_value_that_nobody_types_by_heart_comes_with_a_hint() {
+    for (kind, pattern, why) in [
+        (
+            Dn,
+            "CN=alice,O=Example",
+            "--allow CN=alice,O=Example: a subject is written as '#'",
+        ),
+        (
+            Dn,
+            "#30",
+            "--allow #30: not the DER of a distinguished name",
+        ),
+        (
+            Serial,
+            "0a1b",
+            "--allow 0a1b: a serial number with its issuer is written as serial:HEX",
+        ),
+    ] {
+        let problem = problem(kind, pattern);
+        assert!(problem.starts_with(why), "{problem}");
+        assert!(problem.ends_with("; `cargo run --example inspect -- CERTIFICATE.pem` prints it"));
+    }
+    assert!(!problem(Cn, "").contains("inspect"));
 }
 
 #[test]
@@ -84,27 +121,27 @@ fn a_pattern_that_could_match_nobody_is_an_error() {
         ("spiffe://example.org/*/*", "has only letters"),
         ("spiffe://example.org/a*", "has only letters"),
         ("spiffe://example.org/*/a", "has only letters"),
-        ("spiffe://example.org//*", "empty segment"),
-        ("spiffe://example.org/", "empty segment"),
+        ("spiffe://example.org//*", "empty path segment"),
+        ("spiffe://example.org/", "empty path segment"),
         (
             "spiffe://example.org",
             "spiffe://example.org/* allows all workloads",
         ),
     ] {
-        let problem = problem::<SpiffeId>(pattern);
+        let problem = problem(Spiffe, pattern);
         assert!(problem.contains(why), "{pattern}: {problem}");
         assert!(problem.starts_with(&format!("--allow {pattern}: ")));
     }
     for (pattern, why) in [
         ("*", "a wildcard"),
         ("*.*.example.org", "a wildcard"),
-        ("a.*.example.org", "only ASCII letters"),
-        ("a*.example.org", "only ASCII letters"),
+        ("a.*.example.org", "a wildcard"),
+        ("a*.example.org", "a wildcard"),
         ("*.", "empty label"),
-        ("192.0.2.1", "numeric"),
+        ("192.0.2.1", "a label of digits"),
     ] {
-        let problem = problem::<DnsName>(pattern);
+        let problem = problem(Dns, pattern);
         assert!(problem.contains(why), "{pattern}: {problem}");
     }
-    assert!(problem::<CommonName>("").contains("empty"));
+    assert!(problem(Cn, "").contains("empty"));
 }

@@ -1,7 +1,7 @@
 //! `cargo run --example quickstart`.
 
+use crate::example::example;
 use crate::programs::run;
-use crate::running::example;
 
 #[tokio::test]
 async fn it_says_who_is_let_in_and_who_is_not_and_why() {

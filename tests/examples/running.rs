@@ -8,44 +8,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::example::example;
 use crate::interop::Files;
 use crate::programs::{Finished, PATIENCE, command, run};
-
-/// An example's command.
-///
-/// `cargo test` builds the examples before it runs the tests; with a filter such as `--test
-/// examples` it does not, and then they are built here.
-pub(crate) fn example(name: &str) -> Command {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test
-        .ancestors()
-        .find(|folder| folder.file_name() == Some(OsStr::new("deps")))
-        .and_then(Path::parent)
-        .expect("target/PROFILE/deps/TEST");
-    let path = profile
-        .join("examples")
-        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    if !path.exists() {
-        build(name, profile);
-    }
-    command(path)
-}
-
-fn build(name: &str, profile: &Path) {
-    let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--example", name, "--target-dir"])
-        .arg(profile.parent().expect("target/PROFILE"));
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    if cfg!(feature = "webpki-roots") {
-        cargo.args(["--features", "webpki-roots"]);
-    }
-    let status = cargo.status().expect("cargo starts");
-    assert!(status.success(), "the example {name} must build");
-}
 
 /// Options that name a certificate and its key.
 pub(crate) fn identity_of(files: &Files) -> [&OsStr; 4] {

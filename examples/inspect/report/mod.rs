@@ -1,0 +1,154 @@
+//! What is to be said of a certificate and its chain.
+
+mod chain;
+mod described;
+mod human;
+mod text;
+mod verdict;
+
+use std::path::Path;
+
+use clap::ValueEnum as _;
+use countersign::trust::{TrustError, Usage};
+use countersign::{Certificate, TrustStore};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Serialize, Serializer};
+
+use crate::shared::IdentityKind;
+use chain::Chain;
+use described::Described;
+use verdict::Verdict;
+
+pub(crate) use text::parse_time;
+
+/// What is asked of a chain besides what it says.
+pub(crate) struct Question {
+    /// Whom to believe. Empty: the chain is not verified.
+    pub(crate) store: Result<TrustStore, TrustError>,
+    /// Which side the chain's holder is on.
+    pub(crate) usage: Usage,
+    pub(crate) now: UnixTime,
+}
+
+/// Everything that there is to say. What does not apply is `null`.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    /// Why the file cannot be read to its end.
+    problem: Option<String>,
+    /// The first certificate of the file.
+    certificate: Option<Described>,
+    extractors: Extractors,
+    verify: Option<Outcome<Verdict>>,
+    /// What the report for people says besides.
+    #[serde(skip)]
+    aside: Aside,
+}
+
+struct Aside {
+    file: String,
+    /// The next certificates of the file, a line for each of the first few.
+    others: Vec<String>,
+    /// How many there are after them.
+    more: usize,
+    now: UnixTime,
+    usage: Usage,
+}
+
+/// What each `--identity` reads from the certificate, in the order of the command line's help.
+struct Extractors(Vec<(String, Outcome<String>)>);
+
+/// A value, or the code and the description of what went wrong.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome<T> {
+    Ok {
+        ok: T,
+    },
+    Error {
+        error: &'static str,
+        message: String,
+    },
+}
+
+impl Report {
+    pub(crate) fn on_file(path: &Path, question: &Question) -> Self {
+        let file = path.display().to_string();
+        Self::on(&file, chain::read_file(path).as_deref(), question)
+    }
+
+    /// What there is to say of the file of this name with these bytes, or why it has none.
+    pub(crate) fn on(file: &str, bytes: Result<&[u8], &String>, question: &Question) -> Self {
+        let file = text::on_one_line(file);
+        let chain = Chain::read(bytes);
+        let first = chain.first();
+        let problem = first.as_ref().err().or(chain.problem.as_ref());
+        let (others, more) = chain.others();
+        Self {
+            problem: problem.map(|problem| format!("{file}: {problem}")),
+            certificate: first.as_ref().ok().map(Described::new),
+            extractors: Extractors::new(first.as_ref()),
+            verify: verdict::verify(&chain, question),
+            aside: Aside {
+                others: others.iter().map(summary).collect(),
+                more,
+                file,
+                now: question.now,
+                usage: question.usage,
+            },
+        }
+    }
+
+    /// Whether the certificate was read, and is trusted if that was asked.
+    pub(crate) fn is_good(&self) -> bool {
+        self.problem.is_none()
+            && self.certificate.is_some()
+            && !matches!(self.verify, Some(Outcome::Error { .. }))
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        // Text, numbers and truth values: nothing that JSON could not hold.
+        text::ascii_json(&serde_json::to_string_pretty(self).unwrap_or_default())
+    }
+}
+
+fn summary(der: &CertificateDer<'_>) -> String {
+    match Certificate::from_der(der) {
+        Ok(certificate) => certificate.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+impl Extractors {
+    fn new(certificate: Result<&Certificate, &String>) -> Self {
+        let read = |kind: IdentityKind| match certificate {
+            Ok(certificate) => match kind.extract(certificate) {
+                Ok(identity) => Outcome::Ok {
+                    ok: identity.to_string(),
+                },
+                Err(error) => Outcome::Error {
+                    error: error.reason(),
+                    message: error.to_string(),
+                },
+            },
+            Err(problem) => Outcome::Error {
+                error: "bad_encoding",
+                message: format!("no certificate could be read: {problem}"),
+            },
+        };
+        let named = |kind: &IdentityKind| {
+            Some((kind.to_possible_value()?.get_name().to_owned(), read(*kind)))
+        };
+        Self(
+            IdentityKind::value_variants()
+                .iter()
+                .filter_map(named)
+                .collect(),
+        )
+    }
+}
+
+impl Serialize for Extractors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, outcome)| (name, outcome)))
+    }
+}

@@ -1,0 +1,248 @@
+//! Names from the subject (X.520; RFC 5280 appendix A.1 for the upper bounds).
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::extractor::sealed::Sealed;
+use super::read::{attribute_text, attributes, check_text, text_identity};
+use super::{All, FromCertificate, IdentityError, Only};
+use crate::pki::text::{Hex, from_hex};
+use crate::pki::{Certificate, DistinguishedName, NameAttribute};
+
+/// A subject's common name: 1 to 64 characters, none of them invisible.
+///
+/// Compared byte for byte: case and Unicode normalisation forms differ.
+///
+/// # Security
+/// A common name is whatever the certificate authority let the applicant write. Use it only with
+/// an authority of your own that checks it; prefer [`SpiffeId`](super::SpiffeId) or
+/// [`DnsName`](super::DnsName).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommonName(Box<str>);
+
+text_identity!(CommonName);
+
+impl CommonName {
+    /// The longest common name, in characters (`ub-common-name`).
+    pub const MAX_LENGTH: usize = 64;
+
+    /// Reads the subject's only common name.
+    pub const fn extractor() -> Only<Self> {
+        Only::new()
+    }
+}
+
+impl FromStr for CommonName {
+    type Err = IdentityError;
+
+    /// # Errors
+    /// `bad_syntax`: empty, or with a NUL or another control character. `too_long`. `forbidden`: a
+    /// character that hides or reorders text.
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        check_text(text, Self::MAX_LENGTH, Self::FIELD)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl FromCertificate for CommonName {
+    const FIELD: &'static str = "common name";
+
+    fn read_all(
+        certificate: &Certificate,
+    ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
+        Ok(attributes(
+            certificate,
+            NameAttribute::COMMON_NAME,
+            Self::FIELD,
+        ))
+    }
+}
+
+/// A subject's organizational unit: 1 to 64 characters, none of them invisible.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrganizationalUnit(Box<str>);
+
+text_identity!(OrganizationalUnit);
+
+impl OrganizationalUnit {
+    /// The longest organizational unit, in characters (`ub-organizational-unit-name`).
+    pub const MAX_LENGTH: usize = 64;
+
+    /// Reads the subject's only organizational unit.
+    pub const fn extractor() -> Only<Self> {
+        Only::new()
+    }
+
+    /// Reads all organizational units of the subject.
+    pub const fn all() -> All<Self> {
+        All::new()
+    }
+}
+
+impl FromStr for OrganizationalUnit {
+    type Err = IdentityError;
+
+    /// # Errors
+    /// As for [`CommonName`].
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        check_text(text, Self::MAX_LENGTH, Self::FIELD)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl FromCertificate for OrganizationalUnit {
+    const FIELD: &'static str = "organizational unit";
+
+    fn read_all(
+        certificate: &Certificate,
+    ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
+        Ok(attributes(
+            certificate,
+            NameAttribute::ORGANIZATIONAL_UNIT,
+            Self::FIELD,
+        ))
+    }
+}
+
+/// The whole subject, compared by its DER.
+///
+/// [`rfc4514`](Self::rfc4514) is for people. `Display` and `FromStr` are `#` and the DER in
+/// hexadecimal, because different names can print alike.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subject(DistinguishedName);
+
+impl Subject {
+    /// Reads the subject: not empty, every value readable.
+    pub const fn extractor() -> Only<Self> {
+        Only::new()
+    }
+
+    /// The name with its typed attributes.
+    pub const fn name(&self) -> &DistinguishedName {
+        &self.0
+    }
+
+    /// The name as people read it, such as `CN=worker,O=Example`. Not an identity.
+    pub fn rfc4514(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn new(name: DistinguishedName) -> Result<Self, IdentityError> {
+        for attribute in name.attributes() {
+            let field = "subject";
+            let text = attribute_text(&attribute, field)?;
+            check_text(text, upper_bound(attribute.oid()), field)?;
+        }
+        Ok(Self(name))
+    }
+}
+
+/// RFC 5280 appendix A.1.
+fn upper_bound(oid: &str) -> usize {
+    match oid {
+        NameAttribute::COUNTRY => 2,
+        NameAttribute::COMMON_NAME
+        | NameAttribute::SERIAL_NUMBER
+        | NameAttribute::ORGANIZATION
+        | NameAttribute::ORGANIZATIONAL_UNIT => 64,
+        NameAttribute::LOCALITY | NameAttribute::STATE => 128,
+        NameAttribute::EMAIL_ADDRESS => 255,
+        _ => 32_768, // ub-name, the largest
+    }
+}
+
+impl FromStr for Subject {
+    type Err = IdentityError;
+
+    /// Reads `#` and the DER of the name in hexadecimal.
+    ///
+    /// # Errors
+    /// `bad_syntax`: no such text. `bad_encoding`: not the DER of a name, or a value that is no
+    /// readable string.
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        let der = text.strip_prefix('#').and_then(from_hex).ok_or_else(|| {
+            IdentityError::bad_syntax("a subject is written as '#' and its DER in hexadecimal")
+        })?;
+        let name = DistinguishedName::from_der(&der)
+            .map_err(|_| IdentityError::bad_encoding("not the DER of a distinguished name"))?;
+        if name.is_empty() {
+            return Err(IdentityError::bad_syntax("the subject is empty"));
+        }
+        Self::new(name)
+    }
+}
+
+impl Sealed for Subject {}
+
+impl FromCertificate for Subject {
+    const FIELD: &'static str = "subject";
+
+    fn read_all(
+        certificate: &Certificate,
+    ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
+        let subject = certificate.subject();
+        if subject.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Self::new(subject.clone())])
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", Hex(self.0.der()))
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subject({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_refused_characters() {
+        let parse = |text: &str| {
+            text.parse::<CommonName>()
+                .map(|name| name.to_string())
+                .map_err(|error| error.reason())
+        };
+        let long = "é".repeat(64);
+        assert_eq!(parse(&long).as_deref(), Ok(&*long));
+        assert_eq!(parse(&"e".repeat(65)), Err("too_long"));
+        assert_eq!(parse(""), Err("bad_syntax"));
+        assert_eq!(parse("admin\0.example"), Err("bad_syntax"));
+        assert_eq!(parse("admin\u{202e}"), Err("forbidden"));
+        assert_eq!(parse("ad\u{200b}min"), Err("forbidden"));
+        assert_ne!(
+            parse("admin"),
+            parse("аdmin"),
+            "a Cyrillic а is another name"
+        );
+    }
+
+    #[test]
+    fn a_subject_reads_back() {
+        // CN=a in UTF8String and in PrintableString: alike for people, not the same.
+        let utf8: Subject = "#300c310a300806035504030c0161".parse().expect("a name");
+        let printable: Subject = "#300c310a30080603550403130161".parse().expect("a name");
+        assert_eq!(utf8.rfc4514(), "CN=a");
+        assert_eq!(printable.rfc4514(), "CN=a");
+        assert_ne!(utf8, printable);
+        assert_eq!(utf8.to_string().parse(), Ok(utf8));
+        for (text, reason) in [
+            ("CN=a", "bad_syntax"),
+            ("#", "bad_encoding"),
+            ("#3000", "bad_syntax"),
+            ("#300", "bad_syntax"),
+            ("#300c310a300806035504031c0161", "bad_encoding"),
+        ] {
+            let error = text.parse::<Subject>().expect_err(text);
+            assert_eq!(error.reason(), reason, "{text}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The trait of extractors, and the two that read every ready-made identity.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::adapter::{And, Map, Or, TryMap};
+use super::{IdentityError, IdentityErrorKind};
+use crate::pki::Certificate;
+
+/// Turns a verified leaf certificate into a typed identity.
+///
+/// Closures are extractors:
+///
+/// ```
+/// use countersign::identity::{IdentityError, IdentityExtractor};
+/// use countersign::pki::{Certificate, Fingerprint};
+///
+/// fn assert_extractor(_: impl IdentityExtractor<Identity = Fingerprint>) {}
+///
+/// assert_extractor(|certificate: &Certificate| Ok(certificate.spki_sha256()));
+/// ```
+///
+/// The certificate that an extractor is given has already been verified, and its holder has proven
+/// to own the key; what an extractor must still refuse is everything ambiguous in it, because a
+/// certificate authority vouches for the bytes, not for how they are read.
+///
+/// A panicking extractor counts as an error: the peer is refused.
+pub trait IdentityExtractor: Send + Sync {
+    /// The typed identity.
+    type Identity;
+
+    /// Reads the identity from the leaf certificate.
+    ///
+    /// # Errors
+    /// An [`IdentityError`], of which the kind is a stable code: the value is missing, ambiguous,
+    /// malformed, too long or not allowed as an identity. The peer is then refused.
+    fn extract(&self, certificate: &Certificate) -> Result<Self::Identity, IdentityError>;
+
+    /// Turns the identity into another, such as a type of the application's.
+    fn map<F, J>(self, convert: F) -> Map<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Self::Identity) -> J + Send + Sync,
+    {
+        Map::new(self, convert)
+    }
+
+    /// Turns the identity into another, or refuses it.
+    ///
+    /// ```
+    /// use countersign::identity::{IdentityError, IdentityErrorKind, IdentityExtractor, SpiffeId};
+    ///
+    /// struct Tenant(String);
+    ///
+    /// let extractor = SpiffeId::extractor().try_map(|id| match id.segments().next() {
+    ///     Some(tenant) if id.trust_domain() == "example.org" => Ok(Tenant(tenant.to_owned())),
+    ///     _ => Err(IdentityError::new(IdentityErrorKind::Forbidden, "not one of our tenants")),
+    /// });
+    /// # let _: Box<dyn IdentityExtractor<Identity = Tenant>> = Box::new(extractor);
+    /// ```
+    fn try_map<F, J>(self, convert: F) -> TryMap<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Self::Identity) -> Result<J, IdentityError> + Send + Sync,
+    {
+        TryMap::new(self, convert)
+    }
+
+    /// Reads both identities, and fails if either does.
+    fn and<X: IdentityExtractor>(self, other: X) -> And<Self, X>
+    where
+        Self: Sized,
+    {
+        And::new(self, other)
+    }
+
+    /// Reads the other identity where this one's field is **absent**.
+    ///
+    /// Only [`missing`](IdentityErrorKind::Missing) leads to the other extractor: a value that is
+    /// ambiguous, malformed or forbidden is an error, or whoever spoils one field could choose
+    /// another. Map both to one type that tells them apart, such as an enum of yours.
+    fn or<X>(self, other: X) -> Or<Self, X>
+    where
+        Self: Sized,
+        X: IdentityExtractor<Identity = Self::Identity>,
+    {
+        Or::new(self, other)
+    }
+}
+
+// It must stay usable behind a pointer.
+const _: Option<&dyn IdentityExtractor<Identity = ()>> = None;
+
+impl<F, I> IdentityExtractor for F
+where
+    F: Fn(&Certificate) -> Result<I, IdentityError> + Send + Sync,
+{
+    type Identity = I;
+
+    fn extract(&self, certificate: &Certificate) -> Result<I, IdentityError> {
+        self(certificate)
+    }
+}
+
+/// An identity that is read from certificates by this crate: [`Only`] and [`All`] do it.
+///
+/// Sealed. For an identity of your own, implement [`IdentityExtractor`] or use a closure.
+pub trait FromCertificate: Sized + sealed::Sealed {
+    /// What the value is called in errors: `"DNS SAN"`.
+    #[doc(hidden)]
+    const FIELD: &'static str;
+
+    /// Reads every value of the field, good and bad, so that a bad one cannot hide.
+    #[doc(hidden)]
+    fn read_all(
+        certificate: &Certificate,
+    ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError>;
+}
+
+pub(super) mod sealed {
+    /// Keeps [`FromCertificate`](super::FromCertificate) to this crate.
+    #[allow(unnameable_types)]
+    pub trait Sealed {}
+}
+
+/// Reads the only value of a field; made by the `extractor()` of an identity.
+pub struct Only<I>(PhantomData<fn() -> I>);
+
+impl<I> Only<I> {
+    pub(super) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<I: FromCertificate> IdentityExtractor for Only<I> {
+    type Identity = I;
+
+    fn extract(&self, certificate: &Certificate) -> Result<I, IdentityError> {
+        exactly_one(I::read_all(certificate)?, I::FIELD)?
+    }
+}
+
+/// Reads all values of a field, at least one; made by the `all()` of an identity.
+///
+/// One bad value fails the extraction: nothing is skipped to reach a good one.
+pub struct All<I>(PhantomData<fn() -> I>);
+
+impl<I> All<I> {
+    pub(super) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<I: FromCertificate> IdentityExtractor for All<I> {
+    type Identity = Vec<I>;
+
+    fn extract(&self, certificate: &Certificate) -> Result<Vec<I>, IdentityError> {
+        let values = I::read_all(certificate)?;
+        if values.is_empty() {
+            return Err(IdentityError::missing(I::FIELD));
+        }
+        values.into_iter().collect()
+    }
+}
+
+/// Wants exactly one of the values found for `field`; a bad value counts.
+pub(super) fn exactly_one<T>(values: Vec<T>, field: &'static str) -> Result<T, IdentityError> {
+    let count = values.len();
+    match <[T; 1]>::try_from(values) {
+        Ok([value]) => Ok(value),
+        Err(_) if count == 0 => Err(IdentityError::missing(field)),
+        Err(_) => Err(IdentityError::new(
+            IdentityErrorKind::Ambiguous,
+            format!("the certificate has {count} {field}s where exactly one is wanted"),
+        )),
+    }
+}
+
+/// Runs application code that reads hostile bytes; a panic in it is an error like any other.
+pub(crate) fn extract_caught<I>(
+    extractor: &dyn IdentityExtractor<Identity = I>,
+    certificate: &Certificate,
+) -> Result<I, IdentityError> {
+    catch_unwind(AssertUnwindSafe(|| extractor.extract(certificate))).unwrap_or_else(|_| {
+        Err(IdentityError::new(
+            IdentityErrorKind::Panicked,
+            "the identity extractor panicked",
+        ))
+    })
+}
+
+impl<I> Clone for Only<I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I> Copy for Only<I> {}
+
+impl<I: FromCertificate> fmt::Debug for Only<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Only({})", I::FIELD)
+    }
+}
+
+impl<I> Clone for All<I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I> Copy for All<I> {}
+
+impl<I: FromCertificate> fmt::Debug for All<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "All({})", I::FIELD)
+    }
+}

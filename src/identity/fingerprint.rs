@@ -1,0 +1,43 @@
+//! Identity by digest: this very certificate, or this very key.
+
+use super::{IdentityError, IdentityExtractor};
+use crate::pki::{Certificate, Fingerprint};
+
+/// Reads a digest of the leaf; made by [`Fingerprint::certificate_extractor`] and
+/// [`Fingerprint::spki_extractor`].
+#[derive(Clone, Copy, Debug)]
+pub struct FingerprintExtractor(Of);
+
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Certificate,
+    Spki,
+}
+
+impl Fingerprint {
+    /// Identifies a peer by the SHA-256 of its certificate: another with every renewal.
+    ///
+    /// # Security
+    /// Good for allowing. Not for denying: an ECDSA signature can be turned into a second valid one
+    /// over the same certificate body, and the result has another fingerprint.
+    pub const fn certificate_extractor() -> FingerprintExtractor {
+        FingerprintExtractor(Of::Certificate)
+    }
+
+    /// Identifies a peer by the SHA-256 of its SubjectPublicKeyInfo: the same as long as it keeps
+    /// its key.
+    pub const fn spki_extractor() -> FingerprintExtractor {
+        FingerprintExtractor(Of::Spki)
+    }
+}
+
+impl IdentityExtractor for FingerprintExtractor {
+    type Identity = Fingerprint;
+
+    fn extract(&self, certificate: &Certificate) -> Result<Fingerprint, IdentityError> {
+        Ok(match self.0 {
+            Of::Certificate => certificate.sha256(),
+            Of::Spki => certificate.spki_sha256(),
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Every identity as its text form, so that what is read back has passed the same grammar.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{
+    CommonName, DnsName, Email, ExtensionValue, Fingerprint, IpAddress, KubernetesUser,
+    OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, Upn, Uri,
+};
+
+macro_rules! as_text {
+    ($($identity:ty),+ $(,)?) => {$(
+        impl Serialize for $identity {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $identity {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Cow::<'de, str>::deserialize(deserializer)?
+                    .parse()
+                    .map_err(de::Error::custom)
+            }
+        }
+    )+};
+}
+
+as_text!(
+    CommonName,
+    DnsName,
+    Email,
+    ExtensionValue,
+    Fingerprint,
+    IpAddress,
+    KubernetesUser,
+    OrganizationalUnit,
+    Psd2,
+    Psd2Role,
+    SerialAndIssuer,
+    SpiffeId,
+    Subject,
+    Upn,
+    Uri,
+);

@@ -1,0 +1,30 @@
+//! The example `inspect`: whatever the file, its JSON fits the schema and says what is true.
+#![cfg(unix)] // as the other tests of examples
+
+#[path = "inspect/chains.rs"]
+mod chains;
+#[path = "common/example.rs"]
+mod example;
+#[path = "inspect/files.rs"]
+mod files;
+#[path = "inspect/hostile.rs"]
+mod hostile;
+#[path = "common/identities.rs"]
+mod identities;
+#[path = "inspect/looking.rs"]
+mod looking;
+#[path = "inspect/mutated.rs"]
+mod mutated;
+#[path = "inspect/program.rs"]
+mod program;
+#[path = "common/programs.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod programs;
+#[path = "../examples/inspect/report/mod.rs"]
+#[allow(dead_code, reason = "the program uses the rest")]
+mod report;
+#[path = "inspect/schema.rs"]
+mod schema;
+#[path = "../examples/shared/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the command lines use the rest")]
+mod shared;
