@@ -81,6 +81,7 @@
 //! | `ring` | | cryptography by ring; used where `aws-lc-rs` is off |
 //! | `fips` | | the FIPS build of aws-lc-rs |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
+//! | `serde` | | identities serialize as their text |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.

@@ -10,20 +10,26 @@ use countersign::builder::{
 };
 use countersign::gate::{Admission, AdmitError, Handshaken, ServerNames};
 use countersign::identity::{
-    CommonName, CommonNameExtractor, DnsName, DnsNameExtractor, IdentityError, IdentityErrorKind,
-    IdentityExtractor, InvalidCommonName, InvalidDnsName, InvalidSpiffeId, SpiffeId,
-    SpiffeIdExtractor,
+    All, And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
+    IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Only, Or,
+    OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, TryMap, Upn, Uri,
 };
 use countersign::pki::{
     BadText, BlockPlace, CredentialsError, DistinguishedName, Extension, Fingerprint, GeneralName,
     InvalidFingerprint, KeyUsage, MalformedCertificate, NameAttribute, PemError, PublicKeyKind,
     SanError, SerialNumber,
 };
-use countersign::policy::{AllowAny, AsyncPolicy, Exact};
+use countersign::policy::{
+    AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DenyFirst, Difference, DnsPattern, Exact,
+    Explanation, FingerprintSet, InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, Not,
+    PatternSet, Shadow, SpiffePattern, TrustDomains,
+};
 use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
-use countersign::trust::{Anchor, ChainError, ExtendedKeyUsage, Limits, TrustError, VerifiedChain};
+use countersign::trust::{
+    Anchor, ChainError, ChainVerifier, ExtendedKeyUsage, Limits, TrustError, Usage, VerifiedChain,
+};
 use countersign::{
     AcceptError, Acceptor, BuildError, Certificate, ClientHandshake, ConnectError, ConnectionInfo,
     Connector, Credentials, Decision, Gate, HandshakeError, Peer, Policy, TlsStream, TrustStore,
@@ -61,11 +67,45 @@ fn values_go_everywhere() {
     is_plain::<BlockPlace>();
 
     is_plain::<SpiffeId>();
-    is_plain::<SpiffeIdExtractor>();
+    is_plain::<Only<SpiffeId>>();
+    is_plain::<All<DnsName>>();
+    is_plain::<FingerprintExtractor>();
+    is_plain::<ExtensionExtractor>();
+    is_plain::<Uri>();
+    is_plain::<Email>();
+    is_plain::<IpAddress>();
+    is_plain::<OrganizationalUnit>();
+    is_plain::<Subject>();
+    is_plain::<SerialAndIssuer>();
+    is_plain::<Upn>();
+    is_plain::<KubernetesUser>();
+    is_plain::<Psd2>();
+    is_plain::<Psd2Role>();
+    is_plain::<Usage>();
+    is_plain::<SpiffePattern>();
+    is_plain::<DnsPattern>();
+    is_plain::<PatternSet<SpiffePattern>>();
+    is_plain::<FingerprintSet>();
+    is_plain::<TrustDomains>();
+    is_plain::<Explanation>();
+    is_plain::<Map<Only<SpiffeId>, fn(SpiffeId) -> String>>();
+    is_plain::<TryMap<Only<SpiffeId>, fn(SpiffeId) -> Result<String, IdentityError>>>();
+    is_plain::<And<Only<SpiffeId>, Only<DnsName>>>();
+    is_plain::<Or<Only<DnsName>, Only<DnsName>>>();
+    is_shareable::<ChainVerifier>();
+    is_shareable::<Not<SpiffeId>>();
+    is_shareable::<DenyFirst<SpiffeId>>();
+    is_shareable::<AnyOf<SpiffeId>>();
+    is_shareable::<AllOf<SpiffeId>>();
+    is_shareable::<Shadow<SpiffeId>>();
+    is_shareable::<Difference<'_, SpiffeId>>();
+    is_shareable::<Cached<SpiffeId, AllowAny>>();
+    is_error::<InvalidEntry<IdentityError>>();
+    is_error::<InvalidSpiffePattern>();
+    is_error::<InvalidDnsPattern>();
+    is_plain::<ExtensionValue>();
     is_plain::<DnsName>();
-    is_plain::<DnsNameExtractor>();
     is_plain::<CommonName>();
-    is_plain::<CommonNameExtractor>();
 
     is_plain::<AllowAny>();
     is_plain::<Exact<SpiffeId>>();
@@ -121,9 +161,6 @@ fn errors_are_errors() {
     is_error::<SanError>();
     is_error::<BadText>();
     is_error::<IdentityError>();
-    is_error::<InvalidSpiffeId>();
-    is_error::<InvalidDnsName>();
-    is_error::<InvalidCommonName>();
     is_plain::<IdentityErrorKind>();
 }
 

@@ -31,7 +31,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
     (
         |word| matches!(word, "tokio" | "tokio_rustls"),
         &[
-            "policy/asynchronous.rs", // its timeout
+            "policy/asynchronous/", // time limits
             "stream/",
             "server/",
             "client/mod.rs",

@@ -13,7 +13,9 @@ fn main() -> std::io::Result<()> {
     let issuing = root.intermediate("Issuing CA");
     certificates(&root, &issuing)?;
     pem(&root, &issuing)?;
-    handshakes()
+    patterns()?;
+    handshakes()?;
+    extractions()
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
@@ -125,6 +127,48 @@ fn pem(root: &TestCa, issuing: &TestCa) -> std::io::Result<()> {
     )
 }
 
+/// A pattern or an identity on each line.
+fn patterns() -> std::io::Result<()> {
+    for (name, lines) in [
+        (
+            "spiffe",
+            &[
+                "spiffe://example.org/ns/billing",
+                "spiffe://example.org/ns/billing/*",
+                "spiffe://example.org/*",
+                "spiffe://example.org/ns/billing/sa/worker",
+                "spiffe://example.org/ns/billing-test",
+                "spiffe://example.org",
+            ][..],
+        ),
+        (
+            "dns",
+            &[
+                "*.workers.example.org",
+                "Workers.Example.org",
+                "one.workers.example.org",
+                "a.one.workers.example.org",
+            ],
+        ),
+        (
+            "refused",
+            &[
+                "*",
+                "spiffe://*/a",
+                "spiffe://example.org/a*",
+                "spiffe://example.org/*/a",
+                "*.*.example.org",
+                "a.*.example.org",
+                "a*.example.org",
+                "*.b\u{fc}cher.example",
+            ],
+        ),
+    ] {
+        write("pattern", name, lines.join("\n"))?;
+    }
+    Ok(())
+}
+
 /// See the target for what the bytes mean.
 fn handshakes() -> std::io::Result<()> {
     for (name, recipe) in [
@@ -149,4 +193,84 @@ fn handshakes() -> std::io::Result<()> {
         write("handshake", name, recipe)?;
     }
     Ok(())
+}
+
+/// The raw values that the targets of extractors take.
+fn extractions() -> std::io::Result<()> {
+    let san = |entries: &[(u8, &[u8])]| {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(tag, content)| der::tlv(*tag, content))
+            .collect();
+        der::sequence(&entries)
+    };
+    let upn = [
+        der::oid("1.3.6.1.4.1.311.20.2.3"),
+        der::tlv(0xa0, der::utf8("alice@corp.example")),
+    ]
+    .concat();
+    for (name, value) in [
+        ("spiffe", san(&[(0x86, b"spiffe://example.org/ns/billing")])),
+        ("dns", san(&[(0x82, b"Worker.example")])),
+        ("email", san(&[(0x81, b"a.b@c.example")])),
+        ("ip", san(&[(0x87, &[192, 0, 2, 1])])),
+        ("uri", san(&[(0x86, b"https://a.example/%20?b#c")])),
+        ("upn", san(&[(0xa0, &upn)])),
+        (
+            "all-kinds",
+            san(&[
+                (0x82, b"a.example"),
+                (0x81, b"a@b.example"),
+                (0x86, b"urn:a:b"),
+                (0x87, &[0; 16]),
+                (0xa0, &upn),
+            ]),
+        ),
+        ("constructed", san(&[(0xa6, b"spiffe://example.org/a")])),
+        ("wildcard", san(&[(0x82, b"*.example")])),
+        ("nul", san(&[(0x82, b"a.example\0.b.example")])),
+    ] {
+        write("extract_san", name, value)?;
+    }
+
+    let name = |attributes: &[(&str, u8, &[u8])]| {
+        let rdns: Vec<_> = attributes
+            .iter()
+            .map(|attribute| der::rdn(&[*attribute]))
+            .collect();
+        der::sequence(&rdns)
+    };
+    for (file, value) in [
+        ("common-name", name(&[("2.5.4.3", 0x0c, b"worker")])),
+        (
+            "kubernetes",
+            name(&[("2.5.4.10", 0x0c, b"dev"), ("2.5.4.3", 0x13, b"alice")]),
+        ),
+        ("unit", name(&[("2.5.4.11", 0x16, b"a@b")])),
+        ("comma", name(&[("2.5.4.3", 0x0c, b"a,O=b\\=")])),
+        ("t61", name(&[("2.5.4.3", 0x14, b"worker")])),
+        ("bidi", name(&[("2.5.4.3", 0x0c, "\u{202e}a".as_bytes())])),
+    ] {
+        write("extract_subject", file, value)?;
+    }
+
+    let role = |oid, name| der::sequence(&[der::oid(oid), der::utf8(name)]);
+    let statement = |roles: &[Vec<u8>], authority, id| {
+        let info = der::sequence(&[der::sequence(roles), der::utf8(authority), der::utf8(id)]);
+        der::sequence(&[der::sequence(&[der::oid("0.4.0.19495.2"), info])])
+    };
+    let (ai, pi) = (
+        role("0.4.0.19495.1.3", "PSP_AI"),
+        role("0.4.0.19495.1.2", "PSP_PI"),
+    );
+    write(
+        "extract_extension",
+        "two-roles",
+        statement(&[ai.clone(), pi], "Authority; of X", "GB-FCA"),
+    )?;
+    write(
+        "extract_extension",
+        "same-role-twice",
+        statement(&[ai.clone(), ai], "A", "DE-BAFIN"),
+    )
 }

@@ -1,6 +1,7 @@
 //! The answer of a policy.
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 /// What a policy decided, and why.
 ///
@@ -28,6 +29,15 @@ impl Decision {
             allowed: false,
             text: reason.into(),
         }
+    }
+
+    /// As [`deny`](Self::deny), for a reason that is put together: with one allocation, where
+    /// `format!` needs several if the text begins with a value.
+    pub(super) fn deny_because(reason: fmt::Arguments<'_>) -> Self {
+        let mut text = String::with_capacity(160);
+        // Only a `Display` that fails would be an error, and then the reason is cut off there.
+        let _ = text.write_fmt(reason);
+        Self::deny(text)
     }
 
     /// Whether the peer may connect.

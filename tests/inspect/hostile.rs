@@ -291,7 +291,7 @@ fn what_is_wrong_with_a_certificate_is_told() {
             leaf().serial(&[0x80]),
             vec![
                 error("/extractors/serial/error", "bad_syntax"),
-                ("/certificate/serial", json!("80")),
+                ("/certificate/serial", json!("-80")),
             ],
         ),
         (

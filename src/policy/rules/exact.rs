@@ -1,12 +1,13 @@
-//! Ready-made policies.
+//! A set of identities.
 
 use std::borrow::{Borrow, Cow};
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
 
-use super::{Decision, Policy};
+use super::none_of;
 use crate::Peer;
+use crate::policy::{Decision, Explanation, Policy};
 
 /// Allows exactly the identities of a set; made by [`exact`].
 #[derive(Clone)]
@@ -59,12 +60,12 @@ impl<I: Eq + Hash + Send + Sync> Policy<I> for Exact<I> {
         if self.identities.contains(peer.identity()) {
             Decision::allow(self.rule.clone())
         } else {
-            Decision::deny(format!(
-                "the identity is none of the {} that rule \"{}\" allows",
-                self.identities.len(),
-                self.rule
-            ))
+            Decision::deny(none_of("the identity", self.identities.len(), &self.rule))
         }
+    }
+
+    fn explain(&self, peer: &Peer<I>) -> Explanation {
+        Explanation::of(self.authorize(peer)).by("exact")
     }
 }
 
@@ -74,22 +75,5 @@ impl<I> fmt::Debug for Exact<I> {
             .field("rule", &self.rule)
             .field("identities", &self.identities.len())
             .finish()
-    }
-}
-
-/// Allows every peer that the trust store vouches for; made by [`allow_any`].
-#[derive(Clone, Copy, Debug)]
-pub struct AllowAny(());
-
-/// Allows every peer whose certificate is trusted and yields an identity.
-///
-/// There is no way to leave the policy out; whoever wants this writes it, and it shows in review.
-pub const fn allow_any() -> AllowAny {
-    AllowAny(())
-}
-
-impl<I> Policy<I> for AllowAny {
-    fn authorize(&self, _: &Peer<I>) -> Decision {
-        Decision::allow("allow_any")
     }
 }

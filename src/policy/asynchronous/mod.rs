@@ -1,10 +1,15 @@
 //! Policies that have to ask somebody, within a time limit.
 
+mod cached;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+pub use cached::{Cached, cached};
 
 use super::{Decision, Verdict};
 use crate::Peer;
@@ -12,7 +17,7 @@ use crate::Peer;
 /// Decides whether a peer may connect, by asking somebody: a database, a policy service.
 ///
 /// The builder wants a timeout with it; when that is over, the peer is denied. The handshake's own
-/// timeout bounds it too.
+/// timeout bounds it too. [`cached`] spares asking again for a while.
 ///
 /// Functions and closures that take the peer by value are async policies:
 ///
@@ -29,6 +34,8 @@ use crate::Peer;
 /// fn assert_policy(_: impl AsyncPolicy<SpiffeId>) {}
 /// assert_policy(ask);
 /// ```
+///
+/// So is an `Arc` of one.
 pub trait AsyncPolicy<I>: Send + Sync {
     /// Judges one peer. The future is dropped when its time is over.
     fn authorize(&self, peer: &Peer<I>) -> impl Future<Output = Decision> + Send;
@@ -42,6 +49,16 @@ where
 {
     fn authorize(&self, peer: &Peer<I>) -> impl Future<Output = Decision> + Send {
         self(peer.clone())
+    }
+}
+
+impl<I, P> AsyncPolicy<I> for Arc<P>
+where
+    P: AsyncPolicy<I>,
+    I: Send + Sync,
+{
+    fn authorize(&self, peer: &Peer<I>) -> impl Future<Output = Decision> + Send {
+        (**self).authorize(peer)
     }
 }
 

@@ -1,0 +1,42 @@
+//! What every target of extractors holds of every answer.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use countersign::Certificate;
+use countersign::identity::{IdentityError, IdentityExtractor};
+
+/// An identity that was read is one that its own parser takes, and takes as the same; an error has
+/// one of the stable reasons. Neither moves a cursor in a log.
+pub fn check<X>(extractor: &X, certificate: &Certificate)
+where
+    X: IdentityExtractor,
+    X::Identity: Display + Debug + PartialEq + FromStr<Err: Debug>,
+{
+    match extractor.extract(certificate) {
+        Ok(identity) => {
+            let text = identity.to_string();
+            one_line(&text);
+            one_line(&format!("{identity:?}"));
+            let again = text.parse::<X::Identity>();
+            assert_eq!(again.as_ref().ok(), Some(&identity), "{text}");
+        }
+        Err(error) => {
+            let error: IdentityError = error;
+            const REASONS: [&str; 6] = [
+                "missing",
+                "ambiguous",
+                "bad_encoding",
+                "bad_syntax",
+                "too_long",
+                "forbidden",
+            ];
+            assert!(REASONS.contains(&error.reason()), "{}", error.reason());
+            one_line(&error.to_string());
+        }
+    }
+}
+
+fn one_line(text: &str) {
+    assert!(!text.contains(char::is_control), "{text:?}");
+}
