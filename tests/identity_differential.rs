@@ -3,6 +3,7 @@
 //! The two share the grammar of a decoded value (`FromStr`), and nothing else: which values a
 //! certificate holds, of which kind, how many, and whether their encoding is legal, each finds for
 //! itself.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::collections::BTreeMap;
 

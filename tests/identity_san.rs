@@ -1,4 +1,5 @@
 //! Extractors of subject alternative names against good and hostile certificates.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::fmt::Debug;
 

@@ -1,4 +1,5 @@
 //! Extractors of the subject, and of the rest of a certificate, against good and hostile ones.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use countersign::Certificate;
 use countersign::identity::{

@@ -1,4 +1,5 @@
 //! Which decisions of an async policy are remembered, how long, and for whom.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

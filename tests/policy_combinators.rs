@@ -1,4 +1,5 @@
 //! Truth tables of the combinators, with panics as a third value.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::LazyLock;

@@ -1,5 +1,6 @@
 //! Why a peer is allowed or denied, as people read it. Run with `INSTA_UPDATE=always` to take new
 //! snapshots, and read them before they are committed.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use countersign::identity::{DnsName, SpiffeId};
 use countersign::policy::{self, PatternSet, Policy, SpiffePattern};

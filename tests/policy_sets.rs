@@ -1,4 +1,5 @@
 //! Sets of patterns: which one decides, and that a set says what its patterns say one by one.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use countersign::identity::{DnsName, SpiffeId};
 use countersign::policy::{self, DnsPattern, Pattern, PatternSet, SpiffePattern};

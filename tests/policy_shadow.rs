@@ -1,4 +1,5 @@
 //! A shadow policy is told about and has no say.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -35,7 +36,11 @@ fn ask(policy: &dyn Policy<()>) -> (Answer, String) {
     match decision {
         None => (Panic, String::new()),
         Some(decision) => {
-            let text = decision.rule().or(decision.reason()).unwrap().to_owned();
+            let text = decision
+                .rule()
+                .or_else(|| decision.reason())
+                .unwrap()
+                .to_owned();
             (if decision.is_allowed() { Yes } else { No }, text)
         }
     }

@@ -80,7 +80,7 @@ impl FromStr for DnsPattern {
         if text.len() > DnsName::MAX_LENGTH {
             return Err(E::Name(IdentityError::new(
                 IdentityErrorKind::TooLong,
-                "the pattern is longer than any DNS name",
+                "a pattern of DNS names is at most 253 bytes long",
             )));
         }
         Ok(Self::of_key(parent.as_str(), wide))

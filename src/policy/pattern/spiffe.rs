@@ -68,12 +68,12 @@ impl FromStr for SpiffePattern {
         if text == "*" {
             return Err(E::Everybody);
         }
-        let rest = text.strip_prefix(SCHEME).ok_or_else(|| {
-            E::Id(IdentityError::new(
+        let Some(rest) = text.strip_prefix(SCHEME) else {
+            return Err(E::Id(IdentityError::new(
                 IdentityErrorKind::BadSyntax,
-                "a SPIFFE ID starts with spiffe://",
-            ))
-        })?;
+                "a pattern of SPIFFE IDs starts with spiffe://",
+            )));
+        };
         let trust_domain = rest.split('/').next().unwrap_or(rest);
         if trust_domain.contains('*') {
             return Err(E::WildcardTrustDomain);
@@ -96,7 +96,7 @@ impl FromStr for SpiffePattern {
         if text.len() > SpiffeId::MAX_LENGTH {
             return Err(E::Id(IdentityError::new(
                 IdentityErrorKind::TooLong,
-                "the pattern is longer than any SPIFFE ID",
+                "a pattern of SPIFFE IDs is at most 2048 bytes long",
             )));
         }
         Ok(Self(text.into()))

@@ -69,7 +69,7 @@ fn check(name: &str) -> Result<(), IdentityError> {
     if name.contains('/') {
         return Err(IdentityError::new(
             IdentityErrorKind::BadSyntax,
-            "a trust domain has no path: write example.org",
+            "a trust domain stands alone here, as in example.org",
         ));
     }
     format!("spiffe://{name}").parse::<SpiffeId>().map(drop)
