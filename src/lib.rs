@@ -77,7 +77,7 @@
 //! | feature | default | effect |
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | cryptography by aws-lc-rs, with X25519MLKEM768 preferred |
-//! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], async policies |
+//! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], async policies and their cache |
 //! | `ring` | | cryptography by ring; used where `aws-lc-rs` is off |
 //! | `fips` | | the FIPS build of aws-lc-rs |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |

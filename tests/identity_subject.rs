@@ -786,3 +786,44 @@ fn adapters() {
         ("forbidden", "nobody")
     );
 }
+
+/// What is read back has passed the same grammar.
+#[test]
+fn identities_in_json() {
+    use countersign::identity::{Email, IpAddress, Upn, Uri};
+
+    fn round_trip<I>(text: &str, bad: &str)
+    where
+        I: std::str::FromStr<Err: std::fmt::Debug>
+            + serde::Serialize
+            + serde::de::DeserializeOwned
+            + PartialEq
+            + std::fmt::Debug,
+    {
+        let identity: I = text.parse().unwrap();
+        let json = serde_json::to_string(&identity).unwrap();
+        assert_eq!(json, serde_json::to_string(text).unwrap());
+        assert_eq!(serde_json::from_str::<I>(&json).unwrap(), identity);
+        let bad = serde_json::to_string(bad).unwrap();
+        serde_json::from_str::<I>(&bad).unwrap_err();
+        serde_json::from_str::<I>("7").unwrap_err();
+    }
+    round_trip::<SpiffeId>("spiffe://example.org/a", "spiffe://Example.org/a");
+    round_trip::<DnsName>("a.example", "*.example");
+    round_trip::<Uri>("urn:a:b", "a b");
+    round_trip::<Email>("a@b.example", "a@b@c");
+    round_trip::<IpAddress>("192.0.2.1", "192.0.2.256");
+    round_trip::<Upn>("alice@corp.example", "alice");
+    round_trip::<CommonName>("worker \"1\"", "a\u{202e}");
+    round_trip::<OrganizationalUnit>("dev", "");
+    round_trip::<Subject>("#300c310a300806035504030c0161", "CN=a");
+    round_trip::<SerialAndIssuer>(
+        "serial:01 issuer:#300c310a300806035504030c0161",
+        "serial:00",
+    );
+    round_trip::<KubernetesUser>("CN=alice,O=dev", "alice");
+    round_trip::<Psd2>("PSDGB-FCA-1;PSP_AI;GB-FCA;Authority", "PSDGB-FCA-1");
+    round_trip::<Psd2Role>("PSP_AI", "PSP_XX");
+    round_trip::<ExtensionValue>("0500", "050");
+    round_trip::<Fingerprint>(&"ab".repeat(32), "ab");
+}
