@@ -1,6 +1,6 @@
 //! The policy that the command line writes: `--allow PATTERN`.
 
-use countersign::identity::{DnsName, SpiffeId};
+use countersign::policy::{DnsPattern, SpiffePattern};
 use countersign::{Decision, Peer, Policy};
 
 use super::identity::{Identity, IdentityKind};
@@ -17,12 +17,9 @@ struct Pattern {
 
 #[derive(Debug)]
 enum Matches {
+    Spiffe(SpiffePattern),
+    Dns(DnsPattern),
     Exactly(Identity),
-    /// `spiffe://domain/prefix/*`: whatever is below the prefix, by whole segments, and not the
-    /// prefix itself.
-    SpiffeBelow(SpiffeId),
-    /// `*.domain`: exactly one more label.
-    DnsBelow(DnsName),
 }
 
 impl AllowList {
@@ -61,49 +58,25 @@ impl Policy<Identity> for AllowList {
 
 impl Matches {
     fn parse(kind: IdentityKind, text: &str) -> Result<Self, String> {
-        // `spiffe://*` has no prefix: it is an ID with a bad trust domain.
-        let spiffe_parent = text
-            .strip_suffix("/*")
-            .filter(|parent| *parent != "spiffe:/");
-        match (kind, spiffe_parent, text.strip_prefix("*.")) {
-            (IdentityKind::Spiffe, Some(parent), _) => parse(parent).map(Self::SpiffeBelow),
-            (IdentityKind::Dns, _, Some(parent)) => parse(parent).map(Self::DnsBelow),
-            _ => {
-                let wanted = kind.parse(text)?;
-                can_be_a_peer(&wanted)?;
-                Ok(Self::Exactly(wanted))
-            }
+        match kind {
+            IdentityKind::Spiffe => parse(text).map(Self::Spiffe),
+            IdentityKind::Dns => parse(text).map(Self::Dns),
+            _ => kind.parse(text).map(Self::Exactly),
         }
     }
 
     fn fits(&self, identity: &Identity) -> bool {
         match (self, identity) {
+            (Self::Spiffe(pattern), Identity::Spiffe(id)) => pattern.matches(id),
+            (Self::Dns(pattern), Identity::Dns(name)) => pattern.matches(name),
             (Self::Exactly(wanted), identity) => identity == wanted,
-            (Self::SpiffeBelow(parent), Identity::Spiffe(id)) => id
-                .as_str()
-                .strip_prefix(parent.as_str())
-                .is_some_and(|rest| rest.starts_with('/')),
-            (Self::DnsBelow(parent), Identity::Dns(name)) => name
-                .as_str()
-                .split_once('.')
-                .is_some_and(|(_, rest)| rest == parent.as_str()),
             _ => false,
         }
     }
 }
 
-fn parse<I: std::str::FromStr<Err: ToString>>(text: &str) -> Result<I, String> {
-    text.parse().map_err(|error: I::Err| error.to_string())
-}
-
-/// Whether a peer's certificate could yield exactly this identity.
-fn can_be_a_peer(wanted: &Identity) -> Result<(), String> {
-    match wanted {
-        Identity::Spiffe(id) if id.path().is_empty() => Err(format!(
-            "this names a trust domain, not a workload; {id}/* allows all workloads of it"
-        )),
-        _ => Ok(()),
-    }
+fn parse<P: std::str::FromStr<Err: ToString>>(text: &str) -> Result<P, String> {
+    text.parse().map_err(|error: P::Err| error.to_string())
 }
 
 /// Where to get a value that nobody types by heart.

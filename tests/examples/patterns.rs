@@ -114,18 +114,18 @@ fn a_value_that_nobody_types_by_heart_comes_with_a_hint() {
 fn a_pattern_that_could_match_nobody_is_an_error() {
     for (pattern, why) in [
         ("billing", "starts with spiffe://"),
-        ("*", "starts with spiffe://"),
-        ("spiffe://*", "has only lower-case letters"),
-        ("spiffe://*/a", "has only lower-case letters"),
+        ("*", "alone would allow everybody"),
+        ("spiffe://*", "a trust domain cannot be a wildcard"),
+        ("spiffe://*/a", "a trust domain cannot be a wildcard"),
         ("spiffe://Example.org/*", "has only lower-case letters"),
-        ("spiffe://example.org/*/*", "has only letters"),
-        ("spiffe://example.org/a*", "has only letters"),
-        ("spiffe://example.org/*/a", "has only letters"),
+        ("spiffe://example.org/*/*", "only be the last segment"),
+        ("spiffe://example.org/a*", "stands for whole segments"),
+        ("spiffe://example.org/*/a", "only be the last segment"),
         ("spiffe://example.org//*", "empty path segment"),
         ("spiffe://example.org/", "empty path segment"),
         (
             "spiffe://example.org",
-            "spiffe://example.org/* allows all workloads",
+            "spiffe://example.org/* matches those of its workloads",
         ),
     ] {
         let problem = problem(Spiffe, pattern);
@@ -133,10 +133,10 @@ fn a_pattern_that_could_match_nobody_is_an_error() {
         assert!(problem.starts_with(&format!("--allow {pattern}: ")));
     }
     for (pattern, why) in [
-        ("*", "a wildcard"),
-        ("*.*.example.org", "a wildcard"),
-        ("a.*.example.org", "a wildcard"),
-        ("a*.example.org", "a wildcard"),
+        ("*", "alone would allow everybody"),
+        ("*.*.example.org", "only be the left-most label"),
+        ("a.*.example.org", "only be the left-most label"),
+        ("a*.example.org", "one whole label"),
         ("*.", "empty label"),
         ("192.0.2.1", "a label of digits"),
     ] {
