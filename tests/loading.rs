@@ -443,43 +443,39 @@ fn an_object_identifier_written_in_another_way_is_refused() {
     assert!(error.to_string().contains("object identifier"), "{error}");
 }
 
-/// Replaces the extension and mends the lengths around it.
+/// Replaces the last extension of a TBSCertificate and mends the lengths around it.
 fn replace(tbs: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
-    let at = tbs
-        .windows(old.len())
-        .position(|window| window == old)
-        .unwrap();
-    // The extension is the last: it ends the SEQUENCE OF, the [3] around it, and the TBS.
-    assert_eq!(at + old.len(), tbs.len());
-    let start = (0..at)
-        .find(|&start| tbs[start] == 0xa3 && ends_here(&tbs[start..]))
-        .unwrap();
-    let inner = content(&tbs[start..]);
-    let mut extensions = content(inner)[..content(inner).len() - old.len()].to_vec();
-    extensions.extend(new);
-    let before = content(tbs);
-    let before = &before[..before.len() - (tbs.len() - start)];
-    let block = der::tlv(0xa3, der::tlv(0x30, extensions));
-    der::tlv(0x30, [before, &block].concat())
+    let (fields, block) = split_last(content(tbs));
+    assert_eq!(block[0], 0xa3, "the extensions come last");
+    let (extensions, last) = split_last(content(content(block)));
+    assert_eq!(last, old);
+    let extensions = der::tlv(0x30, [extensions, new].concat());
+    der::tlv(0x30, [fields, &der::tlv(0xa3, extensions)].concat())
+}
+
+/// The length of the first TLV's header, and of its content.
+fn lengths(tlv: &[u8]) -> (usize, usize) {
+    match tlv[1] {
+        short @ 0..=0x7f => (2, usize::from(short)),
+        0x81 => (3, usize::from(tlv[2])),
+        0x82 => (4, usize::from(u16::from_be_bytes([tlv[2], tlv[3]]))),
+        _ => panic!("no certificate of these tests is that long"),
+    }
 }
 
 fn content(tlv: &[u8]) -> &[u8] {
-    let skip = 2 + if tlv[1] < 0x80 {
-        0
-    } else {
-        usize::from(tlv[1] & 0x7f)
-    };
-    &tlv[skip..]
+    &tlv[lengths(tlv).0..]
 }
 
-/// Whether this TLV's length is exactly what is left.
-fn ends_here(tlv: &[u8]) -> bool {
-    let rest = tlv.len();
-    let length = match tlv[1] {
-        short @ 0..=0x7f => usize::from(short) + 2,
-        0x81 => usize::from(tlv[2]) + 3,
-        0x82 => usize::from(u16::from_be_bytes([tlv[2], tlv[3]])) + 4,
-        _ => return false,
-    };
-    length == rest
+/// Walks consecutive TLVs to the last one.
+fn split_last(tlvs: &[u8]) -> (&[u8], &[u8]) {
+    let mut start = 0;
+    loop {
+        let (header, content) = lengths(&tlvs[start..]);
+        let end = start + header + content;
+        if end == tlvs.len() {
+            return tlvs.split_at(start);
+        }
+        start = end;
+    }
 }
