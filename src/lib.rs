@@ -114,7 +114,7 @@ pub use policy::{Decision, Policy};
 pub use server::{AcceptError, Acceptor};
 #[cfg(feature = "tokio")]
 pub use stream::TlsStream;
-pub use tls::{BuildError, HandshakeError, builder};
+pub use tls::{BuildError, HandshakeError, Resumption, Update, builder};
 pub use trust::TrustStore;
 
 /// The README's examples are compiled with the documentation's.

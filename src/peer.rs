@@ -17,14 +17,15 @@ pub struct Peer<I> {
 }
 
 struct Inner<I> {
-    identity: I,
+    /// Shared with the verification cache.
+    identity: Arc<I>,
     chain: VerifiedChain,
     connection: ConnectionInfo,
 }
 
 impl<I> Peer<I> {
     /// The gate is the only one to call this, after the chain was verified.
-    pub(crate) fn new(identity: I, chain: VerifiedChain, connection: ConnectionInfo) -> Self {
+    pub(crate) fn new(identity: Arc<I>, chain: VerifiedChain, connection: ConnectionInfo) -> Self {
         Self {
             inner: Arc::new(Inner {
                 identity,

@@ -15,24 +15,27 @@ use countersign::identity::{
     OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, TryMap, Upn, Uri,
 };
 use countersign::pki::{
-    BadText, BlockPlace, CredentialsError, DistinguishedName, Extension, Fingerprint, GeneralName,
-    InvalidFingerprint, KeyUsage, MalformedCertificate, NameAttribute, PemError, PublicKeyKind,
-    SanError, SerialNumber,
+    BadText, BlockPlace, CredentialsError, Crl, DistinguishedName, Extension, Fingerprint,
+    GeneralName, InvalidFingerprint, KeyUsage, MalformedCertificate, NameAttribute, PemError,
+    PublicKeyKind, SanError, SerialNumber, UnusableCrl,
 };
 use countersign::policy::{
-    AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DenyFirst, Difference, DnsPattern, Exact,
-    Explanation, FingerprintSet, InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, Not,
-    PatternSet, Shadow, SpiffePattern, TrustDomains,
+    AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyFirst, DenyList,
+    Difference, DnsPattern, Exact, Explanation, FingerprintSet, InvalidDnsPattern, InvalidEntry,
+    InvalidSpiffePattern, Not, PatternSet, Shadow, SpiffePattern, TrustDomains,
 };
 use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
 use countersign::trust::{
-    Anchor, ChainError, ChainVerifier, ExtendedKeyUsage, Limits, TrustError, Usage, VerifiedChain,
+    Anchor, BundleError, ChainError, ChainVerifier, CrlError, Crls, ExpiredCrl, ExtendedKeyUsage,
+    Limits, NoStatus, Revocation, RevocationDepth, Trust, TrustBundles, TrustError, UnknownStatus,
+    Usage, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, BuildError, Certificate, ClientHandshake, ConnectError, ConnectionInfo,
-    Connector, Credentials, Decision, Gate, HandshakeError, Peer, Policy, TlsStream, TrustStore,
+    Connector, Credentials, Decision, Gate, HandshakeError, Peer, Policy, Resumption, TlsStream,
+    TrustStore, Update,
 };
 use tokio::io::DuplexStream;
 
@@ -65,6 +68,18 @@ fn values_go_everywhere() {
     is_plain::<NameAttribute<'_>>();
     is_plain::<GeneralName>();
     is_plain::<BlockPlace>();
+    is_plain::<Crl>();
+    is_plain::<Crls>();
+    is_plain::<Revocation>();
+    is_plain::<UnknownStatus>();
+    is_plain::<ExpiredCrl>();
+    is_plain::<RevocationDepth>();
+    is_plain::<NoStatus>();
+    is_plain::<Trust>();
+    is_plain::<TrustBundles>();
+    is_plain::<Resumption>();
+    is_plain::<DenyEntry<SpiffeId>>();
+    is_plain::<DeniedBy>();
 
     is_plain::<SpiffeId>();
     is_plain::<Only<SpiffeId>>();
@@ -126,6 +141,8 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<TlsStream<DuplexStream, SpiffeId>>();
     is_shareable::<TlsStream<tokio::net::TcpStream, SpiffeId>>();
     is_shareable::<Credentials>();
+    is_shareable::<Update>();
+    is_shareable::<DenyList<SpiffeId>>();
 
     // Builders hold what runs once.
     is_sent::<NeedsCredentials<ServerSide>>();
@@ -154,6 +171,9 @@ fn errors_are_errors() {
     is_error::<AdmitError>();
     is_error::<ChainError>();
     is_error::<TrustError>();
+    is_error::<BundleError>();
+    is_error::<CrlError>();
+    is_error::<UnusableCrl>();
     is_error::<CredentialsError>();
     is_error::<PemError>();
     is_error::<MalformedCertificate>();

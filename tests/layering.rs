@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// The top-level modules, the lowest layer first. Those of one row do not know each other.
 const ROWS: &[&[&str]] = &[
     &["pki"],
-    &["identity", "trust"],
+    &["identity"],
+    &["trust"],
     &["peer"],
     &["policy"],
     &["gate"],

@@ -3,13 +3,19 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{
-    Recording, VERSIONS, acceptor, connector, deny_all, exchange_and_close, handshake, provider,
+    Recording, VERSIONS, acceptor, connector, connector_with, deny_all, exchange_and_close,
+    handshake, provider,
 };
-use countersign::policy;
+use countersign::identity::DnsName;
+use countersign::pki::Crl;
 use countersign::testing::{FixedClock, TestCa};
+use countersign::trust::Crls;
+use countersign::{Decision, Peer, Update, policy};
 
 #[tokio::test(start_paused = true)]
 async fn the_policy_judges_a_resumed_session_by_todays_rules() {
@@ -73,7 +79,7 @@ async fn a_session_does_not_outlive_its_certificate() {
                     .credentials(),
             )
             .trust(ca.trust())
-            .identify(countersign::identity::DnsName::extractor())
+            .identify(DnsName::extractor())
             .authorize(policy::allow_any())
             .allow_tls12()
             .crypto_provider(provider(version))
@@ -105,18 +111,68 @@ async fn a_connector_judges_a_resumed_server_too() {
             .allow_tls12()
             .build()
             .unwrap();
-        let connector = connector(&ca, "client.example")
+        let welcome = Arc::new(AtomicBool::new(true));
+        let changeable = {
+            let welcome = welcome.clone();
+            move |_: &Peer<DnsName>| match welcome.load(Ordering::SeqCst) {
+                true => Decision::allow("for now"),
+                false => Decision::deny("no more"),
+            }
+        };
+        let seen = Recording::new(changeable);
+        let connector = connector_with(&ca, "client.example", seen.clone())
             .allow_tls12()
             .crypto_provider(provider(version))
             .build()
             .unwrap();
         let (server, client) = handshake(&acceptor, &connector).await;
         exchange_and_close(server, client).await;
-        let deny = Recording::new(deny_all);
-        connector.set_policy(deny.clone());
+        welcome.store(false, Ordering::SeqCst);
         let (_server, client) = handshake(&acceptor, &connector).await;
         assert_eq!(client.unwrap_err().reason(), "denied");
-        assert_eq!(deny.resumed(), [true], "{version:?}");
+        assert_eq!(seen.resumed(), [false, true], "{version:?}");
+    }
+}
+
+/// A session was granted by the rules of its time: under others it is not even offered.
+#[tokio::test(start_paused = true)]
+async fn a_connector_offers_no_session_from_before_a_change() {
+    for version in VERSIONS {
+        let ca = TestCa::new("Root");
+        let acceptor = acceptor(&ca, policy::allow_any())
+            .allow_tls12()
+            .build()
+            .unwrap();
+        let seen = Recording::new(policy::allow_any());
+        let connector = connector_with(&ca, "client.example", seen.clone())
+            .allow_tls12()
+            .crypto_provider(provider(version))
+            .build()
+            .unwrap();
+        let twice = async || {
+            for _ in 0..2 {
+                let (server, client) = handshake(&acceptor, &connector).await;
+                exchange_and_close(server, client).await;
+            }
+        };
+        twice().await;
+        connector.set_policy(seen.clone());
+        twice().await;
+        let leaf = ca.leaf().dns("client.example").issue();
+        for update in [
+            Update::new().trust(ca.trust()),
+            Update::new().credentials(leaf.credentials()),
+            Update::new()
+                .revocation(Crls::new([Crl::from_der(&ca.crl().build()).unwrap()]).unwrap()),
+        ] {
+            connector.update(update).unwrap();
+            twice().await;
+        }
+        assert_eq!(
+            seen.resumed(),
+            [false, true].repeat(5),
+            "{version:?}: at first, then after each change"
+        );
     }
 }
 

@@ -52,10 +52,10 @@ impl<I: Send + Sync + 'static> Connector<I> {
             .to_owned();
         let mut capture = Capture::default();
         let connection = capture
-            .enter(|| ClientConnection::new(self.configs.public.clone(), dialled.clone()))
+            .enter(|| ClientConnection::new(self.core.configs().public.clone(), dialled.clone()))
             .map_err(|error| ConnectError::Handshake(HandshakeError::Tls(error)))?;
         Ok(ClientHandshake {
-            gate: self.gate.clone(),
+            gate: self.core.gate.clone(),
             connection,
             dialled,
             capture,

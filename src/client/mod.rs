@@ -4,6 +4,8 @@ mod blocking;
 mod error;
 
 use std::fmt;
+use std::sync::Arc;
+#[cfg(feature = "tokio")]
 use std::time::Duration;
 
 pub use blocking::ClientHandshake;
@@ -12,7 +14,8 @@ pub use error::ConnectError;
 use crate::gate::{Authorizer, Gate};
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, ClientSide, NeedsCredentials};
-use crate::tls::{BuildError, ClientConfigs};
+use crate::tls::{BuildError, ClientCore, Update};
+use crate::trust::TrustStore;
 
 /// Makes TLS connections to servers that prove who they are, whom the policy allows, and that ask
 /// for our certificate.
@@ -40,9 +43,7 @@ use crate::tls::{BuildError, ClientConfigs};
 /// # }
 /// ```
 pub struct Connector<I> {
-    gate: Gate<I>,
-    configs: ClientConfigs,
-    handshake_timeout: Duration,
+    core: Arc<ClientCore<I>>,
 }
 
 impl Connector<()> {
@@ -59,27 +60,61 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
     /// [`BuildError`]: an empty trust store, a key that the crypto provider cannot use, a bad ALPN
     /// name, no provider.
     pub fn build(self) -> Result<Connector<I>, BuildError> {
-        let parts = self.into_connector_parts()?;
         Ok(Connector {
-            gate: parts.gate,
-            configs: parts.configs,
-            handshake_timeout: parts.handshake_timeout,
+            core: Arc::new(self.into_core()?),
         })
     }
 }
 
 impl<I: Send + Sync + 'static> Connector<I> {
     /// The gate, for a bare chain from another protocol such as QUIC.
-    pub const fn gate(&self) -> &Gate<I> {
-        &self.gate
+    pub fn gate(&self) -> &Gate<I> {
+        &self.core.gate
+    }
+
+    /// Replaces trust, CRLs or credentials, in all clones of this connector, and gives the number
+    /// of the new generation.
+    ///
+    /// Connections that were admitted before stay open; sessions from before are not offered to
+    /// servers any more.
+    ///
+    /// It takes the time that it takes to verify the signatures of the CRLs, so call it where
+    /// blocking is allowed if they are large; nobody waits for it meanwhile.
+    ///
+    /// # Errors
+    /// [`BuildError`], as from the builder; then nothing has changed.
+    pub fn update(&self, update: Update) -> Result<u64, BuildError> {
+        self.core.update(update)
+    }
+
+    /// Adds a SPIFFE trust domain with its bundle, or replaces its bundle: an
+    /// [`update`](Self::update) of a trust that is
+    /// [by trust domain](crate::TrustStore::by_trust_domain).
+    ///
+    /// # Errors
+    /// [`BuildError::Bundle`]: the name is none, the bundle is empty, or the trust is not by trust
+    /// domain.
+    pub fn set_trust_domain(&self, name: &str, bundle: TrustStore) -> Result<u64, BuildError> {
+        self.core
+            .change_bundles(&|bundles| bundles.with(name, bundle.clone()))
+    }
+
+    /// Removes a SPIFFE trust domain: its members are strangers from now on.
+    ///
+    /// # Errors
+    /// [`BuildError::Bundle`] when the trust is not by trust domain; [`BuildError::EmptyTrust`]
+    /// when it is the last one.
+    pub fn remove_trust_domain(&self, name: &str) -> Result<u64, BuildError> {
+        self.core
+            .change_bundles(&|bundles| Ok(bundles.without(name)))
     }
 
     /// Replaces the policy, in all clones of this connector.
     ///
-    /// Every connection that is judged from now on is judged by it, those that resume a session
-    /// included. Connections that were admitted before stay open.
+    /// Every connection that is judged from now on is judged by it. Sessions from before are not
+    /// offered to servers any more. Connections that were admitted before stay open.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
-        self.gate.set_authorizer(Authorizer::Sync(Box::new(policy)));
+        self.core.set_authorizer(Authorizer::Sync(Box::new(policy)));
     }
 
     /// As [`set_policy`](Self::set_policy), with a policy that has to ask somebody.
@@ -89,7 +124,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
         policy: impl crate::policy::AsyncPolicy<I> + 'static,
         timeout: Duration,
     ) {
-        self.gate.set_authorizer(Authorizer::Async {
+        self.core.set_authorizer(Authorizer::Async {
             policy: Box::new(policy),
             timeout,
         });
@@ -182,9 +217,10 @@ mod connect {
                     name: server_name.to_owned(),
                 })?
                 .to_owned();
-            let attempt = Attempt::start(self.handshake_timeout);
+            let core = &*self.core;
+            let attempt = Attempt::start(core.handshake_timeout);
             let mut capture = Capture::default();
-            let connector = tokio_rustls::TlsConnector::from(self.configs.private.clone());
+            let connector = tokio_rustls::TlsConnector::from(core.configs().private.clone());
             // Starting looks for a session to resume, so it belongs into the capture too.
             let handshake = capture.enter(|| {
                 connector
@@ -203,9 +239,9 @@ mod connect {
                 return Err(ConnectError::NotAsked);
             }
             let connection = Handshaken::Client(connection, &dialled);
-            let peer = tls::identify(&self.gate, &mut capture, connection, remote_addr);
+            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
             let tls = tls.into();
-            match attempt.judge(&self.gate, peer, &capture).await {
+            match attempt.judge(&core.gate, peer, &capture).await {
                 Ok(admission) => Ok(admit(tls, admission)),
                 Err(refused) => {
                     refuse(tls, &refused).await;
@@ -219,9 +255,7 @@ mod connect {
 impl<I> Clone for Connector<I> {
     fn clone(&self) -> Self {
         Self {
-            gate: self.gate.clone(),
-            configs: self.configs.clone(),
-            handshake_timeout: self.handshake_timeout,
+            core: Arc::clone(&self.core),
         }
     }
 }
@@ -229,7 +263,7 @@ impl<I> Clone for Connector<I> {
 impl<I> fmt::Debug for Connector<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
-            .field("gate", &self.gate)
+            .field("gate", &self.core.gate)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::{AlertDescription, CertificateError, OtherError};
 
 use super::AdmitError;
+use crate::policy::DeniedBy;
 use crate::trust::ChainError;
 
 impl AdmitError {
@@ -16,8 +17,13 @@ impl AdmitError {
         match self {
             Self::Chain(ChainError::NoCertificate) => AlertDescription::CertificateRequired,
             Self::Chain(error) => certificate_error(error).into(),
+            Self::DenyListed {
+                by: DeniedBy::Serial | DeniedBy::Key,
+                ..
+            } => AlertDescription::CertificateRevoked,
             // The certificate is good, and its holder is not welcome.
-            Self::Identity { .. }
+            Self::DenyListed { .. }
+            | Self::Identity { .. }
             | Self::Denied { .. }
             | Self::PolicyPanicked { .. }
             | Self::PolicyTimedOut { .. } => AlertDescription::AccessDenied,
@@ -43,8 +49,16 @@ pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
         ChainError::NotYetValid { .. } => CertificateError::NotValidYet,
         // A CA that only bears the name of ours is not known to us. rustls would say decrypt_error,
         // which reads like a fault of the connection.
-        ChainError::UnknownIssuer { .. } | ChainError::BadSignature { .. } => {
-            CertificateError::UnknownIssuer
+        ChainError::UnknownIssuer { .. }
+        | ChainError::BadSignature { .. }
+        | ChainError::UnknownTrustDomain { .. } => CertificateError::UnknownIssuer,
+        ChainError::NoTrustDomain { .. } => CertificateError::BadEncoding,
+        ChainError::Revoked { .. } => CertificateError::Revoked,
+        // Our lack of a CRL is no fault of theirs: certificate_unknown. rustls would say unknown_ca.
+        ChainError::UnknownRevocationStatus { .. }
+        | ChainError::CrlExpired { .. }
+        | ChainError::MayNotSignCrls { .. } => {
+            CertificateError::Other(OtherError(Arc::new(error.clone())))
         }
         ChainError::NameMismatch { .. } => CertificateError::NotValidForName,
         ChainError::Invalid { problem, .. } => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::identity::IdentityError;
 use crate::pki::Certificate;
 use crate::pki::text::Escaped;
+use crate::policy::DeniedBy;
 use crate::trust::ChainError;
 
 /// Why the gate refused a peer.
@@ -24,6 +25,14 @@ pub enum AdmitError {
         certificate: Certificate,
         /// What the extractor said.
         error: IdentityError,
+    },
+    /// The peer is on the deny list.
+    #[error("denied by the deny list, which has {by}: {certificate}")]
+    DenyListed {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// What is on the list.
+        by: DeniedBy,
     },
     /// The policy denied the peer.
     #[error("denied by policy: {}: {certificate}", Escaped(reason))]
@@ -80,6 +89,7 @@ impl AdmitError {
                 K::Forbidden => "identity_forbidden",
                 K::Panicked => "identity_panicked",
             },
+            Self::DenyListed { .. } => "deny_listed",
             Self::Denied { .. } => "denied",
             Self::PolicyPanicked { .. } => "policy_panicked",
             Self::PolicyTimedOut { .. } => "policy_timed_out",
@@ -96,6 +106,7 @@ impl AdmitError {
         match self {
             Self::Chain(error) => error.certificate(),
             Self::Identity { certificate, .. }
+            | Self::DenyListed { certificate, .. }
             | Self::Denied { certificate, .. }
             | Self::PolicyPanicked { certificate }
             | Self::PolicyTimedOut { certificate, .. } => Some(certificate),

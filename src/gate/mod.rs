@@ -7,6 +7,7 @@
 mod admission;
 mod alert;
 mod error;
+mod trusted;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,10 +22,11 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use admission::Admission;
 pub(crate) use alert::certificate_error;
 pub use error::AdmitError;
+pub(crate) use trusted::{TrustId, Trusted, Verified};
 
 use crate::identity::{IdentityExtractor, extract_caught};
-use crate::policy::{self, Policy};
-use crate::trust::{ChainError, ChainVerifier, VerifiedChain};
+use crate::policy::{self, Denies, Policy};
+use crate::trust::{ChainError, ChainVerifier};
 use crate::{ConnectionInfo, Peer};
 
 /// Decides about every peer of one acceptor or connector.
@@ -42,16 +44,26 @@ pub struct Gate<I> {
 }
 
 struct Inner<I> {
-    verifier: ChainVerifier,
+    /// Roots, pins and CRLs: sessions and remembered chains hang on it.
+    trusted: ArcSwap<Trusted<I>>,
     server_names: ServerNames,
     extractor: Box<dyn IdentityExtractor<Identity = I>>,
+    deny_list: Option<Box<dyn Denies<I>>>,
     authorizer: ArcSwap<Authorizer<I>>,
     clock: Arc<dyn TimeProvider>,
 }
 
-/// See [`Gate::id`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GateId(usize);
+/// How a gate judges: what a builder collects for it.
+pub(crate) struct Rules<I> {
+    pub(crate) verifier: ChainVerifier,
+    /// Of the verification cache; 0 turns it off.
+    pub(crate) cache_capacity: usize,
+    pub(crate) server_names: ServerNames,
+    pub(crate) extractor: Box<dyn IdentityExtractor<Identity = I>>,
+    pub(crate) deny_list: Option<Box<dyn Denies<I>>>,
+    pub(crate) authorizer: Authorizer<I>,
+    pub(crate) clock: Arc<dyn TimeProvider>,
+}
 
 /// Whether a server's certificate must be valid for the name that was dialled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,20 +87,15 @@ pub(crate) enum Authorizer<I> {
 }
 
 impl<I> Gate<I> {
-    pub(crate) fn new(
-        verifier: ChainVerifier,
-        server_names: ServerNames,
-        extractor: Box<dyn IdentityExtractor<Identity = I>>,
-        authorizer: Authorizer<I>,
-        clock: Arc<dyn TimeProvider>,
-    ) -> Self {
+    pub(crate) fn new(rules: Rules<I>) -> Self {
         Self {
             inner: Arc::new(Inner {
-                verifier,
-                server_names,
-                extractor,
-                authorizer: ArcSwap::from_pointee(authorizer),
-                clock,
+                trusted: ArcSwap::from_pointee(Trusted::new(rules.verifier, rules.cache_capacity)),
+                server_names: rules.server_names,
+                extractor: rules.extractor,
+                deny_list: rules.deny_list,
+                authorizer: ArcSwap::from_pointee(rules.authorizer),
+                clock: rules.clock,
             }),
         }
     }
@@ -126,8 +133,8 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
-        let chain = self.verify_for(presented, &info)?;
-        self.authorize(self.identify(chain, info)?)
+        let verified = self.verify_for(presented, &info)?;
+        self.authorize(self.identify(&verified, info)?)
     }
 
     /// As [`admit`](Self::admit), for either kind of policy.
@@ -154,13 +161,32 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
-        let chain = self.verify_for(presented, &info)?;
-        self.authorize_async(self.identify(chain, info)?).await
+        let verified = self.verify_for(presented, &info)?;
+        self.authorize_async(self.identify(&verified, info)?).await
     }
 
-    /// Tells this gate and its clones from all others, while it lives.
-    pub(crate) fn id(&self) -> GateId {
-        GateId(Arc::as_ptr(&self.inner).addr())
+    /// How often the trust was set: 1 at first, one more with each update of roots, pins, CRLs or
+    /// credentials. A new policy or deny list does not count.
+    pub fn generation(&self) -> u64 {
+        self.inner.trusted.load().generation()
+    }
+
+    /// The trust in force.
+    pub(crate) fn trusted(&self) -> Arc<Trusted<I>> {
+        self.inner.trusted.load_full()
+    }
+
+    pub(crate) fn trust_id(&self) -> TrustId {
+        self.inner.trusted.load().id()
+    }
+
+    /// Starts a new generation of trust. Whoever calls it sees to it that no other call comes
+    /// between reading the old one and this.
+    pub(crate) fn set_trust(&self, verifier: ChainVerifier) -> u64 {
+        let next = self.inner.trusted.load().next(verifier);
+        let generation = next.generation();
+        self.inner.trusted.store(Arc::new(next));
+        generation
     }
 
     /// Replaces the policy for every connection that is judged from now on.
@@ -172,31 +198,27 @@ impl<I> Gate<I> {
         self.inner.clock.current_time().ok_or(AdmitError::NoClock)
     }
 
-    pub(crate) fn verifier(&self) -> &ChainVerifier {
-        &self.inner.verifier
-    }
-
     /// Step 1: the chain leads to somebody whom we trust, and is valid for the name we dialled.
     pub(crate) fn verify(
         &self,
         presented: &[CertificateDer<'_>],
         dialled: Option<&ServerName<'_>>,
         now: UnixTime,
-    ) -> Result<VerifiedChain, ChainError> {
-        let chain = self.inner.verifier.verify(presented, now)?;
+    ) -> Result<Verified, ChainError> {
+        let verified = self.inner.trusted.load().verify(presented, now)?;
         if let (Some(name), ServerNames::Verify) = (dialled, self.inner.server_names) {
-            ChainVerifier::verify_name(chain.leaf(), name)?;
+            ChainVerifier::verify_name(verified.chain().leaf(), name)?;
         }
-        Ok(chain)
+        Ok(verified)
     }
 
     pub(crate) fn verify_for(
         &self,
         presented: &[CertificateDer<'_>],
         info: &ConnectionInfo,
-    ) -> Result<VerifiedChain, AdmitError> {
-        let must_match =
-            self.inner.verifier.is_for_servers() && self.inner.server_names == ServerNames::Verify;
+    ) -> Result<Verified, AdmitError> {
+        let is_client = self.inner.trusted.load().verifier().is_for_servers();
+        let must_match = is_client && self.inner.server_names == ServerNames::Verify;
         let dialled = match (must_match, info.server_name()) {
             (false, _) => None,
             (true, Some(name)) => {
@@ -210,11 +232,14 @@ impl<I> Gate<I> {
     /// Step 2: the leaf says who that is.
     pub(crate) fn identify(
         &self,
-        chain: VerifiedChain,
+        verified: &Verified,
         info: ConnectionInfo,
     ) -> Result<Peer<I>, AdmitError> {
-        match extract_caught(&*self.inner.extractor, chain.leaf()) {
-            Ok(identity) => Ok(Peer::new(identity, chain, info)),
+        let chain = verified.chain();
+        let trusted = self.inner.trusted.load();
+        let extract = || extract_caught(&*self.inner.extractor, chain.leaf());
+        match trusted.identity(verified, extract) {
+            Ok(identity) => Ok(Peer::new(identity, chain.clone(), info)),
             Err(error) => Err(AdmitError::Identity {
                 certificate: chain.leaf().clone(),
                 error,
@@ -222,8 +247,25 @@ impl<I> Gate<I> {
         }
     }
 
+    /// Before the policy: nobody has put the peer on the deny list.
+    fn check_deny_list(&self, peer: &Peer<I>) -> Result<(), AdmitError> {
+        match self
+            .inner
+            .deny_list
+            .as_ref()
+            .and_then(|list| list.denies(peer))
+        {
+            None => Ok(()),
+            Some(by) => Err(AdmitError::DenyListed {
+                certificate: peer.certificate().clone(),
+                by,
+            }),
+        }
+    }
+
     /// Step 3: the policy says yes.
     pub(crate) fn authorize(&self, peer: Peer<I>) -> Result<Admission<I>, AdmitError> {
+        self.check_deny_list(&peer)?;
         match &**self.inner.authorizer.load() {
             Authorizer::Sync(policy) => Admission::of(policy::decide(&**policy, &peer), peer),
             #[cfg(feature = "tokio")]
@@ -234,11 +276,14 @@ impl<I> Gate<I> {
     /// Step 3, for either kind of policy.
     #[cfg(feature = "tokio")]
     pub(crate) async fn authorize_async(&self, peer: Peer<I>) -> Result<Admission<I>, AdmitError> {
+        self.check_deny_list(&peer)?;
         // A full clone of the Arc: a guard must not be held across an await.
         let verdict = match &*self.inner.authorizer.load_full() {
             Authorizer::Sync(policy) => policy::decide(&**policy, &peer),
             Authorizer::Async { policy, timeout } => {
-                policy::decide_in_time(&**policy, &peer, *timeout).await
+                let verdict = policy::decide_in_time(&**policy, &peer, *timeout).await;
+                self.check_deny_list(&peer)?; // again: time went by
+                verdict
             }
         };
         Admission::of(verdict, peer)
@@ -256,7 +301,7 @@ impl<I> Clone for Gate<I> {
 impl<I> fmt::Debug for Gate<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
-            .field("trust", self.inner.verifier.store())
+            .field("trusted", &self.inner.trusted.load())
             .field("server_names", &self.inner.server_names)
             .finish_non_exhaustive()
     }

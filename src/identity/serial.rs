@@ -28,6 +28,26 @@ impl SerialAndIssuer {
         Only::new()
     }
 
+    /// Reads it from a certificate.
+    ///
+    /// # Errors
+    /// `bad_encoding`: the number is not DER. `bad_syntax`: it is negative or zero, or the issuer's
+    /// name is empty. `too_long`.
+    pub fn of(certificate: &Certificate) -> Result<Self, IdentityError> {
+        let number = match certificate.serial().as_bytes() {
+            // Nine leading bits alike: not the shortest form, so not DER.
+            [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => {
+                return Err(IdentityError::bad_encoding("the serial number is not DER"));
+            }
+            [0x80..=0xff, ..] => {
+                return Err(IdentityError::bad_syntax("the serial number is negative"));
+            }
+            [0] => return Err(IdentityError::bad_syntax("the serial number is zero")),
+            [0, number @ ..] | number => number,
+        };
+        Self::new(certificate.issuer().clone(), number)
+    }
+
     /// The issuer's name.
     pub const fn issuer(&self) -> &DistinguishedName {
         &self.issuer
@@ -90,26 +110,7 @@ impl FromCertificate for SerialAndIssuer {
     fn read_all(
         certificate: &Certificate,
     ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
-        let number = match certificate.serial().as_bytes() {
-            // Nine leading bits alike: not the shortest form, so not DER.
-            [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => {
-                return Ok(vec![Err(IdentityError::bad_encoding(
-                    "the serial number is not DER",
-                ))]);
-            }
-            [0x80..=0xff, ..] => {
-                return Ok(vec![Err(IdentityError::bad_syntax(
-                    "the serial number is negative",
-                ))]);
-            }
-            [0] => {
-                return Ok(vec![Err(IdentityError::bad_syntax(
-                    "the serial number is zero",
-                ))]);
-            }
-            [0, number @ ..] | number => number,
-        };
-        Ok(vec![Self::new(certificate.issuer().clone(), number)])
+        Ok(vec![Self::of(certificate)])
     }
 }
 

@@ -61,6 +61,16 @@ impl SpiffeId {
         &self.text
     }
 
+    /// Checks the name of a trust domain that stands alone, as in `example.org`.
+    pub(crate) fn check_trust_domain(name: &str) -> Result<(), IdentityError> {
+        if name.contains('/') {
+            return Err(IdentityError::bad_syntax(
+                "a trust domain stands alone here, as in example.org",
+            ));
+        }
+        format!("{SCHEME}{name}").parse::<Self>().map(drop)
+    }
+
     /// What an X.509-SVID of a workload must be besides well-formed.
     fn of_a_workload(self, certificate: &Certificate) -> Result<Self, IdentityError> {
         let may_sign = certificate

@@ -1,12 +1,12 @@
 //! A certificate, read once, strictly.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::nom::Parser as _;
 use x509_parser::public_key::PublicKey;
 
 use super::der;
@@ -41,8 +41,8 @@ struct Inner {
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<Vec<String>>,
     is_ca: bool,
-    sha256: Fingerprint,
-    spki_sha256: Fingerprint,
+    sha256: OnceLock<Fingerprint>,
+    spki_sha256: OnceLock<Fingerprint>,
 }
 
 const KEY_USAGE: &str = "2.5.29.15";
@@ -64,8 +64,11 @@ impl Certificate {
     /// basicConstraints that is not DER or occurs twice.
     pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
         let malformed = MalformedCertificate::new;
-        let (rest, x509) =
-            X509Certificate::from_der(der).map_err(|_| malformed("the X.509 structure"))?;
+        // Extensions are left as they are: those that matter here are read below.
+        let (rest, x509) = X509CertificateParser::new()
+            .with_deep_parse_extensions(false)
+            .parse(der)
+            .map_err(|_| malformed("the X.509 structure"))?;
         if !rest.is_empty() {
             return Err(malformed("the end: data follows the certificate"));
         }
@@ -126,8 +129,8 @@ impl Certificate {
                         )?,
                     },
                 },
-                sha256: Fingerprint::of(der),
-                spki_sha256: Fingerprint::of(spki.raw),
+                sha256: OnceLock::new(),
+                spki_sha256: OnceLock::new(),
                 extensions,
                 subject_alternative_names,
                 key_usage,
@@ -217,13 +220,19 @@ impl Certificate {
 
     /// SHA-256 over the whole certificate, as `openssl x509 -fingerprint -sha256` prints it.
     pub fn sha256(&self) -> Fingerprint {
-        self.inner.sha256
+        *self
+            .inner
+            .sha256
+            .get_or_init(|| Fingerprint::of(self.der()))
     }
 
     /// SHA-256 over the SubjectPublicKeyInfo: it stays the same when the certificate is renewed
     /// with the same key.
     pub fn spki_sha256(&self) -> Fingerprint {
-        self.inner.spki_sha256
+        *self
+            .inner
+            .spki_sha256
+            .get_or_init(|| Fingerprint::of(self.spki()))
     }
 
     /// Whether the issuer's name is the subject's. The signature is not checked.
@@ -326,6 +335,10 @@ pub enum PublicKeyKind {
 pub struct SerialNumber(Box<[u8]>);
 
 impl SerialNumber {
+    pub(crate) fn from_octets(octets: &[u8]) -> Self {
+        Self(octets.into())
+    }
+
     /// The big-endian two's-complement octets, as in the certificate (a leading zero octet
     /// included).
     pub const fn as_bytes(&self) -> &[u8] {
@@ -433,8 +446,7 @@ impl KeyUsage {
     ];
 
     fn from_der(value: &[u8]) -> Option<Self> {
-        const BIT_STRING: u8 = 0x03;
-        let content = der::single(value, BIT_STRING).ok()?;
+        let content = der::single(value, der::BIT_STRING).ok()?;
         let (&unused, octets) = content.split_first()?;
         let last = octets.last().copied().unwrap_or(0);
         // The unused bits exist and are zero; nine bits are named, so two octets hold all.

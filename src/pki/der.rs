@@ -10,6 +10,9 @@
 pub(crate) struct NotDer;
 
 pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
@@ -115,37 +118,80 @@ pub(crate) fn sequence(content: &[u8]) -> Vec<u8> {
 
 /// Decodes the content of an OBJECT IDENTIFIER into dotted-decimal form.
 pub(crate) fn oid_to_string(content: &[u8]) -> Result<String, NotDer> {
-    use std::fmt::Write as _;
-
-    let mut text = String::new();
-    let mut arc: u128 = 0; // wide enough for the UUIDs under 2.25
-    let mut at_start_of_arc = true;
-    let mut first = true;
-    for &octet in content {
-        if at_start_of_arc && octet == 0x80 {
-            return Err(NotDer); // leading zero septet: not minimal
-        }
-        arc = arc
-            .checked_mul(128)
-            .and_then(|arc| arc.checked_add(u128::from(octet & 0x7f)))
-            .ok_or(NotDer)?;
-        at_start_of_arc = octet & 0x80 == 0;
-        if at_start_of_arc {
-            // Writing to a String cannot fail.
-            let _ = if first {
-                first = false;
-                let root = (arc / 40).min(2);
-                write!(text, "{root}.{}", arc - root * 40)
-            } else {
-                write!(text, ".{arc}")
-            };
-            arc = 0;
+    // No octet takes more than three digits and a point.
+    let mut text = String::with_capacity(4 * content.len());
+    for arc in Arcs(content) {
+        let arc = arc?;
+        if text.is_empty() {
+            // The first arc holds two numbers.
+            let root = if arc < 80 { arc / 40 } else { 2 };
+            push_decimal(&mut text, root);
+            text.push('.');
+            push_decimal(&mut text, arc - root * 40);
+        } else {
+            text.push('.');
+            push_decimal(&mut text, arc);
         }
     }
-    if first || !at_start_of_arc {
-        return Err(NotDer); // empty, or cut off inside an arc
+    if text.is_empty() {
+        return Err(NotDer);
     }
     Ok(text)
+}
+
+/// Checks what [`oid_to_string`] decodes, without the text.
+pub(crate) fn check_oid(content: &[u8]) -> Result<(), NotDer> {
+    if content.is_empty() {
+        return Err(NotDer);
+    }
+    Arcs(content).try_for_each(|arc| arc.map(drop))
+}
+
+/// The numbers of an OBJECT IDENTIFIER's content; nothing of use follows an error.
+struct Arcs<'a>(&'a [u8]);
+
+impl Iterator for Arcs<'_> {
+    /// Wide enough for the UUIDs under 2.25.
+    type Item = Result<u128, NotDer>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut arc: u128 = 0;
+        for (index, &octet) in self.0.iter().enumerate() {
+            let at_limit = arc > u128::MAX >> 7;
+            let leading_zero = index == 0 && octet == 0x80; // not minimal
+            if at_limit || leading_zero {
+                break;
+            }
+            arc = arc << 7 | u128::from(octet & 0x7f);
+            if octet & 0x80 == 0 {
+                self.0 = &self.0[index + 1..];
+                return Some(Ok(arc));
+            }
+        }
+        Some(Err(NotDer)) // or cut off inside an arc
+    }
+}
+
+/// By hand, because a certificate has dozens of these numbers, and `write!` is slow.
+fn push_decimal(text: &mut String, number: u128) {
+    let Ok(mut rest) = u64::try_from(number) else {
+        text.push_str(&number.to_string());
+        return;
+    };
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend(digits[start..].iter().map(|&digit| char::from(digit)));
 }
 
 #[cfg(test)]
@@ -204,6 +250,52 @@ mod tests {
         );
         for bad in [&[][..], &[0x80, 1], &[0x55, 0x84], &[0xff; 20]] {
             assert_eq!(oid_to_string(bad), Err(NotDer));
+        }
+    }
+
+    #[test]
+    fn the_first_octets_hold_two_numbers() {
+        for (content, text) in [
+            (&[0][..], "0.0"),
+            (&[39], "0.39"),
+            (&[40], "1.0"),
+            (&[79], "1.39"),
+            (&[80], "2.0"),
+            (&[0x81, 0], "2.48"),
+        ] {
+            assert_eq!(oid_to_string(content).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn an_arc_has_at_most_128_bits() {
+        let arc_of = |top: u8| [&[0x55, top][..], &[0xff; 17], &[0x7f]].concat();
+        let most = oid_to_string(&arc_of(0x83));
+        assert_eq!(most, Ok(format!("2.5.{}", u128::MAX)));
+        assert_eq!(oid_to_string(&arc_of(0x84)), Err(NotDer));
+        let above_64_bits = [
+            0x55, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0,
+        ];
+        assert_eq!(
+            oid_to_string(&above_64_bits).as_deref(),
+            Ok("2.5.18446744073709551616")
+        );
+    }
+
+    #[test]
+    fn what_is_checked_is_what_can_be_decoded() {
+        let octets = [0, 1, 0x55, 0x7f, 0x80, 0x81, 0xff];
+        for first in octets {
+            for second in octets {
+                for content in [&[][..], &[first], &[first, second], &[0x55, first, second]] {
+                    let decoded = oid_to_string(content);
+                    assert_eq!(check_oid(content), decoded.map(drop), "{content:02x?}");
+                }
+            }
+        }
+        for length in [18, 19, 20] {
+            let content = [&[0x55, 0x83][..], &vec![0xff; length - 2], &[0x7f]].concat();
+            assert_eq!(check_oid(&content), oid_to_string(&content).map(drop));
         }
     }
 }

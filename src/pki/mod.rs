@@ -2,11 +2,13 @@
 
 mod certificate;
 mod credentials;
+mod crl;
 pub(crate) mod der;
 mod name;
 pub(crate) mod pem;
 pub(crate) mod provider;
 mod san;
+mod signed;
 pub(crate) mod text;
 pub(crate) mod time;
 
@@ -15,6 +17,7 @@ pub use certificate::{
     PublicKeyKind, SerialNumber,
 };
 pub use credentials::{Credentials, CredentialsError};
+pub use crl::{Crl, UnusableCrl};
 pub use name::{BadText, DistinguishedName, NameAttribute};
 pub use pem::{BlockPlace, PemError};
 pub use san::{GeneralName, SanError};

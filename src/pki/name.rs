@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::der::{self, NotDer, Reader};
+use super::der::{self, NotDer, Reader, Tlv};
 
 /// A distinguished name: the subject or the issuer of a certificate.
 ///
@@ -18,7 +18,7 @@ impl DistinguishedName {
     /// Checks that `der` is a well-formed `Name`; what its attribute *values* hold is checked
     /// when they are read.
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, NotDer> {
-        read_attributes(der)?;
+        walk(der, |attribute| der::check_oid(attribute.oid))?;
         Ok(Self { der: der.into() })
     }
 
@@ -51,34 +51,54 @@ impl DistinguishedName {
 
     /// Whether the name has no attribute at all.
     pub fn is_empty(&self) -> bool {
-        self.attributes().is_empty()
+        self.rdn_sequence().is_empty() // an RDN is never empty
     }
 }
 
+/// An attribute whose type is still to be decoded.
+struct RawAttribute<'a> {
+    oid: &'a [u8],
+    value: Tlv<'a>,
+    first_of_rdn: bool,
+}
+
 /// `Name ::= SEQUENCE OF SET SIZE (1..MAX) OF SEQUENCE { type OID, value ANY }`
-fn read_attributes(der: &[u8]) -> Result<Vec<NameAttribute<'_>>, NotDer> {
-    let mut attributes = Vec::new();
+fn walk<'a>(
+    der: &'a [u8],
+    mut visit: impl FnMut(RawAttribute<'a>) -> Result<(), NotDer>,
+) -> Result<(), NotDer> {
     let mut rdns = Reader::new(der::single(der, der::SEQUENCE)?);
     while !rdns.is_empty() {
         let mut rdn = Reader::new(rdns.expect(der::SET)?.content);
-        if rdn.is_empty() {
-            return Err(NotDer);
-        }
         let mut first_of_rdn = true;
-        while !rdn.is_empty() {
+        // At least once: an RDN is never empty.
+        while first_of_rdn || !rdn.is_empty() {
             let mut pair = Reader::new(rdn.expect(der::SEQUENCE)?.content);
-            let oid = der::oid_to_string(pair.expect(der::OBJECT_IDENTIFIER)?.content)?;
+            let oid = pair.expect(der::OBJECT_IDENTIFIER)?.content;
             let value = pair.any()?;
             pair.end()?;
-            attributes.push(NameAttribute {
+            visit(RawAttribute {
                 oid,
-                tag: value.tag,
-                value: value.content,
+                value,
                 first_of_rdn,
-            });
+            })?;
             first_of_rdn = false;
         }
     }
+    Ok(())
+}
+
+fn read_attributes(der: &[u8]) -> Result<Vec<NameAttribute<'_>>, NotDer> {
+    let mut attributes = Vec::new();
+    walk(der, |attribute| {
+        attributes.push(NameAttribute {
+            oid: der::oid_to_string(attribute.oid)?,
+            tag: attribute.value.tag,
+            value: attribute.value.content,
+            first_of_rdn: attribute.first_of_rdn,
+        });
+        Ok(())
+    })?;
     Ok(attributes)
 }
 

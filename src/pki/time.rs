@@ -1,10 +1,13 @@
 //! Times, as people read them.
 
 use std::fmt;
+use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
-use time::OffsetDateTime;
 use time::format_description::well_known;
+use time::{Date, Month, OffsetDateTime};
+
+use super::der::{NotDer, Tlv};
 
 /// Prints a time as RFC 3339 in UTC: `2026-11-21T09:30:00Z`.
 pub(crate) struct Rfc3339(pub(crate) UnixTime);
@@ -24,10 +27,47 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+
+/// Reads a `Time` in the form that RFC 5280 section 4.1.2.5 allows: in UTC, to the second. Times
+/// before 1970 count as 1970.
+pub(crate) fn read(tlv: Tlv<'_>) -> Result<UnixTime, NotDer> {
+    let (year, rest) = match (tlv.tag, tlv.content) {
+        (UTC_TIME, [y1, y2, rest @ ..]) => {
+            let year = number(&[*y1, *y2])?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        (GENERALIZED_TIME, [y1, y2, y3, y4, rest @ ..]) => (number(&[*y1, *y2, *y3, *y4])?, rest),
+        _ => return Err(NotDer),
+    };
+    let [mo1, mo2, d1, d2, h1, h2, mi1, mi2, s1, s2, b'Z'] = *rest else {
+        return Err(NotDer);
+    };
+    let two = |a, b| number(&[a, b]).and_then(|value| u8::try_from(value).map_err(|_| NotDer));
+    let (month, day) = (two(mo1, mo2)?, two(d1, d2)?);
+    let (hour, minute, second) = (two(h1, h2)?, two(mi1, mi2)?, two(s1, s2)?);
+    let time = Month::try_from(month)
+        .and_then(|month| Date::from_calendar_date(i32::from(year), month, day))
+        .and_then(|date| date.with_hms(hour, minute, second))
+        .map_err(|_| NotDer)?;
+    let seconds = time.assume_utc().unix_timestamp();
+    Ok(UnixTime::since_unix_epoch(Duration::from_secs(
+        u64::try_from(seconds).unwrap_or(0),
+    )))
+}
+
+fn number(digits: &[u8]) -> Result<u16, NotDer> {
+    digits.iter().try_fold(0, |sum: u16, digit| match digit {
+        b'0'..=b'9' => Ok(sum * 10 + u16::from(digit - b'0')),
+        _ => Err(NotDer),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use crate::pki::der::Reader;
 
     #[test]
     fn prints_utc_and_survives_any_value() {
@@ -38,5 +78,37 @@ mod tests {
             at(u64::MAX).to_string(),
             "18446744073709551615 s after 1970"
         );
+    }
+
+    #[test]
+    fn reads_both_forms_and_nothing_else() {
+        let read_as = |tag: u8, text: &str| {
+            let length = u8::try_from(text.len()).expect("short");
+            let der = [&[tag, length], text.as_bytes()].concat();
+            Reader::new(&der)
+                .any()
+                .and_then(read)
+                .map(|time| time.as_secs())
+        };
+        assert_eq!(read_as(UTC_TIME, "261121093000Z"), Ok(1_795_253_400));
+        assert_eq!(
+            read_as(GENERALIZED_TIME, "20261121093000Z"),
+            Ok(1_795_253_400)
+        );
+        assert_eq!(read_as(UTC_TIME, "500101000000Z"), Ok(0), "1950");
+        for (tag, text) in [
+            (UTC_TIME, ""),
+            (UTC_TIME, "2611210930Z"),
+            (UTC_TIME, "261121093000"),
+            (UTC_TIME, "261121093000+0100"),
+            (UTC_TIME, "261321093000Z"),
+            (UTC_TIME, "260230093000Z"),
+            (UTC_TIME, "261121246000Z"),
+            (UTC_TIME, "2611210930 0Z"),
+            (GENERALIZED_TIME, "20261121093000.5Z"),
+            (0x16, "261121093000Z"),
+        ] {
+            assert_eq!(read_as(tag, text), Err(NotDer), "{text}");
+        }
     }
 }

@@ -47,6 +47,7 @@
 mod asynchronous;
 mod combine;
 mod decision;
+mod deny_list;
 mod explanation;
 mod list;
 mod negate;
@@ -58,6 +59,7 @@ mod shadow;
 pub use asynchronous::{AsyncPolicy, Cached, cached};
 pub use combine::{AllOf, AnyOf, all_of, any_of};
 pub use decision::Decision;
+pub use deny_list::{DeniedBy, DenyEntry, DenyList};
 pub use explanation::{Explanation, explain};
 pub use list::Policies;
 pub use negate::{DenyFirst, Not, deny_first, not};
@@ -73,6 +75,7 @@ pub use shadow::{Difference, Shadow, shadow};
 
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::{DynAsyncPolicy, decide_in_time};
+pub(crate) use deny_list::Denies;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod error;
 
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -13,7 +14,8 @@ pub use error::AcceptError;
 use crate::gate::{Authorizer, Gate};
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, NeedsCredentials, ServerSide};
-use crate::tls::{BuildError, ServerConfigs};
+use crate::tls::{BuildError, ServerCore, Update};
+use crate::trust::TrustStore;
 
 /// Accepts TLS connections from peers that prove who they are and whom the policy allows.
 ///
@@ -43,9 +45,7 @@ use crate::tls::{BuildError, ServerConfigs};
 /// # }
 /// ```
 pub struct Acceptor<I> {
-    gate: Gate<I>,
-    configs: ServerConfigs,
-    handshake_timeout: Duration,
+    core: Arc<ServerCore<I>>,
 }
 
 impl Acceptor<()> {
@@ -62,19 +62,16 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
     /// [`BuildError`]: an empty trust store, a key that the crypto provider cannot use, a
     /// certificate given for a name (SNI) that it is not valid for, a bad ALPN name, no provider.
     pub fn build(self) -> Result<Acceptor<I>, BuildError> {
-        let parts = self.into_acceptor_parts()?;
         Ok(Acceptor {
-            gate: parts.gate,
-            configs: parts.configs,
-            handshake_timeout: parts.handshake_timeout,
+            core: Arc::new(self.into_core()?),
         })
     }
 }
 
 impl<I: Send + Sync + 'static> Acceptor<I> {
     /// The gate, for connections that are driven without tokio.
-    pub const fn gate(&self) -> &Gate<I> {
-        &self.gate
+    pub fn gate(&self) -> &Gate<I> {
+        &self.core.gate
     }
 
     /// The configuration for a [`rustls::ServerConnection`] that you drive yourself.
@@ -101,8 +98,48 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// ```
     ///
     /// Its secrets cannot be extracted, so that a refusal after the handshake just closes.
+    ///
+    /// Ask for it for each connection: after an [`update`](Self::update) an older one still shows
+    /// the credentials and names the CAs of its own generation. Clients are judged by today's trust
+    /// in any case.
     pub fn rustls_config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.configs.public)
+        Arc::clone(&self.core.configs().public)
+    }
+
+    /// Replaces trust, CRLs or credentials, in all clones of this acceptor, and gives the number
+    /// of the new generation.
+    ///
+    /// Connections that were admitted before stay open.
+    ///
+    /// It takes the time that it takes to verify the signatures of the CRLs, so call it where
+    /// blocking is allowed if they are large; nobody waits for it meanwhile.
+    ///
+    /// # Errors
+    /// [`BuildError`], as from the builder; then nothing has changed.
+    pub fn update(&self, update: Update) -> Result<u64, BuildError> {
+        self.core.update(update)
+    }
+
+    /// Adds a SPIFFE trust domain with its bundle, or replaces its bundle: an
+    /// [`update`](Self::update) of a trust that is
+    /// [by trust domain](crate::TrustStore::by_trust_domain).
+    ///
+    /// # Errors
+    /// [`BuildError::Bundle`]: the name is none, the bundle is empty, or the trust is not by trust
+    /// domain.
+    pub fn set_trust_domain(&self, name: &str, bundle: TrustStore) -> Result<u64, BuildError> {
+        self.core
+            .change_bundles(&|bundles| bundles.with(name, bundle.clone()))
+    }
+
+    /// Removes a SPIFFE trust domain: its members are strangers from now on.
+    ///
+    /// # Errors
+    /// [`BuildError::Bundle`] when the trust is not by trust domain; [`BuildError::EmptyTrust`]
+    /// when it is the last one.
+    pub fn remove_trust_domain(&self, name: &str) -> Result<u64, BuildError> {
+        self.core
+            .change_bundles(&|bundles| Ok(bundles.without(name)))
     }
 
     /// Replaces the policy, in all clones of this acceptor.
@@ -110,7 +147,9 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// Every connection that is judged from now on is judged by it, those that resume a session
     /// included. Connections that were admitted before stay open.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
-        self.gate.set_authorizer(Authorizer::Sync(Box::new(policy)));
+        self.core
+            .gate
+            .set_authorizer(Authorizer::Sync(Box::new(policy)));
     }
 
     /// As [`set_policy`](Self::set_policy), with a policy that has to ask somebody.
@@ -120,7 +159,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         policy: impl crate::policy::AsyncPolicy<I> + 'static,
         timeout: Duration,
     ) {
-        self.gate.set_authorizer(Authorizer::Async {
+        self.core.gate.set_authorizer(Authorizer::Async {
             policy: Box::new(policy),
             timeout,
         });
@@ -203,9 +242,10 @@ mod accept {
         where
             IO: AsyncRead + AsyncWrite + Unpin,
         {
-            let attempt = Attempt::start(self.handshake_timeout);
+            let core = &*self.core;
+            let attempt = Attempt::start(core.handshake_timeout);
             let mut capture = Capture::default();
-            let handshake = tokio_rustls::TlsAcceptor::from(self.configs.private.clone())
+            let handshake = tokio_rustls::TlsAcceptor::from(core.configs().private.clone())
                 .accept(Wire::watching(io))
                 .into_fallible();
             let tls = attempt
@@ -214,9 +254,9 @@ mod accept {
                 .map_err(|error| AcceptError::of(error, &mut capture))?;
 
             let connection = Handshaken::Server(tls.get_ref().1);
-            let peer = tls::identify(&self.gate, &mut capture, connection, remote_addr);
+            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
             let tls = tls.into();
-            match attempt.judge(&self.gate, peer, &capture).await {
+            match attempt.judge(&core.gate, peer, &capture).await {
                 Ok(admission) => Ok(admit(tls, admission)),
                 Err(refused) => {
                     refuse(tls, &refused).await;
@@ -230,9 +270,7 @@ mod accept {
 impl<I> Clone for Acceptor<I> {
     fn clone(&self) -> Self {
         Self {
-            gate: self.gate.clone(),
-            configs: self.configs.clone(),
-            handshake_timeout: self.handshake_timeout,
+            core: Arc::clone(&self.core),
         }
     }
 }
@@ -240,7 +278,7 @@ impl<I> Clone for Acceptor<I> {
 impl<I> fmt::Debug for Acceptor<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acceptor")
-            .field("gate", &self.gate)
+            .field("gate", &self.core.gate)
             .finish_non_exhaustive()
     }
 }

@@ -73,7 +73,7 @@ pub fn peer_of<I>(
     let chain = verifier
         .verify(issued.chain(), UnixTime::now())
         .expect("the certificate leads to the CA");
-    Peer::new(identity, chain, connection)
+    Peer::new(identity.into(), chain, connection)
 }
 
 #[cfg(feature = "tokio")]

@@ -9,19 +9,28 @@
 
 use std::cell::RefCell;
 
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::gate::GateId;
+use crate::gate::{TrustId, Verified};
 use crate::trust::{ChainError, VerifiedChain};
 
 /// What was seen of one connection's handshake.
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
-    verified: Option<(GateId, Result<VerifiedChain, ChainError>)>,
+    verified: Option<Result<Verified, ChainError>>,
+    resumed: Option<Origin>,
     signature_failed: bool,
     asked_for_certificate: bool,
     prefix: [u8; PREFIX],
     received: u64,
+}
+
+/// What a session was granted on: the trust that its chain was verified by, and the last second in
+/// which that verification holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) trust: TrustId,
+    pub(super) until: UnixTime,
 }
 
 /// Enough of a peer's first bytes to tell HTTP from TLS.
@@ -58,32 +67,28 @@ impl Capture {
         feed()
     }
 
-    /// Takes the verified chain, if it is the one that rustls now vouches for, and if this gate
-    /// verified it: TLS inside of TLS may have two handshakes on one thread.
+    /// Takes the verified chain, if it is the one that rustls now vouches for, and if the trust
+    /// in force verified it: it may have changed since, and TLS inside of TLS may have two
+    /// handshakes on one thread.
     pub(crate) fn take_verified(
         &mut self,
-        gate: GateId,
+        trust: TrustId,
         presented: &[CertificateDer<'_>],
-    ) -> Option<VerifiedChain> {
-        match self.verified.take() {
-            Some((by, Ok(chain)))
-                if by == gate && presented.first() == Some(chain.leaf().der()) =>
-            {
-                Some(chain)
-            }
-            _ => None,
-        }
+    ) -> Option<Verified> {
+        self.verified.take()?.ok().filter(|verified| {
+            verified.trust() == trust && presented.first() == Some(verified.chain().leaf().der())
+        })
     }
 
     /// Takes the reason why the chain was refused.
     pub(crate) fn take_chain_error(&mut self) -> Option<ChainError> {
-        self.verified.take()?.1.err()
+        self.verified.take()?.err()
     }
 
     /// The chain that the peer presented without proving that it owns the leaf's key.
     pub(crate) fn take_unproven(&mut self) -> Option<VerifiedChain> {
         if self.signature_failed {
-            self.verified.take()?.1.ok()
+            Some(self.verified.take()?.ok()?.chain().clone())
         } else {
             None
         }
@@ -106,14 +111,36 @@ impl Capture {
         self.received += bytes.len() as u64;
     }
 
+    /// What a session of this connection is granted on, where that is known.
+    fn origin(&self) -> Option<Origin> {
+        match &self.verified {
+            Some(Ok(verified)) => Some(Origin {
+                trust: verified.trust(),
+                until: verified.chain().holds_until(),
+            }),
+            _ => self.resumed,
+        }
+    }
+
     /// Whether the server asked for our certificate.
     pub(crate) const fn asked_for_certificate(&self) -> bool {
         self.asked_for_certificate
     }
 }
 
-pub(super) fn record_verification(gate: GateId, result: &Result<VerifiedChain, ChainError>) {
-    record(|capture| capture.verified = Some((gate, result.clone())));
+pub(super) fn record_verification(result: &Result<Verified, ChainError>) {
+    record(|capture| capture.verified = Some(result.clone()));
+}
+
+/// Notes what the session that is being resumed was granted on.
+pub(super) fn record_resumption(origin: Origin) {
+    record(|capture| capture.resumed = Some(origin));
+}
+
+/// What a session of the connection on this thread is granted on; `None` when no handshake is
+/// being driven, or nothing is verified yet.
+pub(super) fn session_origin() -> Option<Origin> {
+    ENTERED.with_borrow(|entered| entered.as_ref().and_then(Capture::origin))
 }
 
 pub(super) fn record_signature(valid: bool) {
@@ -159,7 +186,7 @@ mod tests {
 
     #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
     #[test]
-    fn a_verification_counts_only_for_its_gate_and_its_chain() {
+    fn a_verification_counts_only_for_its_trust_and_its_chain() {
         use crate::identity::DnsName;
         use crate::testing::TestCa;
         use crate::{Acceptor, policy};
@@ -183,25 +210,25 @@ mod tests {
             let now = gate.now().expect("a clock");
             let result = gate.verify(leaf.chain(), None, now);
             let mut capture = Capture::default();
-            capture.enter(|| record_verification(gate.id(), &result));
+            capture.enter(|| record_verification(&result));
             capture
         };
         assert!(
             captured()
-                .take_verified(gate.clone().id(), leaf.chain())
+                .take_verified(gate.clone().trust_id(), leaf.chain())
                 .is_some()
         );
         assert!(
             captured()
-                .take_verified(other_gate.id(), leaf.chain())
+                .take_verified(other_gate.trust_id(), leaf.chain())
                 .is_none()
         );
         assert!(
             captured()
-                .take_verified(gate.id(), other_leaf.chain())
+                .take_verified(gate.trust_id(), other_leaf.chain())
                 .is_none()
         );
-        assert!(captured().take_verified(gate.id(), &[]).is_none());
+        assert!(captured().take_verified(gate.trust_id(), &[]).is_none());
         assert!(captured().take_chain_error().is_none());
         assert!(
             captured().take_unproven().is_none(),

@@ -3,33 +3,32 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustls::client::{Resumption, Tls12Resumption};
+use rustls::client::Tls12Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::server::ServerSessionMemoryCache;
+use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, KeyLog, ServerConfig, SupportedProtocolVersion, version};
 use rustls_pki_types::ServerName;
 
 use super::BuildError;
 use super::resolver::{ClientCertificate, ServerCertificates};
+use super::resumption::{Resumption, ServerSessions};
 use super::sessions::MutualSessions;
 use super::verifier::PeerVerifier;
 use crate::gate::Gate;
 use crate::identity::DnsName;
 use crate::pki::{Certificate, Credentials};
-use crate::trust::ChainVerifier;
-
-/// How many sessions an acceptor remembers. A connection takes two (TLS 1.3) or one (TLS 1.2);
-/// each holds the client's chain, so about 2 KiB, and at most the 64 KiB of a handshake message.
-const SERVER_SESSIONS: usize = 1024;
+use crate::trust::{ChainVerifier, Trust};
 
 /// What both sides configure alike.
+#[derive(Clone)]
 pub(super) struct Common {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) allow_tls12: bool,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) clock: Arc<dyn TimeProvider>,
     pub(super) key_log: Option<Arc<dyn KeyLog>>,
+    pub(super) resumption: Resumption,
 }
 
 impl Common {
@@ -46,7 +45,6 @@ impl Common {
 }
 
 /// A server's configuration in two forms.
-#[derive(Clone)]
 pub(crate) struct ServerConfigs {
     /// For our own streams: secrets can be extracted, to seal a refusal.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
@@ -55,61 +53,119 @@ pub(crate) struct ServerConfigs {
     pub(crate) public: Arc<ServerConfig>,
 }
 
-impl ServerConfigs {
+/// What a server's configurations of all generations have in common, with the certificates of the
+/// last one.
+#[derive(Clone)]
+pub(super) struct ServerTemplate {
+    common: Common,
+    /// As the application left it: only settings that open nothing are taken over.
+    customized: Arc<ServerConfig>,
+    sessions: Arc<ServerSessions>,
+    certificates: Arc<ServerCertificates>,
+}
+
+impl ServerTemplate {
     pub(super) fn new<I: Send + Sync + 'static>(
-        gate: Gate<I>,
+        gate: &Gate<I>,
         credentials: &Credentials,
         named: &[(String, Credentials)],
-        common: &Common,
+        common: Common,
         customize: impl FnOnce(&mut ServerConfig),
     ) -> Result<Self, BuildError> {
         let certificates = Arc::new(server_certificates(credentials, named, &common.provider)?);
-        let verifier = Arc::new(PeerVerifier::new(gate));
-        let build = || {
-            ServerConfig::builder_with_details(common.provider.clone(), common.clock.clone())
-                .with_protocol_versions(common.versions())
-                .map(|builder| {
-                    builder
-                        .with_client_cert_verifier(verifier.clone())
-                        .with_cert_resolver(certificates.clone())
-                })
-                .map_err(BuildError::Provider)
-        };
-
         // The application gets a configuration to change, and only the settings below are taken
         // over from it into a fresh one: it cannot replace the verifier, not even by assigning a
         // whole other configuration.
-        let mut customized = build()?;
+        let trusted = gate.trusted();
+        let mut customized = build_server(
+            &common,
+            PeerVerifier::of_clients(gate.clone(), trusted.verifier().trust()),
+            certificates.clone(),
+        )?;
         customize(&mut customized);
-        let mut config = build()?;
+        Ok(Self {
+            sessions: Arc::new(ServerSessions::new(common.resumption, gate)?),
+            common,
+            customized: Arc::new(customized),
+            certificates,
+        })
+    }
+
+    /// The same with other certificates; what is not given stays.
+    pub(super) fn with_credentials(
+        &self,
+        default: Option<Credentials>,
+        named: Vec<(String, Credentials)>,
+    ) -> Result<Self, BuildError> {
+        let provider = &self.common.provider;
+        let mut certificates = (*self.certificates).clone();
+        if let Some(credentials) = default {
+            certificates.default = credentials.certified_key(provider)?;
+        }
+        certificates
+            .by_name
+            .extend(certificates_by_name(&named, provider)?);
+        Ok(Self {
+            certificates: Arc::new(certificates),
+            ..self.clone()
+        })
+    }
+
+    /// The configurations of one generation; `trust` names the CAs that clients are asked for.
+    pub(super) fn configs<I: Send + Sync + 'static>(
+        &self,
+        gate: &Gate<I>,
+        trust: &Trust,
+    ) -> Result<ServerConfigs, BuildError> {
+        let verifier = PeerVerifier::of_clients(gate.clone(), trust);
+        let mut config = build_server(&self.common, verifier, self.certificates.clone())?;
+        let customized = &*self.customized;
         config.ignore_client_order = customized.ignore_client_order;
         config.max_fragment_size = customized.max_fragment_size;
         config.send_tls13_tickets = customized.send_tls13_tickets;
         config.max_tls13_tickets = customized.max_tls13_tickets;
-        config.cert_compressors = customized.cert_compressors;
-        config.cert_compression_cache = customized.cert_compression_cache;
-        config.cert_decompressors = customized.cert_decompressors;
+        config
+            .cert_compressors
+            .clone_from(&customized.cert_compressors);
+        config.cert_compression_cache = customized.cert_compression_cache.clone();
+        config
+            .cert_decompressors
+            .clone_from(&customized.cert_decompressors);
 
-        config.alpn_protocols.clone_from(&common.alpn);
-        config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
+        config.alpn_protocols.clone_from(&self.common.alpn);
+        self.sessions.configure(&mut config);
         config.require_ems = true;
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
         config.enable_secret_extraction = false;
-        if let Some(key_log) = &common.key_log {
+        if let Some(key_log) = &self.common.key_log {
             config.key_log = key_log.clone();
         }
         let public = Arc::new(config.clone());
         config.enable_secret_extraction = true;
-        Ok(Self {
+        Ok(ServerConfigs {
             private: Arc::new(config),
             public,
         })
     }
 }
 
+fn build_server<I: Send + Sync + 'static>(
+    common: &Common,
+    verifier: PeerVerifier<I>,
+    certificates: Arc<ServerCertificates>,
+) -> Result<ServerConfig, BuildError> {
+    ServerConfig::builder_with_details(common.provider.clone(), common.clock.clone())
+        .with_protocol_versions(common.versions())
+        .map(|builder| {
+            builder
+                .with_client_cert_verifier(Arc::new(verifier))
+                .with_cert_resolver(certificates)
+        })
+        .map_err(BuildError::Provider)
+}
+
 /// A client's configuration.
-#[derive(Clone)]
 pub(crate) struct ClientConfigs {
     /// For our own streams: secrets can be extracted, to seal a refusal.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
@@ -118,54 +174,106 @@ pub(crate) struct ClientConfigs {
     pub(crate) public: Arc<ClientConfig>,
 }
 
-impl ClientConfigs {
+/// What a client's configurations of all generations have in common, with the certificate of the
+/// last one.
+#[derive(Clone)]
+pub(super) struct ClientTemplate {
+    common: Common,
+    /// As the application left it: only settings that open nothing are taken over.
+    customized: Arc<ClientConfig>,
+    certificate: Arc<ClientCertificate>,
+}
+
+impl ClientTemplate {
     pub(super) fn new<I: Send + Sync + 'static>(
-        gate: Gate<I>,
+        gate: &Gate<I>,
         credentials: &Credentials,
-        common: &Common,
+        common: Common,
         customize: impl FnOnce(&mut ClientConfig),
     ) -> Result<Self, BuildError> {
         let certificate = Arc::new(ClientCertificate(
             credentials.certified_key(&common.provider)?,
         ));
-        let verifier = Arc::new(PeerVerifier::new(gate));
-        let build = || {
-            ClientConfig::builder_with_details(common.provider.clone(), common.clock.clone())
-                .with_protocol_versions(common.versions())
-                .map(|builder| {
-                    builder
-                        .dangerous()
-                        .with_custom_certificate_verifier(verifier.clone())
-                        .with_client_cert_resolver(certificate.clone())
-                })
-                .map_err(BuildError::Provider)
-        };
-
-        let mut customized = build()?;
+        let sessions = Arc::new(MutualSessions::new(common.clock.clone()));
+        let verifier = PeerVerifier::of_servers(gate.clone(), sessions);
+        let mut customized = build_client(&common, verifier, certificate.clone())?;
         customize(&mut customized);
-        let mut config = build()?;
+        Ok(Self {
+            common,
+            customized: Arc::new(customized),
+            certificate,
+        })
+    }
+
+    /// The same with another certificate, if one is given.
+    pub(super) fn with_credentials(
+        &self,
+        credentials: Option<Credentials>,
+    ) -> Result<Self, BuildError> {
+        let mut next = self.clone();
+        if let Some(credentials) = credentials {
+            let key = credentials.certified_key(&self.common.provider)?;
+            next.certificate = Arc::new(ClientCertificate(key));
+        }
+        Ok(next)
+    }
+
+    /// The configurations of one generation, without any session of an older one.
+    pub(super) fn configs<I: Send + Sync + 'static>(
+        &self,
+        gate: &Gate<I>,
+    ) -> Result<ClientConfigs, BuildError> {
+        let sessions = Arc::new(MutualSessions::new(self.common.clock.clone()));
+        let verifier = PeerVerifier::of_servers(gate.clone(), sessions.clone());
+        let mut config = build_client(&self.common, verifier, self.certificate.clone())?;
+        let customized = &*self.customized;
         config.max_fragment_size = customized.max_fragment_size;
         config.enable_sni = customized.enable_sni;
-        config.cert_compressors = customized.cert_compressors;
-        config.cert_compression_cache = customized.cert_compression_cache;
-        config.cert_decompressors = customized.cert_decompressors;
+        config
+            .cert_compressors
+            .clone_from(&customized.cert_compressors);
+        config.cert_compression_cache = customized.cert_compression_cache.clone();
+        config
+            .cert_decompressors
+            .clone_from(&customized.cert_decompressors);
 
-        config.alpn_protocols.clone_from(&common.alpn);
-        config.resumption = Resumption::store(Arc::new(MutualSessions::new()))
-            .tls12_resumption(Tls12Resumption::SessionIdOrTickets);
+        config.alpn_protocols.clone_from(&self.common.alpn);
+        config.resumption = match self.common.resumption {
+            Resumption::Off => rustls::client::Resumption::disabled(),
+            Resumption::Stateful | Resumption::Stateless => {
+                rustls::client::Resumption::store(sessions)
+                    .tls12_resumption(Tls12Resumption::SessionIdOrTickets)
+            }
+        };
         config.require_ems = true;
         config.enable_early_data = false;
         config.enable_secret_extraction = false;
-        if let Some(key_log) = &common.key_log {
+        if let Some(key_log) = &self.common.key_log {
             config.key_log = key_log.clone();
         }
         let public = Arc::new(config.clone());
         config.enable_secret_extraction = true;
-        Ok(Self {
+        Ok(ClientConfigs {
             private: Arc::new(config),
             public,
         })
     }
+}
+
+fn build_client<I: Send + Sync + 'static>(
+    common: &Common,
+    verifier: PeerVerifier<I>,
+    certificate: Arc<ClientCertificate>,
+) -> Result<ClientConfig, BuildError> {
+    ClientConfig::builder_with_details(common.provider.clone(), common.clock.clone())
+        .with_protocol_versions(common.versions())
+        .map(|builder| {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_client_cert_resolver(certificate)
+        })
+        .map_err(BuildError::Provider)
 }
 
 fn server_certificates(
@@ -173,6 +281,16 @@ fn server_certificates(
     named: &[(String, Credentials)],
     provider: &CryptoProvider,
 ) -> Result<ServerCertificates, BuildError> {
+    Ok(ServerCertificates {
+        default: default.certified_key(provider)?,
+        by_name: certificates_by_name(named, provider)?,
+    })
+}
+
+fn certificates_by_name(
+    named: &[(String, Credentials)],
+    provider: &CryptoProvider,
+) -> Result<HashMap<String, Arc<CertifiedKey>>, BuildError> {
     let mut by_name = HashMap::new();
     for (name, credentials) in named {
         let name = name.to_ascii_lowercase();
@@ -182,10 +300,7 @@ fn server_certificates(
             return Err(BuildError::NameTwice { name });
         }
     }
-    Ok(ServerCertificates {
-        default: default.certified_key(provider)?,
-        by_name,
-    })
+    Ok(by_name)
 }
 
 /// Finds out at start-up, and not from the first client, that a certificate is under a wrong name.

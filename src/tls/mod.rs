@@ -8,9 +8,11 @@ pub(crate) mod capture;
 mod config;
 mod error;
 mod resolver;
+mod resumption;
 #[cfg(feature = "tokio")]
 pub(crate) mod seal;
 mod sessions;
+mod update;
 mod verifier;
 
 use std::net::SocketAddr;
@@ -22,11 +24,14 @@ use capture::Capture;
 pub use builder::BuildError;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;
+pub use resumption::Resumption;
+pub use update::Update;
+pub(crate) use update::{ClientCore, ServerCore};
 
 /// Identifies the peer of a finished handshake.
 ///
 /// A full handshake has just verified the chain; a resumed one restored it from the session, and
-/// it is verified now, by today's rules.
+/// it is verified now, by today's rules. So is one whose trust changed during the handshake.
 pub(crate) fn identify<'c, I>(
     gate: &Gate<I>,
     capture: &mut Capture,
@@ -34,9 +39,9 @@ pub(crate) fn identify<'c, I>(
     remote_addr: Option<SocketAddr>,
 ) -> Result<Peer<I>, AdmitError> {
     let (presented, info) = connection.into().read(remote_addr)?;
-    let chain = match capture.take_verified(gate.id(), presented) {
-        Some(chain) => chain,
+    let verified = match capture.take_verified(gate.trust_id(), presented) {
+        Some(verified) => verified,
         None => gate.verify_for(presented, &info)?,
     };
-    gate.identify(chain, info)
+    gate.identify(&verified, info)
 }

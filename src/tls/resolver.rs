@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 use super::capture;
 
 /// A server's certificates by the name that the client asks for.
+#[derive(Clone)]
 pub(super) struct ServerCertificates {
     pub(super) default: Arc<CertifiedKey>,
     /// By lower-case name, or `*.` and the rest of a name.

@@ -1,27 +1,58 @@
 //! Where a connector keeps the sessions that it may resume.
 
 use std::fmt;
+use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use rustls::NamedGroup;
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
-use rustls_pki_types::ServerName;
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::{ServerName, UnixTime};
 
 use super::capture;
 
 /// How many servers a connector remembers, with at most eight TLS 1.3 tickets each.
 const SERVERS: usize = 256;
 
-/// rustls' in-memory store, without the sessions of servers that never asked for our certificate.
+/// rustls' in-memory store, without the sessions of servers that never asked for our certificate,
+/// and without those of servers whose certificate has expired since.
 ///
-/// A resumed handshake has no CertificateRequest, so that a connector could not tell such a server
-/// from one that knows us.
-pub(super) struct MutualSessions(ClientSessionMemoryCache);
+/// A resumed handshake has no CertificateRequest, so that a connector could not tell a server that
+/// never asked from one that knows us. And a session that would be refused is better not offered:
+/// the full handshake then finds the server's new certificate.
+pub(super) struct MutualSessions {
+    sessions: ClientSessionMemoryCache,
+    /// The last second in which the verification of a server's last chain holds.
+    ends: Cache<ServerName<'static>, UnixTime>,
+    clock: Arc<dyn TimeProvider>,
+}
 
 impl MutualSessions {
-    pub(super) fn new() -> Self {
-        Self(ClientSessionMemoryCache::new(SERVERS))
+    pub(super) fn new(clock: Arc<dyn TimeProvider>) -> Self {
+        Self {
+            sessions: ClientSessionMemoryCache::new(SERVERS),
+            ends: Cache::new(SERVERS),
+            clock,
+        }
+    }
+
+    /// Notes for how long the chain that this server has just shown is good.
+    pub(super) fn end_at(&self, server_name: &ServerName<'_>, until: UnixTime) {
+        self.ends.insert(server_name.to_owned(), until);
+    }
+
+    /// Without a clock nothing is offered; without a note the gate decides alone.
+    fn is_over(&self, server_name: &ServerName<'_>) -> bool {
+        match (
+            self.clock.current_time(),
+            self.ends.get(&server_name.to_owned()),
+        ) {
+            (None, _) => true,
+            (Some(now), Some(until)) => now > until,
+            (Some(_), None) => false,
+        }
     }
 }
 
@@ -33,25 +64,27 @@ fn is_mutual() -> bool {
 
 impl ClientSessionStore for MutualSessions {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.0.set_kx_hint(server_name, group);
+        self.sessions.set_kx_hint(server_name, group);
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.0.kx_hint(server_name)
+        self.sessions.kx_hint(server_name)
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
         if is_mutual() {
-            self.0.set_tls12_session(server_name, value);
+            self.sessions.set_tls12_session(server_name, value);
         }
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.0.tls12_session(server_name)
+        self.sessions
+            .tls12_session(server_name)
+            .filter(|_| !self.is_over(server_name))
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.0.remove_tls12_session(server_name);
+        self.sessions.remove_tls12_session(server_name);
     }
 
     fn insert_tls13_ticket(
@@ -60,7 +93,7 @@ impl ClientSessionStore for MutualSessions {
         value: Tls13ClientSessionValue,
     ) {
         if is_mutual() {
-            self.0.insert_tls13_ticket(server_name, value);
+            self.sessions.insert_tls13_ticket(server_name, value);
         }
     }
 
@@ -68,7 +101,9 @@ impl ClientSessionStore for MutualSessions {
         &self,
         server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
-        self.0.take_tls13_ticket(server_name)
+        self.sessions
+            .take_tls13_ticket(server_name)
+            .filter(|_| !self.is_over(server_name))
     }
 }
 

@@ -1,6 +1,7 @@
 //! rustls' verifier traits, answered by the gate.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -8,8 +9,10 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::sessions::MutualSessions;
 use super::{alert, capture};
 use crate::gate::Gate;
+use crate::trust::{Trust, TrustStore};
 
 /// Verifies chains in the handshake by the gate's first step, and signatures by rustls' own code.
 ///
@@ -17,13 +20,25 @@ use crate::gate::Gate;
 pub(super) struct PeerVerifier<I> {
     gate: Gate<I>,
     hints: Vec<DistinguishedName>,
+    sessions: Option<Arc<MutualSessions>>,
 }
 
 impl<I> PeerVerifier<I> {
-    pub(super) fn new(gate: Gate<I>) -> Self {
+    /// For a server, with the names of the CAs that it asks for.
+    pub(super) fn of_clients(gate: Gate<I>, trust: &Trust) -> Self {
         Self {
-            hints: root_hints(&gate),
             gate,
+            hints: root_hints(trust),
+            sessions: None,
+        }
+    }
+
+    /// For a client, with the sessions that end when the server's chain does.
+    pub(super) fn of_servers(gate: Gate<I>, sessions: Arc<MutualSessions>) -> Self {
+        Self {
+            gate,
+            hints: Vec::new(),
+            sessions: Some(sessions),
         }
     }
 
@@ -39,8 +54,16 @@ impl<I> PeerVerifier<I> {
             .map(|der| CertificateDer::from(der.as_ref()))
             .collect();
         let result = self.gate.verify(&presented, dialled, now);
-        capture::record_verification(self.gate.id(), &result);
-        result.map(drop).map_err(|error| alert::as_rustls(&error))
+        capture::record_verification(&result);
+        match result {
+            Ok(verified) => {
+                if let (Some(sessions), Some(name)) = (&self.sessions, dialled) {
+                    sessions.end_at(name, verified.chain().holds_until());
+                }
+                Ok(())
+            }
+            Err(error) => Err(alert::as_rustls(&error)),
+        }
     }
 
     fn tls12(
@@ -49,7 +72,8 @@ impl<I> PeerVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = self.gate.verifier().algorithms();
+        let trusted = self.gate.trusted();
+        let algorithms = trusted.verifier().algorithms();
         let result = verify_tls12_signature(message, certificate, signed, algorithms);
         capture::record_signature(result.is_ok());
         result
@@ -61,14 +85,19 @@ impl<I> PeerVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = self.gate.verifier().algorithms();
+        let trusted = self.gate.trusted();
+        let algorithms = trusted.verifier().algorithms();
         let result = verify_tls13_signature(message, certificate, signed, algorithms);
         capture::record_signature(result.is_ok());
         result
     }
 
     fn schemes(&self) -> Vec<SignatureScheme> {
-        self.gate.verifier().algorithms().supported_schemes()
+        self.gate
+            .trusted()
+            .verifier()
+            .algorithms()
+            .supported_schemes()
     }
 }
 
@@ -78,24 +107,24 @@ impl<I> PeerVerifier<I> {
 /// Empty, which means "any", where a list would hide an acceptable certificate: a pinned one has
 /// no issuer to name. Intermediates of ours are named for clients that send, and so match, only
 /// their leaf.
-fn root_hints<I>(gate: &Gate<I>) -> Vec<DistinguishedName> {
+fn root_hints(trust: &Trust) -> Vec<DistinguishedName> {
     /// The list must fit a handshake message of 2^16 bytes beside everything else in it.
     const MAX_TOTAL: usize = 32 * 1024;
 
-    let store = gate.verifier().store();
-    if store.has_pins() {
+    if trust.stores().any(TrustStore::has_pins) {
         return Vec::new();
     }
-    let mut hints: Vec<DistinguishedName> = store
-        .anchors()
-        .iter()
-        .map(|anchor| DistinguishedName::in_sequence(&anchor.subject))
+    let hints: Vec<DistinguishedName> = trust
+        .stores()
+        .flat_map(|store| {
+            let roots = store.anchors().iter().map(|anchor| anchor.subject.as_ref());
+            let intermediates = store
+                .intermediate_subjects()
+                .map(|subject| subject.rdn_sequence());
+            roots.chain(intermediates)
+        })
+        .map(DistinguishedName::in_sequence)
         .collect();
-    hints.extend(
-        store
-            .intermediate_subjects()
-            .map(|subject| DistinguishedName::in_sequence(subject.rdn_sequence())),
-    );
     let total: usize = hints.iter().map(|hint| hint.as_ref().len() + 2).sum();
     if total > MAX_TOTAL {
         return Vec::new();

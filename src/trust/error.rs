@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use rustls_pki_types::UnixTime;
 
-use crate::pki::text::Listed;
+use crate::identity::IdentityError;
+use crate::pki::text::{Escaped, Listed};
 use crate::pki::time::Rfc3339;
 use crate::pki::{
     Certificate, DistinguishedName, ISSUE_V3, KeyUsage, MalformedCertificate, PemError,
+    SerialNumber,
 };
 
 /// Why a trust store could not be loaded.
@@ -187,6 +189,69 @@ pub enum ChainError {
         /// The certificate whose signature fails, as far as is known.
         certificate: Certificate,
     },
+    /// A CRL of the certificate's issuer lists it.
+    #[error("{certificate} is revoked, by CRL {crl} of its issuer: issue a new one")]
+    Revoked {
+        /// The revoked certificate.
+        certificate: Certificate,
+        /// The number of the CRL.
+        crl: SerialNumber,
+    },
+    /// No CRL tells whether the certificate is revoked.
+    #[error(
+        "whether {certificate} is revoked is unknown: {cause}; or declare with no_crl_from that \"{}\" publishes none",
+        certificate.issuer()
+    )]
+    UnknownRevocationStatus {
+        /// The certificate.
+        certificate: Certificate,
+        /// Why no CRL could be asked.
+        cause: NoStatus,
+    },
+    /// The CRL that should tell whether the certificate is revoked has gone stale.
+    #[error(
+        "whether {certificate} is revoked is unknown: the CRL of its issuer was due to be replaced at {}, and our clock says {}; load a newer one",
+        Rfc3339(*next_update), Rfc3339(*now)
+    )]
+    CrlExpired {
+        /// The certificate.
+        certificate: Certificate,
+        /// The CRL's nextUpdate.
+        next_update: UnixTime,
+        /// Our clock.
+        now: UnixTime,
+    },
+    /// The issuer signed a CRL, and its keyUsage lacks cRLSign (RFC 5280 section 4.2.1.3).
+    #[error(
+        "whether {certificate} is revoked is unknown: \"{}\" signed a CRL, but its own certificate does not allow that; issue the CA's certificate with keyUsage cRLSign",
+        certificate.issuer()
+    )]
+    MayNotSignCrls {
+        /// The certificate whose status was to be found.
+        certificate: Certificate,
+    },
+    /// Trust goes by SPIFFE trust domain, and the leaf has not exactly one SPIFFE ID.
+    #[error("{certificate} belongs to no trust domain: {error}")]
+    NoTrustDomain {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// Why there is no SPIFFE ID.
+        error: IdentityError,
+    },
+    /// Trust goes by SPIFFE trust domain, and there is no bundle for the leaf's.
+    #[error(
+        "unknown trust domain: {certificate} is of {}, and there are trust bundles for {}; add one to federate",
+        Escaped(trust_domain),
+        Listed(known)
+    )]
+    UnknownTrustDomain {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// Its trust domain.
+        trust_domain: String,
+        /// The trust domains that have a bundle.
+        known: Vec<String>,
+    },
     /// The leaf's extendedKeyUsage does not allow this use.
     #[error(
         "{certificate} is not for {wanted} (extendedKeyUsage: {}): issue it with extendedKeyUsage={wanted}",
@@ -241,6 +306,12 @@ impl ChainError {
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::UnknownIssuer { .. } => "unknown_issuer",
             Self::BadSignature { .. } => "bad_signature",
+            Self::Revoked { .. } => "revoked",
+            Self::UnknownRevocationStatus { .. } => "unknown_revocation_status",
+            Self::CrlExpired { .. } => "crl_expired",
+            Self::MayNotSignCrls { .. } => "may_not_sign_crls",
+            Self::NoTrustDomain { .. } => "no_trust_domain",
+            Self::UnknownTrustDomain { .. } => "unknown_trust_domain",
             Self::WrongUsage { .. } => "wrong_extended_key_usage",
             Self::NameMismatch { .. } => "name_mismatch",
             Self::Invalid { .. } => "invalid_path",
@@ -262,9 +333,32 @@ impl ChainError {
             | Self::NotYetValid { certificate, .. }
             | Self::UnknownIssuer { certificate, .. }
             | Self::BadSignature { certificate }
+            | Self::Revoked { certificate, .. }
+            | Self::UnknownRevocationStatus { certificate, .. }
+            | Self::CrlExpired { certificate, .. }
+            | Self::MayNotSignCrls { certificate }
+            | Self::NoTrustDomain { certificate, .. }
+            | Self::UnknownTrustDomain { certificate, .. }
             | Self::WrongUsage { certificate, .. }
             | Self::NameMismatch { certificate, .. }
             | Self::Invalid { certificate, .. } => Some(certificate),
         }
     }
+}
+
+/// Why no CRL could be asked about a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoStatus {
+    /// There is no CRL of its issuer's name.
+    #[error("no CRL of its issuer is loaded")]
+    NoCrl,
+    /// There is one, and another key than its issuer's signed it.
+    #[error(
+        "a CRL of its issuer's name is loaded, but another key signed it: another CA bears that name, or the CA's key was replaced"
+    )]
+    OtherKey,
+    /// Its issuer's CRLs are about other certificates (issuing distribution point).
+    #[error("the CRLs of its issuer that are loaded are about other certificates")]
+    OutOfScope,
 }

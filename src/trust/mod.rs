@@ -1,9 +1,14 @@
 //! Whom we believe, and the check that a peer's chain leads there.
 
+mod bundles;
 mod error;
+mod files;
 mod path;
+mod revocation;
 mod store;
 
-pub use error::{ChainError, TrustError};
+pub use bundles::{BundleError, Trust, TrustBundles};
+pub use error::{ChainError, NoStatus, TrustError};
 pub use path::{Anchor, ChainVerifier, ExtendedKeyUsage, Limits, Usage, VerifiedChain};
+pub use revocation::{CrlError, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
 pub use store::TrustStore;

@@ -1,13 +1,18 @@
 //! From a presented chain to a trusted one.
 
 use std::cell::RefCell;
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath};
 
-use super::{ChainError, TrustStore};
+use super::revocation::{Checker, Issuer, Revocation};
+use super::{ChainError, Trust, TrustStore};
+use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
 use crate::pki::{Certificate, DistinguishedName, GeneralName, PublicKeyKind};
 
@@ -15,46 +20,78 @@ use crate::pki::{Certificate, DistinguishedName, GeneralName, PublicKeyKind};
 ///
 /// Only [`ChainVerifier`] makes one, so holding it is the proof that the check took place.
 /// That the peer owns the leaf's key is proven separately, by the handshake's signature.
-#[derive(Clone, Debug)]
+///
+/// Cloning is cheap: the parts are shared.
+#[derive(Clone)]
 pub struct VerifiedChain {
-    certificates: Arc<[Certificate]>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    certificates: Vec<Certificate>,
     anchor: Anchor,
     not_after: UnixTime,
+    /// The first and the last second in which the verification has this outcome.
+    holds: RangeInclusive<UnixTime>,
 }
 
 impl VerifiedChain {
-    fn new(certificates: Vec<Certificate>, anchor: Anchor) -> Self {
-        let not_after = certificates
-            .iter()
-            .map(Certificate::not_after)
-            .min_by_key(UnixTime::as_secs)
-            .unwrap_or(UnixTime::since_unix_epoch(std::time::Duration::ZERO));
+    /// `crls_until` is the last second in which what the CRLs said of the path holds.
+    fn new(certificates: Vec<Certificate>, anchor: Anchor, crls_until: Option<UnixTime>) -> Self {
+        let not_before = certificates.iter().map(Certificate::not_before).max();
+        let not_after = certificates.iter().map(Certificate::not_after).min();
+        // There is always a leaf; without one the outcome would hold at no time.
+        let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
+        let not_after = not_after.unwrap_or(epoch);
+        let until = crls_until.map_or(not_after, |crls| crls.min(not_after));
         Self {
-            certificates: certificates.into(),
-            anchor,
-            not_after,
+            inner: Arc::new(Inner {
+                certificates,
+                anchor,
+                not_after,
+                holds: not_before.unwrap_or(epoch)..=until,
+            }),
         }
     }
 
     /// The peer's own (end entity) certificate.
     pub fn leaf(&self) -> &Certificate {
-        &self.certificates[0] // never empty: verification starts from a leaf
+        &self.inner.certificates[0] // never empty: verification starts from a leaf
     }
 
     /// The verified path: the leaf first, then its issuers up to the anchor, which is not included.
     /// Certificates that the peer sent and that are not on the path are not included either.
     pub fn certificates(&self) -> &[Certificate] {
-        &self.certificates
+        &self.inner.certificates
     }
 
     /// What the path is anchored in.
-    pub const fn anchor(&self) -> &Anchor {
-        &self.anchor
+    pub fn anchor(&self) -> &Anchor {
+        &self.inner.anchor
     }
 
     /// When the first certificate of the path expires.
-    pub const fn not_after(&self) -> UnixTime {
-        self.not_after
+    pub fn not_after(&self) -> UnixTime {
+        self.inner.not_after
+    }
+
+    /// Whether the verification would have the same outcome at this time, by the same trust.
+    pub(crate) fn holds_at(&self, now: UnixTime) -> bool {
+        self.inner.holds.contains(&now)
+    }
+
+    /// The last second at which it would.
+    pub(crate) fn holds_until(&self) -> UnixTime {
+        *self.inner.holds.end()
+    }
+}
+
+impl fmt::Debug for VerifiedChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedChain")
+            .field("certificates", &self.certificates())
+            .field("anchor", self.anchor())
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,13 +188,14 @@ impl Usage {
     }
 }
 
-/// Verifies peers' chains against one trust store: the gate's first step, by itself.
+/// Verifies peers' chains by one trust and its CRLs: the gate's first step, by itself.
 ///
 /// For tools that look at chains outside of a handshake. It says that a chain is trusted, not that
 /// its holder is there.
 #[derive(Debug)]
 pub struct ChainVerifier {
-    store: TrustStore,
+    trust: Trust,
+    revocation: Option<Checker>,
     usage: Usage,
     extended_key_usage: ExtendedKeyUsage,
     limits: Limits,
@@ -166,9 +204,10 @@ pub struct ChainVerifier {
 
 impl ChainVerifier {
     /// Makes a verifier of clients' or servers' chains with the signature algorithms of `provider`.
-    pub fn new(store: TrustStore, usage: Usage, provider: &CryptoProvider) -> Self {
+    pub fn new(trust: impl Into<Trust>, usage: Usage, provider: &CryptoProvider) -> Self {
         Self {
-            store,
+            trust: trust.into(),
+            revocation: None,
             usage,
             extended_key_usage: ExtendedKeyUsage::default(),
             limits: Limits::default(),
@@ -190,9 +229,33 @@ impl ChainVerifier {
         self
     }
 
-    /// The trust store.
-    pub const fn store(&self) -> &TrustStore {
-        &self.store
+    /// Checks revocation, too. Default: nothing is looked up.
+    ///
+    /// Verifies the signatures of the CRLs of all authorities in the trust.
+    #[must_use]
+    pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
+        let known = self.trust.stores().flat_map(TrustStore::authorities);
+        self.revocation = Some(Checker::new(revocation.into(), known, self.algorithms));
+        self
+    }
+
+    /// Whom it believes.
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The same rules with another trust, other CRLs, or both.
+    pub(crate) fn updated(&self, trust: Option<Trust>, revocation: Option<Revocation>) -> Self {
+        let revocation = revocation.or_else(|| Some(self.revocation.as_ref()?.choices().clone()));
+        let updated = Self {
+            trust: trust.unwrap_or_else(|| self.trust.clone()),
+            revocation: None,
+            ..*self
+        };
+        match revocation {
+            None => updated,
+            Some(revocation) => updated.revocation(revocation),
+        }
     }
 
     pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -218,8 +281,9 @@ impl ChainVerifier {
                 certificate: leaf.clone(),
             });
         }
+        let store = self.store_for(leaf)?;
         // A pin replaces the chain, so that a pinned certificate may even be a CA's.
-        let pin = self.pin_of(leaf);
+        let pin = pin_of(store, leaf);
         if pin.is_none() {
             check_is_end_entity(leaf)?;
         }
@@ -235,10 +299,10 @@ impl ChainVerifier {
                 check_validity(leaf, now)?;
                 // An unknown critical extension, for one, is no matter of the chain.
                 EndEntityCert::try_from(leaf.der())
-                    .map_err(|error| self.explain(error, leaf, &[], now))?;
-                Ok(VerifiedChain::new(vec![leaf.clone()], anchor))
+                    .map_err(|error| self.explain(error, leaf, store, &[], now))?;
+                Ok(VerifiedChain::new(vec![leaf.clone()], anchor, None))
             }
-            None => self.build_path(leaf, intermediates, now),
+            None => self.build_path(leaf, intermediates, store, now),
         }
     }
 
@@ -289,14 +353,26 @@ impl ChainVerifier {
             .collect()
     }
 
-    fn pin_of(&self, leaf: &Certificate) -> Option<Anchor> {
-        if self.store.has_pinned_certificate(leaf) {
-            Some(Anchor::PinnedCertificate)
-        } else if self.store.has_pinned_key(leaf) {
-            Some(Anchor::PinnedKey)
-        } else {
-            None
-        }
+    /// The roots and pins that may vouch for this leaf: by trust domain, those of its own only.
+    fn store_for(&self, leaf: &Certificate) -> Result<&TrustStore, ChainError> {
+        let bundles = match &self.trust {
+            Trust::Store(store) => return Ok(store),
+            Trust::ByTrustDomain(bundles) => bundles,
+        };
+        let id =
+            SpiffeId::extractor()
+                .extract(leaf)
+                .map_err(|error| ChainError::NoTrustDomain {
+                    certificate: leaf.clone(),
+                    error,
+                })?;
+        bundles
+            .get(id.trust_domain())
+            .ok_or_else(|| ChainError::UnknownTrustDomain {
+                certificate: leaf.clone(),
+                trust_domain: id.trust_domain().to_owned(),
+                known: bundles.trust_domains().map(str::to_owned).collect(),
+            })
     }
 
     fn check_extended_key_usage(&self, leaf: &Certificate) -> Result<(), ChainError> {
@@ -324,57 +400,83 @@ impl ChainVerifier {
         &self,
         leaf: &Certificate,
         intermediates: &[Certificate],
+        store: &TrustStore,
         now: UnixTime,
     ) -> Result<VerifiedChain, ChainError> {
-        let pool: Vec<&Certificate> = intermediates
-            .iter()
-            .chain(self.store.intermediates())
-            .collect();
+        let pool: Vec<&Certificate> = intermediates.iter().chain(store.intermediates()).collect();
         let pool_der: Vec<CertificateDer<'_>> = pool
             .iter()
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
-        let refuse = |error| self.explain(error, leaf, &pool, now);
+        let refuse = |error| self.explain(error, leaf, store, &pool, now);
         let end_entity = EndEntityCert::try_from(leaf.der()).map_err(refuse)?;
 
-        // rustls-webpki ignores an issuer's KeyUsage: look at it here, where refusing a candidate
-        // path still lets another be found.
-        let not_an_issuer = RefCell::new(None);
-        let check_issuers = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
-            for certificate in on_path(path, &pool) {
-                if certificate
-                    .key_usage()
-                    .is_some_and(|usage| !usage.key_cert_sign())
-                {
-                    *not_an_issuer.borrow_mut() = Some(certificate.clone());
-                    return Err(webpki::Error::EndEntityUsedAsCa);
-                }
+        // What rustls-webpki leaves out (an issuer's keyUsage) or cannot do well (revocation) is
+        // looked at here, where refusing a candidate path still lets another be found.
+        let judged = RefCell::new(None);
+        let judge = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
+            let verdict = self.judge_path(leaf, path, store, &pool, now);
+            let refused = verdict.is_err();
+            *judged.borrow_mut() = Some(verdict);
+            if refused {
+                return Err(webpki::Error::CertRevoked); // any error that lets the search go on
             }
             Ok(())
         };
-        let path = end_entity
-            .verify_for_usage(
-                self.algorithms.all,
-                self.store.anchors(),
-                &pool_der,
-                now,
-                self.usage.for_webpki(),
-                None,
-                Some(&check_issuers),
-            )
-            .map_err(|error| match not_an_issuer.take() {
-                Some(certificate) if error == webpki::Error::EndEntityUsedAsCa => {
-                    ChainError::IssuerMayNotSign { certificate }
-                }
-                _ => refuse(error),
-            })?;
+        let found = end_entity.verify_for_usage(
+            self.algorithms.all,
+            store.anchors(),
+            &pool_der,
+            now,
+            self.usage.for_webpki(),
+            None,
+            Some(&judge),
+        );
+        match (found, judged.into_inner()) {
+            (Ok(_), Some(Ok(chain))) => Ok(chain),
+            // A path that led to an anchor tells more than those that did not.
+            (_, Some(Err(refusal))) => Err(refusal),
+            (Err(error), _) => Err(refuse(error)),
+            (Ok(_), None) => Err(refuse(webpki::Error::UnknownIssuer)), // it always asks
+        }
+    }
 
+    /// Judges a path that rustls-webpki verified.
+    fn judge_path(
+        &self,
+        leaf: &Certificate,
+        path: &VerifiedPath<'_>,
+        store: &TrustStore,
+        pool: &[&Certificate],
+        now: UnixTime,
+    ) -> Result<VerifiedChain, ChainError> {
         let mut certificates = vec![leaf.clone()];
-        certificates.extend(on_path(&path, &pool).cloned());
+        certificates.extend(on_path(path, pool).cloned());
+        let issuers = &certificates[1..];
+        let may_not_sign = |issuer: &&Certificate| {
+            issuer
+                .key_usage()
+                .is_some_and(|usage| !usage.key_cert_sign())
+        };
+        if let Some(certificate) = issuers.iter().find(may_not_sign) {
+            return Err(ChainError::IssuerMayNotSign {
+                certificate: certificate.clone(),
+            });
+        }
+        let crls_until = match &self.revocation {
+            None => None,
+            Some(revocation) => {
+                let anchor = store.issuer(path.anchor()).ok_or_else(|| {
+                    self.explain(webpki::Error::UnknownIssuer, leaf, store, pool, now)
+                })?;
+                let issuers = issuers.iter().map(Issuer::of).chain([anchor]);
+                revocation.check(certificates.iter().zip(issuers), now)?
+            }
+        };
         let anchor = Anchor::Root {
             subject: subject_of(path.anchor()),
         };
-        Ok(VerifiedChain::new(certificates, anchor))
+        Ok(VerifiedChain::new(certificates, anchor, crls_until))
     }
 
     /// Finds the certificate that rustls-webpki's answer is about.
@@ -382,6 +484,7 @@ impl ChainVerifier {
         &self,
         error: webpki::Error,
         leaf: &Certificate,
+        store: &TrustStore,
         pool: &[&Certificate],
         now: UnixTime,
     ) -> ChainError {
@@ -403,7 +506,7 @@ impl ChainVerifier {
             },
             E::UnknownIssuer => ChainError::UnknownIssuer {
                 certificate: top_of_path(leaf, pool),
-                roots: self.store.anchors().iter().filter_map(subject_of).collect(),
+                roots: store.anchors().iter().filter_map(subject_of).collect(),
             },
             E::InvalidSignatureForPublicKey => ChainError::BadSignature {
                 certificate: top_of_path(leaf, pool),
@@ -466,6 +569,16 @@ fn top_of_path(leaf: &Certificate, pool: &[&Certificate]) -> Certificate {
 
 fn subject_of(anchor: &rustls_pki_types::TrustAnchor<'_>) -> Option<DistinguishedName> {
     DistinguishedName::from_rdn_sequence(&anchor.subject).ok()
+}
+
+fn pin_of(store: &TrustStore, leaf: &Certificate) -> Option<Anchor> {
+    if store.has_pinned_certificate(leaf) {
+        Some(Anchor::PinnedCertificate)
+    } else if store.has_pinned_key(leaf) {
+        Some(Anchor::PinnedKey)
+    } else {
+        None
+    }
 }
 
 fn check_is_end_entity(leaf: &Certificate) -> Result<(), ChainError> {

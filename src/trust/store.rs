@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
 use super::error::TrustError;
+use super::revocation::Issuer;
+use super::{TrustBundles, files};
 use crate::pki::pem::{Origin, PemError, read_blocks};
-use crate::pki::{Certificate, DistinguishedName, Fingerprint};
+use crate::pki::{Certificate, DistinguishedName, Fingerprint, KeyUsage, der};
 
 /// Whom we believe: trust anchors, pinned certificates and keys, and extra intermediates.
 ///
@@ -24,11 +26,14 @@ use crate::pki::{Certificate, DistinguishedName, Fingerprint};
 /// # }
 /// ```
 ///
-/// Every root is believed for every identity. A certificate that cannot be parsed is an error that
+/// Every root is believed for every identity; [`by_trust_domain`](Self::by_trust_domain) holds each
+/// to its own SPIFFE trust domain. A certificate that cannot be parsed is an error that
 /// names the file and the block; nothing is skipped.
 #[derive(Clone, Default)]
 pub struct TrustStore {
     anchors: Vec<TrustAnchor<'static>>,
+    /// What an anchor does not say of itself, by the same index.
+    roots: Vec<Root>,
     /// `Name` and `SubjectPublicKeyInfo` of the anchors, to keep each once.
     known_anchors: HashSet<Fingerprint>,
     pinned_certificates: HashSet<Fingerprint>,
@@ -36,7 +41,23 @@ pub struct TrustStore {
     intermediates: Vec<Certificate>,
 }
 
+/// A trust anchor as the issuer of certificates and CRLs.
+#[derive(Clone)]
+struct Root {
+    /// `None` when it is not DER, which rustls-webpki does not mind.
+    name: Option<DistinguishedName>,
+    spki: Box<[u8]>,
+    spki_sha256: Fingerprint,
+    /// `None` without the extension, and for an anchor that came without its certificate.
+    key_usage: Option<KeyUsage>,
+}
+
 impl TrustStore {
+    /// One set of roots for each SPIFFE trust domain, in place of one for everybody.
+    pub fn by_trust_domain() -> TrustBundles {
+        TrustBundles::default()
+    }
+
     /// A store that believes nobody, to be filled with pins. Builders refuse it while it is empty.
     pub fn empty() -> Self {
         Self::default()
@@ -62,10 +83,11 @@ impl TrustStore {
     pub fn from_pem_dir(path: impl AsRef<Path>) -> Result<Self, TrustError> {
         let folder = path.as_ref();
         let mut store = Self::empty();
-        let files = certificate_files(folder).map_err(|source| PemError::Io {
-            file: folder.to_path_buf(),
-            source,
-        })?;
+        let files =
+            files::named(folder, &["pem", "crt", "cer"]).map_err(|source| PemError::Io {
+                file: folder.to_path_buf(),
+                source,
+            })?;
         if files.is_empty() {
             return Err(TrustError::EmptyFolder {
                 folder: folder.to_path_buf(),
@@ -107,7 +129,7 @@ impl TrustStore {
     pub fn from_root_store(roots: RootCertStore) -> Self {
         let mut store = Self::empty();
         for anchor in roots.roots {
-            store.add_anchor(anchor);
+            store.add_anchor(anchor, None);
         }
         store
     }
@@ -122,7 +144,7 @@ impl TrustStore {
     pub fn webpki_roots() -> Self {
         let mut store = Self::empty();
         for anchor in webpki_roots::TLS_SERVER_ROOTS {
-            store.add_anchor(anchor.to_owned());
+            store.add_anchor(anchor.to_owned(), None);
         }
         store
     }
@@ -130,8 +152,8 @@ impl TrustStore {
     /// Adds everything that `other` believes.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
-        for anchor in other.anchors {
-            self.add_anchor(anchor);
+        for (anchor, root) in other.anchors.into_iter().zip(other.roots) {
+            self.add_anchor(anchor, root.key_usage);
         }
         self.pinned_certificates.extend(other.pinned_certificates);
         self.pinned_keys.extend(other.pinned_keys);
@@ -231,6 +253,18 @@ impl TrustStore {
         self.pinned_keys.contains(&certificate.spki_sha256())
     }
 
+    /// The authorities that are known before any peer sends one.
+    pub(super) fn authorities(&self) -> impl Iterator<Item = Issuer<'_>> {
+        let roots = self.roots.iter().filter_map(Root::issuer);
+        roots.chain(self.intermediates.iter().map(Issuer::of))
+    }
+
+    /// One of [`anchors`](Self::anchors) as an issuer.
+    pub(super) fn issuer(&self, anchor: &TrustAnchor<'_>) -> Option<Issuer<'_>> {
+        let index = self.anchors.iter().position(|own| own == anchor)?;
+        self.roots[index].issuer()
+    }
+
     fn add_pem_file(&mut self, path: &Path) -> Result<(), TrustError> {
         let (origin, pem) = Origin::read(path)?;
         self.add_pem(&pem, &origin)
@@ -254,15 +288,34 @@ impl TrustStore {
                 place: place.to_owned(),
                 problem: format!("{certificate} cannot be a trust anchor: {error}"),
             })?;
-        self.add_anchor(anchor.to_owned());
+        self.add_anchor(anchor.to_owned(), certificate.key_usage());
         Ok(())
     }
 
-    fn add_anchor(&mut self, anchor: TrustAnchor<'static>) {
+    fn add_anchor(&mut self, anchor: TrustAnchor<'static>, key_usage: Option<KeyUsage>) {
         let key = [&*anchor.subject, &*anchor.subject_public_key_info].concat();
         if self.known_anchors.insert(Fingerprint::of(&key)) {
+            // Anchors hold the contents of both without the outer SEQUENCE.
+            let spki = der::sequence(&anchor.subject_public_key_info);
+            self.roots.push(Root {
+                name: DistinguishedName::from_rdn_sequence(&anchor.subject).ok(),
+                spki_sha256: Fingerprint::of(&spki),
+                spki: spki.into(),
+                key_usage,
+            });
             self.anchors.push(anchor);
         }
+    }
+}
+
+impl Root {
+    fn issuer(&self) -> Option<Issuer<'_>> {
+        Some(Issuer {
+            name: self.name.as_ref()?,
+            spki: &self.spki,
+            spki_sha256: self.spki_sha256,
+            key_usage: self.key_usage,
+        })
     }
 }
 
@@ -324,25 +377,4 @@ fn read_certificates(
             }
         })
         .collect()
-}
-
-fn certificate_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let named_so = path.extension().is_some_and(|extension| {
-            ["pem", "crt", "cer"]
-                .iter()
-                .any(|wanted| extension == *wanted)
-        });
-        // `is_dir` follows symlinks; a dangling one stays in, to fail by name when it is read.
-        if !hidden && named_so && !path.is_dir() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }

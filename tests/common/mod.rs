@@ -27,11 +27,20 @@ pub fn acceptor(
 
 /// A connector's builder with a good certificate for this name; it allows every server of the CA.
 pub fn connector(ca: &TestCa, name: &str) -> Builder<ClientSide, DnsName> {
+    connector_with(ca, name, policy::allow_any())
+}
+
+/// A connector's builder with a good certificate for this name and this policy.
+pub fn connector_with(
+    ca: &TestCa,
+    name: &str,
+    policy: impl Policy<DnsName> + 'static,
+) -> Builder<ClientSide, DnsName> {
     Connector::builder()
         .credentials(ca.leaf().dns(name).issue().credentials())
         .trust(ca.trust())
         .identify(DnsName::extractor())
-        .authorize(policy::allow_any())
+        .authorize(policy)
 }
 
 pub async fn handshake(

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::Peer;
-use crate::identity::{IdentityError, IdentityErrorKind, SpiffeId};
+use crate::identity::{IdentityError, SpiffeId};
 use crate::policy::{Decision, Explanation, InvalidEntry, Policy};
 
 /// Allows the workloads of SPIFFE trust domains; made by [`trust_domain`] and [`trust_domains`].
@@ -56,23 +56,13 @@ pub fn trust_domains<T: AsRef<str>>(
 ) -> Result<TrustDomains, InvalidEntry<IdentityError>> {
     let names = names.into_iter().map(|name| {
         let name = name.as_ref();
-        check(name).map_err(|error| InvalidEntry::new(name, error))?;
+        SpiffeId::check_trust_domain(name).map_err(|error| InvalidEntry::new(name, error))?;
         Ok(name.into())
     });
     Ok(TrustDomains {
         names: names.collect::<Result<_, _>>()?,
         rule: None,
     })
-}
-
-fn check(name: &str) -> Result<(), IdentityError> {
-    if name.contains('/') {
-        return Err(IdentityError::new(
-            IdentityErrorKind::BadSyntax,
-            "a trust domain stands alone here, as in example.org",
-        ));
-    }
-    format!("spiffe://{name}").parse::<SpiffeId>().map(drop)
 }
 
 impl TrustDomains {

@@ -1,0 +1,209 @@
+//! One generation of trust, and what was verified by it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest as _, Sha256};
+
+use crate::pki::Fingerprint;
+use crate::trust::{ChainError, ChainVerifier, VerifiedChain};
+
+/// Tells a generation of trust from all others in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TrustId(u64);
+
+impl TrustId {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+/// A chain, and the generation of trust that it was verified by.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    chain: VerifiedChain,
+    trust: TrustId,
+    key: Option<Fingerprint>,
+}
+
+impl Verified {
+    pub(crate) const fn chain(&self) -> &VerifiedChain {
+        &self.chain
+    }
+
+    pub(crate) const fn trust(&self) -> TrustId {
+        self.trust
+    }
+}
+
+/// Trust that never changes: what changes is which one is in force.
+///
+/// A chain's verification depends on its bytes, on this, and on the time, so the outcome is
+/// remembered for as long as it holds. Refusals are not: they are cheap for the one who provokes
+/// them, and would fill the memory of those who are admitted.
+pub(crate) struct Trusted<I> {
+    id: TrustId,
+    /// Counted from 1, for people.
+    generation: u64,
+    verifier: ChainVerifier,
+    known: Option<Cache<Fingerprint, Arc<Known<I>>, BySize>>,
+    capacity: usize,
+}
+
+/// A verified chain with the identity that its leaf names, once that was asked for.
+struct Known<I> {
+    chain: VerifiedChain,
+    identity: OnceLock<Arc<I>>,
+    size: usize,
+}
+
+/// A place of the cache holds this many bytes of certificates as presented; a larger chain takes
+/// several, so that large chains cannot multiply what the cache may hold.
+const PLACE: usize = 8 * 1024;
+
+#[derive(Clone)]
+struct BySize;
+
+impl<I> Weighter<Fingerprint, Arc<Known<I>>> for BySize {
+    fn weight(&self, _: &Fingerprint, known: &Arc<Known<I>>) -> u64 {
+        (known.size / PLACE + 1) as u64
+    }
+}
+
+impl<I> Trusted<I> {
+    /// The first generation; `capacity` is that of the cache, in places.
+    pub(super) fn new(verifier: ChainVerifier, capacity: usize) -> Self {
+        Self::numbered(1, verifier, capacity)
+    }
+
+    /// The next generation, with nothing verified yet.
+    pub(super) fn next(&self, verifier: ChainVerifier) -> Self {
+        Self::numbered(self.generation + 1, verifier, self.capacity)
+    }
+
+    fn numbered(generation: u64, verifier: ChainVerifier, capacity: usize) -> Self {
+        let known = (capacity > 0).then(|| Cache::with_weighter(capacity, capacity as u64, BySize));
+        Self {
+            id: TrustId::new(),
+            generation,
+            verifier,
+            known,
+            capacity,
+        }
+    }
+
+    pub(crate) const fn id(&self) -> TrustId {
+        self.id
+    }
+
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) const fn verifier(&self) -> &ChainVerifier {
+        &self.verifier
+    }
+
+    /// Verifies a chain, or remembers that it did.
+    pub(super) fn verify(
+        &self,
+        presented: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Verified, ChainError> {
+        let Some(cache) = &self.known else {
+            return Ok(self.verified(self.verifier.verify(presented, now)?, None));
+        };
+        let key = key_of(presented);
+        if let Some(known) = cache.get(&key).filter(|known| known.chain.holds_at(now)) {
+            return Ok(self.verified(known.chain.clone(), Some(key)));
+        }
+        let chain = self.verifier.verify(presented, now)?;
+        let known = Known {
+            chain: chain.clone(),
+            identity: OnceLock::new(),
+            size: presented.iter().map(|der| der.len()).sum(),
+        };
+        cache.insert(key, Arc::new(known));
+        Ok(self.verified(chain, Some(key)))
+    }
+
+    fn verified(&self, chain: VerifiedChain, key: Option<Fingerprint>) -> Verified {
+        Verified {
+            chain,
+            trust: self.id,
+            key,
+        }
+    }
+
+    /// The identity that is remembered with a chain; else what `extract` finds, and that is
+    /// remembered.
+    pub(super) fn identity<E>(
+        &self,
+        verified: &Verified,
+        extract: impl FnOnce() -> Result<I, E>,
+    ) -> Result<Arc<I>, E> {
+        let known = match (&self.known, verified.key) {
+            (Some(cache), Some(key)) if verified.trust == self.id => cache.get(&key),
+            _ => None,
+        };
+        match known {
+            None => extract().map(Arc::new),
+            Some(known) => match known.identity.get() {
+                Some(identity) => Ok(Arc::clone(identity)),
+                None => {
+                    let identity = Arc::new(extract()?);
+                    Ok(Arc::clone(known.identity.get_or_init(|| identity)))
+                }
+            },
+        }
+    }
+}
+
+impl<I> fmt::Debug for Trusted<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trusted")
+            .field("generation", &self.generation)
+            .field("trust", self.verifier.trust())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Digests a chain with the lengths of its certificates, so that no two chains run into one.
+fn key_of(presented: &[CertificateDer<'_>]) -> Fingerprint {
+    let mut digest = Sha256::new();
+    for certificate in presented {
+        digest.update((certificate.len() as u64).to_be_bytes());
+        digest.update(certificate);
+    }
+    Fingerprint::from(<[u8; 32]>::from(digest.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_one_certificate_ends_counts() {
+        let chain = |parts: &[&[u8]]| {
+            let chain: Vec<_> = parts.iter().map(|der| CertificateDer::from(*der)).collect();
+            key_of(&chain)
+        };
+        assert_eq!(chain(&[b"ab", b"c"]), chain(&[b"ab", b"c"]));
+        assert_ne!(chain(&[b"ab", b"c"]), chain(&[b"a", b"bc"]));
+        assert_ne!(chain(&[b"ab", b"c"]), chain(&[b"abc"]));
+        assert_ne!(chain(&[]), chain(&[b""]));
+    }
+}

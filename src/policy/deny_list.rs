@@ -1,0 +1,211 @@
+//! Those who are refused whatever the policy says, from the next connection on.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::Peer;
+use crate::identity::SerialAndIssuer;
+use crate::pki::{Certificate, Fingerprint};
+
+/// Certificates, keys and identities that are refused, before the policy is asked and whatever it
+/// would say. It takes effect on the next connection, resumed ones included.
+///
+/// Give it to a builder and keep a clone: all clones are one list.
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::policy::{DenyEntry, DenyList};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let denied = DenyList::new();
+/// let stolen: SpiffeId = "spiffe://example.org/ns/shop/sa/web".parse()?;
+/// denied.insert(DenyEntry::Identity(stolen.clone()));
+/// assert!(denied.contains(&DenyEntry::Identity(stolen)));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Serial numbers and keys are looked up for every certificate of the verified path, so that an
+/// intermediate can be denied as well; a trust anchor is removed from the trust store instead.
+///
+/// # Security
+/// There is no entry by the fingerprint of a certificate. Whoever holds a certificate with an
+/// ECDSA signature can turn (r, s) into (r, n − s), which verifies too: the same certificate, with
+/// another fingerprint. Serial number and issuer, and the key, are covered by the signature.
+///
+/// A CRL is the issuer's word to everybody, signed and dated. This is your own word to your own
+/// service, and lives as long as the process.
+pub struct DenyList<I> {
+    entries: Arc<RwLock<Entries<I>>>,
+}
+
+/// One entry of a [`DenyList`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DenyEntry<I> {
+    /// The certificate with this serial number of this issuer.
+    Serial(SerialAndIssuer),
+    /// Every certificate with the key of this SHA-256
+    /// ([`Certificate::spki_sha256`](crate::Certificate::spki_sha256)).
+    Key(Fingerprint),
+    /// Whoever has this identity.
+    Identity(I),
+}
+
+/// Why a [`DenyList`] denies a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeniedBy {
+    /// A certificate of its path, by serial number and issuer.
+    #[error("the serial number of a certificate of its chain")]
+    Serial,
+    /// A key of its path.
+    #[error("a key of its chain")]
+    Key,
+    /// Its identity.
+    #[error("its identity")]
+    Identity,
+}
+
+struct Entries<I> {
+    serials: HashSet<SerialAndIssuer>,
+    keys: HashSet<Fingerprint>,
+    identities: HashSet<I>,
+}
+
+impl<I: Eq + Hash> DenyList<I> {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Denies from now on; says whether the entry is new.
+    pub fn insert(&self, entry: DenyEntry<I>) -> bool {
+        self.write().insert(entry)
+    }
+
+    /// No longer denies; says whether the entry was there.
+    pub fn remove(&self, entry: &DenyEntry<I>) -> bool {
+        let mut entries = self.write();
+        match entry {
+            DenyEntry::Serial(serial) => entries.serials.remove(serial),
+            DenyEntry::Key(key) => entries.keys.remove(key),
+            DenyEntry::Identity(identity) => entries.identities.remove(identity),
+        }
+    }
+
+    /// Replaces all entries at once.
+    pub fn replace(&self, entries: impl IntoIterator<Item = DenyEntry<I>>) {
+        let mut new = Entries::default();
+        for entry in entries {
+            new.insert(entry);
+        }
+        *self.write() = new;
+    }
+
+    /// Whether the entry is on the list.
+    pub fn contains(&self, entry: &DenyEntry<I>) -> bool {
+        let entries = self.read();
+        match entry {
+            DenyEntry::Serial(serial) => entries.serials.contains(serial),
+            DenyEntry::Key(key) => entries.keys.contains(key),
+            DenyEntry::Identity(identity) => entries.identities.contains(identity),
+        }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        let entries = self.read();
+        entries.serials.len() + entries.keys.len() + entries.identities.len()
+    }
+
+    /// Whether nobody is denied.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<I> DenyList<I> {
+    // A panic inside the lock can only come from the hash of an identity; the sets stay whole.
+    fn read(&self) -> RwLockReadGuard<'_, Entries<I>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Entries<I>> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<I: Eq + Hash> Entries<I> {
+    fn insert(&mut self, entry: DenyEntry<I>) -> bool {
+        match entry {
+            DenyEntry::Serial(serial) => self.serials.insert(serial),
+            DenyEntry::Key(key) => self.keys.insert(key),
+            DenyEntry::Identity(identity) => self.identities.insert(identity),
+        }
+    }
+}
+
+impl<I> Default for Entries<I> {
+    fn default() -> Self {
+        Self {
+            serials: HashSet::new(),
+            keys: HashSet::new(),
+            identities: HashSet::new(),
+        }
+    }
+}
+
+impl<I> Default for DenyList<I> {
+    fn default() -> Self {
+        Self {
+            entries: Arc::new(RwLock::new(Entries::default())),
+        }
+    }
+}
+
+impl<I> Clone for DenyList<I> {
+    fn clone(&self) -> Self {
+        Self {
+            entries: Arc::clone(&self.entries),
+        }
+    }
+}
+
+impl<I> fmt::Debug for DenyList<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.read();
+        f.debug_struct("DenyList")
+            .field("serials", &entries.serials.len())
+            .field("keys", &entries.keys.len())
+            .field("identities", &entries.identities.len())
+            .finish()
+    }
+}
+
+/// What the gate asks, without knowing that identities can be hashed.
+pub(crate) trait Denies<I>: Send + Sync {
+    fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy>;
+}
+
+impl<I: Eq + Hash + Send + Sync> Denies<I> for DenyList<I> {
+    fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy> {
+        let entries = self.read();
+        let path = peer.chain().certificates();
+        let has_serial = |certificate: &Certificate| {
+            SerialAndIssuer::of(certificate).is_ok_and(|serial| entries.serials.contains(&serial))
+        };
+        let has_key = |certificate: &Certificate| entries.keys.contains(&certificate.spki_sha256());
+        if entries.identities.contains(peer.identity()) {
+            Some(DeniedBy::Identity)
+        } else if !entries.serials.is_empty() && path.iter().any(has_serial) {
+            Some(DeniedBy::Serial)
+        } else if path.iter().any(has_key) {
+            Some(DeniedBy::Key)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A server's sessions, each bound to what it was granted on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::server::{
+    NoServerSessionStorage, ProducesTickets, ServerConfig, ServerSessionMemoryCache,
+    StoresServerSessions,
+};
+use rustls_pki_types::UnixTime;
+
+use super::BuildError;
+use super::capture::{self, Origin};
+use crate::gate::{Gate, TrustId};
+
+/// Whether sessions are resumed, which saves both sides most of a handshake.
+///
+/// Every resumed connection is judged again: the chain that the session restores must pass the
+/// trust, the CRLs, the deny list and the policy of that moment. A session is never resumed after
+/// the trust or the credentials of its acceptor or connector changed, nor after its peer's
+/// certificate expired; a full handshake takes its place, and nobody sees an error. There is never
+/// early data (0-RTT).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resumption {
+    /// Sessions are kept in memory: up to 1,024 by an acceptor (a connection takes two on TLS 1.3),
+    /// up to eight for each of 256 servers by a connector.
+    #[default]
+    Stateful,
+    /// An acceptor gives its clients tickets that hold the whole session, encrypted with keys that
+    /// change every six hours and never leave the process; it keeps nothing. A ticket holds the
+    /// client's chain, so it has some kilobytes. To a connector it is the same as `Stateful`.
+    ///
+    /// # Security
+    /// Whoever reads the process's memory can, for up to twelve hours back, decrypt what was
+    /// resumed with TLS 1.2 tickets.
+    Stateless,
+    /// Every handshake is a full one.
+    Off,
+}
+
+/// How many sessions an acceptor remembers. A connection takes two (TLS 1.3) or one (TLS 1.2);
+/// each holds the client's chain, so about 2 KiB, and at most the 64 KiB of a handshake message.
+const SESSIONS: usize = 1024;
+
+/// What an acceptor's configurations, one after the other, share: a session that is granted by one
+/// is known to the next, which tells that it is of another generation.
+pub(super) enum ServerSessions {
+    Off,
+    Stateful(Arc<dyn StoresServerSessions>),
+    Stateless(Arc<dyn ProducesTickets>),
+}
+
+impl ServerSessions {
+    pub(super) fn new<I: Send + Sync + 'static>(
+        choice: Resumption,
+        gate: &Gate<I>,
+    ) -> Result<Self, BuildError> {
+        Ok(match choice {
+            Resumption::Off => Self::Off,
+            Resumption::Stateful => Self::Stateful(Arc::new(Bound {
+                gate: gate.clone(),
+                inner: ServerSessionMemoryCache::new(SESSIONS),
+            })),
+            Resumption::Stateless => Self::Stateless(Arc::new(Bound {
+                gate: gate.clone(),
+                inner: ticketer()?,
+            })),
+        })
+    }
+
+    pub(super) fn configure(&self, config: &mut ServerConfig) {
+        match self {
+            Self::Off => {
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.send_tls13_tickets = 0;
+            }
+            Self::Stateful(store) => config.session_storage = Arc::clone(store),
+            Self::Stateless(tickets) => {
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.ticketer = Arc::clone(tickets);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "aws-lc-rs")]
+fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
+    rustls::crypto::aws_lc_rs::Ticketer::new().map_err(BuildError::Provider)
+}
+
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
+    rustls::crypto::ring::Ticketer::new().map_err(BuildError::Provider)
+}
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
+    Err(BuildError::NoTicketer)
+}
+
+/// Sessions or tickets of rustls' making, with what they were granted on put in front.
+struct Bound<I, S> {
+    gate: Gate<I>,
+    inner: S,
+}
+
+impl<I, S> Bound<I, S> {
+    fn bind(&self, session: &[u8]) -> Vec<u8> {
+        // Who drives rustls himself has no capture. His sessions end with the generation, and are
+        // judged by `Gate::admit`.
+        let origin = capture::session_origin().unwrap_or_else(|| Origin {
+            trust: self.gate.trust_id(),
+            until: UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX)),
+        });
+        let until = origin.until.as_secs().to_be_bytes();
+        [&origin.trust.to_bytes(), &until, session].concat()
+    }
+
+    /// Gives a session back if what it was granted on still holds; otherwise rustls goes on with a
+    /// full handshake.
+    fn unbind(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        let (trust, rest) = bound.split_first_chunk::<8>()?;
+        let (until, session) = rest.split_first_chunk::<8>()?;
+        let origin = Origin {
+            trust: TrustId::from_bytes(*trust),
+            until: UnixTime::since_unix_epoch(Duration::from_secs(u64::from_be_bytes(*until))),
+        };
+        let now = self.gate.now().ok()?;
+        if origin.trust != self.gate.trust_id() || now > origin.until {
+            return None;
+        }
+        capture::record_resumption(origin);
+        Some(session.to_vec())
+    }
+}
+
+impl<I: Send + Sync> StoresServerSessions for Bound<I, Arc<ServerSessionMemoryCache>> {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.inner.put(key, self.bind(&value))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.unbind(&self.inner.get(key)?)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.unbind(&self.inner.take(key)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.inner.can_cache()
+    }
+}
+
+impl<I: Send + Sync> ProducesTickets for Bound<I, Arc<dyn ProducesTickets>> {
+    fn enabled(&self) -> bool {
+        self.inner.enabled()
+    }
+
+    /// What the client is told, so that it need not try in vain: until the keys are gone, or its
+    /// own chain is no good any more.
+    fn lifetime(&self) -> u32 {
+        let longest = self.inner.lifetime();
+        match (capture::session_origin(), self.gate.now()) {
+            (Some(origin), Ok(now)) => {
+                let left = origin.until.as_secs().saturating_sub(now.as_secs());
+                u32::try_from(left).map_or(longest, |left| left.min(longest))
+            }
+            _ => longest,
+        }
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.inner.encrypt(&self.bind(plain))
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.unbind(&self.inner.decrypt(cipher)?)
+    }
+}
+
+impl<I, S> fmt::Debug for Bound<I, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bound")
+    }
+}

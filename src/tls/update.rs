@@ -1,0 +1,212 @@
+//! What changes while an acceptor or a connector lives: configurations by generation.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::config::{ClientTemplate, ServerTemplate};
+use super::{BuildError, ClientConfigs, ServerConfigs};
+use crate::gate::{Authorizer, Gate};
+use crate::pki::Credentials;
+use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
+
+/// New trust, CRLs or credentials for an acceptor or a connector that lives on; what is not set
+/// stays.
+///
+/// It is taken whole or not at all: everything is checked first, and an error changes nothing.
+/// From then on every connection is judged by the new generation, those whose handshake is under
+/// way included, and no session of an older one is resumed.
+///
+/// ```no_run
+/// use countersign::trust::Crls;
+/// use countersign::{Acceptor, TrustStore, Update, identity::SpiffeId};
+///
+/// # fn f(acceptor: Acceptor<SpiffeId>) -> Result<(), Box<dyn std::error::Error>> {
+/// let generation = acceptor.update(
+///     Update::new()
+///         .trust(TrustStore::from_pem_file("clients-ca.crt")?)
+///         .revocation(Crls::from_file("clients.crl")?),
+/// )?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "it does nothing until it is given to update()"]
+pub struct Update {
+    trust: Option<Trust>,
+    revocation: Option<Revocation>,
+    credentials: Option<Credentials>,
+    named: Vec<(String, Credentials)>,
+}
+
+impl Update {
+    /// Changes nothing yet. Applied like this, it only ends all sessions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the roots and pins that peers' chains must lead to.
+    pub fn trust(mut self, trust: impl Into<Trust>) -> Self {
+        self.trust = Some(trust.into());
+        self
+    }
+
+    /// Sets the CRLs, with their choices.
+    pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
+        self.revocation = Some(revocation.into());
+        self
+    }
+
+    /// Sets our own certificate chain and private key.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Sets an acceptor's certificate for clients that ask for this name (SNI); those for other
+    /// names stay.
+    pub fn credentials_for(mut self, name: impl Into<String>, credentials: Credentials) -> Self {
+        self.named.push((name.into(), credentials));
+        self
+    }
+
+    /// The verifier that would be in force, if it is one that can admit anybody.
+    fn verifier(&mut self, current: &ChainVerifier) -> Result<ChainVerifier, BuildError> {
+        if self.trust.as_ref().is_some_and(Trust::is_empty) {
+            return Err(BuildError::EmptyTrust);
+        }
+        Ok(current.updated(self.trust.take(), self.revocation.take()))
+    }
+
+    /// One more trust domain, or one less, by what is in force now.
+    fn bundles(
+        current: &Trust,
+        change: impl FnOnce(TrustBundles) -> Result<TrustBundles, BundleError>,
+    ) -> Result<Self, BuildError> {
+        match current {
+            Trust::ByTrustDomain(bundles) => Ok(Self::new().trust(change(bundles.clone())?)),
+            Trust::Store(_) => Err(BundleError::NotByTrustDomain.into()),
+        }
+    }
+}
+
+/// One more or one less bundle.
+pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundles, BundleError>;
+
+/// What clones of an acceptor share.
+pub(crate) struct ServerCore<I> {
+    pub(crate) gate: Gate<I>,
+    pub(crate) handshake_timeout: Duration,
+    configs: ArcSwap<ServerConfigs>,
+    /// Locked while an update is made, so that none is lost.
+    template: Mutex<ServerTemplate>,
+}
+
+impl<I: Send + Sync + 'static> ServerCore<I> {
+    pub(super) fn new(
+        gate: Gate<I>,
+        template: ServerTemplate,
+        handshake_timeout: Duration,
+    ) -> Result<Self, BuildError> {
+        let configs = template.configs(&gate, gate.trusted().verifier().trust())?;
+        Ok(Self {
+            gate,
+            handshake_timeout,
+            configs: ArcSwap::from_pointee(configs),
+            template: Mutex::new(template),
+        })
+    }
+
+    pub(crate) fn configs(&self) -> Arc<ServerConfigs> {
+        self.configs.load_full()
+    }
+
+    pub(crate) fn update(&self, update: Update) -> Result<u64, BuildError> {
+        self.apply(&mut lock(&self.template), update)
+    }
+
+    pub(crate) fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {
+        let mut template = lock(&self.template);
+        let update = Update::bundles(self.gate.trusted().verifier().trust(), change)?;
+        self.apply(&mut template, update)
+    }
+
+    fn apply(&self, template: &mut ServerTemplate, mut update: Update) -> Result<u64, BuildError> {
+        let verifier = update.verifier(self.gate.trusted().verifier())?;
+        let next = template.with_credentials(update.credentials, update.named)?;
+        let configs = next.configs(&self.gate, verifier.trust())?;
+        *template = next;
+        let generation = self.gate.set_trust(verifier);
+        self.configs.store(Arc::new(configs));
+        Ok(generation)
+    }
+}
+
+/// What clones of a connector share.
+pub(crate) struct ClientCore<I> {
+    pub(crate) gate: Gate<I>,
+    pub(crate) handshake_timeout: Duration,
+    configs: ArcSwap<ClientConfigs>,
+    /// Locked while an update is made, so that none is lost.
+    template: Mutex<ClientTemplate>,
+}
+
+impl<I: Send + Sync + 'static> ClientCore<I> {
+    pub(super) fn new(
+        gate: Gate<I>,
+        template: ClientTemplate,
+        handshake_timeout: Duration,
+    ) -> Result<Self, BuildError> {
+        let configs = template.configs(&gate)?;
+        Ok(Self {
+            gate,
+            handshake_timeout,
+            configs: ArcSwap::from_pointee(configs),
+            template: Mutex::new(template),
+        })
+    }
+
+    pub(crate) fn configs(&self) -> Arc<ClientConfigs> {
+        self.configs.load_full()
+    }
+
+    pub(crate) fn update(&self, update: Update) -> Result<u64, BuildError> {
+        self.apply(&mut lock(&self.template), update)
+    }
+
+    pub(crate) fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {
+        let mut template = lock(&self.template);
+        let update = Update::bundles(self.gate.trusted().verifier().trust(), change)?;
+        self.apply(&mut template, update)
+    }
+
+    fn apply(&self, template: &mut ClientTemplate, mut update: Update) -> Result<u64, BuildError> {
+        if let Some((name, _)) = update.named.pop() {
+            return Err(BuildError::NamedByClient { name });
+        }
+        let verifier = update.verifier(self.gate.trusted().verifier())?;
+        let next = template.with_credentials(update.credentials)?;
+        let configs = next.configs(&self.gate)?;
+        *template = next;
+        let generation = self.gate.set_trust(verifier);
+        self.configs.store(Arc::new(configs));
+        Ok(generation)
+    }
+
+    /// Sets the policy, and forgets the sessions that servers granted under the old one.
+    pub(crate) fn set_authorizer(&self, authorizer: Authorizer<I>) {
+        let template = lock(&self.template);
+        self.gate.set_authorizer(authorizer);
+        // It could be made before from the same parts; should it not be now, the sessions stay,
+        // and each is judged by the new policy.
+        if let Ok(configs) = template.configs(&self.gate) {
+            self.configs.store(Arc::new(configs));
+        }
+    }
+}
+
+/// A template is only ever replaced whole.
+fn lock<T>(template: &Mutex<T>) -> MutexGuard<'_, T> {
+    template.lock().unwrap_or_else(PoisonError::into_inner)
+}

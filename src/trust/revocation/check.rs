@@ -1,0 +1,216 @@
+//! Looks the certificates of a path up in the CRLs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::UnixTime;
+
+use super::{ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
+use crate::pki::{Certificate, Crl, DistinguishedName, Fingerprint, KeyUsage};
+use crate::trust::{ChainError, NoStatus};
+
+/// Of how many issuing keys the verified CRLs are remembered.
+const ISSUERS: usize = 1024;
+
+/// CRLs by their issuer, with the choices.
+pub(in crate::trust) struct Checker {
+    choices: Revocation,
+    by_name: HashMap<DistinguishedName, Vec<Crl>>,
+    /// The newest lists that an issuer's key signed, by [`Issuer::id`].
+    signed: Cache<Fingerprint, Arc<[Crl]>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// An authority on a path: a trust anchor or an intermediate.
+#[derive(Clone, Copy)]
+pub(in crate::trust) struct Issuer<'a> {
+    pub(in crate::trust) name: &'a DistinguishedName,
+    /// The whole SubjectPublicKeyInfo, and its SHA-256.
+    pub(in crate::trust) spki: &'a [u8],
+    pub(in crate::trust) spki_sha256: Fingerprint,
+    pub(in crate::trust) key_usage: Option<KeyUsage>,
+}
+
+impl<'a> Issuer<'a> {
+    pub(in crate::trust) fn of(certificate: &'a Certificate) -> Self {
+        Self {
+            name: certificate.subject(),
+            spki: certificate.spki(),
+            spki_sha256: certificate.spki_sha256(),
+            key_usage: certificate.key_usage(),
+        }
+    }
+
+    /// Tells authorities apart: two of one name have different keys.
+    pub(super) fn id(&self) -> Fingerprint {
+        Fingerprint::of(&[self.spki_sha256.as_bytes(), self.name.der()].concat())
+    }
+}
+
+impl Checker {
+    /// Sorts the CRLs, and verifies those of the authorities that are `known` already.
+    pub(in crate::trust) fn new<'a>(
+        choices: Revocation,
+        known: impl IntoIterator<Item = Issuer<'a>>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        let mut by_name: HashMap<DistinguishedName, Vec<Crl>> = HashMap::new();
+        for list in choices.crls.lists() {
+            let of_issuer = by_name.entry(list.issuer().clone()).or_default();
+            of_issuer.push(list.clone());
+        }
+        let checker = Self {
+            choices,
+            by_name,
+            signed: Cache::new(ISSUERS),
+            algorithms,
+        };
+        for issuer in known {
+            checker.signed_by(&issuer);
+        }
+        checker
+    }
+
+    pub(in crate::trust) const fn choices(&self) -> &Revocation {
+        &self.choices
+    }
+
+    /// Checks a path, given as each certificate with its issuer, the leaf first.
+    ///
+    /// Returns the last second in which the answer holds: the first nextUpdate of the lists that
+    /// were asked, with the grace.
+    pub(in crate::trust) fn check<'a>(
+        &self,
+        path: impl IntoIterator<Item = (&'a Certificate, Issuer<'a>)>,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, ChainError> {
+        let depth = match self.choices.depth {
+            RevocationDepth::WholeChain => usize::MAX,
+            RevocationDepth::EndEntity => 1,
+        };
+        let mut until: Option<UnixTime> = None;
+        for (certificate, issuer) in path.into_iter().take(depth) {
+            let end = self.check_one(certificate, &issuer, now)?;
+            until = [until, end]
+                .into_iter()
+                .flatten()
+                .min_by_key(UnixTime::as_secs);
+        }
+        Ok(until)
+    }
+
+    fn check_one(
+        &self,
+        certificate: &Certificate,
+        issuer: &Issuer<'_>,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, ChainError> {
+        let signed = self.signed_by(issuer);
+        let lists: Vec<&Crl> = signed
+            .iter()
+            .filter(|list| list.covers(certificate))
+            .collect();
+        if lists.is_empty() {
+            return self.without_list(certificate, issuer, !signed.is_empty());
+        }
+        if issuer.key_usage.is_some_and(|usage| !usage.crl_sign()) {
+            return Err(ChainError::MayNotSignCrls {
+                certificate: certificate.clone(),
+            });
+        }
+        // What a stale list revokes is revoked nevertheless.
+        if let Some(list) = lists.iter().find(|list| list.revokes(certificate.serial())) {
+            return Err(ChainError::Revoked {
+                certificate: certificate.clone(),
+                crl: list.number().clone(),
+            });
+        }
+        let mut until = None;
+        for list in lists {
+            let Some(end) = self.end_of(list) else {
+                continue;
+            };
+            if now >= end {
+                return Err(ChainError::CrlExpired {
+                    certificate: certificate.clone(),
+                    next_update: list.next_update(),
+                    now,
+                });
+            }
+            let last = UnixTime::since_unix_epoch(Duration::from_secs(end.as_secs() - 1));
+            until = [until, Some(last)]
+                .into_iter()
+                .flatten()
+                .min_by_key(UnixTime::as_secs);
+        }
+        Ok(until)
+    }
+
+    /// The first second in which a list counts no more.
+    fn end_of(&self, list: &Crl) -> Option<UnixTime> {
+        match self.choices.expired {
+            ExpiredCrl::Ignore => None,
+            // A grace beyond the end of time is no limit.
+            ExpiredCrl::Enforce => list
+                .next_update()
+                .as_secs()
+                .checked_add(self.choices.grace.as_secs())
+                .map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds))),
+        }
+    }
+
+    fn without_list(
+        &self,
+        certificate: &Certificate,
+        issuer: &Issuer<'_>,
+        has_lists: bool,
+    ) -> Result<Option<UnixTime>, ChainError> {
+        let exempt = &self.choices.exempt;
+        let is_exempt = exempt.authorities.contains(&issuer.id())
+            || (!exempt.names.is_empty() && exempt.names.contains(&issuer.name.to_string()));
+        if is_exempt || self.choices.unknown_status == UnknownStatus::Allow {
+            return Ok(None);
+        }
+        Err(ChainError::UnknownRevocationStatus {
+            certificate: certificate.clone(),
+            cause: match self.by_name.get(issuer.name) {
+                _ if has_lists => NoStatus::OutOfScope,
+                Some(_) => NoStatus::OtherKey,
+                None => NoStatus::NoCrl,
+            },
+        })
+    }
+
+    /// The lists that this issuer signed, the newest of each scope.
+    fn signed_by(&self, issuer: &Issuer<'_>) -> Arc<[Crl]> {
+        let id = issuer.id();
+        if let Some(lists) = self.signed.get(&id) {
+            return lists;
+        }
+        let mut newest: Vec<Crl> = Vec::new();
+        for list in self.by_name.get(issuer.name).into_iter().flatten() {
+            let rival = newest.iter_mut().find(|rival| rival.same_scope(list));
+            let counts = rival.as_ref().is_none_or(|rival| list.is_newer_than(rival));
+            // The signature last: hashing a large list takes a moment.
+            if counts && list.is_signed_by(issuer.spki, self.algorithms.all) {
+                match rival {
+                    Some(rival) => *rival = list.clone(),
+                    None => newest.push(list.clone()),
+                }
+            }
+        }
+        let lists: Arc<[Crl]> = newest.into();
+        self.signed.insert(id, Arc::clone(&lists));
+        lists
+    }
+}
+
+impl fmt::Debug for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.choices.fmt(f)
+    }
+}
