@@ -60,7 +60,8 @@
 //! peer has **proven** that it owns its key, because a certificate can be shown by anybody. A peer
 //! that is refused then still gets the TLS alert that says why: `access_denied`. A **resumed**
 //! session goes through all three steps again: rustls does not call a verifier for it, so its
-//! restored chain is verified by the gate.
+//! restored chain is verified by the gate. A chain that was verified before is remembered, until
+//! trust or CRLs change or something of it expires, so that this costs microseconds.
 //!
 //! Whatever is in doubt is refused: two values where one is wanted, a policy that panics or does
 //! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
@@ -82,6 +83,7 @@
 //! | `fips` | | the FIPS build of aws-lc-rs |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
 //! | `serde` | | identities serialize as their text |
+//! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.

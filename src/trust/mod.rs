@@ -5,6 +5,8 @@ mod error;
 mod files;
 mod path;
 mod revocation;
+#[cfg(feature = "spiffe-bundle")]
+mod spiffe_bundle;
 mod store;
 
 pub use bundles::{BundleError, Trust, TrustBundles};

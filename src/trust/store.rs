@@ -277,7 +277,11 @@ impl TrustStore {
         Ok(())
     }
 
-    fn add_root(&mut self, der: &CertificateDer<'_>, place: &str) -> Result<(), TrustError> {
+    pub(super) fn add_root(
+        &mut self,
+        der: &CertificateDer<'_>,
+        place: &str,
+    ) -> Result<(), TrustError> {
         let certificate = Certificate::from_der(der).map_err(|source| TrustError::Malformed {
             place: place.to_owned(),
             problem: source.to_string(),
