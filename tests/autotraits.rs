@@ -29,8 +29,8 @@ use countersign::testing::{
 };
 use countersign::trust::{
     Anchor, BundleError, ChainError, ChainVerifier, CrlError, Crls, ExpiredCrl, ExtendedKeyUsage,
-    Limits, NoStatus, Revocation, RevocationDepth, Trust, TrustBundles, TrustError, UnknownStatus,
-    Usage, VerifiedChain,
+    Limits, NoStatus, Profile, Revocation, RevocationDepth, Trust, TrustBundles, TrustError,
+    UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, BuildError, Certificate, ClientHandshake, ConnectError, ConnectionInfo,
@@ -56,6 +56,7 @@ fn values_go_everywhere() {
     is_plain::<Anchor>();
     is_plain::<ExtendedKeyUsage>();
     is_plain::<Limits>();
+    is_plain::<Profile>();
     is_plain::<VerifiedChain>();
 
     is_plain::<Certificate>();

@@ -23,6 +23,8 @@ mod patterns;
 mod programs;
 #[path = "examples/quickstart.rs"]
 mod quickstart;
+#[path = "examples/revocation.rs"]
+mod revocation;
 #[path = "examples/running.rs"]
 mod running;
 #[path = "../examples/shared/mod.rs"]

@@ -30,13 +30,14 @@ use shared::{AllowList, IdentityKind, Material};
 #[derive(Debug, Parser)]
 #[command(name = "client")]
 #[command(group(
-    ArgGroup::new("believed").required(true).multiple(true).args(["trust", "webpki_roots", "pin"])
+    ArgGroup::new("believed").required(true).multiple(true)
+        .args(["trust", "trust_domain", "webpki_roots", "pin"])
 ))]
 struct Args {
     #[command(flatten)]
     material: Material,
     /// Believe the public certificate authorities (needs the feature webpki-roots)
-    #[arg(long, conflicts_with = "trust")]
+    #[arg(long, conflicts_with_all = ["trust", "trust_domain"])]
     webpki_roots: bool,
     /// Which field of the server's certificate says who it is; with spiffe, its host name is not
     /// looked at. Default: the host name counts, and nothing else
@@ -105,13 +106,17 @@ where
     } else {
         TrustStore::empty()
     };
+    let believing = args.material.believed.read(roots)?;
     let mut builder = Connector::builder()
         .credentials(args.material.credentials()?)
-        .trust(args.material.add_to(roots)?)
+        .trust(believing.trust)
         .identify(extractor)
         .authorize(policy)
         .server_names(names)
         .alpn(["h2", "http/1.1"]);
+    if let Some(revocation) = believing.revocation {
+        builder = builder.revocation(revocation);
+    }
     if args.material.tls12 {
         builder = builder.allow_tls12();
     }

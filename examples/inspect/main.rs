@@ -29,12 +29,13 @@ use report::{Question, Report};
 use shared::material::Believed;
 
 /// Shows everything that a certificate says, whom each --identity of the server and the client
-/// would read from it, and with --trust or --pin whether its chain is trusted
+/// would read from it, and with --trust, --trust-domain
+/// or --pin whether its chain is trusted
 #[derive(Debug, Parser)]
 #[command(name = "inspect")]
 #[command(after_help = "\
 Exit status:
-  0  the certificate was read, and with --trust or --pin its chain is trusted
+  0  the certificate was read, and with --trust, --trust-domain or --pin its chain is trusted
   1  anything else: standard output says what is wrong, as text or as JSON
   2  a command line that cannot work")]
 struct Args {
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
     let report = Report::on_file(
         &args.chain,
         &Question {
-            store: args.believed.add_to(TrustStore::empty()),
+            believing: args.believed.read(TrustStore::empty()),
             usage: match args.side {
                 Side::Client => Usage::Client,
                 Side::Server => Usage::Server,

@@ -20,8 +20,8 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::{ArgGroup, Parser};
-use countersign::{Acceptor, Certificate, TrustStore, policy};
+use clap::{ArgGroup, Parser, ValueEnum};
+use countersign::{Acceptor, Certificate, Resumption, TrustStore, policy};
 use tokio::net::TcpListener;
 
 use shared::{AllowList, IdentityKind, Material};
@@ -29,7 +29,7 @@ use shared::{AllowList, IdentityKind, Material};
 /// An HTTP/1.1 and HTTP/2 server over mutual TLS that answers each client with its identity
 #[derive(Debug, Parser)]
 #[command(name = "server")]
-#[command(group(ArgGroup::new("believed").required(true).multiple(true).args(["trust", "pin"])))]
+#[command(group(ArgGroup::new("believed").required(true).multiple(true).args(["trust", "trust_domain", "pin"])))]
 #[command(group(ArgGroup::new("policy").required(true).args(["allow", "allow_any"])))]
 struct Args {
     /// Where to listen; port 0 takes a free one
@@ -47,6 +47,17 @@ struct Args {
     /// Allow every client whose certificate is believed and has an identity
     #[arg(long)]
     allow_any: bool,
+    /// Whether sessions are resumed: from the server's memory, or from tickets that clients keep
+    #[arg(long, value_enum, value_name = "on|off|tickets", default_value_t = Sessions::On)]
+    #[arg(hide_possible_values = true)]
+    resumption: Sessions,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sessions {
+    On,
+    Off,
+    Tickets,
 }
 
 #[tokio::main]
@@ -62,16 +73,26 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let kind = args.identity;
+    let believing = args.material.believed.read(TrustStore::empty())?;
     let undecided = Acceptor::builder()
         .credentials(args.material.credentials()?)
-        .trust(args.material.add_to(TrustStore::empty())?)
+        .trust(believing.trust)
         .identify(move |certificate: &Certificate| kind.extract(certificate));
     let mut builder = if args.allow_any {
         undecided.authorize(policy::allow_any())
     } else {
         undecided.authorize(AllowList::parse(kind, &args.allow)?)
     };
-    builder = builder.alpn(["h2", "http/1.1"]);
+    builder = builder
+        .alpn(["h2", "http/1.1"])
+        .resumption(match args.resumption {
+            Sessions::On => Resumption::Stateful,
+            Sessions::Off => Resumption::Off,
+            Sessions::Tickets => Resumption::Stateless,
+        });
+    if let Some(revocation) = believing.revocation {
+        builder = builder.revocation(revocation);
+    }
     if args.material.tls12 {
         builder = builder.allow_tls12();
     }

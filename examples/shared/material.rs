@@ -1,10 +1,15 @@
 //! The files of one side: who it is, and whom it believes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use countersign::pki::CredentialsError;
-use countersign::trust::TrustError;
-use countersign::{Credentials, TrustStore};
+use countersign::trust::{
+    BundleError, CrlError, Crls, Revocation, Trust, TrustBundles, TrustError, UnknownStatus,
+};
+use countersign::{Certificate, Credentials, TrustStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Material {
@@ -15,7 +20,7 @@ pub(crate) struct Material {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     #[command(flatten)]
-    believed: Believed,
+    pub(crate) believed: Believed,
     /// Allow TLS 1.2 besides TLS 1.3
     #[arg(long)]
     pub(crate) tls12: bool,
@@ -30,25 +35,85 @@ pub(crate) struct Believed {
     /// Believe exactly this certificate, self-signed or not (PEM)
     #[arg(long, value_name = "FILE")]
     pin: Vec<PathBuf>,
+    /// Believe members of this SPIFFE trust domain, by its own roots and no others: PEM, or a
+    /// SPIFFE bundle (*.json)
+    #[arg(long, value_name = "NAME=FILE", value_parser = domain_and_file)]
+    #[arg(conflicts_with_all = ["trust", "pin", "intermediate"])]
+    trust_domain: Vec<(String, PathBuf)>,
     /// Intermediate certificates for peers that send only their own (PEM)
     #[arg(long, value_name = "FILE")]
     intermediate: Vec<PathBuf>,
+    /// Refuse revoked certificates by these CRLs (PEM or DER): a file, or a folder of them
+    #[arg(long, value_name = "FILE|DIR")]
+    crl: Vec<PathBuf>,
+    /// What follows when no CRL tells whether a certificate is revoked
+    #[arg(long, value_enum, value_name = "allow|deny", default_value_t = Unknown::Deny)]
+    #[arg(hide_possible_values = true, requires = "crl")]
+    unknown_revocation: Unknown,
+    /// This issuer publishes no CRL: its name as `inspect` prints it, or its certificate (PEM)
+    #[arg(long, value_name = "DN|FILE", requires = "crl")]
+    no_crl_issuer: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Unknown {
+    Allow,
+    Deny,
+}
+
+/// Whom the command line believes.
+pub(crate) struct Believing {
+    pub(crate) trust: Trust,
+    pub(crate) revocation: Option<Revocation>,
+}
+
+/// Why the files that say whom to believe cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BelievedError {
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Crl(#[from] CrlError),
+    #[error("--no-crl-issuer {issuer}: {problem}")]
+    Issuer { issuer: String, problem: String },
+}
+
+impl BelievedError {
+    #[allow(dead_code, reason = "inspect shows it")]
+    /// A stable code for programs.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Trust(error) => error.reason(),
+            Self::Bundle(error) => error.reason(),
+            Self::Crl(error) => error.reason(),
+            Self::Issuer { .. } => "unreadable_issuer",
+        }
+    }
 }
 
 impl Material {
     pub(crate) fn credentials(&self) -> Result<Credentials, CredentialsError> {
         Credentials::from_pem_files(&self.cert, &self.key)
     }
-
-    /// Everything that the command line believes, added to `store`.
-    pub(crate) fn add_to(&self, store: TrustStore) -> Result<TrustStore, TrustError> {
-        self.believed.add_to(store)
-    }
 }
 
 impl Believed {
     /// Everything that the command line believes, added to `store`.
-    pub(crate) fn add_to(&self, mut store: TrustStore) -> Result<TrustStore, TrustError> {
+    pub(crate) fn read(&self, store: TrustStore) -> Result<Believing, BelievedError> {
+        let trust = if self.trust_domain.is_empty() {
+            self.one_store(store)?.into()
+        } else {
+            self.bundles()?.into()
+        };
+        Ok(Believing {
+            trust,
+            revocation: self.revocation()?,
+        })
+    }
+
+    fn one_store(&self, mut store: TrustStore) -> Result<TrustStore, TrustError> {
         for roots in &self.trust {
             store = store.and(if roots.is_dir() {
                 TrustStore::from_pem_dir(roots)?
@@ -63,5 +128,83 @@ impl Believed {
             store = store.with_intermediates_pem_file(intermediates)?;
         }
         Ok(store)
+    }
+
+    fn bundles(&self) -> Result<TrustBundles, BelievedError> {
+        let mut bundles = TrustStore::by_trust_domain();
+        for (name, file) in &self.trust_domain {
+            let mut bundle = if file.extension().is_some_and(|name| name == "json") {
+                TrustStore::from_spiffe_bundle_file(file)?
+            } else {
+                TrustStore::from_pem_file(file)?
+            };
+            // Several files for one domain are one bundle.
+            if let Some(before) = bundles.get(name) {
+                bundle = bundle.and(before.clone());
+            }
+            bundles = bundles.with(name, bundle)?;
+        }
+        Ok(bundles)
+    }
+
+    fn revocation(&self) -> Result<Option<Revocation>, BelievedError> {
+        let mut all: Option<Crls> = None;
+        for path in &self.crl {
+            let crls = if path.is_dir() {
+                Crls::from_dir(path)?
+            } else {
+                Crls::from_file(path)?
+            };
+            all = Some(match all {
+                None => crls,
+                Some(others) => others.and(crls),
+            });
+        }
+        let Some(crls) = all else {
+            return Ok(None);
+        };
+        let mut revocation = Revocation::new(crls).unknown_status(match self.unknown_revocation {
+            Unknown::Allow => UnknownStatus::Allow,
+            Unknown::Deny => UnknownStatus::Deny,
+        });
+        for issuer in &self.no_crl_issuer {
+            revocation =
+                without_crl(revocation, issuer).map_err(|problem| BelievedError::Issuer {
+                    issuer: issuer.escape_debug().to_string(),
+                    problem,
+                })?;
+        }
+        Ok(Some(revocation))
+    }
+}
+
+/// A file counts as one; what is no file is a name.
+fn without_crl(mut revocation: Revocation, issuer: &str) -> Result<Revocation, String> {
+    if !Path::new(issuer).exists() {
+        if !issuer.contains('=') {
+            return Err("no such file, and no name such as CN=Root,O=Example".into());
+        }
+        return Ok(revocation.no_crl_from_name(issuer));
+    }
+    let mut found = false;
+    for der in CertificateDer::pem_file_iter(issuer).map_err(|error| error.to_string())? {
+        let der = der.map_err(|error| error.to_string())?;
+        let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
+        revocation = revocation.no_crl_from(&certificate);
+        found = true;
+    }
+    if found {
+        Ok(revocation)
+    } else {
+        Err("the file holds no certificate".into())
+    }
+}
+
+fn domain_and_file(text: &str) -> Result<(String, PathBuf), &'static str> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), file.into()))
+        }
+        _ => Err("a trust domain and its file are wanted, as in example.org=roots.pem"),
     }
 }

@@ -39,7 +39,8 @@ pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
         | ChainError::TooLong { .. }
         | ChainError::Malformed { .. }
         | ChainError::Version1 { .. }
-        | ChainError::KeyTooLarge { .. } => CertificateError::BadEncoding,
+        | ChainError::KeyTooLarge { .. }
+        | ChainError::BreaksRfc5280 { .. } => CertificateError::BadEncoding,
         ChainError::CaAsEndEntity { .. }
         | ChainError::EndEntityMaySign { .. }
         | ChainError::NoDigitalSignature { .. }

@@ -41,6 +41,7 @@ impl TestCa {
             extended_key_usage: None,
             extensions: Vec::new(),
             version: 3,
+            map_tbs: None,
         }
     }
 
@@ -115,6 +116,7 @@ pub struct TestCaBuilder {
     extended_key_usage: Option<Vec<String>>,
     extensions: Vec<Vec<u8>>,
     version: u8,
+    map_tbs: Option<fn(Vec<u8>) -> Vec<u8>>,
 }
 
 impl TestCaBuilder {
@@ -176,6 +178,12 @@ impl TestCaBuilder {
         self
     }
 
+    /// Edits the TBSCertificate at the last moment, before it is signed. The last call counts.
+    pub fn map_tbs(mut self, edit: fn(Vec<u8>) -> Vec<u8>) -> Self {
+        self.map_tbs = Some(edit);
+        self
+    }
+
     /// Makes a self-signed root.
     ///
     /// # Panics
@@ -199,7 +207,7 @@ impl TestCaBuilder {
         let key = Key::generate(self.key);
         let subject = der::common_name(&self.common_name);
         let signer = issuer.map_or(&key, |issuer| issuer.key());
-        let tbs = Tbs {
+        let mut tbs = Tbs {
             version: self.version,
             serial: tbs::random_serial(),
             algorithm: signer.signature_algorithm(),
@@ -212,6 +220,9 @@ impl TestCaBuilder {
             extensions: self.extensions(&key.id(), issuer.map(|issuer| issuer.key().id())),
         }
         .encode();
+        if let Some(edit) = self.map_tbs {
+            tbs = edit(tbs);
+        }
         let signature = signer.sign(&tbs);
         let certificate =
             CertificateDer::from(tbs::signed(tbs, signer.signature_algorithm(), signature));

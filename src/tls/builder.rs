@@ -30,7 +30,7 @@ use crate::identity::IdentityExtractor;
 use crate::pki::{Certificate, Credentials, CredentialsError, provider};
 use crate::policy::{Denies, DenyList, Policy};
 use crate::trust::{
-    BundleError, ChainVerifier, ExtendedKeyUsage, Limits, Revocation, Trust, Usage,
+    BundleError, ChainVerifier, ExtendedKeyUsage, Limits, Profile, Revocation, Trust, Usage,
 };
 
 /// First decision: who we are.
@@ -141,6 +141,7 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             handshake_timeout: Duration::from_secs(10),
             limits: Limits::default(),
             extended_key_usage: ExtendedKeyUsage::default(),
+            profile: Profile::default(),
             clock: Arc::new(DefaultTimeProvider),
             key_log: None,
             revocation: None,
@@ -165,6 +166,7 @@ pub struct Builder<S, I> {
     handshake_timeout: Duration,
     limits: Limits,
     extended_key_usage: ExtendedKeyUsage,
+    profile: Profile,
     clock: Arc<dyn TimeProvider>,
     key_log: Option<Arc<dyn KeyLog>>,
     revocation: Option<Revocation>,
@@ -268,6 +270,16 @@ impl<S, I> Builder<S, I> {
         self
     }
 
+    /// Sets how strictly the peer's certificate and its issuers' are held to RFC 5280.
+    ///
+    /// Default: [`Profile::Compatible`], to what decides about trust. [`Profile::Rfc5280`] also
+    /// refuses what a conforming issuer never issues, such as an empty subject with a
+    /// subjectAltName that is not critical; roots and pins are not looked at.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
     /// Sets the clock by which validity is judged.
     ///
     /// Default: the system's.
@@ -306,6 +318,7 @@ impl<S, I> Builder<S, I> {
             .ok_or(BuildError::NoProvider)?;
         let mut verifier = ChainVerifier::new(self.trust, usage, &provider)
             .extended_key_usage(self.extended_key_usage)
+            .profile(self.profile)
             .limits(self.limits);
         if let Some(revocation) = self.revocation {
             verifier = verifier.revocation(revocation);

@@ -278,6 +278,19 @@ pub enum ChainError {
         /// The DNS names and IP addresses in the certificate.
         present: Vec<String>,
     },
+    /// A certificate on the path breaks a rule of RFC 5280 that only
+    /// [`Profile::Rfc5280`](super::Profile::Rfc5280) holds it to.
+    #[error(
+        "{certificate} breaks RFC 5280 section {section}: {rule}; reissue it, or accept such certificates with Profile::Compatible"
+    )]
+    BreaksRfc5280 {
+        /// The peer's certificate, or one of its issuers'.
+        certificate: Certificate,
+        /// The rule, in words.
+        rule: &'static str,
+        /// Where RFC 5280 has it, such as `4.1.2.2`.
+        section: &'static str,
+    },
     /// Another rule of RFC 5280 is broken: name constraints, path length, an unknown critical
     /// extension, an unsupported signature algorithm.
     #[error("{certificate} was refused by path validation: {problem}")]
@@ -314,6 +327,7 @@ impl ChainError {
             Self::UnknownTrustDomain { .. } => "unknown_trust_domain",
             Self::WrongUsage { .. } => "wrong_extended_key_usage",
             Self::NameMismatch { .. } => "name_mismatch",
+            Self::BreaksRfc5280 { .. } => "breaks_rfc5280",
             Self::Invalid { .. } => "invalid_path",
         }
     }
@@ -341,6 +355,7 @@ impl ChainError {
             | Self::UnknownTrustDomain { certificate, .. }
             | Self::WrongUsage { certificate, .. }
             | Self::NameMismatch { certificate, .. }
+            | Self::BreaksRfc5280 { certificate, .. }
             | Self::Invalid { certificate, .. } => Some(certificate),
         }
     }

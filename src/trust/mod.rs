@@ -4,6 +4,7 @@ mod bundles;
 mod error;
 mod files;
 mod path;
+mod profile;
 mod revocation;
 #[cfg(feature = "spiffe-bundle")]
 mod spiffe_bundle;
@@ -12,5 +13,6 @@ mod store;
 pub use bundles::{BundleError, Trust, TrustBundles};
 pub use error::{ChainError, NoStatus, TrustError};
 pub use path::{Anchor, ChainVerifier, ExtendedKeyUsage, Limits, Usage, VerifiedChain};
+pub use profile::Profile;
 pub use revocation::{CrlError, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
 pub use store::TrustStore;

@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath};
 
 use super::revocation::{Checker, Issuer, Revocation};
-use super::{ChainError, Trust, TrustStore};
+use super::{ChainError, Profile, Trust, TrustStore};
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
 use crate::pki::{Certificate, DistinguishedName, GeneralName, PublicKeyKind};
@@ -199,6 +199,7 @@ pub struct ChainVerifier {
     usage: Usage,
     extended_key_usage: ExtendedKeyUsage,
     limits: Limits,
+    profile: Profile,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -211,6 +212,7 @@ impl ChainVerifier {
             usage,
             extended_key_usage: ExtendedKeyUsage::default(),
             limits: Limits::default(),
+            profile: Profile::default(),
             algorithms: provider.signature_verification_algorithms,
         }
     }
@@ -226,6 +228,14 @@ impl ChainVerifier {
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets how strictly the path's certificates are held to RFC 5280. Default:
+    /// [`Profile::Compatible`].
+    #[must_use]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
         self
     }
 
@@ -463,6 +473,7 @@ impl ChainVerifier {
                 certificate: certificate.clone(),
             });
         }
+        self.profile.check(&certificates)?;
         let crls_until = match &self.revocation {
             None => None,
             Some(revocation) => {

@@ -83,9 +83,9 @@ impl Pki {
         }
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
-        std::fs::write(&path, text).expect("the folder is writable");
+        std::fs::write(&path, bytes).expect("the folder is writable");
         path
     }
 
@@ -95,8 +95,8 @@ impl Pki {
 
     pub(crate) fn files(&self, name: &str, issued: &Issued) -> Files {
         Files {
-            cert: self.write(&format!("{name}.crt"), &issued.chain_pem()),
-            key: self.write(&format!("{name}.key"), &issued.key_pem()),
+            cert: self.write(&format!("{name}.crt"), issued.chain_pem()),
+            key: self.write(&format!("{name}.key"), issued.key_pem()),
         }
     }
 

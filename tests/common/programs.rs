@@ -21,20 +21,24 @@ pub(crate) fn has_curl() -> bool {
     is_installed("curl", "--version", in_ci())
 }
 
-fn in_ci() -> bool {
+pub(crate) fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 
-/// A test without its program is skipped, and says so; in CI that would go unnoticed, so there it
-/// fails.
 pub(crate) fn is_installed(program: &str, version: &str, in_ci: bool) -> bool {
     let found = std::process::Command::new(program)
         .arg(version)
         .output()
         .is_ok_and(|output| output.status.success());
+    is_there(found, program, in_ci)
+}
+
+/// A test without what it needs is skipped, and says so; in CI that would go unnoticed, so there it
+/// fails.
+pub(crate) fn is_there(found: bool, what: &str, in_ci: bool) -> bool {
     if !found {
-        assert!(!in_ci, "{program} is missing, and CI must not skip tests");
-        eprintln!("SKIPPED: this test needs the program `{program}`, which is not installed");
+        assert!(!in_ci, "{what} is missing, and CI must not skip tests");
+        eprintln!("SKIPPED: this test needs {what}, which is not there");
     }
     found
 }

@@ -23,7 +23,7 @@ async fn the_server_wants_its_four_decisions() {
     for (options, missing) in [
         (
             &["--identity", "cn", "--allow-any"][..],
-            "--trust <FILE>|--pin <FILE>",
+            "--trust <FILE>|--trust-domain <NAME=FILE>|--pin <FILE>",
         ),
         (&["--trust", ca, "--allow-any"], "--identity <IDENTITY>"),
         (
@@ -139,7 +139,7 @@ async fn the_client_says_in_one_line_why_it_cannot_work() {
         assert_fails(&client(&alice, options, url).await, why);
     }
     for (options, missing) in [
-        (&[][..], "--trust <FILE>|--webpki-roots|--pin <FILE>"),
+        (&[][..], "--trust <FILE>|--trust-domain <NAME=FILE>|--webpki-roots|--pin <FILE>"),
         (&["--trust", ca, "--identity", "cn"], "--allow <PATTERN>"),
         (&["--trust", ca, "--allow", "a"], "--identity <IDENTITY>"),
     ] {

@@ -199,7 +199,7 @@ fn a_file_that_cannot_be_read_is_not_trusted() {
     // Whom to believe cannot be read: nobody is.
     let missing: Result<TrustStore, TrustError> = TrustStore::from_pem_file("no-such-file.pem");
     let question = Question {
-        store: missing,
+        believing: Err(missing.expect_err("there is no such file").into()),
         usage: Usage::Client,
         now: in_days(0),
     };
@@ -238,7 +238,7 @@ fn people_read_the_verdict_with_its_side_and_time() {
     }
     let unasked = tell(&asking(TrustStore::empty(), Usage::Client, then));
     assert!(
-        unasked.contains("\nNot verified: --trust or --pin"),
+        unasked.contains("\nNot verified: --trust, --trust-domain or --pin"),
         "{unasked}"
     );
 }

@@ -4,12 +4,13 @@ use std::sync::LazyLock;
 
 use countersign::TrustStore;
 use countersign::testing::LeafBuilder;
-use countersign::trust::Usage;
+use countersign::trust::{Trust, Usage};
 use jsonschema::Validator;
 use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 
 use crate::report::{Question, Report};
+use crate::shared::material::Believing;
 
 pub(crate) const SCHEMA: &str = include_str!("../../examples/inspect/schema.json");
 
@@ -23,9 +24,12 @@ pub(crate) fn nothing() -> Question {
     asking(TrustStore::empty(), Usage::Client, UnixTime::now())
 }
 
-pub(crate) const fn asking(store: TrustStore, usage: Usage, now: UnixTime) -> Question {
+pub(crate) fn asking(trust: impl Into<Trust>, usage: Usage, now: UnixTime) -> Question {
     Question {
-        store: Ok(store),
+        believing: Ok(Believing {
+            trust: trust.into(),
+            revocation: None,
+        }),
         usage,
         now,
     }

@@ -113,7 +113,10 @@ impl Report {
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (side, at) = (side(self.aside.usage), text::time(self.aside.now));
         match &self.verify {
-            None => writeln!(f, "Not verified: --trust or --pin says whom to believe."),
+            None => writeln!(
+                f,
+                "Not verified: --trust, --trust-domain or --pin says whom to believe."
+            ),
             Some(Outcome::Error { error, message }) => {
                 writeln!(f, "REFUSED as a {side} at {at} ({error})\n\n  {message}")
             }

@@ -9,12 +9,13 @@ mod verdict;
 use std::path::Path;
 
 use clap::ValueEnum as _;
-use countersign::trust::{TrustError, Usage};
-use countersign::{Certificate, TrustStore};
+use countersign::Certificate;
+use countersign::trust::Usage;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Serialize, Serializer};
 
 use crate::shared::IdentityKind;
+use crate::shared::material::{BelievedError, Believing};
 use chain::Chain;
 use described::Described;
 use verdict::Verdict;
@@ -23,8 +24,8 @@ pub(crate) use text::parse_time;
 
 /// What is asked of a chain besides what it says.
 pub(crate) struct Question {
-    /// Whom to believe. Empty: the chain is not verified.
-    pub(crate) store: Result<TrustStore, TrustError>,
+    /// Whom to believe. Nobody: the chain is not verified.
+    pub(crate) believing: Result<Believing, BelievedError>,
     /// Which side the chain's holder is on.
     pub(crate) usage: Usage,
     pub(crate) now: UnixTime,

@@ -37,9 +37,9 @@ pub(super) struct DescribedAnchor {
 /// `None` when nobody is believed, and so nothing asked.
 pub(super) fn verify(chain: &Chain, question: &Question) -> Option<Outcome<Verdict>> {
     let refused = |error, message| Some(Outcome::Error { error, message });
-    let store = match &question.store {
-        Ok(store) if store.is_empty() => return None,
-        Ok(store) => store.clone(),
+    let believing = match &question.believing {
+        Ok(believing) if believing.trust.is_empty() => return None,
+        Ok(believing) => believing,
         Err(error) => return refused(error.reason(), text::on_one_line(&error.to_string())),
     };
     if let Some(problem) = &chain.problem {
@@ -51,7 +51,11 @@ pub(super) fn verify(chain: &Chain, question: &Question) -> Option<Outcome<Verdi
         return refused(reason, problem.clone());
     }
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let verifier = ChainVerifier::new(store, question.usage, &provider);
+    let trust = believing.trust.clone();
+    let mut verifier = ChainVerifier::new(trust, question.usage, &provider);
+    if let Some(revocation) = &believing.revocation {
+        verifier = verifier.revocation(revocation.clone());
+    }
     match verifier.verify(&chain.certificates, question.now) {
         Ok(verified) => Some(Outcome::Ok {
             ok: Verdict::new(&verified, question),
