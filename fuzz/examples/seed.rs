@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use countersign::testing::{KeyType, KeyUsageBits, LeafBuilder, TestCa, der, oversized_rsa_spki};
+use countersign::testing::{
+    CrlBuilder, KeyType, KeyUsageBits, LeafBuilder, TestCa, der, oversized_rsa_spki,
+};
 use rustls_pki_types::UnixTime;
 
 fn main() -> std::io::Result<()> {
@@ -13,6 +15,7 @@ fn main() -> std::io::Result<()> {
     let issuing = root.intermediate("Issuing CA");
     certificates(&root, &issuing)?;
     pem(&root, &issuing)?;
+    crls(&root)?;
     patterns()?;
     handshakes()?;
     extractions()
@@ -24,6 +27,29 @@ fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<(
         .join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
+}
+
+fn crls(root: &TestCa) -> std::io::Result<()> {
+    let put = |name: &str, crl: CrlBuilder| write("crl", name, crl.build());
+    put("empty", root.crl())?;
+    let many = (1..40_u8).fold(root.crl().number(300), |crl, serial| {
+        crl.revoke(&[serial, serial])
+    });
+    put("many", many)?;
+    let scope = |point: Vec<u8>| {
+        let extension = der::sequence(&[point]);
+        root.crl().extension("2.5.29.28", true, &extension)
+    };
+    let uri = der::tlv(0x86, b"http://crl.example/1");
+    put("shard", scope(der::tlv(0xa0, der::tlv(0xa0, uri))))?;
+    put("only-end-entities", scope(der::tlv(0x81, [0xff])))?;
+    put("indirect", scope(der::tlv(0x84, [0xff])))?;
+    put("some-reasons", scope(der::tlv(0x83, [1, 0x7e])))?;
+    put(
+        "delta",
+        root.crl().extension("2.5.29.27", true, &der::integer(1)),
+    )?;
+    write("crl", "pem", root.crl().pem())
 }
 
 fn certificates(root: &TestCa, issuing: &TestCa) -> std::io::Result<()> {

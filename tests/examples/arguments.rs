@@ -139,7 +139,10 @@ async fn the_client_says_in_one_line_why_it_cannot_work() {
         assert_fails(&client(&alice, options, url).await, why);
     }
     for (options, missing) in [
-        (&[][..], "--trust <FILE>|--trust-domain <NAME=FILE>|--webpki-roots|--pin <FILE>"),
+        (
+            &[][..],
+            "--trust <FILE>|--trust-domain <NAME=FILE>|--webpki-roots|--pin <FILE>",
+        ),
         (&["--trust", ca, "--identity", "cn"], "--allow <PATTERN>"),
         (&["--trust", ca, "--allow", "a"], "--identity <IDENTITY>"),
     ] {

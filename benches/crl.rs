@@ -1,0 +1,231 @@
+//! What a large CRL costs, in time and in memory, and whether exchanging one under load stalls
+//! anybody: `cargo bench --bench crl`.
+//!
+//! The list is loaded beside rustls-webpki's own owned form of it, in one run. Memory is what the
+//! allocator was asked for and has not got back. For the stall, full handshakes run one after the
+//! other on one thread, each timed whole, both sides; first alone, then while another thread
+//! exchanges the list for another one, over and over. (A second thread that exchanges nothing, but
+//! computes, stands beside it: on few processors company alone delays.)
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use countersign::identity::DnsName;
+use countersign::pki::Crl;
+use countersign::testing::{self, TestCa};
+use countersign::trust::{Crls, Revocation};
+use countersign::{Acceptor, Connector, Resumption, Update, policy};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use webpki::OwnedCertRevocationList;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const SERVER: &str = "server.example";
+
+fn main() {
+    // Run as a test, it only shows that it works.
+    let is_test = !std::env::args().any(|argument| argument == "--bench");
+    let (entries, handshakes) = if is_test {
+        (1_000, 20)
+    } else {
+        (1_000_000, 20_000)
+    };
+    let ca = TestCa::new("Root");
+    let list = |number| signed_list(&ca, entries, number);
+    let (der, newer) = (list(1), list(2));
+    println!("a CRL of {entries} entries, {} bytes of DER", der.len());
+
+    let (crl, ours) = measured(|| Crl::from_der(&der).expect("a CRL"));
+    let (theirs_crl, theirs) = measured(|| OwnedCertRevocationList::from_der(&der).expect("a CRL"));
+    assert_eq!(crl.len(), entries);
+    let start = Instant::now();
+    drop(theirs_crl);
+    let theirs_drop = start.elapsed();
+    let start = Instant::now();
+    drop(crl);
+    let ours_drop = start.elapsed();
+    println!("loading, from DER    ours {ours}, rustls-webpki {theirs}");
+    println!("dropping             ours {ours_drop:.1?}, rustls-webpki {theirs_drop:.1?}");
+    let pem = pem(&der);
+    let (crls, cost) = measured(|| Crls::from_bytes(pem.clone()).expect("a CRL"));
+    println!("loading, from PEM    ours {cost}");
+
+    let crl = crls.lists()[0].clone();
+    let unlisted = ca.leaf().issue().certificate().serial().clone();
+    let lookups = 1_000_000;
+    let start = Instant::now();
+    for _ in 0..lookups {
+        assert!(!black_box(&crl).revokes(black_box(&unlisted)));
+    }
+    println!(
+        "looking one up       ours {:.0?}",
+        start.elapsed() / lookups
+    );
+
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().dns(SERVER).issue().credentials())
+        .trust(ca.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .revocation(crls)
+        .resumption(Resumption::Off)
+        .build()
+        .expect("an acceptor");
+    let connector = Connector::builder()
+        .credentials(ca.leaf().dns("client.example").issue().credentials())
+        .trust(ca.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .resumption(Resumption::Off)
+        .build()
+        .expect("a connector");
+    let alone = Times::of(handshakes, &acceptor, &connector);
+    let company = beside(
+        || {
+            black_box((0..100_000_u64).fold(0, |sum: u64, number| sum.rotate_left(1) ^ number));
+        },
+        || Times::of(handshakes, &acceptor, &connector),
+    )
+    .0;
+    let lists = [der, newer];
+    let mut swaps = Vec::new();
+    let (exchanging, exchanged) = beside(
+        || {
+            let crls = Crls::from_bytes(lists[swaps.len() % 2].clone()).expect("a CRL");
+            let start = Instant::now();
+            acceptor
+                .update(Update::new().revocation(Revocation::new(crls)))
+                .expect("an update");
+            swaps.push(start.elapsed());
+        },
+        || Times::of(handshakes, &acceptor, &connector),
+    );
+    println!("handshakes, both sides     p50       p99      most");
+    println!("  alone               {alone}");
+    println!("  in company          {company}");
+    println!("  while exchanging    {exchanging}");
+    swaps.sort();
+    println!(
+        "  {exchanged} exchanges meanwhile, of {:.1?} each",
+        swaps[swaps.len() / 2]
+    );
+    if !is_test {
+        let added = exchanging.p99.saturating_sub(alone.p99);
+        let budget = Duration::from_millis(10);
+        println!(
+            "  added at p99: {added:.2?} (budget {budget:?}: {})",
+            if added <= budget { "met" } else { "MISSED" }
+        );
+    }
+}
+
+/// Random serial numbers of 16 octets, as authorities give them, though always the same ones.
+fn signed_list(ca: &TestCa, entries: usize, number: u64) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut list = ca.crl().number(number);
+    for _ in 0..entries {
+        let mut serial = [random().to_be_bytes(), random().to_be_bytes()].concat();
+        serial[0] = serial[0] & 0x3f | 0x40; // positive, and minimal
+        list = list.revoke(&serial);
+    }
+    list.build().to_vec()
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    pem::encode(&pem::Pem::new("X509 CRL", der)).into_bytes()
+}
+
+struct Cost {
+    time: Duration,
+    kept: usize,
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let megabytes = self.kept as f64 / 1e6;
+        write!(f, "{:.0?} and {megabytes:.1} MB", self.time)
+    }
+}
+
+fn measured<T>(make: impl FnOnce() -> T) -> (T, Cost) {
+    let region = Region::new(ALLOCATOR);
+    let start = Instant::now();
+    let made = make();
+    let time = start.elapsed();
+    let change = region.change();
+    let kept = change
+        .bytes_allocated
+        .saturating_sub(change.bytes_deallocated);
+    (made, Cost { time, kept })
+}
+
+/// Runs `work`, and beside it, on a thread of its own, `company` again and again; how often it ran.
+fn beside<T>(mut company: impl FnMut() + Send, work: impl FnOnce() -> T) -> (T, usize) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let company = scope.spawn(|| {
+            let mut times = 0;
+            while !over.load(Ordering::Relaxed) {
+                company();
+                times += 1;
+            }
+            times
+        });
+        let result = work();
+        over.store(true, Ordering::Relaxed);
+        (result, company.join().expect("the company"))
+    })
+}
+
+struct Times {
+    p50: Duration,
+    p99: Duration,
+    most: Duration,
+}
+
+impl Times {
+    fn of(handshakes: usize, acceptor: &Acceptor<DnsName>, connector: &Connector<DnsName>) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let mut times: Vec<Duration> = (0..handshakes)
+            .map(|_| {
+                let start = Instant::now();
+                let (accepted, connected) =
+                    runtime.block_on(testing::handshake(acceptor, connector, SERVER));
+                let time = start.elapsed();
+                accepted
+                    .and(connected.map_err(|error| panic!("{error}")))
+                    .expect("admitted");
+                time
+            })
+            .collect();
+        times.sort();
+        Self {
+            p50: times[times.len() / 2],
+            p99: times[times.len() * 99 / 100],
+            most: times[times.len() - 1],
+        }
+    }
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:>8.2?} {:>8.2?} {:>8.2?}",
+            self.p50, self.p99, self.most
+        )
+    }
+}
