@@ -115,7 +115,7 @@ pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};
 pub use server::{AcceptError, Acceptor};
 #[cfg(feature = "tokio")]
-pub use stream::TlsStream;
+pub use stream::{Draining, TlsStream};
 pub use tls::{BuildError, HandshakeError, Resumption, Update, builder};
 pub use trust::TrustStore;
 

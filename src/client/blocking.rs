@@ -107,13 +107,13 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
             return Err(ConnectError::NotAsked);
         }
         let connection = (&self.connection, &self.dialled);
-        let peer = tls::identify(
+        let (verified, info) = tls::verified(
             &self.gate,
             &mut self.capture,
             connection,
             remote_addr.into(),
         )?;
-        let admission = self.gate.authorize(peer)?;
+        let admission = self.gate.authorize(self.gate.identify(&verified, info)?)?;
         Ok((self.connection, admission))
     }
 }

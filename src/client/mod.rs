@@ -12,6 +12,8 @@ pub use blocking::ClientHandshake;
 pub use error::ConnectError;
 
 use crate::gate::{Authorizer, Gate};
+#[cfg(feature = "tokio")]
+use crate::gate::{Ended, OpenConnection};
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, ClientSide, NeedsCredentials};
 use crate::tls::{BuildError, ClientCore, Update};
@@ -44,6 +46,8 @@ use crate::trust::TrustStore;
 /// ```
 pub struct Connector<I> {
     core: Arc<ClientCore<I>>,
+    #[cfg(feature = "tokio")]
+    keeper: Arc<crate::stream::Keeper>,
 }
 
 impl Connector<()> {
@@ -60,8 +64,11 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
     /// [`BuildError`]: an empty trust store, a key that the crypto provider cannot use, a bad ALPN
     /// name, no provider.
     pub fn build(self) -> Result<Connector<I>, BuildError> {
+        let core = self.into_core()?;
         Ok(Connector {
-            core: Arc::new(self.into_core()?),
+            #[cfg(feature = "tokio")]
+            keeper: Arc::new(crate::stream::Keeper::new(core.times.lifetimes)),
+            core: Arc::new(core),
         })
     }
 }
@@ -75,8 +82,10 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// Replaces trust, CRLs or credentials, in all clones of this connector, and gives the number
     /// of the new generation.
     ///
-    /// Connections that were admitted before stay open; sessions from before are not offered to
-    /// servers any more.
+    /// Open connections are judged by it too; those whose peers it does not admit are cut at once.
+    /// New credentials end all open connections, so that pools connect anew with them: they are
+    /// asked to [drain](crate::TlsStream::draining), and cut after the drain time. Sessions from
+    /// before are not offered to servers any more.
     ///
     /// It takes the time that it takes to verify the signatures of the CRLs, so call it where
     /// blocking is allowed if they are large; nobody waits for it meanwhile.
@@ -84,7 +93,21 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// # Errors
     /// [`BuildError`], as from the builder; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
-        self.core.update(update)
+        #[cfg(feature = "tokio")]
+        let replaces = update.replaces_credentials();
+        let generation = self.core.update(update)?;
+        #[cfg(feature = "tokio")]
+        if replaces {
+            self.keeper
+                .drain_all(&self.core.gate, &Ended::CredentialsReplaced);
+        }
+        Ok(generation)
+    }
+
+    /// The connections of this connector that are open, the oldest first.
+    #[cfg(feature = "tokio")]
+    pub fn connections(&self) -> Vec<OpenConnection<I>> {
+        self.core.gate.listed()
     }
 
     /// Adds a SPIFFE trust domain with its bundle, or replaces its bundle: an
@@ -112,7 +135,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// Replaces the policy, in all clones of this connector.
     ///
     /// Every connection that is judged from now on is judged by it. Sessions from before are not
-    /// offered to servers any more. Connections that were admitted before stay open.
+    /// offered to servers any more. Open connections are judged too, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
         self.core.set_authorizer(Authorizer::Sync(Box::new(policy)));
     }
@@ -141,7 +164,7 @@ mod connect {
 
     use super::{ConnectError, Connector};
     use crate::TlsStream;
-    use crate::gate::Handshaken;
+    use crate::gate::{Ended, Handshaken};
     use crate::stream::Wire;
     use crate::stream::handshake::{Attempt, admit, refuse, refuse_with};
     use crate::tls::{self, capture::Capture};
@@ -218,9 +241,10 @@ mod connect {
                 })?
                 .to_owned();
             let core = &*self.core;
-            let attempt = Attempt::start(core.handshake_timeout);
+            let attempt = Attempt::start(core.times.handshake_timeout);
             let mut capture = Capture::default();
-            let connector = tokio_rustls::TlsConnector::from(core.configs().private.clone());
+            let configs = core.configs();
+            let connector = tokio_rustls::TlsConnector::from(configs.private.clone());
             // Starting looks for a session to resume, so it belongs into the capture too.
             let handshake = capture.enter(|| {
                 connector
@@ -239,10 +263,19 @@ mod connect {
                 return Err(ConnectError::NotAsked);
             }
             let connection = Handshaken::Client(connection, &dialled);
-            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
+            let verified = tls::verified(&core.gate, &mut capture, connection, remote_addr);
             let tls = tls.into();
-            match attempt.judge(&core.gate, peer, &capture).await {
-                Ok(admission) => Ok(admit(tls, admission)),
+            match attempt
+                .judge(&core.gate, &self.keeper, verified, &capture)
+                .await
+            {
+                Ok(admitted) => {
+                    // Replaced during the handshake, when the connection was not listed yet.
+                    if core.configs().credentials != configs.credentials {
+                        self.keeper.drain(&admitted.1, Ended::CredentialsReplaced);
+                    }
+                    Ok(admit(tls, admitted))
+                }
                 Err(refused) => {
                     refuse(tls, &refused).await;
                     Err(refused.into())
@@ -256,6 +289,8 @@ impl<I> Clone for Connector<I> {
     fn clone(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
+            #[cfg(feature = "tokio")]
+            keeper: Arc::clone(&self.keeper),
         }
     }
 }

@@ -7,6 +7,8 @@
 mod admission;
 mod alert;
 mod error;
+pub(crate) mod live;
+mod open;
 mod trusted;
 
 use std::fmt;
@@ -22,10 +24,12 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use admission::Admission;
 pub(crate) use alert::certificate_error;
 pub use error::AdmitError;
+pub use live::{Ended, OpenConnection};
 pub(crate) use trusted::{TrustId, Trusted, Verified};
 
+use self::live::Registry;
 use crate::identity::{IdentityExtractor, extract_caught};
-use crate::policy::{self, Denies, Policy};
+use crate::policy::{self, Denies, OnChange, Policy};
 use crate::trust::{ChainError, ChainVerifier};
 use crate::{ConnectionInfo, Peer};
 
@@ -51,6 +55,9 @@ struct Inner<I> {
     deny_list: Option<Box<dyn Denies<I>>>,
     authorizer: ArcSwap<Authorizer<I>>,
     clock: Arc<dyn TimeProvider>,
+    registry: Arc<Registry<I>>,
+    #[cfg(feature = "tokio")]
+    spawn: arc_swap::ArcSwapOption<open::Spawn>,
 }
 
 /// How a gate judges: what a builder collects for it.
@@ -87,8 +94,11 @@ pub(crate) enum Authorizer<I> {
 }
 
 impl<I> Gate<I> {
-    pub(crate) fn new(rules: Rules<I>) -> Self {
-        Self {
+    pub(crate) fn new(rules: Rules<I>) -> Self
+    where
+        I: Send + Sync + 'static,
+    {
+        let gate = Self {
             inner: Arc::new(Inner {
                 trusted: ArcSwap::from_pointee(Trusted::new(rules.verifier, rules.cache_capacity)),
                 server_names: rules.server_names,
@@ -96,8 +106,16 @@ impl<I> Gate<I> {
                 deny_list: rules.deny_list,
                 authorizer: ArcSwap::from_pointee(rules.authorizer),
                 clock: rules.clock,
+                registry: Arc::new(Registry::new()),
+                #[cfg(feature = "tokio")]
+                spawn: arc_swap::ArcSwapOption::empty(),
             }),
+        };
+        if let Some(list) = &gate.inner.deny_list {
+            let inner: Arc<dyn OnChange> = gate.inner.clone();
+            list.tell_to(Arc::downgrade(&inner));
         }
+        gate
     }
 
     /// Judges the peer of a rustls connection that has finished its handshake.
@@ -182,16 +200,25 @@ impl<I> Gate<I> {
 
     /// Starts a new generation of trust. Whoever calls it sees to it that no other call comes
     /// between reading the old one and this.
-    pub(crate) fn set_trust(&self, verifier: ChainVerifier) -> u64 {
+    /// Open connections are judged by it before this returns.
+    pub(crate) fn set_trust(&self, verifier: ChainVerifier) -> u64
+    where
+        I: Send + Sync + 'static,
+    {
         let next = self.inner.trusted.load().next(verifier);
         let generation = next.generation();
         self.inner.trusted.store(Arc::new(next));
+        self.judge_open();
         generation
     }
 
-    /// Replaces the policy for every connection that is judged from now on.
-    pub(crate) fn set_authorizer(&self, authorizer: Authorizer<I>) {
+    /// Replaces the policy, for connections to come and for those that are open.
+    pub(crate) fn set_authorizer(&self, authorizer: Authorizer<I>)
+    where
+        I: Send + Sync + 'static,
+    {
         self.inner.authorizer.store(Arc::new(authorizer));
+        self.judge_open();
     }
 
     pub(crate) fn now(&self) -> Result<UnixTime, AdmitError> {

@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 
 use crate::Peer;
 use crate::identity::SerialAndIssuer;
 use crate::pki::{Certificate, Fingerprint};
 
 /// Certificates, keys and identities that are refused, before the policy is asked and whatever it
-/// would say. It takes effect on the next connection, resumed ones included.
+/// would say. It takes effect at once: on new connections, on resumed ones, and on those that are
+/// open, which are cut.
 ///
 /// Give it to a builder and keep a clone: all clones are one list.
 ///
@@ -38,7 +41,17 @@ use crate::pki::{Certificate, Fingerprint};
 /// A CRL is the issuer's word to everybody, signed and dated. This is your own word to your own
 /// service, and lives as long as the process.
 pub struct DenyList<I> {
-    entries: Arc<RwLock<Entries<I>>>,
+    shared: Arc<Shared<I>>,
+}
+
+struct Shared<I> {
+    entries: RwLock<Entries<I>>,
+    gates: Mutex<Vec<Weak<dyn OnChange>>>,
+}
+
+/// Whoever acts on a change of the list.
+pub(crate) trait OnChange: Send + Sync {
+    fn changed(self: Arc<Self>);
 }
 
 /// One entry of a [`DenyList`].
@@ -83,7 +96,11 @@ impl<I: Eq + Hash> DenyList<I> {
 
     /// Denies from now on; says whether the entry is new.
     pub fn insert(&self, entry: DenyEntry<I>) -> bool {
-        self.write().insert(entry)
+        let is_new = self.write().insert(entry);
+        if is_new {
+            self.tell();
+        }
+        is_new
     }
 
     /// No longer denies; says whether the entry was there.
@@ -103,6 +120,7 @@ impl<I: Eq + Hash> DenyList<I> {
             new.insert(entry);
         }
         *self.write() = new;
+        self.tell();
     }
 
     /// Whether the entry is on the list.
@@ -128,13 +146,40 @@ impl<I: Eq + Hash> DenyList<I> {
 }
 
 impl<I> DenyList<I> {
+    /// Has every entry from now on told to this gate, while it lives.
+    pub(crate) fn tell_to(&self, gate: Weak<dyn OnChange>) {
+        self.gates().push(gate);
+    }
+
+    fn tell(&self) {
+        let gates: Vec<_> = {
+            let mut gates = self.gates();
+            gates.retain(|gate| gate.strong_count() > 0);
+            gates.iter().filter_map(Weak::upgrade).collect()
+        };
+        gates.into_iter().for_each(OnChange::changed);
+    }
+
+    fn gates(&self) -> MutexGuard<'_, Vec<Weak<dyn OnChange>>> {
+        self.shared
+            .gates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     // A panic inside the lock can only come from the hash of an identity; the sets stay whole.
     fn read(&self) -> RwLockReadGuard<'_, Entries<I>> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Entries<I>> {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,7 +206,10 @@ impl<I> Default for Entries<I> {
 impl<I> Default for DenyList<I> {
     fn default() -> Self {
         Self {
-            entries: Arc::new(RwLock::new(Entries::default())),
+            shared: Arc::new(Shared {
+                entries: RwLock::default(),
+                gates: Mutex::default(),
+            }),
         }
     }
 }
@@ -169,7 +217,7 @@ impl<I> Default for DenyList<I> {
 impl<I> Clone for DenyList<I> {
     fn clone(&self) -> Self {
         Self {
-            entries: Arc::clone(&self.entries),
+            shared: Arc::clone(&self.shared),
         }
     }
 }
@@ -187,10 +235,16 @@ impl<I> fmt::Debug for DenyList<I> {
 
 /// What the gate asks, without knowing that identities can be hashed.
 pub(crate) trait Denies<I>: Send + Sync {
+    fn tell_to(&self, gate: Weak<dyn OnChange>);
+
     fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy>;
 }
 
 impl<I: Eq + Hash + Send + Sync> Denies<I> for DenyList<I> {
+    fn tell_to(&self, gate: Weak<dyn OnChange>) {
+        Self::tell_to(self, gate);
+    }
+
     fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy> {
         let entries = self.read();
         let path = peer.chain().certificates();

@@ -75,7 +75,7 @@ pub use shadow::{Difference, Shadow, shadow};
 
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::{DynAsyncPolicy, decide_in_time};
-pub(crate) use deny_list::Denies;
+pub(crate) use deny_list::{Denies, OnChange};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

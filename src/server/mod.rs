@@ -11,6 +11,8 @@ use rustls::ServerConfig;
 
 pub use error::AcceptError;
 
+#[cfg(feature = "tokio")]
+use crate::gate::OpenConnection;
 use crate::gate::{Authorizer, Gate};
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, NeedsCredentials, ServerSide};
@@ -46,6 +48,8 @@ use crate::trust::TrustStore;
 /// ```
 pub struct Acceptor<I> {
     core: Arc<ServerCore<I>>,
+    #[cfg(feature = "tokio")]
+    keeper: Arc<crate::stream::Keeper>,
 }
 
 impl Acceptor<()> {
@@ -62,8 +66,11 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
     /// [`BuildError`]: an empty trust store, a key that the crypto provider cannot use, a
     /// certificate given for a name (SNI) that it is not valid for, a bad ALPN name, no provider.
     pub fn build(self) -> Result<Acceptor<I>, BuildError> {
+        let core = self.into_core()?;
         Ok(Acceptor {
-            core: Arc::new(self.into_core()?),
+            #[cfg(feature = "tokio")]
+            keeper: Arc::new(crate::stream::Keeper::new(core.times.lifetimes)),
+            core: Arc::new(core),
         })
     }
 }
@@ -109,7 +116,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// Replaces trust, CRLs or credentials, in all clones of this acceptor, and gives the number
     /// of the new generation.
     ///
-    /// Connections that were admitted before stay open.
+    /// Open connections are judged by it too; those whose peers it does not admit are cut at once.
     ///
     /// It takes the time that it takes to verify the signatures of the CRLs, so call it where
     /// blocking is allowed if they are large; nobody waits for it meanwhile.
@@ -118,6 +125,12 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// [`BuildError`], as from the builder; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
         self.core.update(update)
+    }
+
+    /// The connections of this acceptor that are open, the oldest first.
+    #[cfg(feature = "tokio")]
+    pub fn connections(&self) -> Vec<OpenConnection<I>> {
+        self.core.gate.listed()
     }
 
     /// Adds a SPIFFE trust domain with its bundle, or replaces its bundle: an
@@ -145,7 +158,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// Replaces the policy, in all clones of this acceptor.
     ///
     /// Every connection that is judged from now on is judged by it, those that resume a session
-    /// included. Connections that were admitted before stay open.
+    /// included. Open connections are judged too, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
         self.core
             .gate
@@ -243,7 +256,7 @@ mod accept {
             IO: AsyncRead + AsyncWrite + Unpin,
         {
             let core = &*self.core;
-            let attempt = Attempt::start(core.handshake_timeout);
+            let attempt = Attempt::start(core.times.handshake_timeout);
             let mut capture = Capture::default();
             let handshake = tokio_rustls::TlsAcceptor::from(core.configs().private.clone())
                 .accept(Wire::watching(io))
@@ -254,10 +267,13 @@ mod accept {
                 .map_err(|error| AcceptError::of(error, &mut capture))?;
 
             let connection = Handshaken::Server(tls.get_ref().1);
-            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
+            let verified = tls::verified(&core.gate, &mut capture, connection, remote_addr);
             let tls = tls.into();
-            match attempt.judge(&core.gate, peer, &capture).await {
-                Ok(admission) => Ok(admit(tls, admission)),
+            match attempt
+                .judge(&core.gate, &self.keeper, verified, &capture)
+                .await
+            {
+                Ok(admitted) => Ok(admit(tls, admitted)),
                 Err(refused) => {
                     refuse(tls, &refused).await;
                     Err(refused.into())
@@ -271,6 +287,8 @@ impl<I> Clone for Acceptor<I> {
     fn clone(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
+            #[cfg(feature = "tokio")]
+            keeper: Arc::clone(&self.keeper),
         }
     }
 }

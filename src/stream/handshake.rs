@@ -3,23 +3,21 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::AlertDescription;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{TlsStream, Wire};
-use crate::Peer;
-use crate::gate::{Admission, AdmitError, Gate};
+use super::parting::{FAREWELL_TIME, Parting};
+use super::{Keeper, TlsStream, Wire};
+use crate::ConnectionInfo;
+use crate::gate::live::Entered;
+use crate::gate::{Admission, AdmitError, Gate, Verified};
 use crate::tls::capture::Capture;
 use crate::tls::{HandshakeError, seal};
-
-/// How long a refused peer may take to read its alert.
-const FAREWELL_TIME: Duration = Duration::from_secs(1);
-/// How much of what a refused peer still sends is read and dropped.
-const FAREWELL_BYTES: usize = 64 * 1024;
 
 /// Polls a future of tokio-rustls inside a connection's capture.
 struct Captured<'a, F> {
@@ -79,8 +77,8 @@ impl Attempt {
         };
         match timeout_at(self.deadline, driven).await {
             Ok(Ok(tls)) => Ok(tls),
-            Ok(Err((error, mut wire))) => {
-                part(&mut wire, &[]).await;
+            Ok(Err((error, wire))) => {
+                Parting::new(wire, Vec::new()).await;
                 Err(match capture.take_unproven() {
                     Some(chain) => HandshakeError::KeyNotProven {
                         certificate: chain.leaf().clone(),
@@ -94,14 +92,20 @@ impl Attempt {
 
     /// The policy's decision, within the time that is left; until it allows, nobody gets the
     /// stream, and no byte of the application is read from it.
-    pub(crate) async fn judge<I>(
+    pub(crate) async fn judge<I: Send + Sync + 'static>(
         &self,
         gate: &Gate<I>,
-        peer: Result<Peer<I>, AdmitError>,
+        keeper: &Arc<Keeper>,
+        verified: Result<(Verified, ConnectionInfo), AdmitError>,
         capture: &Capture,
-    ) -> Result<Admission<I>, Refused> {
-        match timeout_at(self.deadline, gate.authorize_async(peer?)).await {
-            Ok(Ok(admission)) => Ok(admission),
+    ) -> Result<(Admission<I>, Entered<I>), Refused> {
+        let (verified, info) = verified?;
+        let judged = gate.admit_open(&verified, info, keeper.clock());
+        match timeout_at(self.deadline, judged).await {
+            Ok(Ok(admitted)) => {
+                keeper.watch(gate);
+                Ok(admitted)
+            }
             Ok(Err(error)) => Err(Refused::Gate(error)),
             Err(_elapsed) => Err(Refused::TimedOut(self.timed_out(capture))),
         }
@@ -148,7 +152,16 @@ pub(crate) async fn refuse_with<IO>(
     if !matches!(timeout(FAREWELL_TIME, tls.flush()).await, Ok(Ok(()))) {
         return;
     }
-    let (mut wire, record) = match tls {
+    let (wire, last_words) = last_words(tls, alert);
+    Parting::new(wire, last_words).await;
+}
+
+/// Takes the transport out of a stream, with the record that tells the peer `alert`.
+pub(super) fn last_words<IO>(
+    tls: tokio_rustls::TlsStream<Wire<IO>>,
+    alert: AlertDescription,
+) -> (Wire<IO>, Vec<u8>) {
+    let (wire, record) = match tls {
         tokio_rustls::TlsStream::Client(tls) => {
             let (wire, connection) = tls.into_inner();
             (wire, seal::fatal_alert(connection, alert))
@@ -158,48 +171,21 @@ pub(crate) async fn refuse_with<IO>(
             (wire, seal::fatal_alert(connection, alert))
         }
     };
-    match record {
-        Ok(record) => part(&mut wire, &record).await,
-        Err(error) => {
-            tracing::debug!(%error, "no alert could be sealed; the connection is just closed");
-            part(&mut wire, &[]).await;
-        }
-    }
-}
-
-/// Closes a connection so that the peer can still read what was said last.
-///
-/// Closing a socket with unread bytes in it resets the connection, and the reset overtakes the
-/// alert: so the write side is closed first, and a bounded amount is read and dropped.
-async fn part<IO>(wire: &mut Wire<IO>, last_words: &[u8])
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    let farewell = async {
-        wire.write_all(last_words).await?;
-        wire.shutdown().await?;
-        let mut dropped = 0;
-        let mut buffer = [0; 2048];
-        while dropped < FAREWELL_BYTES {
-            match wire.read(&mut buffer).await? {
-                0 => break,
-                count => dropped += count,
-            }
-        }
-        io::Result::Ok(())
-    };
-    // A peer that does not listen is not waited for, and its errors are no news.
-    let _ = timeout(FAREWELL_TIME, farewell).await;
+    let record = record.unwrap_or_else(|error| {
+        tracing::debug!(%error, "no alert could be sealed; the connection is just closed");
+        Vec::new()
+    });
+    (wire, record)
 }
 
 /// Makes the stream of an admitted peer: the only place that does.
 pub(crate) fn admit<IO, I>(
     mut tls: tokio_rustls::TlsStream<Wire<IO>>,
-    admission: Admission<I>,
+    (admission, entered): (Admission<I>, Entered<I>),
 ) -> TlsStream<IO, I> {
     match &mut tls {
         tokio_rustls::TlsStream::Client(tls) => tls.get_mut().0.stop_watching(),
         tokio_rustls::TlsStream::Server(tls) => tls.get_mut().0.stop_watching(),
     }
-    TlsStream::new(tls, admission)
+    TlsStream::new(tls, admission, entered)
 }

@@ -1,35 +1,70 @@
 //! An admitted connection.
 
+mod draining;
 pub(crate) mod handshake;
+mod keeper;
+mod parting;
 mod wire;
 
+pub use draining::Draining;
+pub(crate) use keeper::Keeper;
 pub(crate) use wire::Wire;
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
+use self::handshake::last_words;
+use self::parting::{FAREWELL_TIME, Parting};
 use crate::Peer;
-use crate::gate::Admission;
+use crate::gate::live::{Entered, Half, Lease};
+use crate::gate::{Admission, Ended};
 use crate::tls::HandshakeError;
 
 /// A TLS connection to a peer that was verified, identified and allowed.
 ///
 /// Only an [`Acceptor`](crate::Acceptor) and a [`Connector`](crate::Connector) make one.
 ///
+/// It stays open for as long as its peer would be admitted. When the policy, the trust, the CRLs or
+/// the deny list change so that it would not, the stream is **cut**: the peer gets the alert that
+/// fits, and reads and writes fail with an error of kind
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) around an [`Ended`]. When a certificate
+/// of the peer's path expires, the stream is first asked to [drain](Self::draining). A task that
+/// waits in a read or a write of the stream is woken; one that does neither finds out when it does.
+///
 /// Dropping it closes the transport; `shutdown` (of tokio's `AsyncWriteExt`) says goodbye first,
 /// so that the peer can tell the end from a cut.
 pub struct TlsStream<IO, I> {
-    tls: tokio_rustls::TlsStream<Wire<IO>>,
+    state: State<IO>,
     admission: Admission<I>,
+    entered: Entered<I>,
+}
+
+enum State<IO> {
+    Open(tokio_rustls::TlsStream<Wire<IO>>),
+    /// Cut; what was written before is sent first, or nothing can be sealed.
+    Flushing(tokio_rustls::TlsStream<Wire<IO>>, Pin<Box<Sleep>>),
+    Parting(Parting<IO>),
+    /// Between two of the above; after a panic of the transport, for good.
+    Nothing,
 }
 
 impl<IO, I> TlsStream<IO, I> {
-    fn new(tls: tokio_rustls::TlsStream<Wire<IO>>, admission: Admission<I>) -> Self {
-        Self { tls, admission }
+    fn new(
+        tls: tokio_rustls::TlsStream<Wire<IO>>,
+        admission: Admission<I>,
+        entered: Entered<I>,
+    ) -> Self {
+        Self {
+            state: State::Open(tls),
+            admission,
+            entered,
+        }
     }
 
     /// The peer.
@@ -42,16 +77,120 @@ impl<IO, I> TlsStream<IO, I> {
         self.admission.rule()
     }
 
-    /// The transport below TLS.
-    pub fn get_ref(&self) -> &IO {
-        self.tls.get_ref().0.get_ref()
+    /// The number by which `Acceptor::connections` and `Connector::connections` know this
+    /// connection.
+    pub fn id(&self) -> u64 {
+        self.entered.connection().id()
     }
 
-    fn tls(self: Pin<&mut Self>) -> Pin<&mut tokio_rustls::TlsStream<Wire<IO>>>
-    where
-        IO: Unpin,
-    {
-        Pin::new(&mut self.get_mut().tls)
+    /// Ends when the connection is to come to its end: because a certificate of the peer's path
+    /// expired, it is too old, a connector got new credentials, or a listener shuts down. Finish
+    /// what is under way then; with HTTP/2, send GOAWAY.
+    pub fn draining(&self) -> Draining {
+        Draining::new(Arc::clone(self.entered.connection().lease()))
+    }
+
+    /// The transport below TLS.
+    ///
+    /// # Panics
+    /// If the transport has panicked before.
+    pub fn get_ref(&self) -> &IO {
+        match &self.state {
+            State::Open(tls) | State::Flushing(tls, _) => tls.get_ref().0.get_ref(),
+            State::Parting(parting) => parting.get_ref(),
+            State::Nothing => panic!("the transport has panicked"),
+        }
+    }
+
+    fn lease(&self) -> &Lease {
+        self.entered.connection().lease()
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
+    /// Does `poll` with the stream, unless it is cut. While that has to wait, a cut wakes it.
+    fn poll_open<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        half: Half,
+        poll: impl FnOnce(
+            Pin<&mut tokio_rustls::TlsStream<Wire<IO>>>,
+            &mut Context<'_>,
+        ) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.lease().is_cut() {
+            return self.poll_cut(cx, half);
+        }
+        let State::Open(tls) = &mut self.state else {
+            return Poll::Ready(Err(self.aborted()));
+        };
+        let result = poll(Pin::new(tls), cx);
+        if result.is_pending() {
+            self.lease().wake_when_cut(half, cx.waker());
+            if self.lease().is_cut() {
+                return self.poll_cut(cx, half);
+            }
+        }
+        result
+    }
+
+    /// Tells the peer, and then whoever asks, that it is over.
+    ///
+    /// A writer is told at once: only one task can be woken by the transport, and that is the
+    /// reader, who waits for the peer to have read the alert.
+    fn poll_cut<T>(&mut self, cx: &mut Context<'_>, half: Half) -> Poll<io::Result<T>> {
+        let begins = matches!(self.state, State::Open(_));
+        if matches!(half, Half::Read) || begins {
+            let parted = self.poll_part(cx);
+            if matches!(half, Half::Read) && parted.is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Err(self.aborted()))
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.state = match std::mem::replace(&mut self.state, State::Nothing) {
+                State::Open(tls) => State::Flushing(tls, Box::pin(sleep(FAREWELL_TIME))),
+                State::Flushing(mut tls, mut time) => {
+                    let alert = self.lease().why_cut().and_then(Ended::alert);
+                    let flushed = match alert {
+                        Some(_) => Pin::new(&mut tls).poll_flush(cx),
+                        None => Pin::new(&mut tls).poll_shutdown(cx), // says goodbye
+                    };
+                    if flushed.is_pending() && time.as_mut().poll(cx).is_pending() {
+                        self.state = State::Flushing(tls, time);
+                        return Poll::Pending;
+                    }
+                    let (wire, last_words) = match alert {
+                        Some(alert) => last_words(tls, alert),
+                        None => (into_wire(tls), Vec::new()),
+                    };
+                    State::Parting(Parting::new(wire, last_words))
+                }
+                State::Parting(mut parting) => {
+                    let result = Pin::new(&mut parting).poll(cx);
+                    self.state = State::Parting(parting);
+                    return result;
+                }
+                State::Nothing => return Poll::Ready(()),
+            };
+        }
+    }
+
+    fn aborted(&self) -> io::Error {
+        match self.lease().why_cut() {
+            Some(why) => io::Error::new(io::ErrorKind::ConnectionAborted, why.clone()),
+            None => io::ErrorKind::ConnectionAborted.into(),
+        }
+    }
+}
+
+fn into_wire<IO>(tls: tokio_rustls::TlsStream<Wire<IO>>) -> Wire<IO> {
+    match tls {
+        tokio_rustls::TlsStream::Client(tls) => tls.into_inner().0,
+        tokio_rustls::TlsStream::Server(tls) => tls.into_inner().0,
     }
 }
 
@@ -67,7 +206,9 @@ where
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.tls().poll_read(cx, buffer).map_err(name_alert)
+        self.get_mut()
+            .poll_open(cx, Half::Read, |tls, cx| tls.poll_read(cx, buffer))
+            .map_err(name_alert)
     }
 }
 
@@ -80,7 +221,8 @@ where
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.tls().poll_write(cx, bytes)
+        self.get_mut()
+            .poll_open(cx, Half::Write, |tls, cx| tls.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -88,19 +230,26 @@ where
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.tls().poll_write_vectored(cx, slices)
+        self.get_mut().poll_open(cx, Half::Write, |tls, cx| {
+            tls.poll_write_vectored(cx, slices)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tls.is_write_vectored()
+        match &self.state {
+            State::Open(tls) => tls.is_write_vectored(),
+            _ => false,
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tls().poll_flush(cx)
+        self.get_mut()
+            .poll_open(cx, Half::Write, |tls, cx| tls.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tls().poll_shutdown(cx)
+        self.get_mut()
+            .poll_open(cx, Half::Write, |tls, cx| tls.poll_shutdown(cx))
     }
 }
 

@@ -24,7 +24,8 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, KeyLog, ServerConfig};
 
 use super::config::{ClientTemplate, Common, ServerTemplate};
-use super::{ClientCore, Resumption, ServerCore};
+use super::{ClientCore, Resumption, ServerCore, Times};
+use crate::gate::live::Lifetimes;
 use crate::gate::{Authorizer, Gate, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
 use crate::pki::{Certificate, Credentials, CredentialsError, provider};
@@ -138,7 +139,13 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             provider: None,
             allow_tls12: false,
             alpn: Vec::new(),
-            handshake_timeout: Duration::from_secs(10),
+            times: Times {
+                handshake_timeout: Duration::from_secs(10),
+                lifetimes: Lifetimes {
+                    drain: Duration::from_secs(30),
+                    max_age: None,
+                },
+            },
             limits: Limits::default(),
             extended_key_usage: ExtendedKeyUsage::default(),
             profile: Profile::default(),
@@ -163,7 +170,7 @@ pub struct Builder<S, I> {
     provider: Option<Arc<CryptoProvider>>,
     allow_tls12: bool,
     alpn: Vec<Vec<u8>>,
-    handshake_timeout: Duration,
+    times: Times,
     limits: Limits,
     extended_key_usage: ExtendedKeyUsage,
     profile: Profile,
@@ -207,7 +214,25 @@ impl<S, I> Builder<S, I> {
     /// Default: 10 s. Enforced by `accept` and `connect`; who drives rustls himself keeps his own
     /// time.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
+        self.times.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets how long an open connection has to finish when it is to come to its end; up to a tenth
+    /// less, at random, so that not all end at once.
+    ///
+    /// Default: 30 s. A peer that is newly denied or revoked is cut at once.
+    pub fn drain_time(mut self, time: Duration) -> Self {
+        self.times.lifetimes.drain = time;
+        self
+    }
+
+    /// Sets how old a connection may become; it is then asked to finish, and cut after the
+    /// [drain time](Self::drain_time). Up to a tenth less, at random.
+    ///
+    /// Default: no limit but the peer's certificates.
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.times.lifetimes.max_age = Some(age);
         self
     }
 
@@ -301,7 +326,10 @@ impl<S, I> Builder<S, I> {
     }
 
     /// Checks everything that both sides have in common, and makes the gate.
-    fn finish(self, usage: Usage, server_names: ServerNames) -> Result<Finished<S, I>, BuildError> {
+    fn finish(self, usage: Usage, server_names: ServerNames) -> Result<Finished<S, I>, BuildError>
+    where
+        I: Send + Sync + 'static,
+    {
         if self.trust.is_empty() {
             return Err(BuildError::EmptyTrust);
         }
@@ -342,7 +370,7 @@ impl<S, I> Builder<S, I> {
                 key_log: self.key_log,
                 resumption: self.resumption,
             },
-            handshake_timeout: self.handshake_timeout,
+            times: self.times,
             side: self.side,
         })
     }
@@ -352,7 +380,7 @@ struct Finished<S, I> {
     gate: Gate<I>,
     credentials: Credentials,
     common: Common,
-    handshake_timeout: Duration,
+    times: Times,
     side: S,
 }
 
@@ -400,7 +428,7 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
             finished.common,
             customize.unwrap_or_else(|| Box::new(|_| ())),
         )?;
-        ServerCore::new(finished.gate, template, finished.handshake_timeout)
+        ServerCore::new(finished.gate, template, finished.times)
     }
 }
 
@@ -444,7 +472,7 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
             finished.common,
             customize.unwrap_or_else(|| Box::new(|_| ())),
         )?;
-        ClientCore::new(finished.gate, template, finished.handshake_timeout)
+        ClientCore::new(finished.gate, template, finished.times)
     }
 }
 
@@ -463,7 +491,7 @@ impl<S, I> fmt::Debug for Builder<S, I> {
             .field("credentials", &self.credentials)
             .field("trust", &self.trust)
             .field("allow_tls12", &self.allow_tls12)
-            .field("handshake_timeout", &self.handshake_timeout)
+            .field("times", &self.times)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -167,6 +167,9 @@ fn build_server<I: Send + Sync + 'static>(
 
 /// A client's configuration.
 pub(crate) struct ClientConfigs {
+    /// How often the credentials were replaced.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    pub(crate) credentials: u64,
     /// For our own streams: secrets can be extracted, to seal a refusal.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) private: Arc<ClientConfig>,
@@ -182,6 +185,7 @@ pub(super) struct ClientTemplate {
     /// As the application left it: only settings that open nothing are taken over.
     customized: Arc<ClientConfig>,
     certificate: Arc<ClientCertificate>,
+    replaced: u64,
 }
 
 impl ClientTemplate {
@@ -202,6 +206,7 @@ impl ClientTemplate {
             common,
             customized: Arc::new(customized),
             certificate,
+            replaced: 0,
         })
     }
 
@@ -214,6 +219,7 @@ impl ClientTemplate {
         if let Some(credentials) = credentials {
             let key = credentials.certified_key(&self.common.provider)?;
             next.certificate = Arc::new(ClientCertificate(key));
+            next.replaced += 1;
         }
         Ok(next)
     }
@@ -254,6 +260,7 @@ impl ClientTemplate {
         let public = Arc::new(config.clone());
         config.enable_secret_extraction = true;
         Ok(ClientConfigs {
+            credentials: self.replaced,
             private: Arc::new(config),
             public,
         })

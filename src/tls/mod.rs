@@ -17,8 +17,8 @@ mod verifier;
 
 use std::net::SocketAddr;
 
-use crate::Peer;
-use crate::gate::{AdmitError, Gate, Handshaken};
+use crate::ConnectionInfo;
+use crate::gate::{AdmitError, Gate, Handshaken, Verified};
 use capture::Capture;
 
 pub use builder::BuildError;
@@ -26,22 +26,22 @@ pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;
 pub use resumption::Resumption;
 pub use update::Update;
-pub(crate) use update::{ClientCore, ServerCore};
+pub(crate) use update::{ClientCore, ServerCore, Times};
 
-/// Identifies the peer of a finished handshake.
+/// The verified chain of a finished handshake.
 ///
 /// A full handshake has just verified the chain; a resumed one restored it from the session, and
 /// it is verified now, by today's rules. So is one whose trust changed during the handshake.
-pub(crate) fn identify<'c, I>(
+pub(crate) fn verified<'c, I>(
     gate: &Gate<I>,
     capture: &mut Capture,
     connection: impl Into<Handshaken<'c>>,
     remote_addr: Option<SocketAddr>,
-) -> Result<Peer<I>, AdmitError> {
+) -> Result<(Verified, ConnectionInfo), AdmitError> {
     let (presented, info) = connection.into().read(remote_addr)?;
     let verified = match capture.take_verified(gate.trust_id(), presented) {
         Some(verified) => verified,
         None => gate.verify_for(presented, &info)?,
     };
-    gate.identify(&verified, info)
+    Ok((verified, info))
 }

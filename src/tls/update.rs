@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::config::{ClientTemplate, ServerTemplate};
 use super::{BuildError, ClientConfigs, ServerConfigs};
+use crate::gate::live::Lifetimes;
 use crate::gate::{Authorizer, Gate};
 use crate::pki::Credentials;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
@@ -71,6 +72,11 @@ impl Update {
         self
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn replaces_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// The verifier that would be in force, if it is one that can admit anybody.
     fn verifier(&mut self, current: &ChainVerifier) -> Result<ChainVerifier, BuildError> {
         if self.trust.as_ref().is_some_and(Trust::is_empty) {
@@ -91,13 +97,22 @@ impl Update {
     }
 }
 
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    pub(crate) handshake_timeout: Duration,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    pub(crate) lifetimes: Lifetimes,
+}
+
 /// One more or one less bundle.
 pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundles, BundleError>;
 
 /// What clones of an acceptor share.
 pub(crate) struct ServerCore<I> {
     pub(crate) gate: Gate<I>,
-    pub(crate) handshake_timeout: Duration,
+    pub(crate) times: Times,
     configs: ArcSwap<ServerConfigs>,
     /// Locked while an update is made, so that none is lost.
     template: Mutex<ServerTemplate>,
@@ -107,12 +122,12 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
     pub(super) fn new(
         gate: Gate<I>,
         template: ServerTemplate,
-        handshake_timeout: Duration,
+        times: Times,
     ) -> Result<Self, BuildError> {
         let configs = template.configs(&gate, gate.trusted().verifier().trust())?;
         Ok(Self {
             gate,
-            handshake_timeout,
+            times,
             configs: ArcSwap::from_pointee(configs),
             template: Mutex::new(template),
         })
@@ -146,7 +161,7 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
 /// What clones of a connector share.
 pub(crate) struct ClientCore<I> {
     pub(crate) gate: Gate<I>,
-    pub(crate) handshake_timeout: Duration,
+    pub(crate) times: Times,
     configs: ArcSwap<ClientConfigs>,
     /// Locked while an update is made, so that none is lost.
     template: Mutex<ClientTemplate>,
@@ -156,12 +171,12 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
     pub(super) fn new(
         gate: Gate<I>,
         template: ClientTemplate,
-        handshake_timeout: Duration,
+        times: Times,
     ) -> Result<Self, BuildError> {
         let configs = template.configs(&gate)?;
         Ok(Self {
             gate,
-            handshake_timeout,
+            times,
             configs: ArcSwap::from_pointee(configs),
             template: Mutex::new(template),
         })

@@ -10,11 +10,12 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath};
 
-use super::revocation::{Checker, Issuer, Revocation};
+use super::revocation::{Checker, Issuer, Revocation, Stale};
+use super::store::root_id;
 use super::{ChainError, Profile, Trust, TrustStore};
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
-use crate::pki::{Certificate, DistinguishedName, GeneralName, PublicKeyKind};
+use crate::pki::{Certificate, DistinguishedName, Fingerprint, GeneralName, PublicKeyKind};
 
 /// A certificate chain that was verified: from the leaf up to, but without, what it is anchored in.
 ///
@@ -30,6 +31,8 @@ pub struct VerifiedChain {
 struct Inner {
     certificates: Vec<Certificate>,
     anchor: Anchor,
+    /// Which root it is, if it is one.
+    root: Option<Fingerprint>,
     not_after: UnixTime,
     /// The first and the last second in which the verification has this outcome.
     holds: RangeInclusive<UnixTime>,
@@ -37,7 +40,12 @@ struct Inner {
 
 impl VerifiedChain {
     /// `crls_until` is the last second in which what the CRLs said of the path holds.
-    fn new(certificates: Vec<Certificate>, anchor: Anchor, crls_until: Option<UnixTime>) -> Self {
+    fn new(
+        certificates: Vec<Certificate>,
+        anchor: Anchor,
+        root: Option<Fingerprint>,
+        crls_until: Option<UnixTime>,
+    ) -> Self {
         let not_before = certificates.iter().map(Certificate::not_before).max();
         let not_after = certificates.iter().map(Certificate::not_after).min();
         // There is always a leaf; without one the outcome would hold at no time.
@@ -48,6 +56,7 @@ impl VerifiedChain {
             inner: Arc::new(Inner {
                 certificates,
                 anchor,
+                root,
                 not_after,
                 holds: not_before.unwrap_or(epoch)..=until,
             }),
@@ -310,9 +319,57 @@ impl ChainVerifier {
                 // An unknown critical extension, for one, is no matter of the chain.
                 EndEntityCert::try_from(leaf.der())
                     .map_err(|error| self.explain(error, leaf, store, &[], now))?;
-                Ok(VerifiedChain::new(vec![leaf.clone()], anchor, None))
+                Ok(VerifiedChain::new(vec![leaf.clone()], anchor, None, None))
             }
             None => self.build_path(leaf, intermediates, store, now),
+        }
+    }
+
+    /// Whether a chain that was verified once, perhaps by another trust, leads to somebody whom
+    /// this one believes, and is not revoked.
+    ///
+    /// Signatures stay valid, so none is verified again. Age is no reason: neither of the
+    /// certificates, whose time was checked and is watched, nor of a CRL that has gone stale since.
+    pub(crate) fn still_believes(
+        &self,
+        chain: &VerifiedChain,
+        now: UnixTime,
+    ) -> Result<(), ChainError> {
+        let leaf = chain.leaf();
+        let store = self.store_for(leaf)?;
+        if pin_of(store, leaf).is_some() {
+            return Ok(());
+        }
+        let anchor = match &chain.inner.root {
+            Some(root) => store.issuer_by_id(root),
+            None => None,
+        };
+        let Some(anchor) = anchor else {
+            // Perhaps another root vouches for it.
+            return self.verify_at_its_time(chain, now);
+        };
+        match &self.revocation {
+            None => Ok(()),
+            Some(revocation) => {
+                let certificates = chain.certificates();
+                let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
+                revocation
+                    .check(certificates.iter().zip(issuers), now, Stale::Counts)
+                    .map(drop)
+            }
+        }
+    }
+
+    fn verify_at_its_time(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), ChainError> {
+        let ders: Vec<CertificateDer<'_>> = chain
+            .certificates()
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
+            .collect();
+        let time = now.clamp(*chain.inner.holds.start(), chain.not_after());
+        match self.verify(&ders, time) {
+            Ok(_) | Err(ChainError::CrlExpired { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -481,13 +538,14 @@ impl ChainVerifier {
                     self.explain(webpki::Error::UnknownIssuer, leaf, store, pool, now)
                 })?;
                 let issuers = issuers.iter().map(Issuer::of).chain([anchor]);
-                revocation.check(certificates.iter().zip(issuers), now)?
+                revocation.check(certificates.iter().zip(issuers), now, Stale::Expires)?
             }
         };
         let anchor = Anchor::Root {
             subject: subject_of(path.anchor()),
         };
-        Ok(VerifiedChain::new(certificates, anchor, crls_until))
+        let root = Some(root_id(path.anchor()));
+        Ok(VerifiedChain::new(certificates, anchor, root, crls_until))
     }
 
     /// Finds the certificate that rustls-webpki's answer is about.

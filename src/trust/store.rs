@@ -1,6 +1,6 @@
 //! The trust store: roots, pins and extra intermediates.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -34,8 +34,8 @@ pub struct TrustStore {
     anchors: Vec<TrustAnchor<'static>>,
     /// What an anchor does not say of itself, by the same index.
     roots: Vec<Root>,
-    /// `Name` and `SubjectPublicKeyInfo` of the anchors, to keep each once.
-    known_anchors: HashSet<Fingerprint>,
+    /// Where each anchor is, by [`root_id`], to keep each once.
+    known_anchors: HashMap<Fingerprint, usize>,
     pinned_certificates: HashSet<Fingerprint>,
     pinned_keys: HashSet<Fingerprint>,
     intermediates: Vec<Certificate>,
@@ -261,8 +261,12 @@ impl TrustStore {
 
     /// One of [`anchors`](Self::anchors) as an issuer.
     pub(super) fn issuer(&self, anchor: &TrustAnchor<'_>) -> Option<Issuer<'_>> {
-        let index = self.anchors.iter().position(|own| own == anchor)?;
-        self.roots[index].issuer()
+        self.issuer_by_id(&root_id(anchor))
+    }
+
+    /// The root with this [`root_id`] as an issuer, if it is believed.
+    pub(super) fn issuer_by_id(&self, id: &Fingerprint) -> Option<Issuer<'_>> {
+        self.roots[*self.known_anchors.get(id)?].issuer()
     }
 
     fn add_pem_file(&mut self, path: &Path) -> Result<(), TrustError> {
@@ -297,8 +301,9 @@ impl TrustStore {
     }
 
     fn add_anchor(&mut self, anchor: TrustAnchor<'static>, key_usage: Option<KeyUsage>) {
-        let key = [&*anchor.subject, &*anchor.subject_public_key_info].concat();
-        if self.known_anchors.insert(Fingerprint::of(&key)) {
+        let id = root_id(&anchor);
+        if !self.known_anchors.contains_key(&id) {
+            self.known_anchors.insert(id, self.anchors.len());
             // Anchors hold the contents of both without the outer SEQUENCE.
             let spki = der::sequence(&anchor.subject_public_key_info);
             self.roots.push(Root {
@@ -332,6 +337,18 @@ impl fmt::Debug for TrustStore {
             .field("intermediates", &self.intermediates.len())
             .finish()
     }
+}
+
+/// Tells trust anchors apart: by name and key, as paths are built, and by what they are limited to.
+pub(super) fn root_id(anchor: &TrustAnchor<'_>) -> Fingerprint {
+    let constraints = anchor.name_constraints.as_ref();
+    let parts = [
+        &*anchor.subject,
+        &*anchor.subject_public_key_info,
+        constraints.map_or(&[], |constraints| constraints.as_ref()),
+    ];
+    let lengths = parts.map(|part| part.len().to_be_bytes()).concat();
+    Fingerprint::of(&[lengths, parts.concat()].concat())
 }
 
 /// rustls-webpki takes any certificate as an anchor; what the certificate says of itself counts.

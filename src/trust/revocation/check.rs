@@ -25,6 +25,15 @@ pub(in crate::trust) struct Checker {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
+/// Whether a list that was due to be replaced counts in spite of the choice about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::trust) enum Stale {
+    /// The choice holds.
+    Expires,
+    /// Connections that are open are not ended because a list has gone stale meanwhile.
+    Counts,
+}
+
 /// An authority on a path: a trust anchor or an intermediate.
 #[derive(Clone, Copy)]
 pub(in crate::trust) struct Issuer<'a> {
@@ -87,6 +96,7 @@ impl Checker {
         &self,
         path: impl IntoIterator<Item = (&'a Certificate, Issuer<'a>)>,
         now: UnixTime,
+        stale: Stale,
     ) -> Result<Option<UnixTime>, ChainError> {
         let depth = match self.choices.depth {
             RevocationDepth::WholeChain => usize::MAX,
@@ -94,7 +104,7 @@ impl Checker {
         };
         let mut until: Option<UnixTime> = None;
         for (certificate, issuer) in path.into_iter().take(depth) {
-            let end = self.check_one(certificate, &issuer, now)?;
+            let end = self.check_one(certificate, &issuer, now, stale)?;
             until = [until, end]
                 .into_iter()
                 .flatten()
@@ -108,6 +118,7 @@ impl Checker {
         certificate: &Certificate,
         issuer: &Issuer<'_>,
         now: UnixTime,
+        stale: Stale,
     ) -> Result<Option<UnixTime>, ChainError> {
         let signed = self.signed_by(issuer);
         let lists: Vec<&Crl> = signed
@@ -134,7 +145,7 @@ impl Checker {
             let Some(end) = self.end_of(list) else {
                 continue;
             };
-            if now >= end {
+            if now >= end && stale == Stale::Expires {
                 return Err(ChainError::CrlExpired {
                     certificate: certificate.clone(),
                     next_update: list.next_update(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::pki::{Certificate, Fingerprint};
 
-pub(super) use check::{Checker, Issuer};
+pub(super) use check::{Checker, Issuer, Stale};
 pub use crls::{CrlError, Crls};
 
 /// What happens when no CRL tells whether a certificate is revoked.

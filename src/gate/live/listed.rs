@@ -1,0 +1,70 @@
+//! Open connections, as the application sees them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls_pki_types::UnixTime;
+
+use super::{Connection, Ended};
+use crate::Peer;
+
+/// One of the connections that are open; from `Acceptor::connections` or `Connector::connections`.
+///
+/// It may have come to its end meanwhile.
+pub struct OpenConnection<I> {
+    connection: Arc<Connection<I>>,
+}
+
+impl<I> OpenConnection<I> {
+    pub(crate) const fn new(connection: Arc<Connection<I>>) -> Self {
+        Self { connection }
+    }
+
+    /// Its number, which no other connection of this acceptor or connector has.
+    pub fn id(&self) -> u64 {
+        self.connection.id()
+    }
+
+    /// The peer.
+    pub fn peer(&self) -> &Peer<I> {
+        self.connection.peer()
+    }
+
+    /// When its handshake was over.
+    pub fn since(&self) -> UnixTime {
+        self.connection.since()
+    }
+
+    /// The generation of trust by which its peer was judged last.
+    pub fn generation(&self) -> u64 {
+        self.connection.generation()
+    }
+
+    /// Why it is to come to its end, or came to it.
+    pub fn ending(&self) -> Option<Ended> {
+        self.connection.lease().why_draining().cloned()
+    }
+
+    /// Ends it at once, with a goodbye to the peer.
+    pub fn end(&self) {
+        self.connection.cut(Ended::ByApplication);
+    }
+}
+
+impl<I> Clone for OpenConnection<I> {
+    fn clone(&self) -> Self {
+        Self {
+            connection: Arc::clone(&self.connection),
+        }
+    }
+}
+
+impl<I: fmt::Debug> fmt::Debug for OpenConnection<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenConnection")
+            .field("id", &self.id())
+            .field("peer", self.peer())
+            .field("ending", &self.ending())
+            .finish_non_exhaustive()
+    }
+}

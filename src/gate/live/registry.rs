@@ -1,0 +1,268 @@
+//! All open connections of one gate.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls_pki_types::UnixTime;
+
+use super::{Ended, Lease};
+use crate::Peer;
+
+/// The open connections, and those that are being decided about.
+pub(crate) struct Registry<I> {
+    entries: Mutex<HashMap<u64, Arc<Connection<I>>>>,
+    next: AtomicU64,
+}
+
+/// One connection.
+pub(crate) struct Connection<I> {
+    id: u64,
+    peer: Peer<I>,
+    since: UnixTime,
+    /// When it was entered, by the clock of whoever keeps the registry.
+    entered: Duration,
+    generation: AtomicU64,
+    lease: Arc<Lease>,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    /// The gate decides; `stale` if the rules have changed meanwhile.
+    Deciding {
+        stale: bool,
+    },
+    Open,
+    /// To be cut at this time of the keeper's clock.
+    Draining {
+        until: Duration,
+    },
+}
+
+/// When connections end by themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    /// From the first notice to the cut.
+    pub(crate) drain: Duration,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// A connection's place in the registry, given up when dropped.
+pub(crate) struct Entered<I> {
+    registry: Arc<Registry<I>>,
+    connection: Arc<Connection<I>>,
+}
+
+impl<I> Registry<I> {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Mutex::default(),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// Enters a connection about whose peer the gate is going to decide.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        peer: Peer<I>,
+        generation: u64,
+        since: UnixTime,
+        entered: Duration,
+    ) -> Entered<I> {
+        let connection = Arc::new(Connection {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            peer,
+            since,
+            entered,
+            generation: AtomicU64::new(generation),
+            lease: Arc::new(Lease::new()),
+            stage: Mutex::new(Stage::Deciding { stale: false }),
+        });
+        self.entries()
+            .insert(connection.id, Arc::clone(&connection));
+        Entered {
+            registry: Arc::clone(self),
+            connection,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries().is_empty()
+    }
+
+    /// All connections that are open; those that are being decided about are told that the rules
+    /// have changed. To be called after the change.
+    pub(crate) fn to_be_judged(&self) -> Vec<Arc<Connection<I>>> {
+        let mut all = self.all();
+        all.retain(|connection| match &mut *connection.stage() {
+            Stage::Deciding { stale } => {
+                *stale = true;
+                false
+            }
+            Stage::Open | Stage::Draining { .. } => true,
+        });
+        all
+    }
+
+    /// All connections that are open.
+    pub(crate) fn open(&self) -> Vec<Arc<Connection<I>>> {
+        let mut all = self.all();
+        all.retain(|connection| !matches!(&*connection.stage(), Stage::Deciding { .. }));
+        all
+    }
+
+    /// Ends what is over by now: chains that have expired, connections that are too old, and
+    /// those whose time for finishing is up.
+    pub(crate) fn tick(&self, now: Option<UnixTime>, clock: Duration, lifetimes: &Lifetimes) {
+        for connection in self.open() {
+            connection.tick(now, clock, lifetimes);
+        }
+    }
+
+    /// In the order in which they were entered.
+    fn all(&self) -> Vec<Arc<Connection<I>>> {
+        let mut all: Vec<_> = self.entries().values().cloned().collect();
+        all.sort_unstable_by_key(|connection| connection.id);
+        all
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection<I>>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<I> Connection<I> {
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) const fn peer(&self) -> &Peer<I> {
+        &self.peer
+    }
+
+    pub(crate) const fn since(&self) -> UnixTime {
+        self.since
+    }
+
+    /// The generation of trust by which it was judged last.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn judged_by(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+    }
+
+    pub(crate) const fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    /// Cuts it at once.
+    pub(crate) fn cut(&self, why: Ended) {
+        if self.lease.cut(why.clone()) {
+            tracing::info!(
+                connection = self.id,
+                remote = ?self.peer.connection().remote_addr(),
+                certificate = %self.peer.certificate(),
+                reason = why.reason(),
+                %why,
+                "open connection cut"
+            );
+        }
+    }
+
+    /// Asks it to come to its end until `clock` and a little less than `time` from there. The
+    /// difference is the connection's own, so that not all end at once.
+    pub(crate) fn drain(&self, why: Ended, clock: Duration, time: Duration) {
+        if self.lease.drain(why.clone()) {
+            tracing::info!(
+                connection = self.id,
+                remote = ?self.peer.connection().remote_addr(),
+                reason = why.reason(),
+                "open connection is to end"
+            );
+            let until = clock.saturating_add(self.jittered(time));
+            *self.stage() = Stage::Draining { until };
+        }
+    }
+
+    fn tick(&self, now: Option<UnixTime>, clock: Duration, lifetimes: &Lifetimes) {
+        let until = match &*self.stage() {
+            Stage::Draining { until } => Some(*until),
+            Stage::Open | Stage::Deciding { .. } => None,
+        };
+        if let Some(until) = until {
+            if clock >= until {
+                if let Some(why) = self.lease.why_draining().cloned() {
+                    self.cut(why);
+                }
+            }
+            return;
+        }
+        let not_after = self.peer.chain().not_after();
+        let age = clock.saturating_sub(self.entered);
+        if now.is_some_and(|now| now > not_after) {
+            let why = Ended::Expired {
+                certificate: self.peer.certificate().clone(),
+                not_after,
+            };
+            self.drain(why, clock, lifetimes.drain);
+        } else if let Some(max_age) = lifetimes.max_age {
+            if age >= self.jittered(max_age) {
+                self.drain(Ended::MaxAge { max_age }, clock, lifetimes.drain);
+            }
+        }
+    }
+
+    /// Up to a tenth less than `time`, always the same for this connection.
+    fn jittered(&self, time: Duration) -> Duration {
+        // Neighbouring numbers come out far apart (Knuth's multiplicative hash).
+        let spread = self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        let less = time.as_micros() * u128::from(spread) / (10 * 65536);
+        time.saturating_sub(Duration::from_micros(
+            u64::try_from(less).unwrap_or(u64::MAX),
+        ))
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<I> Entered<I> {
+    pub(crate) const fn connection(&self) -> &Arc<Connection<I>> {
+        &self.connection
+    }
+
+    /// Opens the connection, if the rules by which it was just decided are still in force;
+    /// otherwise it has to be decided again.
+    pub(crate) fn open(&self) -> bool {
+        let mut stage = self.connection.stage();
+        match &mut *stage {
+            Stage::Deciding { stale: true } => {
+                *stage = Stage::Deciding { stale: false };
+                false
+            }
+            _ => {
+                *stage = Stage::Open;
+                true
+            }
+        }
+    }
+}
+
+impl<I> Drop for Entered<I> {
+    fn drop(&mut self) {
+        self.registry.entries().remove(&self.connection.id);
+    }
+}
+
+impl<I> fmt::Debug for Registry<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("connections", &self.entries().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+//! The notice that a connection is to come to its end.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::gate::Ended;
+use crate::gate::live::Lease;
+
+/// Ends when a connection is to come to its end, and tells why; made by
+/// [`TlsStream::draining`](crate::TlsStream::draining).
+///
+/// Finish what is under way then: the connection is cut soon after, by default after 30 s. One that
+/// is cut without notice ends it, too.
+#[derive(Clone)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Draining {
+    lease: Arc<Lease>,
+}
+
+impl Draining {
+    pub(super) const fn new(lease: Arc<Lease>) -> Self {
+        Self { lease }
+    }
+}
+
+impl Future for Draining {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        match self.lease.wake_when_draining(cx.waker()) {
+            Some(why) => Poll::Ready(why),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl fmt::Debug for Draining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Draining").field(&self.lease).finish()
+    }
+}
