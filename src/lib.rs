@@ -115,6 +115,8 @@ pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};
 pub use server::{AcceptError, Acceptor};
 #[cfg(feature = "tokio")]
+pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
+#[cfg(feature = "tokio")]
 pub use stream::{Draining, TlsStream};
 pub use tls::{BuildError, HandshakeError, Resumption, Update, builder};
 pub use trust::TrustStore;

@@ -1,6 +1,8 @@
 //! The accepting side.
 
 mod error;
+#[cfg(feature = "tokio")]
+mod listener;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 pub use error::AcceptError;
+#[cfg(feature = "tokio")]
+pub use listener::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 
 #[cfg(feature = "tokio")]
 use crate::gate::OpenConnection;
@@ -186,14 +190,22 @@ mod accept {
 
     use tokio::io::{AsyncRead, AsyncWrite};
 
-    use super::{AcceptError, Acceptor};
+    use super::{AcceptError, Acceptor, Arc};
     use crate::TlsStream;
     use crate::gate::Handshaken;
+    use crate::gate::live::Connection;
     use crate::stream::Wire;
     use crate::stream::handshake::{Attempt, admit, refuse};
     use crate::tls::{self, capture::Capture};
 
     impl<I: Send + Sync + 'static> Acceptor<I> {
+        /// The open connections that a listener has yielded.
+        pub(super) fn opened_by(&self, listener: u64) -> Vec<Arc<Connection<I>>> {
+            let mut open = self.core.gate.open_connections();
+            open.retain(|connection| connection.listener() == Some(listener));
+            open
+        }
+
         /// Accepts one connection: handshake, identity, policy.
         ///
         /// The peer's address is taken from a [`tokio::net::TcpStream`]; for another transport see

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::gate::Ended;
 use crate::gate::Gate;
-use crate::gate::live::{Entered, Lifetimes};
+use crate::gate::live::{Connection, Entered, Lifetimes};
 
 /// How often expiry and age are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -75,6 +75,11 @@ impl Keeper {
     pub(crate) fn drain<I>(&self, entered: &Entered<I>, why: Ended) {
         let connection = entered.connection();
         connection.drain(why, self.clock(), self.lifetimes.drain);
+    }
+
+    /// Asks a connection to come to its end within this time.
+    pub(crate) fn drain_within<I>(&self, connection: &Connection<I>, why: Ended, time: Duration) {
+        connection.drain(why, self.clock(), time);
     }
 
     /// Asks all open connections to come to their end.

@@ -102,6 +102,11 @@ impl<IO, I> TlsStream<IO, I> {
         }
     }
 
+    /// Notes which listener yields it.
+    pub(crate) fn belongs_to(&self, listener: u64) {
+        self.entered.connection().belongs_to(listener);
+    }
+
     fn lease(&self) -> &Lease {
         self.entered.connection().lease()
     }

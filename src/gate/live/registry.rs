@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
@@ -27,6 +27,7 @@ pub(crate) struct Connection<I> {
     generation: AtomicU64,
     lease: Arc<Lease>,
     stage: Mutex<Stage>,
+    listener: OnceLock<u64>,
 }
 
 enum Stage {
@@ -79,6 +80,7 @@ impl<I> Registry<I> {
             generation: AtomicU64::new(generation),
             lease: Arc::new(Lease::new()),
             stage: Mutex::new(Stage::Deciding { stale: false }),
+            listener: OnceLock::new(),
         });
         self.entries()
             .insert(connection.id, Arc::clone(&connection));
@@ -153,6 +155,15 @@ impl<I> Connection<I> {
 
     pub(crate) fn judged_by(&self, generation: u64) {
         self.generation.store(generation, Ordering::Relaxed);
+    }
+
+    /// Which listener yielded it, if one did.
+    pub(crate) fn listener(&self) -> Option<u64> {
+        self.listener.get().copied()
+    }
+
+    pub(crate) fn belongs_to(&self, listener: u64) {
+        self.listener.get_or_init(|| listener);
     }
 
     pub(crate) const fn lease(&self) -> &Arc<Lease> {

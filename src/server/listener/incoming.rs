@@ -1,0 +1,42 @@
+//! Where connections come from.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A source of connections for a [`Listener`](super::Listener): a TCP listener, a Unix socket, or
+/// your own.
+pub trait Incoming: Send + 'static {
+    /// The transport of one connection.
+    type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Waits for the next connection, with the peer's address where there is one. Dropping the
+    /// future loses no connection.
+    ///
+    /// # Errors
+    /// A connection that could not be taken. The listener waits a little and asks again; it never
+    /// gives up.
+    fn accept(&mut self)
+    -> impl Future<Output = io::Result<(Self::Io, Option<SocketAddr>)>> + Send;
+}
+
+impl Incoming for tokio::net::TcpListener {
+    type Io = tokio::net::TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(Self::Io, Option<SocketAddr>)> {
+        let (tcp, remote_addr) = Self::accept(self).await?;
+        Ok((tcp, Some(remote_addr)))
+    }
+}
+
+#[cfg(unix)]
+impl Incoming for tokio::net::UnixListener {
+    type Io = tokio::net::UnixStream;
+
+    async fn accept(&mut self) -> io::Result<(Self::Io, Option<SocketAddr>)> {
+        let (stream, _) = Self::accept(self).await?;
+        Ok((stream, None))
+    }
+}

@@ -1,0 +1,270 @@
+//! Accepting connections without end: handshakes beside each other, bounded in number and time.
+
+mod incoming;
+mod per_address;
+mod task;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::sync::{mpsc, watch};
+
+pub use incoming::Incoming;
+
+use self::per_address::PerAddress;
+use self::task::Task;
+use super::Acceptor;
+use crate::TlsStream;
+use crate::gate::Ended;
+
+/// Yields connections to peers that were admitted, one after the other, whatever the others do.
+///
+/// Handshakes run beside each other on tasks of their own: at most 1,024 by default, each within
+/// the acceptor's handshake timeout. A client that stalls, sends garbage or is refused delays
+/// nobody, and a failing `accept` of the system (no file descriptors left) is tried again.
+///
+/// ```no_run
+/// use countersign::identity::SpiffeId;
+/// use countersign::{Acceptor, Listener};
+///
+/// # async fn serve(acceptor: Acceptor<SpiffeId>) -> std::io::Result<()> {
+/// let mut listener = Listener::bind(acceptor, "127.0.0.1:8443").await?;
+/// while let Some(stream) = listener.accept().await {
+///     tokio::spawn(async move { println!("hello {}", stream.peer().identity()) });
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping it stops listening and ends the handshakes that are under way; open connections stay.
+pub struct Listener<IO, I> {
+    admitted: mpsc::Receiver<TlsStream<IO, I>>,
+    handle: ListenerHandle<I>,
+    local_addr: Option<SocketAddr>,
+    /// Ends the task with the listener.
+    _task: Task,
+}
+
+/// What happens to a connection when all places for handshakes are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It waits in the system's queue until a handshake is over.
+    #[default]
+    Wait,
+    /// It is closed at once, without a word.
+    Shed,
+}
+
+type Admit = Box<dyn Fn(SocketAddr) -> bool + Send + Sync>;
+
+/// The options of a [`Listener`].
+#[must_use = "a builder does nothing until listen() or bind() is called"]
+pub struct ListenerBuilder<I> {
+    acceptor: Acceptor<I>,
+    max_handshakes: usize,
+    when_full: WhenFull,
+    per_address: Option<PerAddress>,
+    admit: Option<Admit>,
+}
+
+impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
+    /// Listens on a TCP address, with the default options.
+    ///
+    /// Must be called from within a tokio runtime.
+    ///
+    /// # Errors
+    /// The address is taken, not ours, or cannot be resolved.
+    pub async fn bind(acceptor: Acceptor<I>, address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::builder(acceptor).bind(address).await
+    }
+
+    /// Starts with the default options.
+    pub const fn builder(acceptor: Acceptor<I>) -> ListenerBuilder<I> {
+        ListenerBuilder {
+            acceptor,
+            max_handshakes: 1024,
+            when_full: WhenFull::Wait,
+            per_address: None,
+            admit: None,
+        }
+    }
+}
+
+impl<I: Send + Sync + 'static> ListenerBuilder<I> {
+    /// Sets how many handshakes may be under way, the policy's decision included. Default 1,024.
+    ///
+    /// A connection that was admitted keeps its place until it is taken by
+    /// [`accept`](Listener::accept).
+    ///
+    /// # Panics
+    /// When it is 0.
+    pub const fn max_handshakes(mut self, handshakes: usize) -> Self {
+        assert!(
+            handshakes > 0,
+            "without a place for one, nobody could connect"
+        );
+        self.max_handshakes = handshakes;
+        self
+    }
+
+    /// Sets what happens to further connections then. Default: they wait.
+    pub const fn when_full(mut self, rule: WhenFull) -> Self {
+        self.when_full = rule;
+        self
+    }
+
+    /// Sets how many of the handshakes may come from one IP address; a further one is closed at
+    /// once. Default: as many as there are places.
+    ///
+    /// Behind a proxy, all connections come from one address.
+    pub fn max_handshakes_per_address(mut self, handshakes: usize) -> Self {
+        self.per_address = Some(PerAddress::new(handshakes));
+        self
+    }
+
+    /// Sets a look at the peer's address before any TLS work; where it says no, the connection is
+    /// closed at once. Not asked where the transport has no addresses. Default: everybody.
+    pub fn admit(mut self, admit: impl Fn(SocketAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.admit = Some(Box::new(admit));
+        self
+    }
+
+    /// Listens on a TCP address.
+    ///
+    /// # Errors
+    /// The address is taken, not ours, or cannot be resolved.
+    pub async fn bind(
+        self,
+        address: impl ToSocketAddrs,
+    ) -> io::Result<Listener<tokio::net::TcpStream, I>> {
+        let tcp = TcpListener::bind(address).await?;
+        let local_addr = tcp.local_addr()?;
+        let mut listener = self.listen(tcp);
+        listener.local_addr = Some(local_addr);
+        Ok(listener)
+    }
+
+    /// Takes connections from a listener that exists: TCP, a Unix socket, or your own
+    /// [`Incoming`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn listen<S: Incoming>(self, incoming: S) -> Listener<S::Io, I> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+
+        let (stop, stopped) = watch::channel(false);
+        let (sender, admitted) = mpsc::channel(self.max_handshakes);
+        let handle = ListenerHandle {
+            acceptor: self.acceptor.clone(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            stop: Arc::new(stop),
+        };
+        Listener {
+            admitted,
+            _task: Task::start(self, incoming, sender, stopped, handle.id),
+            handle,
+            local_addr: None,
+        }
+    }
+}
+
+impl<IO, I: Send + Sync + 'static> Listener<IO, I> {
+    /// The next connection to a peer that was admitted; `None` after
+    /// [`shutdown`](ListenerHandle::shutdown), when the handshakes under way are over.
+    ///
+    /// Dropping the future loses no connection.
+    pub async fn accept(&mut self) -> Option<TlsStream<IO, I>> {
+        self.admitted.recv().await
+    }
+
+    /// The TCP address, if [`bind`](Self::bind) made the listener: with port 0, the port that the
+    /// system chose.
+    pub const fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
+    }
+
+    /// To shut it down from elsewhere.
+    pub fn handle(&self) -> ListenerHandle<I> {
+        self.handle.clone()
+    }
+}
+
+/// Shuts a [`Listener`] down.
+pub struct ListenerHandle<I> {
+    acceptor: Acceptor<I>,
+    id: u64,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl<I: Send + Sync + 'static> ListenerHandle<I> {
+    /// Stops listening, lets the handshakes under way finish, asks the listener's open connections
+    /// to come to their end, and waits until they are closed. Those that are left after `time` are
+    /// cut.
+    ///
+    /// [`Listener::accept`] yields what was still admitted, and then `None`.
+    pub async fn shutdown(&self, time: Duration) {
+        let _ = self.stop.send(true); // false only if the listener is gone
+        let deadline = tokio::time::Instant::now() + time;
+        // Handshakes that end meanwhile add to them, so it looks again.
+        const EVERY: Duration = Duration::from_millis(20);
+        loop {
+            let open = self.acceptor.opened_by(self.id);
+            // The task holds the receiver for as long as a handshake is under way.
+            if open.is_empty() && self.stop.receiver_count() == 0 {
+                return;
+            }
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            for connection in &open {
+                if left.is_zero() {
+                    connection.cut(Ended::ShutDown);
+                } else {
+                    self.acceptor
+                        .keeper
+                        .drain_within(connection, Ended::ShutDown, left);
+                }
+            }
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(EVERY.min(left)).await;
+        }
+    }
+}
+
+impl<I> Clone for ListenerHandle<I> {
+    fn clone(&self) -> Self {
+        Self {
+            acceptor: self.acceptor.clone(),
+            id: self.id,
+            stop: Arc::clone(&self.stop),
+        }
+    }
+}
+
+impl<IO, I> fmt::Debug for Listener<IO, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I> fmt::Debug for ListenerBuilder<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerBuilder")
+            .field("max_handshakes", &self.max_handshakes)
+            .field("when_full", &self.when_full)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I> fmt::Debug for ListenerHandle<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerHandle").finish_non_exhaustive()
+    }
+}
