@@ -67,7 +67,7 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
         let core = self.into_core()?;
         Ok(Connector {
             #[cfg(feature = "tokio")]
-            keeper: Arc::new(crate::stream::Keeper::new(core.times.lifetimes)),
+            keeper: Arc::new(crate::stream::Keeper::new(core.bounds.lifetimes)),
             core: Arc::new(core),
         })
     }
@@ -165,7 +165,6 @@ mod connect {
     use super::{ConnectError, Connector};
     use crate::TlsStream;
     use crate::gate::{Ended, Handshaken};
-    use crate::stream::Wire;
     use crate::stream::handshake::{Attempt, admit, refuse, refuse_with};
     use crate::tls::{self, capture::Capture};
 
@@ -241,14 +240,14 @@ mod connect {
                 })?
                 .to_owned();
             let core = &*self.core;
-            let attempt = Attempt::start(core.times.handshake_timeout);
+            let attempt = Attempt::start(&core.bounds);
             let mut capture = Capture::default();
             let configs = core.configs();
             let connector = tokio_rustls::TlsConnector::from(configs.private.clone());
             // Starting looks for a session to resume, so it belongs into the capture too.
             let handshake = capture.enter(|| {
                 connector
-                    .connect(dialled.clone(), Wire::watching(io))
+                    .connect(dialled.clone(), attempt.watch(io))
                     .into_fallible()
             });
             let tls = attempt

@@ -73,7 +73,7 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
         let core = self.into_core()?;
         Ok(Acceptor {
             #[cfg(feature = "tokio")]
-            keeper: Arc::new(crate::stream::Keeper::new(core.times.lifetimes)),
+            keeper: Arc::new(crate::stream::Keeper::new(core.bounds.lifetimes)),
             core: Arc::new(core),
         })
     }
@@ -194,7 +194,6 @@ mod accept {
     use crate::TlsStream;
     use crate::gate::Handshaken;
     use crate::gate::live::Connection;
-    use crate::stream::Wire;
     use crate::stream::handshake::{Attempt, admit, refuse};
     use crate::tls::{self, capture::Capture};
 
@@ -268,10 +267,10 @@ mod accept {
             IO: AsyncRead + AsyncWrite + Unpin,
         {
             let core = &*self.core;
-            let attempt = Attempt::start(core.times.handshake_timeout);
+            let attempt = Attempt::start(&core.bounds);
             let mut capture = Capture::default();
             let handshake = tokio_rustls::TlsAcceptor::from(core.configs().private.clone())
-                .accept(Wire::watching(io))
+                .accept(attempt.watch(io))
                 .into_fallible();
             let tls = attempt
                 .drive(handshake, &mut capture)

@@ -17,7 +17,7 @@ use crate::ConnectionInfo;
 use crate::gate::live::Entered;
 use crate::gate::{Admission, AdmitError, Gate, Verified};
 use crate::tls::capture::Capture;
-use crate::tls::{HandshakeError, seal};
+use crate::tls::{Bounds, HandshakeError, TooMuchReceived, seal};
 
 /// Polls a future of tokio-rustls inside a connection's capture.
 struct Captured<'a, F> {
@@ -35,22 +35,30 @@ impl<F: Future + Unpin> Future for Captured<'_, F> {
     }
 }
 
-/// The time that one attempt has.
+/// What one attempt may take.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt {
     timeout: Duration,
     deadline: Instant,
+    bytes: usize,
 }
 
 impl Attempt {
-    pub(crate) fn start(timeout: Duration) -> Self {
+    pub(crate) fn start(bounds: &Bounds) -> Self {
+        let timeout = bounds.handshake_timeout;
         let now = Instant::now();
         // A timeout beyond the end of time is none; tokio's own far future is thirty years.
         let far_future = Duration::from_secs(86400 * 365 * 30);
         Self {
             timeout,
+            bytes: bounds.handshake_bytes,
             deadline: now.checked_add(timeout).unwrap_or_else(|| now + far_future),
         }
+    }
+
+    /// The transport, bounded for this attempt.
+    pub(crate) const fn watch<IO>(&self, io: IO) -> Wire<IO> {
+        Wire::watching(io, self.bytes)
     }
 
     fn timed_out(&self, capture: &Capture) -> HandshakeError {
@@ -83,6 +91,9 @@ impl Attempt {
                     Some(chain) => HandshakeError::KeyNotProven {
                         certificate: chain.leaf().clone(),
                     },
+                    None if is_too_much(&error) => {
+                        HandshakeError::TooMuchReceived { limit: self.bytes }
+                    }
                     None => HandshakeError::from_io(error, capture.received()),
                 })
             }
@@ -110,6 +121,12 @@ impl Attempt {
             Err(_elapsed) => Err(Refused::TimedOut(self.timed_out(capture))),
         }
     }
+}
+
+fn is_too_much(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<TooMuchReceived>())
 }
 
 /// Why a peer that finished its handshake gets no stream.

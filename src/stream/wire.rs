@@ -6,22 +6,27 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::tls::capture;
+use crate::tls::{TooMuchReceived, capture};
 
-/// Passes everything through, and during the handshake notes what came from the peer.
+/// Passes everything through; during the handshake it notes what came from the peer, and bounds it.
 #[derive(Debug)]
 pub(crate) struct Wire<IO> {
     io: IO,
-    watching: bool,
+    /// How many bytes the peer may still send before it is admitted; `None` once it is.
+    left: Option<usize>,
 }
 
 impl<IO> Wire<IO> {
-    pub(crate) const fn watching(io: IO) -> Self {
-        Self { io, watching: true }
+    /// Until it is told to stop, it lets this many bytes through.
+    pub(crate) const fn watching(io: IO, bytes: usize) -> Self {
+        Self {
+            io,
+            left: Some(bytes),
+        }
     }
 
     pub(crate) const fn stop_watching(&mut self) {
-        self.watching = false;
+        self.left = None;
     }
 
     pub(crate) const fn get_ref(&self) -> &IO {
@@ -37,8 +42,13 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if self.watching {
-            capture::record_received(buffer.filled().get(before..).unwrap_or_default());
+        if let Some(left) = &mut self.left {
+            let received = buffer.filled().get(before..).unwrap_or_default();
+            capture::record_received(received);
+            match left.checked_sub(received.len()) {
+                Some(rest) => *left = rest,
+                None => return Poll::Ready(Err(io::Error::other(TooMuchReceived))),
+            }
         }
         poll
     }

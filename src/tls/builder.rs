@@ -24,7 +24,7 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, KeyLog, ServerConfig};
 
 use super::config::{ClientTemplate, Common, ServerTemplate};
-use super::{ClientCore, Resumption, ServerCore, Times};
+use super::{Bounds, ClientCore, Resumption, ServerCore};
 use crate::gate::live::Lifetimes;
 use crate::gate::{Authorizer, Gate, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
@@ -139,8 +139,9 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             provider: None,
             allow_tls12: false,
             alpn: Vec::new(),
-            times: Times {
+            bounds: Bounds {
                 handshake_timeout: Duration::from_secs(10),
+                handshake_bytes: 256 * 1024,
                 lifetimes: Lifetimes {
                     drain: Duration::from_secs(30),
                     max_age: None,
@@ -170,7 +171,7 @@ pub struct Builder<S, I> {
     provider: Option<Arc<CryptoProvider>>,
     allow_tls12: bool,
     alpn: Vec<Vec<u8>>,
-    times: Times,
+    bounds: Bounds,
     limits: Limits,
     extended_key_usage: ExtendedKeyUsage,
     profile: Profile,
@@ -214,7 +215,16 @@ impl<S, I> Builder<S, I> {
     /// Default: 10 s. Enforced by `accept` and `connect`; who drives rustls himself keeps his own
     /// time.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.times.handshake_timeout = timeout;
+        self.bounds.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets how many bytes a peer may send before it is admitted.
+    ///
+    /// Default: 256 KiB. A handshake with a chain of ten RSA certificates takes some 20 KiB, and
+    /// one message at most 64 KiB. Enforced by `accept` and `connect`.
+    pub fn max_handshake_bytes(mut self, bytes: usize) -> Self {
+        self.bounds.handshake_bytes = bytes;
         self
     }
 
@@ -223,7 +233,7 @@ impl<S, I> Builder<S, I> {
     ///
     /// Default: 30 s. A peer that is newly denied or revoked is cut at once.
     pub fn drain_time(mut self, time: Duration) -> Self {
-        self.times.lifetimes.drain = time;
+        self.bounds.lifetimes.drain = time;
         self
     }
 
@@ -232,7 +242,7 @@ impl<S, I> Builder<S, I> {
     ///
     /// Default: no limit but the peer's certificates.
     pub fn max_connection_age(mut self, age: Duration) -> Self {
-        self.times.lifetimes.max_age = Some(age);
+        self.bounds.lifetimes.max_age = Some(age);
         self
     }
 
@@ -370,7 +380,7 @@ impl<S, I> Builder<S, I> {
                 key_log: self.key_log,
                 resumption: self.resumption,
             },
-            times: self.times,
+            bounds: self.bounds,
             side: self.side,
         })
     }
@@ -380,7 +390,7 @@ struct Finished<S, I> {
     gate: Gate<I>,
     credentials: Credentials,
     common: Common,
-    times: Times,
+    bounds: Bounds,
     side: S,
 }
 
@@ -428,7 +438,7 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
             finished.common,
             customize.unwrap_or_else(|| Box::new(|_| ())),
         )?;
-        ServerCore::new(finished.gate, template, finished.times)
+        ServerCore::new(finished.gate, template, finished.bounds)
     }
 }
 
@@ -472,7 +482,7 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
             finished.common,
             customize.unwrap_or_else(|| Box::new(|_| ())),
         )?;
-        ClientCore::new(finished.gate, template, finished.times)
+        ClientCore::new(finished.gate, template, finished.bounds)
     }
 }
 
@@ -491,7 +501,7 @@ impl<S, I> fmt::Debug for Builder<S, I> {
             .field("credentials", &self.credentials)
             .field("trust", &self.trust)
             .field("allow_tls12", &self.allow_tls12)
-            .field("times", &self.times)
+            .field("bounds", &self.bounds)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -51,6 +51,12 @@ pub enum HandshakeError {
         /// How many bytes had come from the peer.
         received: u64,
     },
+    /// The peer sent more than any handshake takes.
+    #[error("the peer sent more than {limit} bytes before it was admitted")]
+    TooMuchReceived {
+        /// The limit in force.
+        limit: usize,
+    },
     /// The transport failed.
     #[error("the connection failed during the handshake: {0}")]
     Io(io::Error),
@@ -67,6 +73,7 @@ impl HandshakeError {
             Self::Tls(_) => "tls",
             Self::Closed { .. } => "closed",
             Self::TimedOut { .. } => "timed_out",
+            Self::TooMuchReceived { .. } => "too_much_received",
             Self::Io(_) => "io",
         }
     }
@@ -173,3 +180,9 @@ mod tests {
         }
     }
 }
+
+#[cfg(feature = "tokio")]
+/// What a watched transport says when the peer has sent more than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer sent too much before it was admitted")]
+pub(crate) struct TooMuchReceived;

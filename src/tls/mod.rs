@@ -24,9 +24,11 @@ use capture::Capture;
 pub use builder::BuildError;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;
+#[cfg(feature = "tokio")]
+pub(crate) use error::TooMuchReceived;
 pub use resumption::Resumption;
 pub use update::Update;
-pub(crate) use update::{ClientCore, ServerCore, Times};
+pub(crate) use update::{Bounds, ClientCore, ServerCore};
 
 /// The verified chain of a finished handshake.
 ///

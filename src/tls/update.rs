@@ -97,11 +97,13 @@ impl Update {
     }
 }
 
-/// How long things may take.
+/// How long things may take, and how much.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
+pub(crate) struct Bounds {
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) handshake_timeout: Duration,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    pub(crate) handshake_bytes: usize,
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) lifetimes: Lifetimes,
 }
@@ -112,7 +114,7 @@ pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundl
 /// What clones of an acceptor share.
 pub(crate) struct ServerCore<I> {
     pub(crate) gate: Gate<I>,
-    pub(crate) times: Times,
+    pub(crate) bounds: Bounds,
     configs: ArcSwap<ServerConfigs>,
     /// Locked while an update is made, so that none is lost.
     template: Mutex<ServerTemplate>,
@@ -122,12 +124,12 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
     pub(super) fn new(
         gate: Gate<I>,
         template: ServerTemplate,
-        times: Times,
+        bounds: Bounds,
     ) -> Result<Self, BuildError> {
         let configs = template.configs(&gate, gate.trusted().verifier().trust())?;
         Ok(Self {
             gate,
-            times,
+            bounds,
             configs: ArcSwap::from_pointee(configs),
             template: Mutex::new(template),
         })
@@ -161,7 +163,7 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
 /// What clones of a connector share.
 pub(crate) struct ClientCore<I> {
     pub(crate) gate: Gate<I>,
-    pub(crate) times: Times,
+    pub(crate) bounds: Bounds,
     configs: ArcSwap<ClientConfigs>,
     /// Locked while an update is made, so that none is lost.
     template: Mutex<ClientTemplate>,
@@ -171,12 +173,12 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
     pub(super) fn new(
         gate: Gate<I>,
         template: ClientTemplate,
-        times: Times,
+        bounds: Bounds,
     ) -> Result<Self, BuildError> {
         let configs = template.configs(&gate)?;
         Ok(Self {
             gate,
-            times,
+            bounds,
             configs: ArcSwap::from_pointee(configs),
             template: Mutex::new(template),
         })
