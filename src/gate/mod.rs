@@ -7,13 +7,16 @@
 mod admission;
 mod alert;
 mod error;
+#[cfg(feature = "tokio")]
 pub(crate) mod live;
+#[cfg(feature = "tokio")]
 mod open;
 mod trusted;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::client::ClientConnection;
@@ -24,12 +27,12 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use admission::Admission;
 pub(crate) use alert::certificate_error;
 pub use error::AdmitError;
+#[cfg(feature = "tokio")]
 pub use live::{Ended, OpenConnection};
 pub(crate) use trusted::{TrustId, Trusted, Verified};
 
-use self::live::Registry;
 use crate::identity::{IdentityExtractor, extract_caught};
-use crate::policy::{self, Denies, OnChange, Policy};
+use crate::policy::{self, Denies, Policy};
 use crate::trust::{ChainError, ChainVerifier};
 use crate::{ConnectionInfo, Peer};
 
@@ -55,7 +58,9 @@ struct Inner<I> {
     deny_list: Option<Box<dyn Denies<I>>>,
     authorizer: ArcSwap<Authorizer<I>>,
     clock: Arc<dyn TimeProvider>,
-    registry: Arc<Registry<I>>,
+    /// The connections that are open.
+    #[cfg(feature = "tokio")]
+    registry: Arc<live::Registry<I>>,
     #[cfg(feature = "tokio")]
     spawn: arc_swap::ArcSwapOption<open::Spawn>,
 }
@@ -70,6 +75,14 @@ pub(crate) struct Rules<I> {
     pub(crate) deny_list: Option<Box<dyn Denies<I>>>,
     pub(crate) authorizer: Authorizer<I>,
     pub(crate) clock: Arc<dyn TimeProvider>,
+}
+
+/// When connections end by themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    /// From the first notice to the cut.
+    pub(crate) drain: Duration,
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// Whether a server's certificate must be valid for the name that was dialled.
@@ -89,7 +102,7 @@ pub(crate) enum Authorizer<I> {
     #[cfg(feature = "tokio")]
     Async {
         policy: Box<dyn policy::DynAsyncPolicy<I>>,
-        timeout: std::time::Duration,
+        timeout: Duration,
     },
 }
 
@@ -106,13 +119,15 @@ impl<I> Gate<I> {
                 deny_list: rules.deny_list,
                 authorizer: ArcSwap::from_pointee(rules.authorizer),
                 clock: rules.clock,
-                registry: Arc::new(Registry::new()),
+                #[cfg(feature = "tokio")]
+                registry: Arc::new(live::Registry::new()),
                 #[cfg(feature = "tokio")]
                 spawn: arc_swap::ArcSwapOption::empty(),
             }),
         };
+        #[cfg(feature = "tokio")]
         if let Some(list) = &gate.inner.deny_list {
-            let inner: Arc<dyn OnChange> = gate.inner.clone();
+            let inner: Arc<dyn policy::OnChange> = gate.inner.clone();
             list.tell_to(Arc::downgrade(&inner));
         }
         gate
@@ -208,6 +223,7 @@ impl<I> Gate<I> {
         let next = self.inner.trusted.load().next(verifier);
         let generation = next.generation();
         self.inner.trusted.store(Arc::new(next));
+        #[cfg(feature = "tokio")]
         self.judge_open();
         generation
     }
@@ -218,6 +234,7 @@ impl<I> Gate<I> {
         I: Send + Sync + 'static,
     {
         self.inner.authorizer.store(Arc::new(authorizer));
+        #[cfg(feature = "tokio")]
         self.judge_open();
     }
 

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::live::{Connection, Ended, Entered, Lifetimes, OpenConnection};
-use super::{Admission, AdmitError, Authorizer, Gate, Verified};
+use super::live::{Connection, Ended, Entered, OpenConnection};
+use super::{Admission, AdmitError, Authorizer, Gate, Lifetimes, Verified};
 use crate::policy::{self, OnChange};
 use crate::{ConnectionInfo, Peer};
 
 /// Runs a future to its end, somewhere.
-#[cfg(feature = "tokio")]
 pub(crate) type Spawn =
     Box<dyn Fn(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
 
@@ -18,7 +17,6 @@ impl<I: Send + Sync + 'static> Gate<I> {
     /// that change from here on reach it.
     ///
     /// `clock` is that of whoever calls [`tick`](Self::tick).
-    #[cfg(feature = "tokio")]
     pub(crate) async fn admit_open(
         &self,
         verified: &Verified,
@@ -77,7 +75,6 @@ impl<I: Send + Sync + 'static> Gate<I> {
                     self.check_deny_list(peer)?;
                     Admission::of(policy::decide(&**policy, peer), peer.clone()).map(drop)
                 }
-                #[cfg(feature = "tokio")]
                 Authorizer::Async { .. } => {
                     self.check_deny_list(peer)?;
                     to_ask.push(Arc::clone(&connection));
@@ -89,12 +86,10 @@ impl<I: Send + Sync + 'static> Gate<I> {
                 Err(error) => connection.cut(Ended::Refused(error)),
             }
         }
-        #[cfg(feature = "tokio")]
         self.ask_about(to_ask);
     }
 
     /// Asks the asynchronous policy about open connections.
-    #[cfg(feature = "tokio")]
     fn ask_about(&self, connections: Vec<Arc<Connection<I>>>) {
         /// How many are asked about at a time.
         const ABREAST: usize = 64;
@@ -123,7 +118,6 @@ impl<I: Send + Sync + 'static> Gate<I> {
     }
 
     /// Sets where futures run.
-    #[cfg(feature = "tokio")]
     pub(crate) fn set_spawn(&self, spawn: Spawn) {
         self.inner.spawn.store(Some(Arc::new(spawn)));
     }

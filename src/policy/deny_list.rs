@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
-};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(feature = "tokio")]
+use std::sync::{Mutex, MutexGuard, Weak};
 
 use crate::Peer;
 use crate::identity::SerialAndIssuer;
@@ -46,10 +46,13 @@ pub struct DenyList<I> {
 
 struct Shared<I> {
     entries: RwLock<Entries<I>>,
+    /// Whose open connections are judged again with each change.
+    #[cfg(feature = "tokio")]
     gates: Mutex<Vec<Weak<dyn OnChange>>>,
 }
 
 /// Whoever acts on a change of the list.
+#[cfg(feature = "tokio")]
 pub(crate) trait OnChange: Send + Sync {
     fn changed(self: Arc<Self>);
 }
@@ -98,6 +101,7 @@ impl<I: Eq + Hash> DenyList<I> {
     pub fn insert(&self, entry: DenyEntry<I>) -> bool {
         let is_new = self.write().insert(entry);
         if is_new {
+            #[cfg(feature = "tokio")]
             self.tell();
         }
         is_new
@@ -120,6 +124,7 @@ impl<I: Eq + Hash> DenyList<I> {
             new.insert(entry);
         }
         *self.write() = new;
+        #[cfg(feature = "tokio")]
         self.tell();
     }
 
@@ -145,6 +150,7 @@ impl<I: Eq + Hash> DenyList<I> {
     }
 }
 
+#[cfg(feature = "tokio")]
 impl<I> DenyList<I> {
     /// Has every entry from now on told to this gate, while it lives.
     pub(crate) fn tell_to(&self, gate: Weak<dyn OnChange>) {
@@ -166,7 +172,9 @@ impl<I> DenyList<I> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl<I> DenyList<I> {
     // A panic inside the lock can only come from the hash of an identity; the sets stay whole.
     fn read(&self) -> RwLockReadGuard<'_, Entries<I>> {
         self.shared
@@ -208,6 +216,7 @@ impl<I> Default for DenyList<I> {
         Self {
             shared: Arc::new(Shared {
                 entries: RwLock::default(),
+                #[cfg(feature = "tokio")]
                 gates: Mutex::default(),
             }),
         }
@@ -235,12 +244,14 @@ impl<I> fmt::Debug for DenyList<I> {
 
 /// What the gate asks, without knowing that identities can be hashed.
 pub(crate) trait Denies<I>: Send + Sync {
+    #[cfg(feature = "tokio")]
     fn tell_to(&self, gate: Weak<dyn OnChange>);
 
     fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy>;
 }
 
 impl<I: Eq + Hash + Send + Sync> Denies<I> for DenyList<I> {
+    #[cfg(feature = "tokio")]
     fn tell_to(&self, gate: Weak<dyn OnChange>) {
         Self::tell_to(self, gate);
     }

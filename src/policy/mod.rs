@@ -75,7 +75,9 @@ pub use shadow::{Difference, Shadow, shadow};
 
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::{DynAsyncPolicy, decide_in_time};
-pub(crate) use deny_list::{Denies, OnChange};
+pub(crate) use deny_list::Denies;
+#[cfg(feature = "tokio")]
+pub(crate) use deny_list::OnChange;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::gate::Ended;
-use crate::gate::Gate;
-use crate::gate::live::{Connection, Entered, Lifetimes};
+use crate::gate::live::{Connection, Entered};
+use crate::gate::{Ended, Gate, Lifetimes};
 
 /// How often expiry and age are looked at.
 const EVERY: Duration = Duration::from_secs(1);

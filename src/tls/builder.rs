@@ -25,8 +25,7 @@ use rustls::{ClientConfig, KeyLog, ServerConfig};
 
 use super::config::{ClientTemplate, Common, ServerTemplate};
 use super::{Bounds, ClientCore, Resumption, ServerCore};
-use crate::gate::live::Lifetimes;
-use crate::gate::{Authorizer, Gate, Rules, ServerNames};
+use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
 use crate::pki::{Certificate, Credentials, CredentialsError, provider};
 use crate::policy::{Denies, DenyList, Policy};

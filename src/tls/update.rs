@@ -7,8 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::config::{ClientTemplate, ServerTemplate};
 use super::{BuildError, ClientConfigs, ServerConfigs};
-use crate::gate::live::Lifetimes;
-use crate::gate::{Authorizer, Gate};
+use crate::gate::{Authorizer, Gate, Lifetimes};
 use crate::pki::Credentials;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 
@@ -100,11 +99,8 @@ impl Update {
 /// How long things may take, and how much.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) handshake_timeout: Duration,
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) handshake_bytes: usize,
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) lifetimes: Lifetimes,
 }
 
@@ -114,6 +110,7 @@ pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundl
 /// What clones of an acceptor share.
 pub(crate) struct ServerCore<I> {
     pub(crate) gate: Gate<I>,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) bounds: Bounds,
     configs: ArcSwap<ServerConfigs>,
     /// Locked while an update is made, so that none is lost.
@@ -163,6 +160,7 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
 /// What clones of a connector share.
 pub(crate) struct ClientCore<I> {
     pub(crate) gate: Gate<I>,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) bounds: Bounds,
     configs: ArcSwap<ClientConfigs>,
     /// Locked while an update is made, so that none is lost.

@@ -330,6 +330,7 @@ impl ChainVerifier {
     ///
     /// Signatures stay valid, so none is verified again. Age is no reason: neither of the
     /// certificates, whose time was checked and is watched, nor of a CRL that has gone stale since.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn still_believes(
         &self,
         chain: &VerifiedChain,

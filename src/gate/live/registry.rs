@@ -10,6 +10,7 @@ use rustls_pki_types::UnixTime;
 
 use super::{Ended, Lease};
 use crate::Peer;
+use crate::gate::Lifetimes;
 
 /// The open connections, and those that are being decided about.
 pub(crate) struct Registry<I> {
@@ -40,14 +41,6 @@ enum Stage {
     Draining {
         until: Duration,
     },
-}
-
-/// When connections end by themselves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lifetimes {
-    /// From the first notice to the cut.
-    pub(crate) drain: Duration,
-    pub(crate) max_age: Option<Duration>,
 }
 
 /// A connection's place in the registry, given up when dropped.
