@@ -260,3 +260,47 @@ async fn a_dropped_listener_leaves_connections_alone() {
     client.flush().await.unwrap();
     assert_eq!(server.read_u8().await.unwrap(), b'x');
 }
+
+/// Ten thousand clients that send garbage, go at once, or reset the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_and_resets_end_nothing() {
+    const HOSTILE: usize = 10_000;
+    const ABREAST: usize = 100;
+
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let mut listener = Listener::bind(acceptor, "127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let attack = |worker: usize| async move {
+        for number in (worker..HOSTILE).step_by(ABREAST) {
+            let mut tcp = TcpStream::connect(address).await.unwrap();
+            let garbage: &[u8] = match number % 5 {
+                0 => b"",
+                1 => b"GET / HTTP/1.1\r\n\r\n",
+                2 => &[0x16, 3, 1, 0xff, 0xff, 1],
+                3 => &[0x15, 3, 3, 0, 2, 2, 40],
+                _ => &[0xff; 512],
+            };
+            let _ = tcp.write_all(garbage).await; // it may have been closed already
+            if number % 2 == 0 {
+                tcp.set_zero_linger().unwrap(); // closing resets it
+            }
+        }
+    };
+    let mut attackers = tokio::task::JoinSet::new();
+    for worker in 0..ABREAST {
+        attackers.spawn(attack(worker));
+    }
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let mut good = 0;
+    while !attackers.is_empty() {
+        let (_client, server) = tokio::join!(connect(&connector, address), listener.accept());
+        assert!(server.is_some());
+        good += 1;
+        if good % 5 == 0 {
+            timeout(PATIENCE, attackers.join_next()).await.unwrap();
+        }
+    }
+    let (_client, server) = tokio::join!(connect(&connector, address), listener.accept());
+    assert!(server.is_some(), "after all of them, too");
+}
