@@ -113,7 +113,7 @@ pub use gate::Gate;
 pub use peer::{ConnectionInfo, Peer};
 pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};
-pub use server::{AcceptError, Acceptor};
+pub use server::{AcceptError, Acceptor, Shed};
 #[cfg(feature = "tokio")]
 pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 #[cfg(feature = "tokio")]

@@ -17,6 +17,35 @@ pub enum AcceptError {
     /// The handshake failed for another reason.
     #[error(transparent)]
     Handshake(HandshakeError),
+    /// A listener closed the connection before any TLS work.
+    #[error("the connection was closed before its handshake: {0}")]
+    Shed(Shed),
+}
+
+/// Why a listener closes a connection before any TLS work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Shed {
+    /// As many handshakes as allowed are under way.
+    #[error("too many handshakes are under way")]
+    TooManyHandshakes,
+    /// As many handshakes of its address as allowed are under way.
+    #[error("too many handshakes of its address are under way")]
+    TooManyOfAddress,
+    /// Its address is not admitted.
+    #[error("its address is not admitted")]
+    AddressNotAdmitted,
+}
+
+impl Shed {
+    /// A stable code for programs.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::TooManyHandshakes => "too_many_handshakes",
+            Self::TooManyOfAddress => "too_many_handshakes_of_address",
+            Self::AddressNotAdmitted => "address_not_admitted",
+        }
+    }
 }
 
 impl AcceptError {
@@ -26,6 +55,7 @@ impl AcceptError {
         match self {
             Self::Refused(error) => error.reason(),
             Self::Handshake(error) => error.reason(),
+            Self::Shed(shed) => shed.reason(),
         }
     }
 
@@ -38,7 +68,7 @@ impl AcceptError {
         match self {
             Self::Refused(error) => error.certificate(),
             Self::Handshake(HandshakeError::KeyNotProven { certificate }) => Some(certificate),
-            Self::Handshake(_) => None,
+            Self::Handshake(_) | Self::Shed(_) => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-pub use error::AcceptError;
+pub use error::{AcceptError, Shed};
 #[cfg(feature = "tokio")]
 pub use listener::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 

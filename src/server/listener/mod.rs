@@ -18,7 +18,7 @@ pub use incoming::Incoming;
 
 use self::per_address::PerAddress;
 use self::task::Task;
-use super::Acceptor;
+use super::{AcceptError, Acceptor};
 use crate::TlsStream;
 use crate::gate::Ended;
 
@@ -61,6 +61,7 @@ pub enum WhenFull {
 }
 
 type Admit = Box<dyn Fn(SocketAddr) -> bool + Send + Sync>;
+type OnRefused = Arc<dyn Fn(Option<SocketAddr>, &AcceptError) + Send + Sync>;
 
 /// The options of a [`Listener`].
 #[must_use = "a builder does nothing until listen() or bind() is called"]
@@ -70,6 +71,7 @@ pub struct ListenerBuilder<I> {
     when_full: WhenFull,
     per_address: Option<PerAddress>,
     admit: Option<Admit>,
+    on_refused: Option<OnRefused>,
 }
 
 impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
@@ -91,6 +93,7 @@ impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
             when_full: WhenFull::Wait,
             per_address: None,
             admit: None,
+            on_refused: None,
         }
     }
 }
@@ -131,6 +134,17 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// closed at once. Not asked where the transport has no addresses. Default: everybody.
     pub fn admit(mut self, admit: impl Fn(SocketAddr) -> bool + Send + Sync + 'static) -> Self {
         self.admit = Some(Box::new(admit));
+        self
+    }
+
+    /// Sets what is told of every connection that was not admitted, once: refused, failed, timed
+    /// out, or closed before its handshake. It runs on the connection's task, so it must not block.
+    /// Default: nothing but an event of `tracing`.
+    pub fn on_refused(
+        mut self,
+        tell: impl Fn(Option<SocketAddr>, &AcceptError) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_refused = Some(Arc::new(tell));
         self
     }
 

@@ -3,6 +3,7 @@
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -13,9 +14,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::per_address::Place;
-use super::{Incoming, ListenerBuilder, WhenFull};
+use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
-use crate::server::Acceptor;
+use crate::server::{AcceptError, Acceptor, Shed};
 
 /// The running loop; dropped, it ends with all its handshakes.
 #[derive(Debug)]
@@ -99,25 +100,30 @@ where
         remote_addr: Option<SocketAddr>,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let shed = |reason: &'static str| {
-            tracing::warn!(remote = ?remote_addr, reason, "connection shed");
-        };
         let options = &self.options;
+        let shed = |shed: Shed| {
+            let error = AcceptError::Shed(shed);
+            tracing::warn!(remote = ?remote_addr, reason = error.reason(), %error, "client shed");
+            tell(options.on_refused.as_ref(), remote_addr, &error);
+        };
         let admitted = match (&options.admit, remote_addr) {
-            (Some(admit), Some(address)) => admit(address),
+            // A panic admits nobody, and must not end the loop.
+            (Some(admit), Some(address)) => {
+                catch_unwind(AssertUnwindSafe(|| admit(address))).unwrap_or(false)
+            }
             _ => true,
         };
         if !admitted {
-            return shed("address_not_admitted");
+            return shed(Shed::AddressNotAdmitted);
         }
         let Some(place) = place.or_else(|| Arc::clone(&self.places).try_acquire_owned().ok())
         else {
-            return shed("too_many_handshakes");
+            return shed(Shed::TooManyHandshakes);
         };
         let of_address = match (&options.per_address, remote_addr) {
             (Some(per_address), Some(address)) => match per_address.take(address.ip()) {
                 Some(place) => Some(place),
-                None => return shed("too_many_handshakes_of_address"),
+                None => return shed(Shed::TooManyOfAddress),
             },
             _ => None,
         };
@@ -127,6 +133,7 @@ where
             _place: place,
             of_address,
             listener: self.id,
+            on_refused: options.on_refused.clone(),
         };
         self.handshakes.spawn(handshake.run(io, remote_addr));
     }
@@ -138,6 +145,7 @@ struct Handshake<IO, I> {
     _place: OwnedSemaphorePermit,
     of_address: Option<Place>,
     listener: u64,
+    on_refused: Option<OnRefused>,
 }
 
 impl<IO, I> Handshake<IO, I>
@@ -146,13 +154,22 @@ where
     I: Send + Sync + 'static,
 {
     async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>) {
-        // A refusal has been told to the peer and to the log.
-        if let Ok(stream) = self.acceptor.accept_from(io, remote_addr).await {
-            stream.belongs_to(self.listener);
-            drop(self.of_address.take());
-            // It fails only when nobody listens any more.
-            let _ = self.admitted.send(stream).await;
+        match self.acceptor.accept_from(io, remote_addr).await {
+            Ok(stream) => {
+                stream.belongs_to(self.listener);
+                drop(self.of_address.take());
+                // It fails only when nobody listens any more.
+                let _ = self.admitted.send(stream).await;
+            }
+            Err(error) => tell(self.on_refused.as_ref(), remote_addr, &error),
         }
+    }
+}
+
+/// Runs the application's code; a panic in it is its own affair.
+fn tell(on_refused: Option<&OnRefused>, remote_addr: Option<SocketAddr>, error: &AcceptError) {
+    if let Some(tell) = on_refused {
+        let _ = catch_unwind(AssertUnwindSafe(|| tell(remote_addr, error)));
     }
 }
 

@@ -1,4 +1,6 @@
-//! Those who are refused whatever the policy says, from the next connection on.
+//! Those who are refused whatever the policy says.
+
+mod entry;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,6 +8,8 @@ use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(feature = "tokio")]
 use std::sync::{Mutex, MutexGuard, Weak};
+
+pub use entry::{DenyEntry, InvalidDenyEntry};
 
 use crate::Peer;
 use crate::identity::SerialAndIssuer;
@@ -57,19 +61,6 @@ pub(crate) trait OnChange: Send + Sync {
     fn changed(self: Arc<Self>);
 }
 
-/// One entry of a [`DenyList`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DenyEntry<I> {
-    /// The certificate with this serial number of this issuer.
-    Serial(SerialAndIssuer),
-    /// Every certificate with the key of this SHA-256
-    /// ([`Certificate::spki_sha256`](crate::Certificate::spki_sha256)).
-    Key(Fingerprint),
-    /// Whoever has this identity.
-    Identity(I),
-}
-
 /// Why a [`DenyList`] denies a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -87,6 +78,8 @@ pub enum DeniedBy {
 
 struct Entries<I> {
     serials: HashSet<SerialAndIssuer>,
+    /// With the issuer's name as it prints.
+    named_serials: HashSet<(String, Vec<u8>)>,
     keys: HashSet<Fingerprint>,
     identities: HashSet<I>,
 }
@@ -112,6 +105,9 @@ impl<I: Eq + Hash> DenyList<I> {
         let mut entries = self.write();
         match entry {
             DenyEntry::Serial(serial) => entries.serials.remove(serial),
+            DenyEntry::NamedSerial { serial, issuer } => entries
+                .named_serials
+                .remove(&(issuer.clone(), serial.clone())),
             DenyEntry::Key(key) => entries.keys.remove(key),
             DenyEntry::Identity(identity) => entries.identities.remove(identity),
         }
@@ -133,6 +129,9 @@ impl<I: Eq + Hash> DenyList<I> {
         let entries = self.read();
         match entry {
             DenyEntry::Serial(serial) => entries.serials.contains(serial),
+            DenyEntry::NamedSerial { serial, issuer } => entries
+                .named_serials
+                .contains(&(issuer.clone(), serial.clone())),
             DenyEntry::Key(key) => entries.keys.contains(key),
             DenyEntry::Identity(identity) => entries.identities.contains(identity),
         }
@@ -141,7 +140,10 @@ impl<I: Eq + Hash> DenyList<I> {
     /// How many entries there are.
     pub fn len(&self) -> usize {
         let entries = self.read();
-        entries.serials.len() + entries.keys.len() + entries.identities.len()
+        entries.serials.len()
+            + entries.named_serials.len()
+            + entries.keys.len()
+            + entries.identities.len()
     }
 
     /// Whether nobody is denied.
@@ -195,6 +197,9 @@ impl<I: Eq + Hash> Entries<I> {
     fn insert(&mut self, entry: DenyEntry<I>) -> bool {
         match entry {
             DenyEntry::Serial(serial) => self.serials.insert(serial),
+            DenyEntry::NamedSerial { serial, issuer } => {
+                self.named_serials.insert((issuer, serial))
+            }
             DenyEntry::Key(key) => self.keys.insert(key),
             DenyEntry::Identity(identity) => self.identities.insert(identity),
         }
@@ -205,6 +210,7 @@ impl<I> Default for Entries<I> {
     fn default() -> Self {
         Self {
             serials: HashSet::new(),
+            named_serials: HashSet::new(),
             keys: HashSet::new(),
             identities: HashSet::new(),
         }
@@ -235,7 +241,10 @@ impl<I> fmt::Debug for DenyList<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.read();
         f.debug_struct("DenyList")
-            .field("serials", &entries.serials.len())
+            .field(
+                "serials",
+                &(entries.serials.len() + entries.named_serials.len()),
+            )
             .field("keys", &entries.keys.len())
             .field("identities", &entries.identities.len())
             .finish()
@@ -260,12 +269,20 @@ impl<I: Eq + Hash + Send + Sync> Denies<I> for DenyList<I> {
         let entries = self.read();
         let path = peer.chain().certificates();
         let has_serial = |certificate: &Certificate| {
-            SerialAndIssuer::of(certificate).is_ok_and(|serial| entries.serials.contains(&serial))
+            SerialAndIssuer::of(certificate).is_ok_and(|serial| {
+                entries.serials.contains(&serial)
+                    || (!entries.named_serials.is_empty() && {
+                        let name = serial.issuer().to_string();
+                        let named = (name, serial.serial().to_vec());
+                        entries.named_serials.contains(&named)
+                    })
+            })
         };
+        let any_serial = !entries.serials.is_empty() || !entries.named_serials.is_empty();
         let has_key = |certificate: &Certificate| entries.keys.contains(&certificate.spki_sha256());
         if entries.identities.contains(peer.identity()) {
             Some(DeniedBy::Identity)
-        } else if !entries.serials.is_empty() && path.iter().any(has_serial) {
+        } else if any_serial && path.iter().any(has_serial) {
             Some(DeniedBy::Serial)
         } else if path.iter().any(has_key) {
             Some(DeniedBy::Key)
