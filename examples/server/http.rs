@@ -1,14 +1,18 @@
 //! What the server answers.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 
-use countersign::TlsStream;
+use countersign::{Acceptor, Peer, TlsStream};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use rustls::ProtocolVersion;
 use serde::Serialize;
+
+use crate::serve::Shared;
+use crate::shared::Identity;
 
 /// The body of `GET /`.
 #[derive(Serialize)]
@@ -44,8 +48,23 @@ impl Answer {
         Self(json.into())
     }
 
-    pub(crate) fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    pub(crate) fn respond<B>(
+        &self,
+        request: &Request<B>,
+        peer: &Peer<Identity>,
+        shared: &Shared,
+    ) -> Response<Full<Bytes>> {
+        let is_admin = shared
+            .admins
+            .as_ref()
+            .is_some_and(|admins| admins.rule_for(peer.identity()).is_some());
         match (request.uri().path(), request.method()) {
+            // To anybody else it is not there.
+            ("/connections", &Method::GET) if is_admin => response(
+                StatusCode::OK,
+                (CONTENT_TYPE, "application/json"),
+                connections(&shared.acceptor),
+            ),
             ("/", &Method::GET) => response(
                 StatusCode::OK,
                 (CONTENT_TYPE, "application/json"),
@@ -63,6 +82,33 @@ impl Answer {
             ),
         }
     }
+}
+
+/// An open connection, in the body of `GET /connections`.
+#[derive(Serialize)]
+struct Open {
+    id: u64,
+    identity: String,
+    remote: Option<SocketAddr>,
+    /// Seconds since 1970.
+    since: u64,
+    generation: u64,
+    /// Why it is to come to its end.
+    ending: Option<&'static str>,
+}
+
+fn connections(acceptor: &Acceptor<Identity>) -> Vec<u8> {
+    let open = acceptor.connections().into_iter().map(|connection| Open {
+        id: connection.id(),
+        identity: connection.peer().identity().to_string(),
+        remote: connection.peer().connection().remote_addr(),
+        since: connection.since().as_secs(),
+        generation: connection.generation(),
+        ending: connection.ending().map(|why| why.reason()),
+    });
+    let mut json = serde_json::to_vec(&open.collect::<Vec<_>>()).unwrap_or_default();
+    json.push(b'\n');
+    json
 }
 
 fn response(

@@ -4,8 +4,9 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-use countersign::gate::AdmitError;
-use countersign::{AcceptError, Certificate, TlsStream};
+use countersign::gate::{AdmitError, Ended};
+use countersign::reload::{Applied, ReloadError};
+use countersign::{AcceptError, Certificate, Peer, TlsStream};
 use serde::Serialize;
 
 /// A line of the log. What is not known is `null`.
@@ -31,30 +32,62 @@ struct Described {
     sha256: String,
 }
 
-pub(crate) fn admitted<IO, I: Display>(remote: SocketAddr, stream: &TlsStream<IO, I>) {
+pub(crate) fn admitted<IO, I: Display>(remote: Option<SocketAddr>, stream: &TlsStream<IO, I>) {
     let peer = stream.peer();
     write(&Record {
         outcome: "admitted",
         reason: None,
         rule: Some(stream.rule()),
         identity: Some(peer.identity().to_string()),
-        remote: Some(remote),
+        remote,
         certificate: Some(describe(peer.certificate())),
         certificate_proven: true,
         message: format!("admitted by the rule \"{}\"", stream.rule()),
     });
 }
 
-pub(crate) fn refused(remote: SocketAddr, error: &AcceptError) {
+pub(crate) fn refused(remote: Option<SocketAddr>, error: &AcceptError) {
     write(&Record {
         outcome: "refused",
         reason: Some(error.reason()),
         rule: None,
         identity: None,
-        remote: Some(remote),
+        remote,
         certificate: error.certificate().map(describe),
         certificate_proven: is_proven(error),
         message: error.to_string(),
+    });
+}
+
+/// A connection that was admitted, and that we ended.
+pub(crate) fn ended<I: Display>(peer: &Peer<I>, why: &Ended) {
+    write(&Record {
+        outcome: "ended",
+        reason: Some(why.reason()),
+        rule: None,
+        identity: Some(peer.identity().to_string()),
+        remote: peer.connection().remote_addr(),
+        certificate: Some(describe(peer.certificate())),
+        certificate_proven: true,
+        message: why.to_string(),
+    });
+}
+
+/// A reload on request.
+pub(crate) fn reloaded(result: &Result<Applied, ReloadError>) {
+    let (outcome, reason, message) = match result {
+        Ok(applied) => ("reloaded", None, applied.to_string()),
+        Err(error) => ("reload_refused", Some(error.reason()), error.to_string()),
+    };
+    write(&Record {
+        outcome,
+        reason,
+        rule: None,
+        identity: None,
+        remote: None,
+        certificate: None,
+        certificate_proven: false,
+        message,
     });
 }
 
@@ -78,6 +111,7 @@ fn is_proven(error: &AcceptError) -> bool {
         error,
         AcceptError::Refused(
             AdmitError::Identity { .. }
+                | AdmitError::DenyListed { .. }
                 | AdmitError::Denied { .. }
                 | AdmitError::PolicyPanicked { .. }
                 | AdmitError::PolicyTimedOut { .. }

@@ -7,9 +7,13 @@
 //!
 //! `GET /` answers who the client is, as JSON. Standard output gets one line, `listening on ADDR`,
 //! once connections are accepted; standard error gets one line of JSON for every connection.
+//!
+//! With `--reload`, certificates, roots, CRLs and the deny list follow their files, and reach open
+//! connections too. SIGHUP reloads at once, SIGTERM finishes what is under way and stops.
 
 mod http;
 mod log;
+mod reloading;
 mod serve;
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -18,12 +22,16 @@ use std::error::Error;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
-use countersign::{Acceptor, Certificate, Resumption, TrustStore, policy};
+use countersign::policy::{self, DenyList};
+use countersign::{Acceptor, Certificate, Resumption, TrustStore};
 use tokio::net::TcpListener;
 
+use serve::Shared;
 use shared::{AllowList, IdentityKind, Material};
 
 /// An HTTP/1.1 and HTTP/2 server over mutual TLS that answers each client with its identity
@@ -51,6 +59,23 @@ struct Args {
     #[arg(long, value_enum, value_name = "on|off|tickets", default_value_t = Sessions::On)]
     #[arg(hide_possible_values = true)]
     resumption: Sessions,
+    /// How many handshakes may be under way; further connections wait
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    max_handshakes: usize,
+    /// How long a handshake may take, decision included
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    handshake_timeout: u64,
+    /// Refuse who is on this list: a line is an identity, spki:SHA256, or serial:HEX issuer:DN;
+    /// # begins a comment
+    #[arg(long, value_name = "FILE")]
+    deny_file: Option<PathBuf>,
+    /// Look every so many seconds whether the files have changed
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    reload: Option<u64>,
+    /// Show `GET /connections`, the open connections, to this identity; as for --allow
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    admin: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -78,12 +103,15 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .credentials(args.material.credentials()?)
         .trust(believing.trust)
         .identify(move |certificate: &Certificate| kind.extract(certificate));
+    let deny_list = DenyList::new();
     let mut builder = if args.allow_any {
         undecided.authorize(policy::allow_any())
     } else {
         undecided.authorize(AllowList::parse(kind, &args.allow)?)
     };
     builder = builder
+        .deny_list(&deny_list)
+        .handshake_timeout(Duration::from_millis(args.handshake_timeout))
         .alpn(["h2", "http/1.1"])
         .resumption(match args.resumption {
             Sessions::On => Resumption::Stateful,
@@ -97,13 +125,20 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         builder = builder.allow_tls12();
     }
     let acceptor = builder.build()?;
+    let admins = match &*args.admin {
+        [] => None,
+        patterns => Some(AllowList::parse_option("--admin", kind, patterns)?),
+    };
+    // Ends with the server.
+    let _reload = reloading::start(args, &acceptor, &deny_list).await?;
 
     let stop = stop_signal()?;
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
-    serve::serve(listener, acceptor, stop).await;
+    let shared = Shared { acceptor, admins };
+    serve::serve(listener, shared, args.max_handshakes, stop).await;
     Ok(())
 }
 

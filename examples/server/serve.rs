@@ -1,80 +1,93 @@
-//! The accept loop: one task per connection, so that a slow handshake delays nobody else.
+//! Serves connections until it is told to stop.
 
 use std::convert::Infallible;
-use std::fmt::Display;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::Acceptor;
+use countersign::{Acceptor, Incoming, Listener, TlsStream};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
 
 use crate::http::Answer;
 use crate::log;
+use crate::shared::{AllowList, Identity};
 
-/// How long to wait after a failed accept, which without file descriptors would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long requests and handshakes in flight may take to finish when the server stops.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Serves connections until `stop` ends, then lets those that are open finish.
-pub(crate) async fn serve<I: Display + Send + Sync + 'static>(
-    listener: TcpListener,
-    acceptor: Acceptor<I>,
-    stop: impl Future<Output = ()>,
-) {
-    let open = GracefulShutdown::new();
-    let mut stop = pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((tcp, remote)) => {
-                tokio::spawn(handle(tcp, remote, acceptor.clone(), open.watcher()));
-            }
-            Err(error) => {
-                log::accept_failed(&error);
-                tokio::select! {
-                    () = &mut stop => break,
-                    () = sleep(ACCEPT_PAUSE) => {}
-                }
-            }
-        }
-    }
-    drop(listener);
-    // What is not finished by then is cut when the program ends.
-    let _ = timeout(DRAIN_TIME, open.shutdown()).await;
+/// What every connection needs.
+pub(crate) struct Shared {
+    pub(crate) acceptor: Acceptor<Identity>,
+    /// Who may see the connections.
+    pub(crate) admins: Option<AllowList>,
 }
 
-async fn handle<I: Display + Send + Sync + 'static>(
-    tcp: TcpStream,
-    remote: SocketAddr,
-    acceptor: Acceptor<I>,
-    watcher: Watcher,
+/// Serves connections until `stop` ends, then lets those that are open finish.
+pub(crate) async fn serve(
+    tcp: TcpListener,
+    shared: Shared,
+    max_handshakes: usize,
+    stop: impl Future<Output = ()>,
 ) {
-    let stream = match acceptor.accept(tcp).await {
-        Ok(stream) => stream,
-        Err(error) => return log::refused(remote, &error),
+    let mut listener = Listener::builder(shared.acceptor.clone())
+        .max_handshakes(max_handshakes)
+        .on_refused(log::refused)
+        .listen(Logged(tcp));
+    let handle = listener.handle();
+    let shared = Arc::new(shared);
+    let accepting = async {
+        while let Some(stream) = listener.accept().await {
+            tokio::spawn(handle_connection(stream, Arc::clone(&shared)));
+        }
     };
-    log::admitted(remote, &stream);
+    let stopping = async {
+        stop.await;
+        // What is not finished by then is cut.
+        handle.shutdown(DRAIN_TIME).await;
+    };
+    tokio::join!(accepting, stopping);
+}
+
+/// Logs that a connection could not be accepted; the listener goes on.
+struct Logged(TcpListener);
+
+impl Incoming for Logged {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        Incoming::accept(&mut self.0).await.inspect_err(log::accept_failed)
+    }
+}
+
+async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<Shared>) {
+    let peer = stream.peer().clone();
+    log::admitted(peer.connection().remote_addr(), &stream);
 
     let answer = Answer::to(&stream);
+    let draining = stream.draining();
     let service = service_fn(|request| {
-        let response = answer.respond(&request);
+        let response = answer.respond(&request, &peer, &shared);
         async { Ok::<_, Infallible>(response) }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     // With a timer, hyper bounds the time that a client may take to send a request's head.
     server.http1().timer(TokioTimer::new());
-    let connection = server.serve_connection(TokioIo::new(stream), service);
-    // An admitted client that breaks off has had its line in the log.
-    let _ = watcher.watch(connection).await;
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    // A client that breaks off has had its line in the log.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = draining.clone() => {
+            connection.as_mut().graceful_shutdown(); // with HTTP/2, GOAWAY
+            let _ = connection.await;
+        }
+    }
+    if let Some(why) = draining.why() {
+        log::ended(&peer, &why);
+    }
 }

@@ -25,9 +25,18 @@ enum Matches {
 impl AllowList {
     /// Reads the patterns; one that can match nobody is an error, not a rule that never applies.
     pub(crate) fn parse(kind: IdentityKind, patterns: &[String]) -> Result<Self, String> {
+        Self::parse_option("--allow", kind, patterns)
+    }
+
+    /// As `parse`, for another option than --allow.
+    pub(crate) fn parse_option(
+        option: &str,
+        kind: IdentityKind,
+        patterns: &[String],
+    ) -> Result<Self, String> {
         let parse = |text: &String| {
             let matches = Matches::parse(kind, text)
-                .map_err(|error| format!("--allow {text}: {error}{}", hint(kind)))?;
+                .map_err(|error| format!("{option} {text}: {error}{}", hint(kind)))?;
             Ok(Pattern {
                 text: text.clone(),
                 matches,

@@ -22,7 +22,7 @@ macro_rules! kinds {
         }
 
         /// Who a certificate's holder is, by the field that was asked for.
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum Identity {
             $($kind($type),)+
         }

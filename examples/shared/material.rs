@@ -11,14 +11,14 @@ use countersign::{Certificate, Credentials, TrustStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Material {
     /// Our certificate, followed by its intermediates (PEM)
     #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
+    pub(crate) cert: PathBuf,
     /// The private key of our certificate (PEM)
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    pub(crate) key: PathBuf,
     #[command(flatten)]
     pub(crate) believed: Believed,
     /// Allow TLS 1.2 besides TLS 1.3
@@ -27,7 +27,7 @@ pub(crate) struct Material {
 }
 
 /// Whom to believe.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Believed {
     /// Believe peers whose certificates lead to these roots: a PEM file, or a folder of them
     #[arg(long, value_name = "FILE")]
@@ -81,7 +81,6 @@ pub(crate) enum BelievedError {
 }
 
 impl BelievedError {
-    #[allow(dead_code, reason = "inspect shows it")]
     /// A stable code for programs.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
@@ -102,15 +101,32 @@ impl Material {
 impl Believed {
     /// Everything that the command line believes, added to `store`.
     pub(crate) fn read(&self, store: TrustStore) -> Result<Believing, BelievedError> {
-        let trust = if self.trust_domain.is_empty() {
+        Ok(Believing {
+            trust: self.read_trust(store)?,
+            revocation: self.read_revocation()?,
+        })
+    }
+
+    pub(crate) fn read_trust(&self, store: TrustStore) -> Result<Trust, BelievedError> {
+        Ok(if self.trust_domain.is_empty() {
             self.one_store(store)?.into()
         } else {
             self.bundles()?.into()
-        };
-        Ok(Believing {
-            trust,
-            revocation: self.revocation()?,
         })
+    }
+
+    /// The files and folders that say whom to believe.
+    pub(crate) fn trust_paths(&self) -> Vec<PathBuf> {
+        let domains = self.trust_domain.iter().map(|(_, file)| file);
+        let others = self.trust.iter().chain(&self.pin).chain(&self.intermediate);
+        domains.chain(others).cloned().collect()
+    }
+
+    /// The files and folders that say who is revoked.
+    pub(crate) fn revocation_paths(&self) -> Vec<PathBuf> {
+        let issuers = self.no_crl_issuer.iter().map(PathBuf::from);
+        let issuers = issuers.filter(|issuer| issuer.exists());
+        self.crl.iter().cloned().chain(issuers).collect()
     }
 
     fn one_store(&self, mut store: TrustStore) -> Result<TrustStore, TrustError> {
@@ -147,7 +163,7 @@ impl Believed {
         Ok(bundles)
     }
 
-    fn revocation(&self) -> Result<Option<Revocation>, BelievedError> {
+    pub(crate) fn read_revocation(&self) -> Result<Option<Revocation>, BelievedError> {
         let mut all: Option<Crls> = None;
         for path in &self.crl {
             let crls = if path.is_dir() {

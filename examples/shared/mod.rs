@@ -1,9 +1,11 @@
 //! What the command lines of the examples have in common.
 
+#![allow(dead_code, reason = "no example uses everything")]
+
 mod allow;
 mod identity;
 pub(crate) mod material;
 
 pub(crate) use allow::AllowList;
-pub(crate) use identity::IdentityKind;
+pub(crate) use identity::{Identity, IdentityKind};
 pub(crate) use material::Material;

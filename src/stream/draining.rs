@@ -23,6 +23,12 @@ impl Draining {
     pub(super) const fn new(lease: Arc<Lease>) -> Self {
         Self { lease }
     }
+
+    /// Why the connection is to come to its end, or came to it; `None` as long as it is not, and
+    /// when the peer or the application closed it.
+    pub fn why(&self) -> Option<Ended> {
+        self.lease.why_draining().cloned()
+    }
 }
 
 impl Future for Draining {

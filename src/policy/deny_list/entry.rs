@@ -78,19 +78,48 @@ impl<I: FromStr<Err: Display>> DenyEntry<I> {
     /// # Errors
     /// [`InvalidDenyEntry::Line`]: the first line that is no entry. Nothing is skipped.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, InvalidDenyEntry> {
+        Self::parse_list_with(text, str::parse)
+    }
+}
+
+impl<I> DenyEntry<I> {
+    /// As [`parse_list`](Self::parse_list), with what reads an identity.
+    ///
+    /// # Errors
+    /// [`InvalidDenyEntry::Line`]: the first line that is no entry.
+    pub fn parse_list_with<E: Display>(
+        text: &str,
+        identity: impl Fn(&str) -> Result<I, E>,
+    ) -> Result<Vec<Self>, InvalidDenyEntry> {
         let mut entries = Vec::new();
         for (line, text) in (1..).zip(text.lines()) {
             let text = without_comment(text).trim();
             if text.is_empty() {
                 continue;
             }
-            entries.push(text.parse().map_err(|problem| InvalidDenyEntry::Line {
+            let entry = Self::parse_with(text, &identity);
+            entries.push(entry.map_err(|problem| InvalidDenyEntry::Line {
                 line,
                 text: text.to_owned(),
                 problem: Box::new(problem),
             })?);
         }
         Ok(entries)
+    }
+
+    fn parse_with<E: Display>(
+        text: &str,
+        identity: impl Fn(&str) -> Result<I, E>,
+    ) -> Result<Self, InvalidDenyEntry> {
+        if let Some(digest) = text.strip_prefix("spki:") {
+            return digest.parse().map(Self::Key).map_err(InvalidDenyEntry::Key);
+        }
+        if text.starts_with("serial:") {
+            return read_serial(text).ok_or(InvalidDenyEntry::Serial);
+        }
+        identity(text)
+            .map(Self::Identity)
+            .map_err(|error| InvalidDenyEntry::Identity(error.to_string()))
     }
 }
 
@@ -111,15 +140,7 @@ impl<I: FromStr<Err: Display>> FromStr for DenyEntry<I> {
     /// [`InvalidDenyEntry`]: `spki:` with anything but 64 hexadecimal digits, `serial:` without an
     /// issuer or with a number of zero, and what is no identity.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(digest) = text.strip_prefix("spki:") {
-            return digest.parse().map(Self::Key).map_err(InvalidDenyEntry::Key);
-        }
-        if text.starts_with("serial:") {
-            return read_serial(text).ok_or(InvalidDenyEntry::Serial);
-        }
-        text.parse()
-            .map(Self::Identity)
-            .map_err(|error: I::Err| InvalidDenyEntry::Identity(error.to_string()))
+        Self::parse_with(text, str::parse)
     }
 }
 
