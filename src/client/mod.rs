@@ -240,11 +240,10 @@ mod connect {
             }
             let connection = Handshaken::Client(connection, &dialled);
             let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
-            let tls = tls.into();
             match attempt.judge(&core.gate, peer, &capture).await {
-                Ok(admission) => Ok(admit(tls, admission)),
+                Ok(admission) => Ok(admit(tls.into(), admission)),
                 Err(refused) => {
-                    refuse(tls, &refused).await;
+                    refuse(tls.into(), &refused).await;
                     Err(refused.into())
                 }
             }

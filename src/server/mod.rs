@@ -244,7 +244,7 @@ mod accept {
         {
             let core = &*self.core;
             let attempt = Attempt::start(core.handshake_timeout);
-            let mut capture = Capture::default();
+            let mut capture = Capture::beginning_under(core.gate.trust_id());
             let handshake = tokio_rustls::TlsAcceptor::from(core.configs().private.clone())
                 .accept(Wire::watching(io))
                 .into_fallible();
@@ -255,11 +255,10 @@ mod accept {
 
             let connection = Handshaken::Server(tls.get_ref().1);
             let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
-            let tls = tls.into();
             match attempt.judge(&core.gate, peer, &capture).await {
-                Ok(admission) => Ok(admit(tls, admission)),
+                Ok(admission) => Ok(admit(tls.into(), admission)),
                 Err(refused) => {
-                    refuse(tls, &refused).await;
+                    refuse(tls.into(), &refused).await;
                     Err(refused.into())
                 }
             }

@@ -11,8 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{TlsStream, Wire};
-use crate::Peer;
-use crate::gate::{Admission, AdmitError, Gate};
+use crate::gate::{Admission, AdmitError, Gate, Identified};
 use crate::tls::capture::Capture;
 use crate::tls::{HandshakeError, seal};
 
@@ -97,7 +96,7 @@ impl Attempt {
     pub(crate) async fn judge<I>(
         &self,
         gate: &Gate<I>,
-        peer: Result<Peer<I>, AdmitError>,
+        peer: Result<Identified<'_, I>, AdmitError>,
         capture: &Capture,
     ) -> Result<Admission<I>, Refused> {
         match timeout_at(self.deadline, gate.authorize_async(peer?)).await {

@@ -17,8 +17,7 @@ mod verifier;
 
 use std::net::SocketAddr;
 
-use crate::Peer;
-use crate::gate::{AdmitError, Gate, Handshaken};
+use crate::gate::{AdmitError, Gate, Handshaken, Identified};
 use capture::Capture;
 
 pub use builder::BuildError;
@@ -37,11 +36,11 @@ pub(crate) fn identify<'c, I>(
     capture: &mut Capture,
     connection: impl Into<Handshaken<'c>>,
     remote_addr: Option<SocketAddr>,
-) -> Result<Peer<I>, AdmitError> {
+) -> Result<Identified<'c, I>, AdmitError> {
     let (presented, info) = connection.into().read(remote_addr)?;
     let verified = match capture.take_verified(gate.trust_id(), presented) {
         Some(verified) => verified,
         None => gate.verify_for(presented, &info)?,
     };
-    gate.identify(&verified, info)
+    gate.identify(&verified, presented, info)
 }

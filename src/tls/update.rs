@@ -97,6 +97,7 @@ pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundl
 /// What clones of an acceptor share.
 pub(crate) struct ServerCore<I> {
     pub(crate) gate: Gate<I>,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) handshake_timeout: Duration,
     configs: ArcSwap<ServerConfigs>,
     /// Locked while an update is made, so that none is lost.
@@ -137,15 +138,17 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         let next = template.with_credentials(update.credentials, update.named)?;
         let configs = next.configs(&self.gate, verifier.trust())?;
         *template = next;
-        let generation = self.gate.set_trust(verifier);
+        // In this order: whoever sees the new trust gets the new configuration, so that no session
+        // of the new generation is granted on old credentials.
         self.configs.store(Arc::new(configs));
-        Ok(generation)
+        Ok(self.gate.set_trust(verifier))
     }
 }
 
 /// What clones of a connector share.
 pub(crate) struct ClientCore<I> {
     pub(crate) gate: Gate<I>,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) handshake_timeout: Duration,
     configs: ArcSwap<ClientConfigs>,
     /// Locked while an update is made, so that none is lost.
