@@ -20,12 +20,15 @@ pub(crate) async fn start(
 ) -> Result<Option<Handle>, Box<dyn Error>> {
     let kind = args.identity;
     let denied = args.deny_file.clone().map(|file| {
-        Source::files([file.clone()], move || -> Result<_, Box<dyn Error + Send + Sync>> {
-            let named = |error: &dyn Error| format!("{}: {error}", file.display());
-            let text = fs::read_to_string(&file).map_err(|error| named(&error))?;
-            DenyEntry::parse_list_with(&text, |identity| kind.parse(identity))
-                .map_err(|error| named(&error).into())
-        })
+        Source::files(
+            [file.clone()],
+            move || -> Result<_, Box<dyn Error + Send + Sync>> {
+                let named = |error: &dyn Error| format!("{}: {error}", file.display());
+                let text = fs::read_to_string(&file).map_err(|error| named(&error))?;
+                DenyEntry::parse_list_with(&text, |identity| kind.parse(identity))
+                    .map_err(|error| named(&error).into())
+            },
+        )
     });
     let mut reload = Reload::of(acceptor);
     if let Some(denied) = denied {

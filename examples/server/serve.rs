@@ -61,7 +61,9 @@ impl Incoming for Logged {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
-        Incoming::accept(&mut self.0).await.inspect_err(log::accept_failed)
+        Incoming::accept(&mut self.0)
+            .await
+            .inspect_err(log::accept_failed)
     }
 }
 

@@ -107,13 +107,13 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
             return Err(ConnectError::NotAsked);
         }
         let connection = (&self.connection, &self.dialled);
-        let (verified, info) = tls::verified(
+        let peer = tls::identify(
             &self.gate,
             &mut self.capture,
             connection,
             remote_addr.into(),
         )?;
-        let admission = self.gate.authorize(self.gate.identify(&verified, info)?)?;
+        let admission = self.gate.authorize(peer)?;
         Ok((self.connection, admission))
     }
 }

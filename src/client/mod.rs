@@ -262,10 +262,9 @@ mod connect {
                 return Err(ConnectError::NotAsked);
             }
             let connection = Handshaken::Client(connection, &dialled);
-            let verified = tls::verified(&core.gate, &mut capture, connection, remote_addr);
-            let tls = tls.into();
+            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
             match attempt
-                .judge(&core.gate, &self.keeper, verified, &capture)
+                .judge(&core.gate, &self.keeper, peer, &capture)
                 .await
             {
                 Ok(admitted) => {
@@ -273,10 +272,10 @@ mod connect {
                     if core.configs().credentials != configs.credentials {
                         self.keeper.drain(&admitted.1, Ended::CredentialsReplaced);
                     }
-                    Ok(admit(tls, admitted))
+                    Ok(admit(tls.into(), admitted))
                 }
                 Err(refused) => {
-                    refuse(tls, &refused).await;
+                    refuse(tls.into(), &refused).await;
                     Err(refused.into())
                 }
             }

@@ -7,6 +7,7 @@
 mod admission;
 mod alert;
 mod error;
+mod identified;
 #[cfg(feature = "tokio")]
 pub(crate) mod live;
 #[cfg(feature = "tokio")]
@@ -27,12 +28,13 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use admission::Admission;
 pub(crate) use alert::certificate_error;
 pub use error::AdmitError;
+pub(crate) use identified::Identified;
 #[cfg(feature = "tokio")]
 pub use live::{Ended, OpenConnection};
 pub(crate) use trusted::{TrustId, Trusted, Verified};
 
 use crate::identity::{IdentityExtractor, extract_caught};
-use crate::policy::{self, Denies, Policy};
+use crate::policy::{self, Denies, Policy, Verdict};
 use crate::trust::{ChainError, ChainVerifier};
 use crate::{ConnectionInfo, Peer};
 
@@ -167,7 +169,7 @@ impl<I> Gate<I> {
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
         let verified = self.verify_for(presented, &info)?;
-        self.authorize(self.identify(&verified, info)?)
+        self.authorize(self.identify(&verified, presented, info)?)
     }
 
     /// As [`admit`](Self::admit), for either kind of policy.
@@ -195,7 +197,8 @@ impl<I> Gate<I> {
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
         let verified = self.verify_for(presented, &info)?;
-        self.authorize_async(self.identify(&verified, info)?).await
+        let identified = self.identify(&verified, presented, info)?;
+        self.authorize_async(identified).await
     }
 
     /// How often the trust was set: 1 at first, one more with each update of roots, pins, CRLs or
@@ -274,16 +277,21 @@ impl<I> Gate<I> {
     }
 
     /// Step 2: the leaf says who that is.
-    pub(crate) fn identify(
+    pub(crate) fn identify<'c>(
         &self,
         verified: &Verified,
+        presented: &'c [CertificateDer<'c>],
         info: ConnectionInfo,
-    ) -> Result<Peer<I>, AdmitError> {
+    ) -> Result<Identified<'c, I>, AdmitError> {
         let chain = verified.chain();
         let trusted = self.inner.trusted.load();
         let extract = || extract_caught(&*self.inner.extractor, chain.leaf());
         match trusted.identity(verified, extract) {
-            Ok(identity) => Ok(Peer::new(identity, chain.clone(), info)),
+            Ok(identity) => Ok(Identified {
+                peer: Peer::new(identity, chain.clone(), info),
+                presented,
+                trust: verified.trust(),
+            }),
             Err(error) => Err(AdmitError::Identity {
                 certificate: chain.leaf().clone(),
                 error,
@@ -308,29 +316,60 @@ impl<I> Gate<I> {
     }
 
     /// Step 3: the policy says yes.
-    pub(crate) fn authorize(&self, peer: Peer<I>) -> Result<Admission<I>, AdmitError> {
-        self.check_deny_list(&peer)?;
-        match &**self.inner.authorizer.load() {
-            Authorizer::Sync(policy) => Admission::of(policy::decide(&**policy, &peer), peer),
+    pub(crate) fn authorize(
+        &self,
+        identified: Identified<'_, I>,
+    ) -> Result<Admission<I>, AdmitError> {
+        self.check_deny_list(&identified.peer)?;
+        let verdict = match &**self.inner.authorizer.load() {
+            Authorizer::Sync(policy) => policy::decide(&**policy, &identified.peer),
             #[cfg(feature = "tokio")]
-            Authorizer::Async { .. } => Err(AdmitError::PolicyIsAsync),
-        }
+            Authorizer::Async { .. } => return Err(AdmitError::PolicyIsAsync),
+        };
+        self.conclude(verdict, identified)
     }
 
     /// Step 3, for either kind of policy.
     #[cfg(feature = "tokio")]
-    pub(crate) async fn authorize_async(&self, peer: Peer<I>) -> Result<Admission<I>, AdmitError> {
-        self.check_deny_list(&peer)?;
+    pub(crate) async fn authorize_async(
+        &self,
+        identified: Identified<'_, I>,
+    ) -> Result<Admission<I>, AdmitError> {
+        let verdict = self.decide_async(&identified.peer).await?;
+        self.conclude(verdict, identified)
+    }
+
+    /// What deny list and policy say.
+    #[cfg(feature = "tokio")]
+    async fn decide_async(&self, peer: &Peer<I>) -> Result<Verdict, AdmitError> {
+        self.check_deny_list(peer)?;
         // A full clone of the Arc: a guard must not be held across an await.
-        let verdict = match &*self.inner.authorizer.load_full() {
-            Authorizer::Sync(policy) => policy::decide(&**policy, &peer),
+        Ok(match &*self.inner.authorizer.load_full() {
+            Authorizer::Sync(policy) => policy::decide(&**policy, peer),
             Authorizer::Async { policy, timeout } => {
-                let verdict = policy::decide_in_time(&**policy, &peer, *timeout).await;
-                self.check_deny_list(&peer)?; // again: time went by
-                verdict
+                policy::decide_in_time(&**policy, peer, *timeout).await
             }
-        };
-        Admission::of(verdict, peer)
+        })
+    }
+
+    /// Time went by while the policy was asked: what it was asked about must still hold.
+    fn conclude(
+        &self,
+        verdict: Verdict,
+        identified: Identified<'_, I>,
+    ) -> Result<Admission<I>, AdmitError> {
+        let Identified {
+            peer,
+            presented,
+            trust,
+        } = identified;
+        let admission = Admission::of(verdict, peer)?;
+        let peer = admission.peer();
+        if trust != self.trust_id() || !peer.chain().holds_at(self.now()?) {
+            self.verify_for(presented, peer.connection())?;
+        }
+        self.check_deny_list(peer)?;
+        Ok(admission)
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::{Connection, Ended, Entered, OpenConnection};
-use super::{Admission, AdmitError, Authorizer, Gate, Lifetimes, Verified};
+use super::{Admission, AdmitError, Authorizer, Gate, Identified, Lifetimes};
+use crate::Peer;
 use crate::policy::{self, OnChange};
-use crate::{ConnectionInfo, Peer};
 
 /// Runs a future to its end, somewhere.
 pub(crate) type Spawn =
@@ -19,30 +19,28 @@ impl<I: Send + Sync + 'static> Gate<I> {
     /// `clock` is that of whoever calls [`tick`](Self::tick).
     pub(crate) async fn admit_open(
         &self,
-        verified: &Verified,
-        info: ConnectionInfo,
+        identified: Identified<'_, I>,
         clock: Duration,
     ) -> Result<(Admission<I>, Entered<I>), AdmitError> {
-        let peer = self.identify(verified, info)?;
         let since = self.now()?;
-        let generation = self.generation();
-        let entered = self
-            .inner
-            .registry
-            .enter(peer.clone(), generation, since, clock);
-        // The trust may have changed since the chain was verified, and before it was entered.
-        let mut trusted = verified.trust() == self.trust_id();
+        let peer = identified.peer.clone();
+        let registry = &self.inner.registry;
+        let entered = registry.enter(peer.clone(), self.generation(), since, clock);
+        let Identified {
+            presented, trust, ..
+        } = identified;
         loop {
-            if !trusted {
-                self.check_trust(&peer)?;
-            }
             let generation = self.generation();
-            let admission = self.authorize_async(peer.clone()).await?;
+            let identified = Identified {
+                peer: peer.clone(),
+                presented,
+                trust,
+            };
+            let admission = self.authorize_async(identified).await?;
             entered.connection().judged_by(generation);
             if entered.open() {
                 return Ok((admission, entered));
             }
-            trusted = false;
         }
     }
 
@@ -109,7 +107,10 @@ impl<I: Send + Sync + 'static> Gate<I> {
                         .pop()
                 };
                 while let Some(connection) = next() {
-                    if let Err(error) = gate.authorize_async(connection.peer().clone()).await {
+                    let peer = connection.peer();
+                    let verdict = gate.decide_async(peer).await;
+                    let admitted = verdict.and_then(|verdict| Admission::of(verdict, peer.clone()));
+                    if let Err(error) = admitted {
                         connection.cut(Ended::Refused(error));
                     }
                 }

@@ -268,7 +268,7 @@ mod accept {
         {
             let core = &*self.core;
             let attempt = Attempt::start(&core.bounds);
-            let mut capture = Capture::default();
+            let mut capture = Capture::beginning_under(core.gate.trust_id());
             let handshake = tokio_rustls::TlsAcceptor::from(core.configs().private.clone())
                 .accept(attempt.watch(io))
                 .into_fallible();
@@ -278,15 +278,14 @@ mod accept {
                 .map_err(|error| AcceptError::of(error, &mut capture))?;
 
             let connection = Handshaken::Server(tls.get_ref().1);
-            let verified = tls::verified(&core.gate, &mut capture, connection, remote_addr);
-            let tls = tls.into();
+            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
             match attempt
-                .judge(&core.gate, &self.keeper, verified, &capture)
+                .judge(&core.gate, &self.keeper, peer, &capture)
                 .await
             {
-                Ok(admitted) => Ok(admit(tls, admitted)),
+                Ok(admitted) => Ok(admit(tls.into(), admitted)),
                 Err(refused) => {
-                    refuse(tls, &refused).await;
+                    refuse(tls.into(), &refused).await;
                     Err(refused.into())
                 }
             }

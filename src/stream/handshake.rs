@@ -13,9 +13,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::parting::{FAREWELL_TIME, Parting};
 use super::{Keeper, TlsStream, Wire};
-use crate::ConnectionInfo;
 use crate::gate::live::Entered;
-use crate::gate::{Admission, AdmitError, Gate, Verified};
+use crate::gate::{Admission, AdmitError, Gate, Identified};
 use crate::tls::capture::Capture;
 use crate::tls::{Bounds, HandshakeError, TooMuchReceived, seal};
 
@@ -107,11 +106,10 @@ impl Attempt {
         &self,
         gate: &Gate<I>,
         keeper: &Arc<Keeper>,
-        verified: Result<(Verified, ConnectionInfo), AdmitError>,
+        peer: Result<Identified<'_, I>, AdmitError>,
         capture: &Capture,
     ) -> Result<(Admission<I>, Entered<I>), Refused> {
-        let (verified, info) = verified?;
-        let judged = gate.admit_open(&verified, info, keeper.clock());
+        let judged = gate.admit_open(peer?, keeper.clock());
         match timeout_at(self.deadline, judged).await {
             Ok(Ok(admitted)) => {
                 keeper.watch(gate);

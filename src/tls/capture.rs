@@ -17,6 +17,8 @@ use crate::trust::{ChainError, VerifiedChain};
 /// What was seen of one connection's handshake.
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
+    /// The trust in force before the configuration was chosen.
+    began: Option<TrustId>,
     verified: Option<Result<Verified, ChainError>>,
     resumed: Option<Origin>,
     signature_failed: bool,
@@ -48,6 +50,15 @@ thread_local! {
 }
 
 impl Capture {
+    /// For a connection that gets the configuration of this trust, or of a later one.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn beginning_under(trust: TrustId) -> Self {
+        Self {
+            began: Some(trust),
+            ..Self::default()
+        }
+    }
+
     /// Runs `feed`, which drives this capture's connection on this thread.
     pub(crate) fn enter<R>(&mut self, feed: impl FnOnce() -> R) -> R {
         /// Puts everything back, also when `feed` panics.
@@ -111,15 +122,20 @@ impl Capture {
         self.received += bytes.len() as u64;
     }
 
-    /// What a session of this connection is granted on, where that is known.
+    /// What a session of this connection is granted on, where that is known. If the trust changed
+    /// on the way, that is the old one: the client was shown the old credentials.
     fn origin(&self) -> Option<Origin> {
-        match &self.verified {
-            Some(Ok(verified)) => Some(Origin {
+        let origin = match &self.verified {
+            Some(Ok(verified)) => Origin {
                 trust: verified.trust(),
                 until: verified.chain().holds_until(),
-            }),
-            _ => self.resumed,
-        }
+            },
+            _ => self.resumed?,
+        };
+        Some(Origin {
+            trust: self.began.unwrap_or(origin.trust),
+            ..origin
+        })
     }
 
     /// Whether the server asked for our certificate.

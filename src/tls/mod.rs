@@ -17,8 +17,7 @@ mod verifier;
 
 use std::net::SocketAddr;
 
-use crate::ConnectionInfo;
-use crate::gate::{AdmitError, Gate, Handshaken, Verified};
+use crate::gate::{AdmitError, Gate, Handshaken, Identified};
 use capture::Capture;
 
 pub use builder::BuildError;
@@ -30,20 +29,20 @@ pub use resumption::Resumption;
 pub use update::Update;
 pub(crate) use update::{Bounds, ClientCore, ServerCore};
 
-/// The verified chain of a finished handshake.
+/// Identifies the peer of a finished handshake.
 ///
 /// A full handshake has just verified the chain; a resumed one restored it from the session, and
 /// it is verified now, by today's rules. So is one whose trust changed during the handshake.
-pub(crate) fn verified<'c, I>(
+pub(crate) fn identify<'c, I>(
     gate: &Gate<I>,
     capture: &mut Capture,
     connection: impl Into<Handshaken<'c>>,
     remote_addr: Option<SocketAddr>,
-) -> Result<(Verified, ConnectionInfo), AdmitError> {
+) -> Result<Identified<'c, I>, AdmitError> {
     let (presented, info) = connection.into().read(remote_addr)?;
     let verified = match capture.take_verified(gate.trust_id(), presented) {
         Some(verified) => verified,
         None => gate.verify_for(presented, &info)?,
     };
-    Ok((verified, info))
+    gate.identify(&verified, presented, info)
 }

@@ -19,7 +19,8 @@ use crate::gate::{Gate, TrustId};
 /// Every resumed connection is judged again: the chain that the session restores must pass the
 /// trust, the CRLs, the deny list and the policy of that moment. A session is never resumed after
 /// the trust or the credentials of its acceptor or connector changed, nor after its peer's
-/// certificate expired; a full handshake takes its place, and nobody sees an error. There is never
+/// certificate expired, nor, by an acceptor, 24 hours after the client proved its key; a full
+/// handshake takes its place, and nobody sees an error. There is never
 /// early data (0-RTT).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resumption {
@@ -38,6 +39,10 @@ pub enum Resumption {
     /// Every handshake is a full one.
     Off,
 }
+
+/// For how long after a peer has proven its key its sessions are resumed, in seconds; each resumption
+/// grants new sessions, which do not last longer (RFC 8446 section 4.6.1 wants a limit).
+const LONGEST: u64 = 24 * 60 * 60;
 
 /// How many sessions an acceptor remembers. A connection takes two (TLS 1.3) or one (TLS 1.2);
 /// each holds the client's chain, so about 2 KiB, and at most the 64 KiB of a handshake message.
@@ -113,7 +118,11 @@ impl<I, S> Bound<I, S> {
             trust: self.gate.trust_id(),
             until: UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX)),
         });
-        let until = origin.until.as_secs().to_be_bytes();
+        let longest = self
+            .gate
+            .now()
+            .map_or(0, |now| now.as_secs().saturating_add(LONGEST));
+        let until = origin.until.as_secs().min(longest).to_be_bytes();
         [&origin.trust.to_bytes(), &until, session].concat()
     }
 

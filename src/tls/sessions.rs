@@ -13,8 +13,11 @@ use rustls_pki_types::{ServerName, UnixTime};
 
 use super::capture;
 
-/// How many servers a connector remembers, with at most eight TLS 1.3 tickets each.
+/// How many servers a connector remembers.
 const SERVERS: usize = 256;
+/// How many TLS 1.3 tickets rustls keeps of each. Its store is measured by them: told only of the
+/// servers, it would remember an eighth.
+const TICKETS: usize = 8;
 
 /// rustls' in-memory store, without the sessions of servers that never asked for our certificate,
 /// and without those of servers whose certificate has expired since.
@@ -24,7 +27,8 @@ const SERVERS: usize = 256;
 /// the full handshake then finds the server's new certificate.
 pub(super) struct MutualSessions {
     sessions: ClientSessionMemoryCache,
-    /// The last second in which the verification of a server's last chain holds.
+    /// The last second in which the verification of a server's chain holds. A session does not tell
+    /// by which chain it began, so all of a server's end with the first.
     ends: Cache<ServerName<'static>, UnixTime>,
     clock: Arc<dyn TimeProvider>,
 }
@@ -32,26 +36,31 @@ pub(super) struct MutualSessions {
 impl MutualSessions {
     pub(super) fn new(clock: Arc<dyn TimeProvider>) -> Self {
         Self {
-            sessions: ClientSessionMemoryCache::new(SERVERS),
-            ends: Cache::new(SERVERS),
+            sessions: ClientSessionMemoryCache::new(SERVERS * TICKETS),
+            // With room to spare, because a cache of this kind does not fill evenly.
+            ends: Cache::new(SERVERS * 4),
             clock,
         }
     }
 
     /// Notes for how long the chain that this server has just shown is good.
     pub(super) fn end_at(&self, server_name: &ServerName<'_>, until: UnixTime) {
-        self.ends.insert(server_name.to_owned(), until);
+        let server_name = server_name.to_owned();
+        let known = self.ends.get(&server_name);
+        self.ends
+            .insert(server_name, known.map_or(until, |known| known.min(until)));
     }
 
-    /// Without a clock nothing is offered; without a note the gate decides alone.
-    fn is_over(&self, server_name: &ServerName<'_>) -> bool {
-        match (
-            self.clock.current_time(),
-            self.ends.get(&server_name.to_owned()),
-        ) {
-            (None, _) => true,
-            (Some(now), Some(until)) => now > until,
-            (Some(_), None) => false,
+    /// Forgets a server's sessions when their time is over, or not known.
+    fn forget_ended(&self, server_name: &ServerName<'static>) {
+        let good = match (self.clock.current_time(), self.ends.get(server_name)) {
+            (Some(now), Some(until)) => now <= until,
+            _ => false,
+        };
+        if !good {
+            self.sessions.remove_tls12_session(server_name);
+            while self.sessions.take_tls13_ticket(server_name).is_some() {}
+            self.ends.remove(server_name);
         }
     }
 }
@@ -78,9 +87,8 @@ impl ClientSessionStore for MutualSessions {
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.sessions
-            .tls12_session(server_name)
-            .filter(|_| !self.is_over(server_name))
+        self.forget_ended(&server_name.to_owned());
+        self.sessions.tls12_session(server_name)
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
@@ -101,9 +109,8 @@ impl ClientSessionStore for MutualSessions {
         &self,
         server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
-        self.sessions
-            .take_tls13_ticket(server_name)
-            .filter(|_| !self.is_over(server_name))
+        self.forget_ended(server_name);
+        self.sessions.take_tls13_ticket(server_name)
     }
 }
 

@@ -151,9 +151,10 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         let next = template.with_credentials(update.credentials, update.named)?;
         let configs = next.configs(&self.gate, verifier.trust())?;
         *template = next;
-        let generation = self.gate.set_trust(verifier);
+        // In this order: whoever sees the new trust gets the new configuration, so that no session
+        // of the new generation is granted on old credentials.
         self.configs.store(Arc::new(configs));
-        Ok(generation)
+        Ok(self.gate.set_trust(verifier))
     }
 }
 

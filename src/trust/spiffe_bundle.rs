@@ -82,10 +82,9 @@ fn read_x5c(key: &Value) -> Result<Vec<u8>, &'static str> {
         .map_err(|_| "its x5c is not the base64 of a certificate")
 }
 
+#[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
 #[cfg(test)]
 mod tests {
-    #![cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
-
     use super::*;
     use crate::testing::TestCa;
 

@@ -21,6 +21,11 @@ pub(crate) fn has_curl() -> bool {
     is_installed("curl", "--version", in_ci())
 }
 
+/// Whether Python is there to test against.
+pub(crate) fn has_python() -> bool {
+    is_installed("python3", "--version", in_ci())
+}
+
 pub(crate) fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
