@@ -13,7 +13,7 @@ use common::{SERVER, acceptor, connector};
 use countersign::gate::Ended;
 use countersign::identity::DnsName;
 use countersign::testing::TestCa;
-use countersign::{Connector, Incoming, Listener, TlsStream, WhenFull, policy};
+use countersign::{Connector, Decision, Incoming, Listener, Peer, TlsStream, WhenFull, policy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -303,4 +303,54 @@ async fn garbage_and_resets_end_nothing() {
     }
     let (_client, server) = tokio::join!(connect(&connector, address), listener.accept());
     assert!(server.is_some(), "after all of them, too");
+}
+
+/// A policy that is slow, and one that never answers: the timeout denies, and nobody else waits.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_never_answers_denies_and_delays_nobody() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    acceptor.set_async_policy(
+        async |peer: Peer<DnsName>| {
+            if peer.identity().as_str() == "never.example" {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Decision::allow("asked")
+        },
+        Duration::from_secs(1),
+    );
+    let (sender, incoming) = sent();
+    let mut listener = Listener::builder(acceptor).listen(incoming);
+    let never = connector(&ca, "never.example").build().unwrap();
+    let good = connector(&ca, "good.example").build().unwrap();
+    let start = tokio::time::Instant::now();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let (never, io) = (never.clone(), from(&sender, [192, 0, 2, 1]));
+        waiting.spawn(async move {
+            let mut client = never.connect(SERVER, io).await.unwrap();
+            let refused = client.read_u8().await.unwrap_err();
+            (refused.to_string(), tokio::time::Instant::now())
+        });
+    }
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (good, io) = (good.clone(), from(&sender, [192, 0, 2, 2]));
+        clients.spawn(async move { good.connect(SERVER, io).await.unwrap() });
+    }
+    // The clock stands still while there is work to do: what goes by is the policy's time.
+    let mut admitted = Vec::new();
+    for _ in 0..50 {
+        admitted.push(listener.accept().await.unwrap());
+    }
+    let after = start.elapsed();
+    assert!(after < Duration::from_millis(100), "{after:?}");
+    while let Some(refused) = waiting.join_next().await {
+        let (message, at) = refused.unwrap();
+        assert!(message.contains("access_denied"), "{message}");
+        let after = at - start;
+        assert!(after >= Duration::from_secs(1), "{after:?}");
+        assert!(after < Duration::from_millis(1100), "{after:?}");
+    }
 }
