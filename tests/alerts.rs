@@ -6,38 +6,14 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    SERVER, VERSIONS, acceptor, connector, deny_all, exchange_and_close, handshake, provider,
-    raw_client, refused_raw_client,
+    SERVER, VERSIONS, acceptor, alert_seen, connector, deny_all, exchange_and_close, handshake,
+    provider, raw_client, refused_raw_client,
 };
 use countersign::identity::DnsName;
 use countersign::testing::TestCa;
-use countersign::{
-    AcceptError, Acceptor, ConnectError, Decision, HandshakeError, Peer, TlsStream, policy,
-};
+use countersign::{AcceptError, Acceptor, Decision, HandshakeError, Peer, policy};
 use rustls::AlertDescription;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-
-/// The alert that a client got, in connecting or at its first read.
-async fn alert_seen<IO>(client: Result<TlsStream<IO, DnsName>, ConnectError>) -> AlertDescription
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    let error = match client {
-        Err(ConnectError::Handshake(error)) => error,
-        Err(other) => panic!("the client refused: {other}"),
-        Ok(mut stream) => {
-            let error = stream.read_u8().await.expect_err("the client was refused");
-            error.downcast::<HandshakeError>().expect("a named alert")
-        }
-    };
-    assert!(
-        error
-            .to_string()
-            .starts_with("the peer refused with the alert "),
-        "{error}"
-    );
-    error.alert().expect("an alert")
-}
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 async fn deny_later(_: Peer<DnsName>) -> Decision {
     tokio::time::sleep(Duration::from_millis(20)).await;

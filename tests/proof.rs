@@ -6,23 +6,12 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Recording, SERVER, VERSIONS, Version, provider, raw_client, refused_raw_client};
+use common::{
+    Recording, SERVER, VERSIONS, Version, provider, raw_client, refused_raw_client, thief,
+};
 use countersign::identity::{DnsName, IdentityExtractor as _};
-use countersign::testing::{Issued, TestCa};
+use countersign::testing::TestCa;
 use countersign::{AcceptError, Acceptor, Certificate, Connector, HandshakeError, policy};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-
-/// A resolver that shows `stolen` and signs with the key of `own`.
-fn thief(stolen: &Issued, own: &Issued) -> Arc<SingleCertAndKey> {
-    let key = provider(Version::Tls13)
-        .key_provider
-        .load_private_key(own.key_der())
-        .unwrap();
-    Arc::new(SingleCertAndKey::from(CertifiedKey::new(
-        stolen.chain().to_vec(),
-        key,
-    )))
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_stolen_certificate_reaches_no_extractor_and_no_policy() {

@@ -156,7 +156,9 @@ impl<I> Trusted<I> {
         extract: impl FnOnce() -> Result<I, E>,
     ) -> Result<Arc<I>, E> {
         let known = match (&self.known, verified.key) {
-            (Some(cache), Some(key)) if verified.trust == self.id => cache.get(&key),
+            // Peeking, because the cache must not take this for the chain's return: those that come
+            // once would drive out those that come back.
+            (Some(cache), Some(key)) if verified.trust == self.id => cache.peek(&key),
             _ => None,
         };
         match known {

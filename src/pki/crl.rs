@@ -147,10 +147,11 @@ impl Crl {
 
         let mut fields = Reader::new(tbs.content);
         let mut next = fields.any().map_err(outer("the signed part"))?;
-        if next.tag != der::INTEGER {
+        // Version 1 is written by leaving the version out: the algorithm comes first.
+        if next.tag == der::SEQUENCE {
             return Err(UnusableCrl::Version1);
         }
-        if next.content != [1] {
+        if next.tag != der::INTEGER || next.content != [1] {
             return Err(Malformed("the version"));
         }
         next = fields.any().map_err(outer("the signed algorithm"))?;

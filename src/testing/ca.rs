@@ -58,6 +58,13 @@ impl TestCa {
         self.0.profile.clone().root()
     }
 
+    /// The same authority, by name and key, with another certificate, from `issuer`. What either
+    /// signs is signed by both; they differ in the chain that comes with it.
+    pub fn cross_signed_by(&self, issuer: &Self) -> Self {
+        let profile = self.0.profile.clone();
+        profile.certify(self.key().clone(), Some(issuer))
+    }
+
     /// Starts a certificate that this authority issues.
     pub fn leaf(&self) -> LeafBuilder {
         LeafBuilder::new(self.clone())
@@ -205,6 +212,10 @@ impl TestCaBuilder {
 
     fn build(self, issuer: Option<&TestCa>) -> TestCa {
         let key = Key::generate(self.key);
+        self.certify(key, issuer)
+    }
+
+    fn certify(self, key: Key, issuer: Option<&TestCa>) -> TestCa {
         let subject = der::common_name(&self.common_name);
         let signer = issuer.map_or(&key, |issuer| issuer.key());
         let mut tbs = Tbs {

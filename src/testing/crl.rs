@@ -3,18 +3,21 @@ use super::der;
 use super::tbs::{self, DAY, HOUR};
 use rustls_pki_types::{CertificateRevocationListDer, UnixTime};
 
-/// Makes a certificate revocation list (v2). Get it from [`TestCa::crl`].
+/// Makes a certificate revocation list, good or odd. Get it from [`TestCa::crl`].
 ///
-/// Unless told otherwise it was issued an hour ago, is due again in a week, has the number 1 and
-/// revokes nothing.
+/// Unless told otherwise it is version 2, was issued an hour ago, is due again in a week, has the
+/// number 1 and revokes nothing.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` or `pem`"]
 pub struct CrlBuilder {
     ca: TestCa,
-    revoked: Vec<Vec<u8>>,
+    version: u8,
+    /// Serial numbers, each with the encoded extensions of its entry.
+    revoked: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
     this_update: Option<UnixTime>,
     next_update: Option<UnixTime>,
-    number: u64,
+    has_next_update: bool,
+    number: Option<u64>,
     extensions: Vec<Vec<u8>>,
     signature: Option<Vec<u8>>,
 }
@@ -23,10 +26,12 @@ impl CrlBuilder {
     pub(super) fn new(ca: TestCa) -> Self {
         Self {
             ca,
+            version: 2,
             revoked: Vec::new(),
             this_update: None,
             next_update: None,
-            number: 1,
+            has_next_update: true,
+            number: Some(1),
             extensions: Vec::new(),
             signature: None,
         }
@@ -34,8 +39,14 @@ impl CrlBuilder {
 
     /// Revokes a certificate by its serial number, as [`Issued::serial`](super::Issued::serial)
     /// gives it.
-    pub fn revoke(mut self, serial: &[u8]) -> Self {
-        self.revoked.push(serial.to_vec());
+    pub fn revoke(self, serial: &[u8]) -> Self {
+        self.revoke_with(serial, &[])
+    }
+
+    /// Revokes a certificate with extensions of its entry, such as a reason code.
+    /// [`der::extension`] makes them.
+    pub fn revoke_with(mut self, serial: &[u8], extensions: &[Vec<u8>]) -> Self {
+        self.revoked.push((serial.to_vec(), extensions.to_vec()));
         self
     }
 
@@ -51,9 +62,29 @@ impl CrlBuilder {
         self
     }
 
+    /// Leaves out when the next list is due.
+    pub fn without_next_update(mut self) -> Self {
+        self.has_next_update = false;
+        self
+    }
+
     /// The list's number.
     pub fn number(mut self, number: u64) -> Self {
-        self.number = number;
+        self.number = Some(number);
+        self
+    }
+
+    /// Leaves the list's number out. An odd one, critical or huge, is added with
+    /// [`extension`](Self::extension) (2.5.29.20) then.
+    pub fn without_number(mut self) -> Self {
+        self.number = None;
+        self
+    }
+
+    /// The version, 2 unless called. A v1 list has no extensions except those added with
+    /// [`extension`](Self::extension), which make it malformed.
+    pub fn version(mut self, version: u8) -> Self {
+        self.version = version;
         self
     }
 
@@ -74,33 +105,41 @@ impl CrlBuilder {
     }
 
     /// The signed list.
+    ///
+    /// # Panics
+    ///
+    /// When the version is 0.
     pub fn build(self) -> CertificateRevocationListDer<'static> {
         let this_update = self.this_update.unwrap_or_else(|| tbs::from_now(-HOUR));
-        let next_update = self.next_update.unwrap_or_else(|| tbs::from_now(7 * DAY));
-        let mut extensions = vec![
-            tbs::authority_key_id(&self.ca.key().id()),
-            der::extension("2.5.29.20", false, &der::integer(self.number)),
-        ];
-        extensions.extend(self.extensions);
+        let mut parts = Vec::new();
+        // v1 is written by leaving the version out (RFC 5280 section 5.1.2.1).
+        if self.version != 1 {
+            let number = self.version.checked_sub(1).expect("versions count from 1");
+            parts.push(der::integer(number.into()));
+        }
         let algorithm = self.ca.key().signature_algorithm();
-        let mut parts = vec![
-            // v2.
-            der::integer(1),
+        parts.extend([
             algorithm.clone(),
             self.ca.subject_der().to_vec(),
             der::time(this_update),
-            der::time(next_update),
-        ];
+        ]);
+        if self.has_next_update {
+            let next_update = self.next_update.unwrap_or_else(|| tbs::from_now(7 * DAY));
+            parts.push(der::time(next_update));
+        }
         // An empty list of revoked certificates must be left out.
         if !self.revoked.is_empty() {
             let entries: Vec<_> = self
                 .revoked
                 .iter()
-                .map(|serial| der::sequence(&[der::tlv(0x02, serial), der::time(this_update)]))
+                .map(|(serial, extensions)| entry(serial, this_update, extensions))
                 .collect();
             parts.push(der::sequence(&entries));
         }
-        parts.push(der::tlv(0xa0, der::sequence(&extensions)));
+        let extensions = self.all_extensions();
+        if !extensions.is_empty() {
+            parts.push(der::tlv(0xa0, der::sequence(&extensions)));
+        }
         let tbs = der::sequence(&parts);
         let signature = self.signature.unwrap_or_else(|| self.ca.key().sign(&tbs));
         tbs::signed(tbs, algorithm, signature).into()
@@ -110,4 +149,24 @@ impl CrlBuilder {
     pub fn pem(self) -> String {
         der::pem("X509 CRL", &self.build())
     }
+    fn all_extensions(&self) -> Vec<Vec<u8>> {
+        let mut out = Vec::new();
+        if self.version != 1 {
+            out.push(tbs::authority_key_id(&self.ca.key().id()));
+            out.extend(
+                self.number
+                    .map(|number| der::extension("2.5.29.20", false, &der::integer(number))),
+            );
+        }
+        out.extend_from_slice(&self.extensions);
+        out
+    }
+}
+
+fn entry(serial: &[u8], revoked_at: UnixTime, extensions: &[Vec<u8>]) -> Vec<u8> {
+    let mut parts = vec![der::tlv(0x02, serial), der::time(revoked_at)];
+    if !extensions.is_empty() {
+        parts.push(der::sequence(extensions));
+    }
+    der::sequence(&parts)
 }

@@ -2,6 +2,7 @@ use super::der;
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
 use sha2::{Digest as _, Sha256};
 use std::ops::{BitOr, BitOrAssign};
+use std::sync::Arc;
 
 /// The kind of a key, and with it the signature algorithm it is used with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,10 +94,11 @@ pub fn oversized_rsa_spki(bits: usize) -> Vec<u8> {
     der::sequence(&[algorithm, der::bit_string(0, key)])
 }
 
-/// A private key that signs.
+/// A private key that signs. Cloning is cheap and gives the same key.
+#[derive(Clone)]
 pub(super) struct Key {
     kind: KeyType,
-    pair: KeyPair,
+    pair: Arc<KeyPair>,
 }
 
 impl Key {
@@ -120,7 +122,7 @@ impl Key {
         };
         Self {
             kind,
-            pair: pair.expect("the provider makes a key of this type"),
+            pair: Arc::new(pair.expect("the provider makes a key of this type")),
         }
     }
 

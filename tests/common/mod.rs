@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use countersign::builder::{Builder, ClientSide, ServerSide};
 use countersign::identity::DnsName;
-use countersign::testing::{self, Accepted, Connected, TestCa};
-use countersign::{Acceptor, Connector, Decision, Peer, Policy, policy};
+use countersign::testing::{self, Accepted, Connected, Issued, TestCa};
+use countersign::{
+    Acceptor, ConnectError, Connector, Decision, HandshakeError, Peer, Policy, TlsStream, policy,
+};
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 pub const SERVER: &str = "server.example";
 
@@ -96,6 +99,18 @@ pub fn raw_client(
     }
 }
 
+/// A resolver that shows `stolen` and signs with the key of `own`.
+pub fn thief(stolen: &Issued, own: &Issued) -> Arc<SingleCertAndKey> {
+    let key = provider(Version::Tls13)
+        .key_provider
+        .load_private_key(own.key_der())
+        .unwrap();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(
+        stolen.chain().to_vec(),
+        key,
+    )))
+}
+
 /// Connects a plain rustls client to an acceptor and reads: what the acceptor made of it, and the
 /// error that the client saw, in connecting or at its first read.
 pub async fn refused_raw_client(
@@ -115,8 +130,30 @@ pub async fn refused_raw_client(
     (accepted.expect_err("the acceptor refused"), seen)
 }
 
+/// The alert that a client got, in connecting or at its first read.
+pub async fn alert_seen<IO, I>(client: Result<TlsStream<IO, I>, ConnectError>) -> AlertDescription
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let error = match client {
+        Err(ConnectError::Handshake(error)) => error,
+        Err(other) => panic!("the client refused: {other}"),
+        Ok(mut stream) => {
+            let error = stream.read_u8().await.expect_err("the client was refused");
+            error.downcast::<HandshakeError>().expect("a named alert")
+        }
+    };
+    assert!(
+        error
+            .to_string()
+            .starts_with("the peer refused with the alert "),
+        "{error}"
+    );
+    error.alert().expect("an alert")
+}
+
 /// Sends one byte each way, so that session tickets arrive, and says goodbye.
-pub async fn exchange_and_close(server: Accepted<DnsName>, client: Connected<DnsName>) {
+pub async fn exchange_and_close<S, C>(server: Accepted<S>, client: Connected<C>) {
     let (mut server, mut client) = (server.unwrap(), client.unwrap());
     server.write_all(b"s").await.unwrap();
     server.flush().await.unwrap();

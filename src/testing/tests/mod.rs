@@ -7,8 +7,9 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use std::net::IpAddr;
 use std::time::Duration;
 use webpki::{
-    CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
-    RevocationCheckDepth, RevocationOptionsBuilder, anchor_from_trusted_cert,
+    CertRevocationList, DerTypeId, EndEntityCert, Error, ExpirationPolicy, KeyUsage,
+    OwnedCertRevocationList, RevocationCheckDepth, RevocationOptionsBuilder,
+    anchor_from_trusted_cert,
 };
 
 #[cfg(feature = "aws-lc-rs")]
@@ -250,6 +251,63 @@ fn crls_verify_and_revoke() {
             .pem()
             .starts_with("-----BEGIN X509 CRL-----\nMI")
     );
+}
+
+#[test]
+fn odd_crls_are_as_odd_as_told() {
+    let root = TestCa::new("Root");
+    let read = |crl: CrlBuilder| OwnedCertRevocationList::from_der(&crl.build()).map(drop);
+    let reason = |reason: u8| der::extension("2.5.29.21", false, &[10, 1, reason]);
+    for (crl, expected) in [
+        (root.crl().version(2), Ok(())),
+        (root.crl().version(3), Err(Error::UnsupportedCrlVersion)),
+        (root.crl().version(1), Err(Error::BadDer)),
+        // What follows is no time.
+        (
+            root.crl().without_next_update(),
+            Err(Error::TrailingData(DerTypeId::Time)),
+        ),
+        (root.crl().without_number(), Ok(())),
+        (
+            root.crl()
+                .without_number()
+                .extension("2.5.29.20", false, &der::tlv(2, [1; 21])),
+            Err(Error::InvalidCrlNumber),
+        ),
+        (root.crl().revoke_with(&[5], &[reason(1)]), Ok(())),
+        (
+            root.crl().revoke_with(&[5], &[reason(7)]),
+            Err(Error::UnsupportedRevocationReason),
+        ),
+    ] {
+        let shown = format!("{crl:?}");
+        assert_eq!(read(crl), expected, "{shown}");
+    }
+    // A v1 list has not even the authority key identifier.
+    let identifiers = |crl: CrlBuilder| {
+        let der = crl.build();
+        der.windows(3).filter(|oid| *oid == [0x55, 29, 35]).count()
+    };
+    assert_eq!(identifiers(root.crl()), 1);
+    assert_eq!(identifiers(root.crl().version(1)), 0);
+}
+
+#[test]
+fn a_cross_signed_authority_is_one_authority() {
+    let (one, two) = (TestCa::new("One"), TestCa::new("Two"));
+    let by_one = one.intermediate("Issuing");
+    let by_two = by_one.cross_signed_by(&two);
+    assert_ne!(by_one.certificate_der(), by_two.certificate_der());
+    assert_eq!(by_one.subject_der(), by_two.subject_der());
+    for (root, issuing, other) in [(&one, &by_one, &two), (&two, &by_two, &one)] {
+        let leaf = issuing.leaf().issue();
+        assert_eq!(verify(root, &leaf), Ok(()));
+        assert_eq!(verify(other, &leaf), Err(Error::UnknownIssuer));
+    }
+    // The leaf of one is the other's as well: only the chain differs.
+    let mut leaf = by_one.leaf().issue();
+    leaf.chain[1] = by_two.certificate_der();
+    assert_eq!(verify(&two, &leaf), Ok(()));
 }
 
 #[test]
