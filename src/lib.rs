@@ -84,6 +84,7 @@
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
 //! | `serde` | | identities serialize as their text |
 //! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
+//! | `notify` | | a reload that the operating system tells of changed files |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.
@@ -99,6 +100,8 @@ pub mod identity;
 mod peer;
 pub mod pki;
 pub mod policy;
+#[cfg(feature = "tokio")]
+pub mod reload;
 mod server;
 #[cfg(feature = "tokio")]
 mod stream;

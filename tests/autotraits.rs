@@ -24,6 +24,9 @@ use countersign::policy::{
     Difference, DnsPattern, Exact, Explanation, FingerprintSet, InvalidDnsPattern, InvalidEntry,
     InvalidSpiffePattern, Not, PatternSet, Shadow, SpiffePattern, TrustDomains,
 };
+use countersign::reload::{
+    Applied, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Source, Status,
+};
 use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
@@ -126,6 +129,10 @@ fn values_go_everywhere() {
     is_plain::<AllowAny>();
     is_plain::<Exact<SpiffeId>>();
 
+    is_plain::<Part>();
+    is_plain::<Applied>();
+    is_plain::<OwnCertificate>();
+
     is_plain::<FixedClock>();
     is_plain::<KeyType>();
     is_plain::<KeyUsageBits>();
@@ -144,6 +151,10 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Credentials>();
     is_shareable::<Update>();
     is_shareable::<DenyList<SpiffeId>>();
+    is_shareable::<Source<TrustStore>>();
+    is_shareable::<Handle>();
+    is_shareable::<Status>();
+    is_shareable::<Refusal>();
 
     // Builders hold what runs once.
     is_sent::<NeedsCredentials<ServerSide>>();
@@ -153,6 +164,7 @@ fn the_machinery_is_shared_between_tasks() {
     is_sent::<Builder<ServerSide, SpiffeId>>();
     is_sent::<Builder<ClientSide, SpiffeId>>();
     is_sent::<LeafBuilder>();
+    is_sent::<Reload<SpiffeId>>();
 
     is_shareable::<Box<dyn Policy<SpiffeId>>>();
     is_shareable::<Box<dyn IdentityExtractor<Identity = SpiffeId>>>();
@@ -169,6 +181,7 @@ fn errors_are_errors() {
     is_error::<ConnectError>();
     is_error::<HandshakeError>();
     is_error::<BuildError>();
+    is_error::<ReloadError>();
     is_error::<AdmitError>();
     is_error::<ChainError>();
     is_error::<TrustError>();
@@ -211,11 +224,16 @@ fn futures_are_send() {
             gate.admit_chain_async(&[], ConnectionInfo::default()),
         ));
     }
+    fn reload(reload: Reload<Pinned>, handle: &Handle) {
+        drop(is_send(reload.start()));
+        drop(is_send(handle.reload_now()));
+        drop(is_send(handle.update(Update::new())));
+    }
     fn authorize<P: AsyncPolicy<Pinned>>(policy: &P, peer: &Peer<Pinned>) {
         drop(is_send(policy.authorize(peer)));
     }
     // That they compile is the test.
-    let _ = (accept, connect, admit);
+    let _ = (accept, connect, admit, reload);
     let _ = authorize::<fn(Peer<Pinned>) -> std::future::Ready<Decision>>;
 }
 

@@ -17,6 +17,7 @@ const ROWS: &[&[&str]] = &[
     &["tls"],
     &["stream"],
     &["server", "client"],
+    &["reload"],
 ];
 
 /// Stands aside: it may import everything, and nothing imports it.
@@ -36,6 +37,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "stream/",
             "server/",
             "client/mod.rs",
+            "reload/",
             "testing/connection.rs",
         ],
     ),
@@ -75,7 +77,7 @@ fn modules_import_only_from_rows_above() {
 #[test]
 fn the_checker_sees_what_it_must() {
     const LIB: &str = "pub mod pki; pub mod identity; pub mod trust; mod peer; pub mod policy; \
-        pub mod gate; mod tls; mod stream; mod server; mod client; pub mod testing; \
+        pub mod gate; mod tls; mod stream; mod server; mod client; pub mod reload; pub mod testing; \
         pub use peer::{ConnectionInfo, Peer}; pub use server::Acceptor; pub use tls::{builder, \
         BuildError as Built};";
     let violations = |path: &str, source: &str| {
@@ -102,6 +104,18 @@ fn the_checker_sees_what_it_must() {
             "use crate::stream::Wire;",
             "use crate::client::Connector;",
             "imports `client`",
+        ),
+        (
+            "reload/mod.rs",
+            "use crate::{Acceptor, Update};",
+            "use crate::testing::TestCa;",
+            "imports `testing`",
+        ),
+        (
+            "client/mod.rs",
+            "use crate::tls::Update;",
+            "use crate::reload::Source;",
+            "imports `reload`",
         ),
         // Groups, with and without nesting.
         (

@@ -76,7 +76,7 @@ pub(crate) fn ended<I: Display>(peer: &Peer<I>, why: &Ended) {
 /// A reload on request.
 pub(crate) fn reloaded(result: &Result<Applied, ReloadError>) {
     let (outcome, reason, message) = match result {
-        Ok(applied) => ("reloaded", None, applied.to_string()),
+        Ok(applied) => ("reloaded", None, describe_reload(applied)),
         Err(error) => ("reload_refused", Some(error.reason()), error.to_string()),
     };
     write(&Record {
@@ -89,6 +89,18 @@ pub(crate) fn reloaded(result: &Result<Applied, ReloadError>) {
         certificate_proven: false,
         message,
     });
+}
+
+fn describe_reload(applied: &Applied) -> String {
+    let changed: Vec<String> = applied.changed.iter().map(ToString::to_string).collect();
+    if changed.is_empty() {
+        return format!("nothing has changed, generation {}", applied.generation);
+    }
+    format!(
+        "{} replaced, generation {}",
+        changed.join(", "),
+        applied.generation
+    )
 }
 
 /// Not the outcome of a connection, since there was none.

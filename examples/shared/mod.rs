@@ -1,6 +1,6 @@
 //! What the command lines of the examples have in common.
 
-#![allow(dead_code, reason = "no example uses everything")]
+#![allow(dead_code, unused_imports, reason = "no example uses everything")]
 
 mod allow;
 mod identity;

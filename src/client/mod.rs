@@ -14,6 +14,8 @@ pub use error::ConnectError;
 use crate::gate::{Authorizer, Gate};
 #[cfg(feature = "tokio")]
 use crate::gate::{Ended, OpenConnection};
+#[cfg(feature = "tokio")]
+use crate::pki::Certificate;
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, ClientSide, NeedsCredentials};
 use crate::tls::{BuildError, ClientCore, Update};
@@ -91,7 +93,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// blocking is allowed if they are large; nobody waits for it meanwhile.
     ///
     /// # Errors
-    /// [`BuildError`], as from the builder; then nothing has changed.
+    /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
         #[cfg(feature = "tokio")]
         let replaces = update.replaces_credentials();
@@ -102,6 +104,11 @@ impl<I: Send + Sync + 'static> Connector<I> {
                 .drain_all(&self.core.gate, &Ended::CredentialsReplaced);
         }
         Ok(generation)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+        self.core.own_certificates()
     }
 
     /// The connections of this connector that are open, the oldest first.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::live::{Connection, Ended, Entered, OpenConnection};
 use super::{Admission, AdmitError, Authorizer, Gate, Identified, Lifetimes};
 use crate::Peer;
+use crate::policy::DenyList;
 use crate::policy::{self, OnChange};
 
 /// Runs a future to its end, somewhere.
@@ -116,6 +117,11 @@ impl<I: Send + Sync + 'static> Gate<I> {
                 }
             }));
         }
+    }
+
+    /// Whether this deny list is the one that is asked.
+    pub(crate) fn asks(&self, list: &DenyList<I>) -> bool {
+        list.tells(Arc::as_ptr(&self.inner))
     }
 
     /// Sets where futures run.

@@ -285,6 +285,11 @@ impl Crl {
         age(self) > age(other)
     }
 
+    /// Whether both are clones of one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Whether the owner of the key in this SubjectPublicKeyInfo signed it.
     pub(crate) fn is_signed_by(
         &self,

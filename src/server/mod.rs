@@ -18,6 +18,8 @@ pub use listener::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull
 #[cfg(feature = "tokio")]
 use crate::gate::OpenConnection;
 use crate::gate::{Authorizer, Gate};
+#[cfg(feature = "tokio")]
+use crate::pki::Certificate;
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, NeedsCredentials, ServerSide};
 use crate::tls::{BuildError, ServerCore, Update};
@@ -126,9 +128,14 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// blocking is allowed if they are large; nobody waits for it meanwhile.
     ///
     /// # Errors
-    /// [`BuildError`], as from the builder; then nothing has changed.
+    /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
         self.core.update(update)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+        self.core.own_certificates()
     }
 
     /// The connections of this acceptor that are open, the oldest first.

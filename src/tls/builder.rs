@@ -22,12 +22,14 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, KeyLog, ServerConfig};
+use rustls_pki_types::UnixTime;
 
 use super::config::{ClientTemplate, Common, ServerTemplate};
 use super::{Bounds, ClientCore, Resumption, ServerCore};
 use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
-use crate::pki::{Certificate, Credentials, CredentialsError, provider};
+use crate::pki::time::Rfc3339;
+use crate::pki::{Certificate, Credentials, CredentialsError, Crl, provider};
 use crate::policy::{Denies, DenyList, Policy};
 use crate::trust::{
     BundleError, ChainVerifier, ExtendedKeyUsage, Limits, Profile, Revocation, Trust, Usage,
@@ -565,6 +567,39 @@ pub enum BuildError {
     /// Stateless resumption needs a ticket cipher, which comes with a built-in provider.
     #[error("stateless resumption needs the feature aws-lc-rs or ring for its tickets")]
     NoTicketer,
+    /// A certificate of the new credentials has expired.
+    #[error(
+        "our own {certificate} expired at {}; our clock says {}",
+        Rfc3339(certificate.not_after()), Rfc3339(*now)
+    )]
+    CertificateExpired {
+        /// The leaf, or an intermediate.
+        certificate: Certificate,
+        /// Our clock.
+        now: UnixTime,
+    },
+    /// A certificate of the new credentials is not valid yet.
+    #[error(
+        "our own {certificate} is not valid before {}; our clock says {}",
+        Rfc3339(certificate.not_before()), Rfc3339(*now)
+    )]
+    CertificateNotYetValid {
+        /// The leaf, or an intermediate.
+        certificate: Certificate,
+        /// Our clock.
+        now: UnixTime,
+    },
+    /// The clock gives no time to judge new credentials by.
+    #[error("the clock gives no time, so that nobody can say whether our certificate is valid")]
+    NoClock,
+    /// A CRL bears the name of an authority that is trusted, and none of that name signed it.
+    #[error(
+        "{crl} is signed by no authority of that name in the trust: it is damaged or forged, or another authority bears the name; with an authority's new key, load its new certificate and its new CRL together"
+    )]
+    CrlNotByIssuer {
+        /// The CRL.
+        crl: Crl,
+    },
     /// A certificate was given for a name that it is not valid for.
     #[error("{certificate} is not valid for the name \"{name}\" that it was given for")]
     NotCovered {
@@ -589,6 +624,10 @@ impl BuildError {
             Self::NamedByClient { .. } => "named_by_client",
             Self::Bundle(error) => error.reason(),
             Self::NoTicketer => "no_ticketer",
+            Self::CertificateExpired { .. } => "own_certificate_expired",
+            Self::CertificateNotYetValid { .. } => "own_certificate_not_yet_valid",
+            Self::NoClock => "no_clock",
+            Self::CrlNotByIssuer { .. } => "crl_not_by_issuer",
             Self::NotCovered { .. } => "name_not_covered",
         }
     }

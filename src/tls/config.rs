@@ -111,6 +111,18 @@ impl ServerTemplate {
         })
     }
 
+    /// The certificates in use with their names, the default first.
+    #[cfg(feature = "tokio")]
+    pub(super) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+        let mut named: Vec<_> = self.certificates.by_name.iter().collect();
+        named.sort_by_key(|(name, _)| *name);
+        let default = leaf_of(&self.certificates.default).map(|leaf| (None, leaf));
+        let named = named
+            .into_iter()
+            .filter_map(|(name, key)| Some((Some(name.clone()), leaf_of(key)?)));
+        default.into_iter().chain(named).collect()
+    }
+
     /// The configurations of one generation; `trust` names the CAs that clients are asked for.
     pub(super) fn configs<I: Send + Sync + 'static>(
         &self,
@@ -224,6 +236,13 @@ impl ClientTemplate {
         Ok(next)
     }
 
+    /// The certificate in use.
+    #[cfg(feature = "tokio")]
+    pub(super) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+        let leaf = leaf_of(&self.certificate.0).map(|leaf| (None, leaf));
+        leaf.into_iter().collect()
+    }
+
     /// The configurations of one generation, without any session of an older one.
     pub(super) fn configs<I: Send + Sync + 'static>(
         &self,
@@ -265,6 +284,14 @@ impl ClientTemplate {
             public,
         })
     }
+}
+
+#[cfg(feature = "tokio")]
+fn leaf_of(key: &CertifiedKey) -> Option<Certificate> {
+    // It was parsed when the credentials were made.
+    key.cert
+        .first()
+        .and_then(|der| Certificate::from_der(der).ok())
 }
 
 fn build_client<I: Send + Sync + 'static>(

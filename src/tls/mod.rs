@@ -7,6 +7,7 @@ pub mod builder;
 pub(crate) mod capture;
 mod config;
 mod error;
+mod proof;
 mod resolver;
 mod resumption;
 #[cfg(feature = "tokio")]

@@ -6,16 +6,22 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::config::{ClientTemplate, ServerTemplate};
+use super::proof;
 use super::{BuildError, ClientConfigs, ServerConfigs};
 use crate::gate::{Authorizer, Gate, Lifetimes};
+#[cfg(feature = "tokio")]
+use crate::pki::Certificate;
 use crate::pki::Credentials;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 
 /// New trust, CRLs or credentials for an acceptor or a connector that lives on; what is not set
 /// stays.
 ///
-/// It is taken whole or not at all: everything is checked first, and an error changes nothing.
-/// From then on every connection is judged by the new generation, those whose handshake is under
+/// It is taken whole or not at all: everything is proved to fit first, and an error changes
+/// nothing. Keys must match their certificates, and our own chains be valid now; somebody must be
+/// trusted; and a CRL in the name of an authority of the trust must be signed by one of that name,
+/// or nobody could be admitted of those whom it issued. (CRLs of other authorities prove themselves
+/// when a peer shows one's certificate.) From then on every connection is judged by the new generation, those whose handshake is under
 /// way included, and no session of an older one is resumed.
 ///
 /// ```no_run
@@ -81,7 +87,21 @@ impl Update {
         if self.trust.as_ref().is_some_and(Trust::is_empty) {
             return Err(BuildError::EmptyTrust);
         }
-        Ok(current.updated(self.trust.take(), self.revocation.take()))
+        let changes = self.trust.is_some() || self.revocation.is_some();
+        let next = current.updated(self.trust.take(), self.revocation.take());
+        if changes {
+            proof::crls_are_their_issuers(&next)?;
+        }
+        Ok(next)
+    }
+
+    /// Finds out that peers could not accept our own certificates.
+    fn check_credentials<I>(&self, gate: &Gate<I>) -> Result<(), BuildError> {
+        let named = self.named.iter().map(|(_, credentials)| credentials);
+        for credentials in self.credentials.iter().chain(named) {
+            proof::is_valid_now(credentials, gate)?;
+        }
+        Ok(())
     }
 
     /// One more trust domain, or one less, by what is in force now.
@@ -136,6 +156,12 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         self.configs.load_full()
     }
 
+    /// Our own certificates, with the names that they are for: the first is for all others.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+        lock(&self.template).own_certificates()
+    }
+
     pub(crate) fn update(&self, update: Update) -> Result<u64, BuildError> {
         self.apply(&mut lock(&self.template), update)
     }
@@ -147,6 +173,7 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
     }
 
     fn apply(&self, template: &mut ServerTemplate, mut update: Update) -> Result<u64, BuildError> {
+        update.check_credentials(&self.gate)?;
         let verifier = update.verifier(self.gate.trusted().verifier())?;
         let next = template.with_credentials(update.credentials, update.named)?;
         let configs = next.configs(&self.gate, verifier.trust())?;
@@ -187,6 +214,12 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
         self.configs.load_full()
     }
 
+    /// Our own certificate.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+        lock(&self.template).own_certificates()
+    }
+
     pub(crate) fn update(&self, update: Update) -> Result<u64, BuildError> {
         self.apply(&mut lock(&self.template), update)
     }
@@ -201,6 +234,7 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
         if let Some((name, _)) = update.named.pop() {
             return Err(BuildError::NamedByClient { name });
         }
+        update.check_credentials(&self.gate)?;
         let verifier = update.verifier(self.gate.trusted().verifier())?;
         let next = template.with_credentials(update.credentials)?;
         let configs = next.configs(&self.gate)?;

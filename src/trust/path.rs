@@ -15,7 +15,7 @@ use super::store::root_id;
 use super::{ChainError, Profile, Trust, TrustStore};
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
-use crate::pki::{Certificate, DistinguishedName, Fingerprint, GeneralName, PublicKeyKind};
+use crate::pki::{Certificate, Crl, DistinguishedName, Fingerprint, GeneralName, PublicKeyKind};
 
 /// A certificate chain that was verified: from the leaf up to, but without, what it is anchored in.
 ///
@@ -275,6 +275,16 @@ impl ChainVerifier {
             None => updated,
             Some(revocation) => updated.revocation(revocation),
         }
+    }
+
+    /// A CRL in the name of authorities of the trust that none of them signed.
+    pub(crate) fn crl_not_by_its_issuer(&self) -> Option<&Crl> {
+        let known: Vec<_> = self
+            .trust
+            .stores()
+            .flat_map(TrustStore::authorities)
+            .collect();
+        self.revocation.as_ref()?.not_by_its_issuer(&known)
     }
 
     pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {

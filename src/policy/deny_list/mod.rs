@@ -159,6 +159,15 @@ impl<I> DenyList<I> {
         self.gates().push(gate);
     }
 
+    /// Whether changes are told to this gate.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn tells<G>(&self, gate: *const G) -> bool {
+        let gates = self.gates();
+        gates
+            .iter()
+            .any(|told| std::ptr::addr_eq(told.as_ptr(), gate))
+    }
+
     fn tell(&self) {
         let gates: Vec<_> = {
             let mut gates = self.gates();

@@ -84,6 +84,20 @@ impl Checker {
         checker
     }
 
+    /// A list in the name of authorities that are `known` which none of them signed.
+    pub(in crate::trust) fn not_by_its_issuer(&self, known: &[Issuer<'_>]) -> Option<&Crl> {
+        let is_by = |list: &Crl, issuer: &Issuer<'_>| {
+            // Most were verified before: the newest of each scope.
+            self.signed_by(issuer).iter().any(|by| by.is_same(list))
+                || list.is_signed_by(issuer.spki, self.algorithms.all)
+        };
+        self.by_name.iter().find_map(|(name, lists)| {
+            let named: Vec<_> = known.iter().filter(|issuer| issuer.name == name).collect();
+            let is_by_none = |list: &&Crl| !named.iter().any(|issuer| is_by(list, issuer));
+            lists.iter().find(is_by_none).filter(|_| !named.is_empty())
+        })
+    }
+
     pub(in crate::trust) const fn choices(&self) -> &Revocation {
         &self.choices
     }

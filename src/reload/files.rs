@@ -1,0 +1,340 @@
+//! What the files say, and whether they stood still.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::ReloadError;
+
+/// The largest file that is read.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+
+type Digest = [u8; 32];
+
+/// The files of all sources at one moment, or over a few, if they change.
+pub(super) struct Look {
+    /// By source: what tells whether it has changed.
+    pub(super) contents: Vec<Digest>,
+    /// Of each file and each symlink on the way to it, who it is and when it was changed.
+    ///
+    /// It takes part in telling whether the files stood still between two looks, in both of which
+    /// they had the same content. It takes none in noticing a change: on some file systems times
+    /// stand still, and in a restored backup they go back.
+    stamps: Digest,
+    pub(super) problem: Option<ReloadError>,
+}
+
+impl Look {
+    /// Looks at the paths of each source.
+    pub(super) fn at<'a>(sources: impl IntoIterator<Item = &'a [PathBuf]>) -> Self {
+        let mut stamps = Sha256::new();
+        let mut problem = None;
+        let contents = sources
+            .into_iter()
+            .map(|paths| {
+                let mut reader = Reader {
+                    contents: Sha256::new(),
+                    stamps: &mut stamps,
+                    problem: &mut problem,
+                };
+                for path in paths {
+                    reader.read(path);
+                }
+                reader.contents.finalize().into()
+            })
+            .collect();
+        Self {
+            contents,
+            stamps: stamps.finalize().into(),
+            problem,
+        }
+    }
+
+    /// Whether nothing was touched from the other look to this one.
+    pub(super) fn is_still(&self, other: &Self) -> bool {
+        self.contents == other.contents && self.stamps == other.stamps
+    }
+}
+
+/// Reads the files of one source. What cannot be read is a content as well, that can change.
+struct Reader<'a> {
+    contents: Sha256,
+    stamps: &'a mut Sha256,
+    problem: &'a mut Option<ReloadError>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, path: &Path) {
+        self.stamp(path);
+        put(
+            &mut self.contents,
+            b'p',
+            path.as_os_str().as_encoded_bytes(),
+        );
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => self.read_folder(path),
+            Ok(found) => self.read_file(path, &found),
+            Err(error) => self.unreadable(&error),
+        }
+    }
+
+    /// All files but hidden ones, by their names.
+    fn read_folder(&mut self, folder: &Path) {
+        let names: io::Result<Vec<OsString>> = fs::read_dir(folder)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+        let mut names = match names {
+            Ok(names) => names,
+            Err(error) => return self.unreadable(&error),
+        };
+        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+        names.sort();
+        for name in names {
+            let path = folder.join(&name);
+            let found = fs::metadata(&path);
+            if found.as_ref().is_ok_and(Metadata::is_dir) {
+                continue;
+            }
+            self.stamp(&path);
+            put(&mut self.contents, b'n', name.as_encoded_bytes());
+            match found {
+                Ok(found) => self.read_file(&path, &found),
+                Err(error) => self.unreadable(&error),
+            }
+        }
+    }
+
+    fn read_file(&mut self, path: &Path, found: &Metadata) {
+        // To open a pipe would be to wait for somebody who writes to it.
+        if !found.is_file() {
+            put(&mut self.contents, b's', b"");
+            return self.report(ReloadError::NotAFile { path: path.into() });
+        }
+        match digest(path) {
+            Ok(Some(digest)) => put(&mut self.contents, b'f', &digest),
+            Ok(None) => {
+                put(&mut self.contents, b'l', b"");
+                self.report(ReloadError::TooLarge {
+                    file: path.into(),
+                    limit: MAX_FILE,
+                });
+            }
+            Err(error) => self.unreadable(&error),
+        }
+    }
+
+    fn unreadable(&mut self, error: &io::Error) {
+        let kind = format!("{:?}", error.kind());
+        put(&mut self.contents, b'e', kind.as_bytes());
+    }
+
+    fn stamp(&mut self, path: &Path) {
+        for path in trail(path) {
+            let stamp = fs::symlink_metadata(&path).map(|found| stamp_of(&found));
+            let stamp = stamp.unwrap_or_default();
+            put(self.stamps, b't', path.as_os_str().as_encoded_bytes());
+            put(self.stamps, b'm', &stamp);
+        }
+    }
+
+    /// The first one counts.
+    fn report(&mut self, problem: ReloadError) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
+/// With its kind and length, so that no two sequences run into one.
+fn put(digest: &mut Sha256, kind: u8, bytes: &[u8]) {
+    digest.update([kind]);
+    digest.update((bytes.len() as u64).to_be_bytes());
+    digest.update(bytes);
+}
+
+/// `None` if there is more than is read.
+fn digest(path: &Path) -> io::Result<Option<Digest>> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut rest = File::open(path)?.take(MAX_FILE + 1);
+    if rest.get_ref().metadata()?.len() > MAX_FILE {
+        return Ok(None);
+    }
+    loop {
+        match rest.read(&mut buffer) {
+            Ok(0) if rest.limit() == 0 => return Ok(None),
+            Ok(0) => return Ok(Some(digest.finalize().into())),
+            Ok(length) => digest.update(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn stamp_of(found: &Metadata) -> Vec<u8> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    // The time of the last change of any kind, which nobody can set, and who it is.
+    [found.ctime(), found.ctime_nsec()]
+        .map(i64::to_be_bytes)
+        .into_iter()
+        .chain([found.dev(), found.ino(), found.size()].map(u64::to_be_bytes))
+        .flatten()
+        .collect()
+}
+
+#[cfg(not(unix))]
+fn stamp_of(found: &Metadata) -> Vec<u8> {
+    format!("{:?} {}", found.modified().ok(), found.len()).into_bytes()
+}
+
+/// The symlinks on the way to a file, and the place where the way ends, all without symlinks
+/// before them.
+pub(super) fn trail(path: &Path) -> Vec<PathBuf> {
+    /// Linux gives up after as many.
+    const MAX_LINKS: usize = 40;
+
+    let names = |path: &Path| -> Vec<OsString> {
+        let names = path.components().rev();
+        names.map(|name| name.as_os_str().to_owned()).collect()
+    };
+    let mut found = Vec::new();
+    let mut at = PathBuf::new();
+    let mut rest = names(&std::path::absolute(path).unwrap_or_else(|_| path.into()));
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        at.push(name);
+        if let Ok(target) = fs::read_link(&at) {
+            found.push(at.clone());
+            if found.len() == MAX_LINKS {
+                return found;
+            }
+            at.pop();
+            rest.extend(names(&target));
+        }
+    }
+    found.push(at);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(paths: &[PathBuf]) -> Look {
+        Look::at([paths])
+    }
+
+    #[test]
+    fn content_tells_and_times_do_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.pem");
+        let paths = [file.clone(), folder.path().to_path_buf()];
+        let mut seen = Vec::new();
+        let mut sees = |what: &str| {
+            let look = look(&paths).contents;
+            assert!(!seen.contains(&look), "{what}");
+            seen.push(look);
+        };
+        sees("missing");
+        fs::write(&file, "").expect("written");
+        sees("empty");
+        fs::write(&file, "a").expect("written");
+        sees("a letter");
+        fs::write(folder.path().join("b.pem"), "").expect("written");
+        sees("another file");
+        fs::rename(folder.path().join("b.pem"), folder.path().join("c.pem")).expect("renamed");
+        sees("another name");
+        fs::remove_file(&file).expect("removed");
+        fs::create_dir(&file).expect("made");
+        sees("a folder");
+
+        // The same content, written anew, and what does not count.
+        let before = look(&paths);
+        fs::write(folder.path().join("c.pem"), "").expect("written");
+        fs::write(folder.path().join(".hidden"), "x").expect("written");
+        fs::create_dir(folder.path().join("sub")).expect("made");
+        fs::write(folder.path().join("sub/d.pem"), "x").expect("written");
+        assert_eq!(look(&paths).contents, before.contents);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_swap_there_and_back_is_no_standing_still() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for set in ["one", "two"] {
+            fs::create_dir(at(set)).expect("made");
+            fs::write(at(set).join("a.pem"), set).expect("written");
+        }
+        let point_to = |set: &str| {
+            symlink(set, at("..new")).expect("linked");
+            fs::rename(at("..new"), at("..data")).expect("renamed");
+        };
+        point_to("one");
+        symlink("..data/a.pem", at("a.pem")).expect("linked");
+        let paths = [at("a.pem")];
+        let before = look(&paths);
+        assert!(look(&paths).is_still(&before));
+        let there_and_back = || {
+            point_to("two");
+            assert_ne!(look(&paths).contents, before.contents);
+            point_to("one");
+            let after = look(&paths);
+            assert_eq!(after.contents, before.contents);
+            after.is_still(&before)
+        };
+        // At once, or within a tick of the file system's clock, which may take milliseconds.
+        let unseen = (0..100_000).take_while(|_| there_and_back()).count();
+        assert!(unseen < 100_000);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_trail_ends_where_the_file_is() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = fs::canonicalize(folder.path()).expect("there");
+        let at = |name: &str| folder.join(name);
+        fs::create_dir_all(at("sets/one")).expect("made");
+        symlink("sets/one", at("..data")).expect("linked");
+        symlink("..data/a.pem", at("a.pem")).expect("linked");
+        symlink(at("..data"), at("sets/back")).expect("linked");
+        assert_eq!(
+            trail(&at("a.pem")),
+            [at("a.pem"), at("..data"), at("sets/one/a.pem")]
+        );
+        assert_eq!(
+            trail(&at("sets/back/../x")),
+            [at("sets/back"), at("..data"), at("sets/x")]
+        );
+        symlink("ring", at("ring")).expect("linked");
+        assert_eq!(trail(&at("ring")).len(), 40);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_must_not_be_read_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let large = folder.path().join("large.crl");
+        let file = File::create(&large).expect("made");
+        file.set_len(MAX_FILE + 1).expect("sparse");
+        let reason = |path: &Path| look(&[path.into()]).problem.map(|problem| problem.reason());
+        assert_eq!(reason(&large), Some("too_large"));
+        assert_eq!(reason(folder.path()), Some("too_large"));
+        file.set_len(10).expect("sparse");
+        assert_eq!(reason(&large), None);
+
+        let socket = folder.path().join("agent.sock");
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        assert_eq!(reason(&socket), Some("not_a_file"));
+        assert_eq!(reason(folder.path()), Some("not_a_file"));
+    }
+}

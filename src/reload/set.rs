@@ -1,0 +1,163 @@
+//! All parts of one reload, looked at and taken together. All of it blocks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rustls_pki_types::UnixTime;
+
+use super::files::Look;
+use super::part::{Change, Watched};
+use super::status::{Live, Own};
+use super::target::Target;
+use super::{Part, ReloadError};
+use crate::Update;
+
+pub(super) struct Set<I> {
+    target: Arc<dyn Target<I>>,
+    watched: Vec<Watched<I>>,
+    #[cfg(feature = "notify")]
+    events: Option<super::events::Events>,
+}
+
+/// How taking a set ended.
+pub(super) enum Taken {
+    /// The files were touched while they were read, and now look like this. Nothing was applied.
+    Touched(Look),
+    /// It was applied: these parts; or refused.
+    Judged(Result<Vec<Part>, ReloadError>),
+}
+
+impl<I: Send + Sync + 'static> Set<I> {
+    pub(super) const fn new(target: Arc<dyn Target<I>>, watched: Vec<Watched<I>>) -> Self {
+        Self {
+            target,
+            watched,
+            #[cfg(feature = "notify")]
+            events: None,
+        }
+    }
+
+    #[cfg(feature = "notify")]
+    pub(super) fn with_events(mut self) -> Self {
+        self.events = super::events::Events::new();
+        self
+    }
+
+    #[cfg(feature = "notify")]
+    pub(super) const fn events(&self) -> Option<&super::events::Events> {
+        self.events.as_ref()
+    }
+
+    pub(super) fn look(&self) -> Look {
+        // Before the look, so that what changes after it is told.
+        #[cfg(feature = "notify")]
+        if let Some(events) = &self.events {
+            events.follow(self.watched.iter().flat_map(Watched::paths));
+        }
+        Look::at(self.watched.iter().map(Watched::paths))
+    }
+
+    /// Loads what is not as it was `applied`, and applies it, if meanwhile the files stay as they
+    /// are seen `now`.
+    pub(super) fn take(&self, now: &Look, applied: &[[u8; 32]]) -> Taken {
+        let loaded = match &now.problem {
+            Some(problem) => Err(problem.clone()),
+            None => self.load(now, applied),
+        };
+        let after = self.look();
+        if !after.is_still(now) {
+            return Taken::Touched(after);
+        }
+        Taken::Judged(loaded.and_then(|loaded| caught(None, || self.apply(loaded))))
+    }
+
+    /// Has the target take what the application pushed.
+    pub(super) fn push(&self, update: Update) -> Result<Vec<Part>, ReloadError> {
+        caught(None, || self.update(update))?;
+        Ok(vec![Part::Pushed])
+    }
+
+    /// Our own certificates, with their names.
+    pub(super) fn certificates(&self) -> Vec<Own> {
+        self.target.certificates()
+    }
+
+    fn load(
+        &self,
+        now: &Look,
+        applied: &[[u8; 32]],
+    ) -> Result<Vec<(Part, Change<I>)>, ReloadError> {
+        self.watched
+            .iter()
+            .zip(&now.contents)
+            .enumerate()
+            .filter(|(index, (_, content))| applied.get(*index) != Some(*content))
+            .map(|(_, (watched, _))| {
+                let part = watched.part().clone();
+                let load = || {
+                    let loaded = watched.load();
+                    loaded.map_err(|error| ReloadError::Load {
+                        part: part.clone(),
+                        error,
+                    })
+                };
+                let change = caught(Some(&part), load)?;
+                Ok((part, change))
+            })
+            .collect()
+    }
+
+    fn apply(&self, loaded: Vec<(Part, Change<I>)>) -> Result<Vec<Part>, ReloadError> {
+        let mut parts = Vec::new();
+        let mut update = None;
+        let mut after = Vec::new();
+        for (part, change) in loaded {
+            parts.push(part);
+            match change {
+                Change::Update(set) => update = Some(set(update.unwrap_or_default())),
+                Change::After(act) => after.push(act),
+            }
+        }
+        if let Some(update) = update {
+            self.update(update)?;
+        }
+        for act in after {
+            act(&*self.target);
+        }
+        Ok(parts)
+    }
+
+    fn update(&self, update: Update) -> Result<(), ReloadError> {
+        match self.target.update(update) {
+            Ok(_generation) => Ok(()),
+            Err(error) => Err(ReloadError::Unfit {
+                error: Arc::new(error),
+            }),
+        }
+    }
+}
+
+/// Runs code of the application; its panic is an error like others.
+fn caught<T>(
+    part: Option<&Part>,
+    work: impl FnOnce() -> Result<T, ReloadError>,
+) -> Result<T, ReloadError> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_panic| {
+        Err(ReloadError::Panicked {
+            part: part.cloned(),
+        })
+    })
+}
+
+impl<I: Send + Sync + 'static> Live for Set<I> {
+    fn generation(&self) -> u64 {
+        self.target.gate().generation()
+    }
+
+    fn now(&self) -> UnixTime {
+        // Without a time nobody is admitted; the bookkeeping goes on.
+        let now = self.target.gate().now();
+        now.unwrap_or_else(|_| UnixTime::now())
+    }
+}

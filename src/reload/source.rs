@@ -1,0 +1,264 @@
+//! Where a part comes from: files, and what makes something of them.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::trust::Crls;
+use crate::{Credentials, TrustStore};
+
+/// Why a loader failed.
+pub(super) type LoadError = Arc<dyn Error + Send + Sync>;
+
+type Load<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
+
+/// Files and folders, and a loader that makes a `T` of them.
+///
+/// The loader runs where blocking is allowed, at the start and whenever the content of the files
+/// has changed. Of a folder that is all files in it but hidden ones; what is in subfolders does not
+/// count. Symlinks are followed.
+///
+/// ```
+/// use countersign::TrustStore;
+/// use countersign::reload::Source;
+/// use countersign::trust::TrustBundles;
+///
+/// // Roots for each of two SPIFFE trust domains.
+/// let trust: Source<TrustBundles> = Source::<TrustStore>::pem_file("prod.pem")
+///     .and(Source::<TrustStore>::pem_dir("partner"))
+///     .try_map(|(prod, partner)| {
+///         TrustStore::by_trust_domain()
+///             .with("prod.example", prod)?
+///             .with("partner.example", partner)
+///     });
+/// ```
+pub struct Source<T> {
+    paths: Vec<PathBuf>,
+    load: Box<Load<T>>,
+}
+
+impl<T: 'static> Source<T> {
+    /// Loads with `load` what these files and folders hold: all that it reads, and nothing else.
+    ///
+    /// ```
+    /// use countersign::Credentials;
+    /// use countersign::reload::Source;
+    ///
+    /// let source = Source::files(["server.der", "key.der"], || {
+    ///     Credentials::from_der_files("server.der", "key.der")
+    /// });
+    /// ```
+    pub fn files<P, E>(
+        paths: impl IntoIterator<Item = P>,
+        load: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: Into<PathBuf>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self {
+            paths: paths.into_iter().map(Into::into).collect(),
+            load: Box::new(move || load().map_err(|error| Arc::from(error.into()))),
+        }
+    }
+
+    /// Always the same, applied at the start only.
+    pub fn fixed(value: T) -> Self
+    where
+        T: Clone + Send + Sync,
+    {
+        Self::files(None::<PathBuf>, move || Ok::<_, Infallible>(value.clone()))
+    }
+
+    /// Makes something else of what is loaded.
+    #[must_use]
+    pub fn map<U: 'static>(self, make: impl Fn(T) -> U + Send + Sync + 'static) -> Source<U> {
+        let load = self.load;
+        Source {
+            paths: self.paths,
+            load: Box::new(move || load().map(&make)),
+        }
+    }
+
+    /// Makes something else of what is loaded, or refuses it; the message then names the files.
+    #[must_use]
+    pub fn try_map<U: 'static, E>(
+        self,
+        make: impl Fn(T) -> Result<U, E> + Send + Sync + 'static,
+    ) -> Source<U>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let load = self.load;
+        let paths = self.paths.clone();
+        Source {
+            paths: self.paths,
+            load: Box::new(move || {
+                make(load()?).map_err(|error| {
+                    Arc::new(InFiles {
+                        files: paths.clone(),
+                        error: error.into(),
+                    }) as LoadError
+                })
+            }),
+        }
+    }
+
+    /// Loads both.
+    #[must_use]
+    pub fn and<U: 'static>(mut self, other: Source<U>) -> Source<(T, U)> {
+        self.paths.extend(other.paths);
+        let (load, other) = (self.load, other.load);
+        Source {
+            paths: self.paths,
+            load: Box::new(move || Ok((load()?, other()?))),
+        }
+    }
+
+    pub(super) fn load(&self) -> Result<T, LoadError> {
+        (self.load)()
+    }
+}
+
+impl<T> Source<T> {
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+}
+
+impl Source<Credentials> {
+    /// [`Credentials::from_pem_files`].
+    pub fn pem_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let (chain, key) = (chain.into(), key.into());
+        Self::files([chain.clone(), key.clone()], move || {
+            Credentials::from_pem_files(&chain, &key)
+        })
+    }
+}
+
+impl Source<TrustStore> {
+    /// [`TrustStore::from_pem_file`].
+    pub fn pem_file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::files([path.clone()], move || TrustStore::from_pem_file(&path))
+    }
+
+    /// [`TrustStore::from_pem_dir`].
+    pub fn pem_dir(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::files([path.clone()], move || TrustStore::from_pem_dir(&path))
+    }
+}
+
+impl Source<Crls> {
+    /// [`Crls::from_file`].
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::files([path.clone()], move || Crls::from_file(&path))
+    }
+
+    /// [`Crls::from_dir`].
+    pub fn dir(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::files([path.clone()], move || Crls::from_dir(&path))
+    }
+}
+
+impl Source<String> {
+    /// The text of a file in UTF-8, for [`try_map`](Self::try_map) to parse.
+    pub fn text_file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::files([path.clone()], move || read_text(&path))
+    }
+}
+
+impl<T> fmt::Debug for Source<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("paths", &self.paths)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, TextError> {
+    let bytes = std::fs::read(path).map_err(|source| TextError::Unreadable {
+        file: path.to_path_buf(),
+        source,
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        TextError::NotText {
+            file: path.to_path_buf(),
+            line: 1 + good.iter().filter(|byte| **byte == b'\n').count(),
+        }
+    })
+}
+
+/// Why a file is no text.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TextError {
+    #[error("cannot read {}: {source}", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("{}, line {line}: not UTF-8", file.display())]
+    NotText { file: PathBuf, line: usize },
+}
+
+impl TextError {
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "unreadable_file",
+            Self::NotText { .. } => "not_text",
+        }
+    }
+}
+
+/// What was wrong with what files hold.
+#[derive(Debug)]
+pub(super) struct InFiles {
+    files: Vec<PathBuf>,
+    pub(super) error: Box<dyn Error + Send + Sync>,
+}
+
+impl fmt::Display for InFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, file) in self.files.iter().enumerate() {
+            let before = if index == 0 { "" } else { ", " };
+            write!(f, "{before}{}", file.display())?;
+        }
+        let between = if self.files.is_empty() { "" } else { ": " };
+        write!(f, "{between}{}", self.error)
+    }
+}
+
+impl Error for InFiles {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_combine_and_errors_name_the_files() {
+        let number = |value: u32| Source::files(["a.txt"], move || Ok::<_, Infallible>(value));
+        let both = number(1)
+            .and(Source::files(["b.txt"], || Ok::<_, Infallible>(2)))
+            .map(|(a, b)| a + b);
+        assert_eq!(both.load().ok(), Some(3));
+        assert_eq!(both.paths(), [Path::new("a.txt"), Path::new("b.txt")]);
+
+        let refused = both.try_map(|sum| match sum {
+            3 => Err("three is too many"),
+            _ => Ok(sum),
+        });
+        let error = refused.load().expect_err("three");
+        assert_eq!(error.to_string(), "a.txt, b.txt: three is too many");
+        let fixed = Source::fixed(4).try_map(|_| Err::<(), _>("no file"));
+        assert_eq!(fixed.load().expect_err("no").to_string(), "no file");
+    }
+}
