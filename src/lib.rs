@@ -84,7 +84,7 @@
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
 //! | `serde` | | identities serialize as their text |
 //! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
-//! | `notify` | | a reload that the operating system tells of changed files |
+//! | `notify` | | `Reload::file_events`: changed files are noticed at once |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.

@@ -23,6 +23,8 @@ mod patterns;
 mod programs;
 #[path = "examples/quickstart.rs"]
 mod quickstart;
+#[path = "examples/reloading.rs"]
+mod reloading;
 #[path = "examples/revocation.rs"]
 mod revocation;
 #[path = "examples/running.rs"]

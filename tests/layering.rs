@@ -107,7 +107,7 @@ fn the_checker_sees_what_it_must() {
         ),
         (
             "reload/mod.rs",
-            "use crate::{Acceptor, Update};",
+            "use crate::Acceptor;",
             "use crate::testing::TestCa;",
             "imports `testing`",
         ),

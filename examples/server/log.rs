@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use countersign::gate::{AdmitError, Ended};
-use countersign::reload::{Applied, ReloadError};
+use countersign::reload::ReloadError;
 use countersign::{AcceptError, Certificate, Peer, TlsStream};
 use serde::Serialize;
 
@@ -73,34 +73,32 @@ pub(crate) fn ended<I: Display>(peer: &Peer<I>, why: &Ended) {
     });
 }
 
-/// A reload on request.
-pub(crate) fn reloaded(result: &Result<Applied, ReloadError>) {
-    let (outcome, reason, message) = match result {
-        Ok(applied) => ("reloaded", None, describe_reload(applied)),
-        Err(error) => ("reload_refused", Some(error.reason()), error.to_string()),
-    };
+/// Something was loaded anew.
+pub(crate) fn reloaded(generation: u64) {
     write(&Record {
-        outcome,
-        reason,
+        outcome: "reloaded",
+        reason: None,
         rule: None,
         identity: None,
         remote: None,
         certificate: None,
         certificate_proven: false,
-        message,
+        message: format!("files have changed and were taken: generation {generation}"),
     });
 }
 
-fn describe_reload(applied: &Applied) -> String {
-    let changed: Vec<String> = applied.changed.iter().map(ToString::to_string).collect();
-    if changed.is_empty() {
-        return format!("nothing has changed, generation {}", applied.generation);
-    }
-    format!(
-        "{} replaced, generation {}",
-        changed.join(", "),
-        applied.generation
-    )
+/// Something could not be loaded, and the old stays in force.
+pub(crate) fn reload_refused(error: &ReloadError) {
+    write(&Record {
+        outcome: "reload_refused",
+        reason: Some(error.reason()),
+        rule: None,
+        identity: None,
+        remote: None,
+        certificate: None,
+        certificate_proven: false,
+        message: error.to_string(),
+    });
 }
 
 /// Not the outcome of a connection, since there was none.

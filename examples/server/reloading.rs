@@ -8,45 +8,30 @@ use countersign::policy::{DenyEntry, DenyList};
 use countersign::reload::{Handle, Reload, Source};
 use countersign::trust::Revocation;
 use countersign::{Acceptor, TrustStore};
+use tokio::time::sleep;
 
 use crate::shared::Identity;
 use crate::{Args, log};
 
-/// Reads the deny list, and with `--reload` goes on to look whether any file has changed.
+/// Without `--reload`, files are looked at on SIGHUP only.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 86400);
+/// How often the log is brought up to what the reload has done.
+const LOG_EVERY: Duration = Duration::from_millis(200);
+
+/// Keeps everything at what its files say, until the handle is dropped.
 pub(crate) async fn start(
     args: &Args,
     acceptor: &Acceptor<Identity>,
     deny_list: &DenyList<Identity>,
-) -> Result<Option<Handle>, Box<dyn Error>> {
-    let kind = args.identity;
-    let denied = args.deny_file.clone().map(|file| {
-        Source::files(
-            [file.clone()],
-            move || -> Result<_, Box<dyn Error + Send + Sync>> {
-                let named = |error: &dyn Error| format!("{}: {error}", file.display());
-                let text = fs::read_to_string(&file).map_err(|error| named(&error))?;
-                DenyEntry::parse_list_with(&text, |identity| kind.parse(identity))
-                    .map_err(|error| named(&error).into())
-            },
-        )
-    });
-    let mut reload = Reload::of(acceptor);
-    if let Some(denied) = denied {
-        reload = reload.deny_list(deny_list, denied);
-    }
-    let Some(seconds) = args.reload else {
-        // Once: what it holds stays in force when the reload ends.
-        reload.start().await?;
-        return Ok(None);
-    };
+) -> Result<Handle, Box<dyn Error>> {
     let material = &args.material;
-    reload = reload
-        .every(Duration::from_secs(seconds))
-        .credentials(Source::pem_files(&material.cert, &material.key));
     let believed = material.believed.clone();
-    reload = reload.trust(Source::files(believed.trust_paths(), move || {
-        believed.read_trust(TrustStore::empty())
-    }));
+    let mut reload = Reload::of(acceptor)
+        .every(args.reload.map_or(NEVER, Duration::from_secs))
+        .credentials(Source::pem_files(&material.cert, &material.key))
+        .trust(Source::files(believed.trust_paths(), move || {
+            believed.read_trust(TrustStore::empty())
+        }));
     let paths = material.believed.revocation_paths();
     if !paths.is_empty() {
         let believed = material.believed.clone();
@@ -55,10 +40,44 @@ pub(crate) async fn start(
             revocation.ok_or_else(|| Box::<dyn Error + Send + Sync>::from("no --crl was given"))
         }));
     }
+    if let Some(file) = args.deny_file.clone() {
+        let kind = args.identity;
+        let source = Source::files(
+            [file.clone()],
+            move || -> Result<_, Box<dyn Error + Send + Sync>> {
+                let named = |error: &dyn Error| format!("{}: {error}", file.display());
+                let text = fs::read_to_string(&file).map_err(|error| named(&error))?;
+                DenyEntry::parse_list_with(&text, |identity| kind.parse(identity))
+                    .map_err(|error| named(&error).into())
+            },
+        );
+        reload = reload.deny_list(deny_list, source);
+    }
     let handle = reload.start().await?;
+    tokio::spawn(log_outcomes(handle.clone()));
     #[cfg(unix)]
     reload_on_hangup(handle.clone())?;
-    Ok(Some(handle))
+    Ok(handle)
+}
+
+/// A line for everything that was applied or refused.
+async fn log_outcomes(handle: Handle) {
+    let mut before = handle.status();
+    loop {
+        sleep(LOG_EVERY).await;
+        let now = handle.status();
+        if now.applied != before.applied {
+            log::reloaded(now.generation);
+        }
+        if let Some(refusal) = now
+            .last_error
+            .as_ref()
+            .filter(|_| now.refused != before.refused)
+        {
+            log::reload_refused(&refusal.error);
+        }
+        before = now;
+    }
 }
 
 #[cfg(unix)]
@@ -68,7 +87,8 @@ fn reload_on_hangup(handle: Handle) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            log::reloaded(&handle.reload_now().await);
+            // What comes of it stands in the log.
+            let _ = handle.reload_now().await;
         }
     });
     Ok(())

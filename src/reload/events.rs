@@ -154,3 +154,46 @@ impl fmt::Debug for Events {
         f.debug_struct("Events").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, ModifyKind, RemoveKind};
+
+    use super::*;
+
+    #[test]
+    fn what_we_do_ourselves_and_what_is_beside_is_of_no_concern() {
+        let ear = Ear::default();
+        *lock(&ear.interest) = Interest {
+            files: HashSet::from(["/tls/..data".into(), "/tls/tls.crt".into()]),
+            folders: HashSet::from(["/crls".into()]),
+        };
+        let concerns = |kind: EventKind, path: &str| {
+            let event = Event::new(kind).add_path(path.into());
+            ear.concerns(&event)
+        };
+        let modified = EventKind::Modify(ModifyKind::Any);
+        assert!(concerns(modified, "/tls/..data"));
+        assert!(concerns(modified, "/crls/new.crl"));
+        assert!(!concerns(modified, "/tls/other"));
+        assert!(!concerns(modified, "/crls/sub/new.crl"));
+        for kind in [
+            EventKind::Create(CreateKind::File),
+            EventKind::Remove(RemoveKind::File),
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+        ] {
+            assert!(concerns(kind, "/tls/tls.crt"), "{kind:?}");
+        }
+        for kind in [
+            AccessKind::Open(AccessMode::Any),
+            AccessKind::Read,
+            AccessKind::Close(AccessMode::Read),
+        ] {
+            assert!(!concerns(EventKind::Access(kind), "/tls/tls.crt"));
+        }
+        assert!(
+            ear.concerns(&Event::new(EventKind::Other)),
+            "events were lost"
+        );
+    }
+}

@@ -205,7 +205,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
     }
 
     /// Loads and applies everything once, and goes on to do so with every change until the last
-    /// clone of the [`Handle`] is dropped.
+    /// clone of the [`Handle`] is dropped. It takes the moment for which files must stand still.
     ///
     /// # Errors
     /// [`ReloadError`]: what could not be loaded, or does not fit. Then nothing has changed, and

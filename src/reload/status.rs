@@ -123,26 +123,34 @@ impl Book {
         self.entries().certificates = certificates;
     }
 
-    /// Everything is as the sources want it.
-    pub(super) fn settled(&self, changed: Vec<Part>) -> Applied {
-        let generation = self.live.generation();
+    pub(super) fn applied(&self, changed: Vec<Part>) -> Applied {
+        let (generation, now) = (self.live.generation(), self.live.now());
         {
             let mut entries = self.entries();
+            entries.applied += 1;
+            entries.last_success = now;
             entries.last_error = None;
-            if !changed.is_empty() {
-                entries.applied += 1;
-                entries.last_success = self.live.now();
-            }
         }
-        if !changed.is_empty() {
-            let names: Vec<String> = changed.iter().map(Part::to_string).collect();
-            tracing::info!(generation, changed = names.join(", "), "reload applied");
-            self.generations.send_replace(generation);
-        }
+        let names: Vec<String> = changed.iter().map(Part::to_string).collect();
+        tracing::info!(generation, changed = names.join(", "), "reload applied");
+        self.generations.send_replace(generation);
         Applied {
             generation,
             changed,
         }
+    }
+
+    pub(super) fn unchanged(&self) -> Applied {
+        Applied {
+            generation: self.live.generation(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// What was refused is gone.
+    pub(super) fn recovered(&self) {
+        tracing::info!("the files are back to what is in force");
+        self.entries().last_error = None;
     }
 
     pub(super) fn refused(&self, error: &ReloadError) {

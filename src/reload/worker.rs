@@ -18,6 +18,10 @@ use crate::Update;
 /// How often files that change may change before they are left alone for a while.
 const ROUNDS: usize = 10;
 
+/// Zero would be to read the files without a pause, and the clock ends somewhere, too.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(86_400 * 365);
+
 /// How long bad files are given to become good ones before they are reported.
 const DOUBT: Duration = Duration::from_secs(2);
 
@@ -56,8 +60,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
         let book = Arc::new(Book::new(set.clone()));
         let mut worker = Self {
             set,
-            // Zero would be to read the files without a pause.
-            every: every.max(Duration::from_millis(1)),
+            every: every.clamp(SHORTEST, LONGEST),
             book: Arc::clone(&book),
             applied: Vec::new(),
             failed: None,
@@ -110,20 +113,17 @@ impl<I: Send + Sync + 'static> Worker<I> {
         let Ok(seen) = self.blocking(Set::look).await else {
             return; // the runtime is about to end
         };
-        if seen.contents == self.applied {
-            if self.failed.take().is_some_and(|failed| failed.reported) {
-                tracing::info!("the files are back to what is in force");
-                self.book.settled(Vec::new());
-            }
+        if self.is_known_to_fail(&seen) {
             self.look_at_own().await;
-        } else if !self.is_known_to_fail(&seen) {
-            let start = Instant::now();
-            match self.attempt(seen).await {
-                Ok(changed) => drop(self.settled(changed).await),
-                Err((seen, error)) => self.note(seen, &error, start.elapsed()),
+            return;
+        }
+        let start = Instant::now();
+        match self.attempt(seen).await {
+            Ok(changed) => drop(self.settled(changed).await),
+            Err((seen, error)) => {
+                self.look_at_own().await;
+                self.note(seen, &error, start.elapsed());
             }
-        } else {
-            self.look_at_own().await;
         }
     }
 
@@ -201,7 +201,6 @@ impl<I: Send + Sync + 'static> Worker<I> {
         let stopped = |error| (Seen::Changing, error);
         for _ in 0..ROUNDS {
             if seen.contents == self.applied {
-                self.failed = None;
                 return Ok(Vec::new());
             }
             sleep(self.settle()).await;
@@ -224,7 +223,6 @@ impl<I: Send + Sync + 'static> Worker<I> {
                     self.book.attempted();
                     let parts = result.map_err(|e| (Seen::Contents(now.contents.clone()), e))?;
                     self.applied = now.contents;
-                    self.failed = None;
                     return Ok(parts);
                 }
             }
@@ -235,10 +233,18 @@ impl<I: Send + Sync + 'static> Worker<I> {
         ))
     }
 
-    /// Everything is as the sources want it.
+    /// Everything is as the sources, or the application, want it.
     async fn settled(&mut self, changed: Vec<Part>) -> Applied {
         self.look_at_own().await; // before it is told
-        self.book.settled(changed)
+        let was_reported = self.failed.take().is_some_and(|failed| failed.reported);
+        if changed.is_empty() {
+            if was_reported {
+                self.book.recovered();
+            }
+            self.book.unchanged()
+        } else {
+            self.book.applied(changed)
+        }
     }
 
     /// How long files must stand still.

@@ -44,6 +44,8 @@ pub struct Update {
     revocation: Option<Revocation>,
     credentials: Option<Credentials>,
     named: Vec<(String, Credentials)>,
+    /// A trust domain comes or goes: that must not depend on CRLs that are left from before.
+    is_of_bundles: bool,
 }
 
 impl Update {
@@ -88,8 +90,9 @@ impl Update {
             return Err(BuildError::EmptyTrust);
         }
         let changes = self.trust.is_some() || self.revocation.is_some();
+        let to_prove = changes && !self.is_of_bundles;
         let next = current.updated(self.trust.take(), self.revocation.take());
-        if changes {
+        if to_prove {
             proof::crls_are_their_issuers(&next)?;
         }
         Ok(next)
@@ -110,7 +113,11 @@ impl Update {
         change: impl FnOnce(TrustBundles) -> Result<TrustBundles, BundleError>,
     ) -> Result<Self, BuildError> {
         match current {
-            Trust::ByTrustDomain(bundles) => Ok(Self::new().trust(change(bundles.clone())?)),
+            Trust::ByTrustDomain(bundles) => Ok(Self {
+                trust: Some(change(bundles.clone())?.into()),
+                is_of_bundles: true,
+                ..Self::default()
+            }),
             Trust::Store(_) => Err(BundleError::NotByTrustDomain.into()),
         }
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 use countersign::TrustStore;
 use countersign::reload::{Reload, Source};
 
-use crate::material::{Folder, Material, WAYS, Way, applied, own_number};
-
-const NEVER: Duration = Duration::from_secs(86_400);
+use crate::material::{Folder, Material, NEVER, WAYS, Way, applied, own_number};
 
 #[tokio::test]
 async fn every_way_is_told() {

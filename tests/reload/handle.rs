@@ -4,15 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::identity::DnsName;
-use countersign::reload::{Part, Reload};
-use countersign::testing::{FixedClock, TestCa};
+use countersign::reload::{Part, Reload, Source};
+use countersign::testing::{FixedClock, Issued, TestCa};
 use countersign::trust::Crls;
 use countersign::{Acceptor, TrustStore, Update, policy};
-use rustls_pki_types::UnixTime;
 use tokio::time::{sleep, timeout};
 
 use crate::common::SERVER;
-use crate::material::{Folder, Material, Way, applied, connects, every_second, own_number};
+use crate::material::{Folder, Material, Way, applied, at, connects, every_second, own_number};
 
 #[tokio::test(start_paused = true)]
 async fn what_the_application_pushes_is_proved_and_counted() {
@@ -51,6 +50,9 @@ async fn what_the_application_pushes_is_proved_and_counted() {
         assert_eq!(error.reason(), reason, "{error}");
         let refusal = handle.status().last_error.unwrap();
         assert_eq!(refusal.error.reason(), reason);
+        // That the files are as they were is no answer to it.
+        handle.reload_now().await.unwrap();
+        assert!(handle.status().last_error.is_some());
     }
     // The same proofs without a reload.
     let error = acceptor.update(Update::new().trust(old.ca.trust()));
@@ -175,10 +177,6 @@ impl Log {
     }
 }
 
-fn at(seconds: u64) -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
-}
-
 /// All events in one test, because tracing caches who listens.
 #[tokio::test(start_paused = true)]
 async fn events_and_warnings() {
@@ -205,7 +203,7 @@ async fn events_and_warnings() {
             .issue()
     };
     let folder = Folder::new(Way::Rename);
-    let write = |leaf: &countersign::testing::Issued| {
+    let write = |leaf: &Issued| {
         folder.replace("tls.crt", leaf.chain_pem() + &leaf.key_pem());
     };
     write(&leaf(0, now));
@@ -218,7 +216,7 @@ async fn events_and_warnings() {
         .build()
         .unwrap();
     let path = || folder.path("tls.crt");
-    let source = countersign::reload::Source::pem_files(path(), path());
+    let source = Source::pem_files(path(), path());
     let (handle, mut generations) = every_second(Reload::of(&acceptor).credentials(source)).await;
     let started = log.only();
     assert!(started.contains("INFO"), "{started}");

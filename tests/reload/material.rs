@@ -10,6 +10,7 @@ use countersign::reload::{Handle, Reload, Source, Status};
 use countersign::testing::{Issued, TestCa};
 use countersign::trust::Crls;
 use countersign::{Acceptor, Certificate, ConnectionInfo, TrustStore, policy};
+use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -70,6 +71,11 @@ pub fn number_of(certificate: &Certificate) -> usize {
 
 pub fn own_number(status: &Status) -> usize {
     number_of(&status.certificates[0].certificate)
+}
+
+/// The time so many seconds after 1970.
+pub fn at(seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 /// How somebody replaces files.
@@ -166,6 +172,9 @@ impl Folder {
             .revocation(Source::<Crls>::file(self.path("ca.crl")))
     }
 }
+
+/// An interval that does not end in a test, which asks for what it wants to see.
+pub const NEVER: Duration = Duration::from_secs(86_400);
 
 /// Waits until the reload has applied something.
 pub async fn applied(generations: &mut watch::Receiver<u64>) -> u64 {

@@ -4,9 +4,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::reload::Part;
+use countersign::TrustStore;
+use countersign::reload::{Reload, Source};
+use countersign::trust::Crls;
 use tokio::time::{Instant, sleep};
 
 use crate::material::{Folder, Material, WAYS, Way, applied, connects, every_second, own_number};
@@ -75,10 +79,6 @@ async fn a_slow_writer_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn files_of_a_folder_come_and_go() {
-    use countersign::TrustStore;
-    use countersign::reload::{Reload, Source};
-    use countersign::trust::Crls;
-
     let (one, two) = (Material::new(1), Material::new(2));
     let roots = Folder::new(Way::Rename);
     let crls = Folder::new(Way::Rename);
@@ -120,7 +120,14 @@ async fn only_what_has_changed_is_replaced() {
         let folder = Folder::new(way);
         folder.write(&files);
         let acceptor = first.acceptor();
-        let (handle, generations) = every_second(folder.reload(&acceptor)).await;
+        let loaded = Arc::new(AtomicUsize::new(0));
+        let count = loaded.clone();
+        let trust = Source::<TrustStore>::pem_file(folder.path("ca.pem")).map(move |trust| {
+            count.fetch_add(1, Ordering::SeqCst);
+            trust
+        });
+        let reload = folder.reload(&acceptor).trust(trust);
+        let (handle, mut generations) = every_second(reload).await;
         assert_eq!(handle.status().generation, 2);
         for _ in 0..3 {
             folder.write(&files);
@@ -133,9 +140,8 @@ async fn only_what_has_changed_is_replaced() {
 
         files[3].1 = first.ca.crl().number(2).revoke(first.client.serial()).pem();
         folder.write(&files);
-        let changed = handle.reload_now().await.unwrap();
-        assert_eq!(changed.changed, [Part::Revocation], "{way:?}");
-        assert_eq!(changed.generation, 3);
+        assert_eq!(applied(&mut generations).await, 3);
+        assert_eq!(loaded.load(Ordering::SeqCst), 1, "{way:?}: only the CRL");
         assert_eq!(first.refused_by(&acceptor), Some("revoked"));
     }
 }
