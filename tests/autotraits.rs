@@ -8,7 +8,7 @@ use std::rc::Rc;
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
-use countersign::gate::{Admission, AdmitError, Handshaken, ServerNames};
+use countersign::gate::{Admission, AdmitError, Ended, Handshaken, OpenConnection, ServerNames};
 use countersign::identity::{
     All, And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
     IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Only, Or,
@@ -21,8 +21,9 @@ use countersign::pki::{
 };
 use countersign::policy::{
     AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyFirst, DenyList,
-    Difference, DnsPattern, Exact, Explanation, FingerprintSet, InvalidDnsPattern, InvalidEntry,
-    InvalidSpiffePattern, Not, PatternSet, Shadow, SpiffePattern, TrustDomains,
+    Difference, DnsPattern, Exact, Explanation, FingerprintSet, InvalidDenyEntry,
+    InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, Not, PatternSet, Shadow, SpiffePattern,
+    TrustDomains,
 };
 use countersign::reload::{
     Applied, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Source, Status,
@@ -37,8 +38,8 @@ use countersign::trust::{
 };
 use countersign::{
     AcceptError, Acceptor, BuildError, Certificate, ClientHandshake, ConnectError, ConnectionInfo,
-    Connector, Credentials, Decision, Gate, HandshakeError, Peer, Policy, Resumption, TlsStream,
-    TrustStore, Update,
+    Connector, Credentials, Decision, Draining, Gate, HandshakeError, Listener, ListenerBuilder,
+    ListenerHandle, Peer, Policy, Resumption, Shed, TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -122,12 +123,17 @@ fn values_go_everywhere() {
     is_error::<InvalidEntry<IdentityError>>();
     is_error::<InvalidSpiffePattern>();
     is_error::<InvalidDnsPattern>();
+    is_error::<InvalidDenyEntry>();
     is_plain::<ExtensionValue>();
     is_plain::<DnsName>();
     is_plain::<CommonName>();
 
     is_plain::<AllowAny>();
     is_plain::<Exact<SpiffeId>>();
+
+    is_plain::<Ended>();
+    is_plain::<Shed>();
+    is_plain::<WhenFull>();
 
     is_plain::<Part>();
     is_plain::<Applied>();
@@ -148,6 +154,10 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<ClientHandshake<SpiffeId>>();
     is_shareable::<TlsStream<DuplexStream, SpiffeId>>();
     is_shareable::<TlsStream<tokio::net::TcpStream, SpiffeId>>();
+    is_shareable::<OpenConnection<SpiffeId>>();
+    is_shareable::<Draining>();
+    is_shareable::<Listener<tokio::net::TcpStream, SpiffeId>>();
+    is_shareable::<ListenerHandle<SpiffeId>>();
     is_shareable::<Credentials>();
     is_shareable::<Update>();
     is_shareable::<DenyList<SpiffeId>>();
@@ -163,6 +173,7 @@ fn the_machinery_is_shared_between_tasks() {
     is_sent::<NeedsPolicy<ServerSide, SpiffeId>>();
     is_sent::<Builder<ServerSide, SpiffeId>>();
     is_sent::<Builder<ClientSide, SpiffeId>>();
+    is_sent::<ListenerBuilder<SpiffeId>>();
     is_sent::<LeafBuilder>();
     is_sent::<Reload<SpiffeId>>();
 

@@ -30,7 +30,6 @@ mod revocation;
 #[path = "examples/running.rs"]
 mod running;
 #[path = "../examples/shared/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the command lines use the rest")]
 mod shared;
 #[path = "examples/tutorials.rs"]
 mod tutorials;

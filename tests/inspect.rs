@@ -26,5 +26,4 @@ mod report;
 #[path = "inspect/schema.rs"]
 mod schema;
 #[path = "../examples/shared/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the command lines use the rest")]
 mod shared;

@@ -41,10 +41,11 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "testing/connection.rs",
         ],
     ),
-    // Sockets are the caller's. (To take the peer's address from one, it must be recognised.)
+    // Sockets are the listener's or the caller's. (To take the peer's address from one, it must be
+    // recognised.)
     (
         |word| matches!(word, "TcpStream" | "TcpListener" | "UdpSocket"),
-        &["server/mod.rs", "client/mod.rs"],
+        &["server/mod.rs", "server/listener/", "client/mod.rs"],
     ),
     // The live connection is the gate's and everybody's below.
     (

@@ -10,13 +10,14 @@ use countersign::identity::DnsName;
 use countersign::{ClientHandshake, ConnectError, Connector, Gate, HandshakeError};
 use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection};
 
-use crate::{Client, Door, Kind, SERVER_NAME, Server, Spent};
+use crate::contest::{Client, Door, Server, Spent};
+use crate::world::SERVER_NAME;
 
 pub(crate) struct Blocking;
 
 impl Door for Blocking {
     /// Makes both sides, and lets them speak in turns until each is done.
-    fn handshake(&self, server: Server<'_>, client: Client<'_>, kind: Kind) -> Spent {
+    fn handshake(&self, server: Server<'_>, client: Client<'_>, resumed: bool) -> Spent {
         let mut spent = Spent {
             server: Duration::ZERO,
             client: Duration::ZERO,
@@ -36,9 +37,10 @@ impl Door for Blocking {
             server_done = server_done || timed(&mut spent.server, || server.turn(&mut near));
             far.incoming.append(&mut near.outgoing);
         }
-        let wanted = match kind {
-            Kind::Full => HandshakeKind::Full,
-            Kind::Resumed => HandshakeKind::Resumed,
+        let wanted = if resumed {
+            HandshakeKind::Resumed
+        } else {
+            HandshakeKind::Full
         };
         assert_eq!(server.connection.handshake_kind(), Some(wanted));
         spent

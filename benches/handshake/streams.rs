@@ -12,7 +12,8 @@ use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::Runtime;
 
-use crate::{Client, Door, Kind, SERVER_NAME, Server, Spent};
+use crate::contest::{Client, Door, Server, Spent};
+use crate::world::SERVER_NAME;
 
 pub(crate) struct Streams(Runtime);
 
@@ -27,7 +28,7 @@ impl Streams {
 }
 
 impl Door for Streams {
-    fn handshake(&self, server: Server<'_>, client: Client<'_>, kind: Kind) -> Spent {
+    fn handshake(&self, server: Server<'_>, client: Client<'_>, resumed: bool) -> Spent {
         let (near, far) = duplex(64 * 1024);
         let server = Timed::new(async {
             match server {
@@ -42,8 +43,7 @@ impl Door for Streams {
             }
         });
         let (server, client) = self.0.block_on(async { tokio::join!(server, client) });
-        let is_resumed = [server.1, client.1];
-        assert_eq!(is_resumed, [kind == Kind::Resumed; 2], "{kind} was wanted");
+        assert_eq!([server.1, client.1], [resumed; 2], "resumed or not");
         Spent {
             server: server.0,
             client: client.0,

@@ -9,11 +9,6 @@
 
 mod report;
 #[path = "../shared/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the server and the client use the rest"
-)]
 mod shared;
 
 use std::io::{self, Write as _};

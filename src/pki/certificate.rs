@@ -1,17 +1,18 @@
 //! A certificate, read once, strictly.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
-use x509_parser::certificate::X509CertificateParser;
-use x509_parser::nom::Parser as _;
-use x509_parser::public_key::PublicKey;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::RSAPublicKey;
 
 use super::der;
 use super::name::DistinguishedName;
 use super::san::{GeneralName, SanError, read_general_names};
+use super::structure::{Spki, Structure};
 use super::text::{Hex, from_hex};
 use super::time::Rfc3339;
 
@@ -53,8 +54,8 @@ const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 impl Certificate {
     /// Parses a DER-encoded certificate.
     ///
-    /// Names and extensions that decide about identity or use are read as strict DER. A malformed
-    /// or repeated subjectAltName does not fail here but in
+    /// The structure, the names and the extensions that decide about identity or use are read as
+    /// strict DER. A malformed or repeated subjectAltName does not fail here but in
     /// [`subject_alternative_names`](Self::subject_alternative_names), so that identities that do
     /// not come from it stay readable.
     ///
@@ -64,25 +65,22 @@ impl Certificate {
     /// basicConstraints that is not DER or occurs twice.
     pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
         let malformed = MalformedCertificate::new;
-        // Extensions are left as they are: those that matter here are read below.
-        let (rest, x509) = X509CertificateParser::new()
-            .with_deep_parse_extensions(false)
-            .parse(der)
-            .map_err(|_| malformed("the X.509 structure"))?;
-        if !rest.is_empty() {
-            return Err(malformed("the end: data follows the certificate"));
-        }
-        // x509-parser reads identifiers that are not minimal, so that one written in another way
-        // would pass for a subjectAltName which rustls-webpki has never seen.
-        let oid = |content, part| der::oid_to_string(content).map_err(|_| malformed(part));
+        let mut reader = der::Reader::new(der);
+        let read = Structure::read(&mut reader).map_err(|_| malformed("the X.509 structure"))?;
+        reader
+            .end()
+            .map_err(|_| malformed("the end: data follows the certificate"))?;
+        // Identifiers must be minimal, lest one written in another way pass for a subjectAltName
+        // which rustls-webpki has never seen.
+        let oid = |content, part| der::oid_to_text(content).map_err(|_| malformed(part));
         let name = |raw, part| DistinguishedName::from_der(raw).map_err(|_| malformed(part));
 
-        let extensions: Vec<Extension> = x509
-            .extensions()
+        let extensions: Vec<Extension> = read
+            .extensions
             .iter()
             .map(|extension| {
                 Ok(Extension {
-                    oid: oid(extension.oid.as_bytes(), "an extension's object identifier")?,
+                    oid: oid(extension.oid, "an extension's object identifier")?,
                     critical: extension.critical,
                     value: extension.value.into(),
                 })
@@ -108,25 +106,20 @@ impl Certificate {
             Ok(Some(value)) => read_general_names(value),
         };
 
-        let spki = x509.public_key();
         Ok(Self {
             inner: Arc::new(Inner {
-                version: x509.version().0.saturating_add(1),
-                serial: SerialNumber(x509.raw_serial().into()),
-                issuer: name(x509.issuer().as_raw(), "the issuer's name")?,
-                subject: name(x509.subject().as_raw(), "the subject's name")?,
-                not_before: unix_time(x509.validity().not_before.timestamp()),
-                not_after: unix_time(x509.validity().not_after.timestamp()),
-                spki: spki.raw.into(),
-                key: match spki.parsed() {
-                    Ok(PublicKey::RSA(key)) => PublicKeyKind::Rsa {
-                        bits: significant_bits(key.modulus),
-                    },
-                    _ => PublicKeyKind::Other {
-                        algorithm: oid(
-                            spki.algorithm.algorithm.as_bytes(),
-                            "the public key's algorithm",
-                        )?,
+                version: read.version.saturating_add(1),
+                serial: SerialNumber(read.serial.into()),
+                issuer: name(read.issuer, "the issuer's name")?,
+                subject: name(read.subject, "the subject's name")?,
+                not_before: read.not_before,
+                not_after: read.not_after,
+                spki: read.spki.whole.into(),
+                key: match rsa_bits(&read.spki) {
+                    Some(bits) => PublicKeyKind::Rsa { bits },
+                    None => PublicKeyKind::Other {
+                        algorithm: oid(read.spki.algorithm, "the public key's algorithm")?
+                            .into_owned(),
                     },
                 },
                 sha256: OnceLock::new(),
@@ -291,7 +284,7 @@ impl Eq for Certificate {}
 /// One extension, as it stands in the certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension {
-    oid: String,
+    oid: Cow<'static, str>,
     critical: bool,
     value: Box<[u8]>,
 }
@@ -529,9 +522,8 @@ fn read_oids(value: &[u8]) -> Result<Vec<String>, der::NotDer> {
     let mut reader = der::Reader::new(der::single(value, der::SEQUENCE)?);
     let mut oids = Vec::new();
     while !reader.is_empty() {
-        oids.push(der::oid_to_string(
-            reader.expect(der::OBJECT_IDENTIFIER)?.content,
-        )?);
+        let oid = der::oid_to_text(reader.expect(der::OBJECT_IDENTIFIER)?.content)?;
+        oids.push(oid.into_owned());
     }
     if oids.is_empty() {
         return Err(der::NotDer);
@@ -548,14 +540,20 @@ fn read_is_ca(value: &[u8]) -> Result<bool, der::NotDer> {
     while !reader.is_empty() {
         let field = reader.any()?;
         if field.tag == der::BOOLEAN {
-            is_ca = match field.content {
-                [0xff] => true,
-                [0x00] => false,
-                _ => return Err(der::NotDer),
-            };
+            is_ca = der::read_bool(field.content)?;
         }
     }
     Ok(is_ca)
+}
+
+/// The modulus' size; `None` for keys of other kinds.
+fn rsa_bits(spki: &Spki<'_>) -> Option<usize> {
+    const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+    if spki.algorithm != RSA_ENCRYPTION {
+        return None;
+    }
+    let (_, key) = RSAPublicKey::from_der(spki.key).ok()?;
+    Some(significant_bits(key.modulus))
 }
 
 fn significant_bits(modulus: &[u8]) -> usize {
@@ -563,11 +561,4 @@ fn significant_bits(modulus: &[u8]) -> usize {
     modulus.get(zeros).map_or(0, |top| {
         (modulus.len() - zeros) * 8 - top.leading_zeros() as usize
     })
-}
-
-/// Times before 1970 are all equally past.
-fn unix_time(seconds: i64) -> UnixTime {
-    UnixTime::since_unix_epoch(std::time::Duration::from_secs(
-        u64::try_from(seconds).unwrap_or(0),
-    ))
 }

@@ -5,6 +5,8 @@
 //! would read two identities. This reader accepts X.690 DER (definite, minimal lengths; single-byte
 //! tags, which is all that X.509 names use) and nothing else.
 
+use std::borrow::Cow;
+
 /// The bytes are not DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotDer;
@@ -81,6 +83,15 @@ impl<'a> Reader<'a> {
         if tlv.tag == tag { Ok(tlv) } else { Err(NotDer) }
     }
 
+    /// Reads the next TLV if it has this tag.
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Tlv<'a>>, NotDer> {
+        if self.rest.first() == Some(&tag) {
+            self.any().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// Succeeds when nothing is left.
     pub(crate) const fn end(&self) -> Result<(), NotDer> {
         if self.rest.is_empty() {
@@ -97,6 +108,15 @@ pub(crate) fn single(bytes: &[u8], tag: u8) -> Result<&[u8], NotDer> {
     let tlv = reader.expect(tag)?;
     reader.end()?;
     Ok(tlv.content)
+}
+
+/// Decodes the content of a BOOLEAN.
+pub(crate) const fn read_bool(content: &[u8]) -> Result<bool, NotDer> {
+    match content {
+        [0xff] => Ok(true),
+        [0x00] => Ok(false),
+        _ => Err(NotDer),
+    }
 }
 
 /// Wraps `content` in a SEQUENCE.
@@ -138,6 +158,29 @@ pub(crate) fn oid_to_string(content: &[u8]) -> Result<String, NotDer> {
     }
     Ok(text)
 }
+
+/// As [`oid_to_string`], but nothing is made anew for the usual extensions and purposes.
+pub(crate) fn oid_to_text(content: &[u8]) -> Result<Cow<'static, str>, NotDer> {
+    match USUAL.iter().find(|(usual, _)| *usual == content) {
+        Some((_, text)) => Ok(Cow::Borrowed(text)),
+        None => oid_to_string(content).map(Cow::Owned),
+    }
+}
+
+/// What most certificates have, as content and text.
+const USUAL: [(&[u8], &str); 11] = [
+    (&[0x55, 0x1d, 0x11], "2.5.29.17"),
+    (&[0x55, 0x1d, 0x0f], "2.5.29.15"),
+    (&[0x55, 0x1d, 0x13], "2.5.29.19"),
+    (&[0x55, 0x1d, 0x25], "2.5.29.37"),
+    (&[0x55, 0x1d, 0x0e], "2.5.29.14"),
+    (&[0x55, 0x1d, 0x23], "2.5.29.35"),
+    (&[0x55, 0x1d, 0x1f], "2.5.29.31"),
+    (&[0x55, 0x1d, 0x20], "2.5.29.32"),
+    (&[0x2b, 6, 1, 5, 5, 7, 1, 1], "1.3.6.1.5.5.7.1.1"),
+    (&[0x2b, 6, 1, 5, 5, 7, 3, 1], "1.3.6.1.5.5.7.3.1"),
+    (&[0x2b, 6, 1, 5, 5, 7, 3, 2], "1.3.6.1.5.5.7.3.2"),
+];
 
 /// Checks what [`oid_to_string`] decodes, without the text.
 pub(crate) fn check_oid(content: &[u8]) -> Result<(), NotDer> {
@@ -251,6 +294,17 @@ mod tests {
         for bad in [&[][..], &[0x80, 1], &[0x55, 0x84], &[0xff; 20]] {
             assert_eq!(oid_to_string(bad), Err(NotDer));
         }
+    }
+
+    #[test]
+    fn the_usual_identifiers_are_what_they_say() {
+        for (content, text) in USUAL {
+            assert_eq!(oid_to_string(content).as_deref(), Ok(text));
+            assert_eq!(oid_to_text(content), Ok(Cow::Borrowed(text)));
+        }
+        let unusual = Cow::<str>::Owned("2.5.4.3".into());
+        assert_eq!(oid_to_text(&[0x55, 4, 3]), Ok(unusual));
+        assert_eq!(oid_to_text(&[0x80, 1]), Err(NotDer));
     }
 
     #[test]

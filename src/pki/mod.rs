@@ -9,6 +9,7 @@ pub(crate) mod pem;
 pub(crate) mod provider;
 mod san;
 mod signed;
+mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
 

@@ -22,6 +22,9 @@ pub(super) struct ServerCertificates {
 impl ServerCertificates {
     /// An unknown name, or none, gets the default: the gate is the same for all.
     fn choose(&self, name: Option<&str>) -> &Arc<CertifiedKey> {
+        if self.by_name.is_empty() {
+            return &self.default;
+        }
         name.and_then(|name| {
             let name = name.to_ascii_lowercase();
             self.by_name.get(&name).or_else(|| {

@@ -39,26 +39,25 @@ struct Inner {
 }
 
 impl VerifiedChain {
-    /// `crls_until` is the last second in which what the CRLs said of the path holds.
+    /// `chosen` is when, validity of its certificates apart, path building has this outcome.
     fn new(
         certificates: Vec<Certificate>,
         anchor: Anchor,
         root: Option<Fingerprint>,
-        crls_until: Option<UnixTime>,
+        chosen: &RangeInclusive<UnixTime>,
     ) -> Self {
-        let not_before = certificates.iter().map(Certificate::not_before).max();
-        let not_after = certificates.iter().map(Certificate::not_after).min();
         // There is always a leaf; without one the outcome would hold at no time.
         let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
-        let not_after = not_after.unwrap_or(epoch);
-        let until = crls_until.map_or(not_after, |crls| crls.min(not_after));
+        let not_before = certificates.iter().map(Certificate::not_before).max();
+        let not_after = certificates.iter().map(Certificate::not_after).min();
+        let (not_before, not_after) = (not_before.unwrap_or(epoch), not_after.unwrap_or(epoch));
         Self {
             inner: Arc::new(Inner {
                 certificates,
                 anchor,
                 root,
                 not_after,
-                holds: not_before.unwrap_or(epoch)..=until,
+                holds: not_before.max(*chosen.start())..=not_after.min(*chosen.end()),
             }),
         }
     }
@@ -329,7 +328,12 @@ impl ChainVerifier {
                 // An unknown critical extension, for one, is no matter of the chain.
                 EndEntityCert::try_from(leaf.der())
                     .map_err(|error| self.explain(error, leaf, store, &[], now))?;
-                Ok(VerifiedChain::new(vec![leaf.clone()], anchor, None, None))
+                Ok(VerifiedChain::new(
+                    vec![leaf.clone()],
+                    anchor,
+                    None,
+                    &unchanged_around(now, &[]),
+                ))
             }
             None => self.build_path(leaf, intermediates, store, now),
         }
@@ -492,11 +496,15 @@ impl ChainVerifier {
         // What rustls-webpki leaves out (an issuer's keyUsage) or cannot do well (revocation) is
         // looked at here, where refusing a candidate path still lets another be found.
         let judged = RefCell::new(None);
+        let choice = RefCell::new(unchanged_around(now, &pool));
         let judge = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
-            let verdict = self.judge_path(leaf, path, store, &pool, now);
+            let verdict = self.judge_path(leaf, path, store, &pool, now, &choice.borrow());
             let refused = verdict.is_err();
             *judged.borrow_mut() = Some(verdict);
             if refused {
+                // Before its CRL went stale, say, it may have been the one to choose.
+                let end = *choice.borrow().end();
+                *choice.borrow_mut() = now..=end;
                 return Err(webpki::Error::CertRevoked); // any error that lets the search go on
             }
             Ok(())
@@ -519,7 +527,7 @@ impl ChainVerifier {
         }
     }
 
-    /// Judges a path that rustls-webpki verified.
+    /// Judges a path that rustls-webpki verified, and that it finds first during `choice`.
     fn judge_path(
         &self,
         leaf: &Certificate,
@@ -527,6 +535,7 @@ impl ChainVerifier {
         store: &TrustStore,
         pool: &[&Certificate],
         now: UnixTime,
+        choice: &RangeInclusive<UnixTime>,
     ) -> Result<VerifiedChain, ChainError> {
         let mut certificates = vec![leaf.clone()];
         certificates.extend(on_path(path, pool).cloned());
@@ -556,7 +565,11 @@ impl ChainVerifier {
             subject: subject_of(path.anchor()),
         };
         let root = Some(root_id(path.anchor()));
-        Ok(VerifiedChain::new(certificates, anchor, root, crls_until))
+        let until = crls_until
+            .into_iter()
+            .fold(*choice.end(), |until, crls| until.min(crls));
+        let holds = *choice.start()..=until;
+        Ok(VerifiedChain::new(certificates, anchor, root, &holds))
     }
 
     /// Finds the certificate that rustls-webpki's answer is about.
@@ -613,6 +626,26 @@ impl ChainVerifier {
             },
         }
     }
+}
+
+/// The time around `now` in which each of these is valid, or is not, as it is now: in another, path
+/// building may choose otherwise.
+fn unchanged_around(now: UnixTime, pool: &[&Certificate]) -> RangeInclusive<UnixTime> {
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let now = now.as_secs();
+    let (mut start, mut end) = (0, u64::MAX);
+    for certificate in pool {
+        // The first second in which it is valid, and the first in which it is no more.
+        let after = certificate.not_after().as_secs().saturating_add(1);
+        for change in [certificate.not_before().as_secs(), after] {
+            if change <= now {
+                start = start.max(change);
+            } else {
+                end = end.min(change - 1);
+            }
+        }
+    }
+    at(start)..=at(end)
 }
 
 /// The issuers on a path, in order.

@@ -1,5 +1,7 @@
 //! The server follows its files, and open connections follow the server.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

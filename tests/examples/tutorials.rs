@@ -76,7 +76,7 @@ async fn a_self_signed_client_certificate_of_openssl_is_admitted_by_its_pin() {
 async fn a_private_ca_with_an_intermediate_admits_leaves_without_it_when_told_of_it() {
     let pki = Pki::new();
     let issuing = pki.ca.intermediate("Issuing CA");
-    let intermediate = pki.write("issuing.pem", &issuing.pem());
+    let intermediate = pki.write("issuing.pem", issuing.pem());
     let full = issuing.leaf().dns("worker.example.org").issue();
     let (full, leaf_only) = (
         pki.files("full", &full),

@@ -1,7 +1,5 @@
 //! Files and folders of CRLs: all or nothing.
 
-use std::path::Path;
-
 use countersign::testing::{TestCa, der};
 use countersign::trust::{CrlError, Crls};
 use tempfile::TempDir;
@@ -200,6 +198,7 @@ fn what_is_no_list_is_named() {
 #[test]
 fn a_folder_as_kubernetes_mounts_it() {
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     let ca = TestCa::new("Root");
     let leaf = ca.leaf().issue();

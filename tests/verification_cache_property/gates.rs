@@ -41,8 +41,7 @@ pub(crate) enum Verdict {
     Admitted {
         identity: String,
         rule: String,
-        /// Unless there are two.
-        path: Option<(Vec<Certificate>, Anchor, UnixTime)>,
+        path: (Vec<Certificate>, Anchor, UnixTime),
     },
     Refused {
         reason: &'static str,
@@ -208,10 +207,11 @@ impl Door {
                 Verdict::Admitted {
                     identity: peer.identity().to_string(),
                     rule: admission.rule().to_owned(),
-                    path: (!chain.has_two_paths).then(|| {
-                        let certificates = path.certificates().to_vec();
-                        (certificates, path.anchor().clone(), path.not_after())
-                    }),
+                    path: (
+                        path.certificates().to_vec(),
+                        path.anchor().clone(),
+                        path.not_after(),
+                    ),
                 }
             }
             Err(error) => Verdict::Refused {

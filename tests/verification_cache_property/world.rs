@@ -29,8 +29,6 @@ pub(crate) struct Chain {
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     /// Whether some trust admits it.
     pub(crate) can_be_good: bool,
-    /// Whether there are two paths to trust, of which either may be taken.
-    pub(crate) has_two_paths: bool,
 }
 
 /// The authorities: two roots, one more of the first one's name, and one that both certified.
@@ -138,7 +136,6 @@ fn chains(of: &Authorities, leaves: &Leaves) -> Vec<Chain> {
         label,
         certificates,
         can_be_good: true,
-        has_two_paths: false,
     };
     let sent = |label, issued: &Issued| chain(label, issued.chain().to_vec());
     let alone = |label, issued: &Issued| chain(label, vec![issued.leaf_der().clone()]);
@@ -147,7 +144,6 @@ fn chains(of: &Authorities, leaves: &Leaves) -> Vec<Chain> {
         chain(label, issued.chain().iter().cloned().chain(more).collect())
     };
     let two_paths = |label, order: [&TestCa; 2]| Chain {
-        has_two_paths: true,
         ..with(label, &leaves.shared.leaf_only(), &order)
     };
     let bad = |chain: Chain| Chain {
@@ -274,8 +270,6 @@ fn revocations(of: &Authorities, leaves: &Leaves, start: UnixTime) -> Vec<Revoca
     ]
 }
 
-/// Of the authority with two certificates, the key alone: by its serial numbers, what is denied is
-/// one of two paths, and which of them a verification takes is left open.
 fn denials(of: &Authorities, leaves: &Leaves) -> Vec<DenyEntry<SpiffeId>> {
     let serial =
         |certificate: &Certificate| DenyEntry::Serial(SerialAndIssuer::of(certificate).unwrap());
@@ -284,6 +278,9 @@ fn denials(of: &Authorities, leaves: &Leaves) -> Vec<DenyEntry<SpiffeId>> {
     vec![
         serial(&leaves.direct.certificate()),
         serial(&certificate(&of.below_one)),
+        // One of two paths: which of them is taken must not depend on the cache either.
+        serial(&certificate(&of.shared_by_one)),
+        serial(&certificate(&of.shared_by_two)),
         key(&leaves.through.certificate()),
         key(&certificate(&of.shared_by_one)),
         key(&certificate(&of.below_two)),

@@ -101,10 +101,13 @@ impl<I> Registry<I> {
         all
     }
 
-    /// All connections that are open.
+    /// All connections that are open. One that was cut is not, though its stream may not have been
+    /// dropped yet.
     pub(crate) fn open(&self) -> Vec<Arc<Connection<I>>> {
         let mut all = self.all();
-        all.retain(|connection| !matches!(&*connection.stage(), Stage::Deciding { .. }));
+        all.retain(|connection| {
+            !connection.lease.is_cut() && !matches!(&*connection.stage(), Stage::Deciding { .. })
+        });
         all
     }
 
@@ -198,10 +201,8 @@ impl<I> Connection<I> {
             Stage::Open | Stage::Deciding { .. } => None,
         };
         if let Some(until) = until {
-            if clock >= until {
-                if let Some(why) = self.lease.why_draining().cloned() {
-                    self.cut(why);
-                }
+            if let Some(why) = self.lease.why_draining().filter(|_| clock >= until) {
+                self.cut(why.clone());
             }
             return;
         }
@@ -213,10 +214,10 @@ impl<I> Connection<I> {
                 not_after,
             };
             self.drain(why, clock, lifetimes.drain);
-        } else if let Some(max_age) = lifetimes.max_age {
-            if age >= self.jittered(max_age) {
-                self.drain(Ended::MaxAge { max_age }, clock, lifetimes.drain);
-            }
+        } else if let Some(max_age) = lifetimes.max_age
+            && age >= self.jittered(max_age)
+        {
+            self.drain(Ended::MaxAge { max_age }, clock, lifetimes.drain);
         }
     }
 

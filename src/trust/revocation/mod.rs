@@ -17,7 +17,8 @@ pub enum UnknownStatus {
     /// The peer is refused.
     #[default]
     Deny,
-    /// The certificate counts as not revoked.
+    /// The certificate counts as not revoked. A CRL that is there and has expired, or whose issuer
+    /// must not sign it, refuses nevertheless.
     ///
     /// # Security
     /// Whoever keeps a CRL from being loaded keeps its revocations from counting. Where single
@@ -74,6 +75,10 @@ pub enum RevocationDepth {
 /// one of another authority of the same name disturbs nobody. The issuer must be allowed to sign
 /// CRLs (keyUsage cRLSign, RFC 5280 section 4.2.1.3). A CRL from the future counts: what it revokes
 /// is revoked.
+///
+/// A certificate that names no distribution point is looked up in every list of its issuer. Where an
+/// issuer splits its CRL into several, load all of them: a list says of itself where it is
+/// published, but not that there are others.
 ///
 /// Pinned certificates and keys are not looked up: there is no issuer that could revoke them.
 /// Remove the pin, or put them on a deny list.

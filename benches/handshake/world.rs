@@ -1,0 +1,275 @@
+//! The same certificates, cryptography and session stores for everybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use countersign::identity::{DnsName, IdentityExtractor};
+use countersign::pki::Certificate;
+use countersign::testing::{KeyType, TestCa};
+use countersign::{Acceptor, Connector, Credentials, policy};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::blind::Blind;
+use crate::case::{Kind, Setting, Side};
+
+pub(crate) const SERVER_NAME: &str = "server.example";
+
+/// What an acceptor keeps by default, and a connector, as their documentation has it.
+const SERVER_SESSIONS: usize = 1024;
+const CLIENT_SESSIONS: usize = 256;
+
+type Chain = Vec<CertificateDer<'static>>;
+
+/// Whether a raw side verifies chains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Full,
+    Blind,
+}
+
+/// All that has keys of one kind, which may take long to make.
+pub(crate) struct Family {
+    /// A root, an intermediate below it, and one below that.
+    authorities: [TestCa; 3],
+    server: Owner,
+    client: Owner,
+}
+
+impl Family {
+    pub(crate) fn new(kind: KeyType) -> Self {
+        let root = TestCa::builder("Root").key(kind).root();
+        let upper = root.intermediate("Upper CA");
+        let lower = upper.intermediate("Lower CA");
+        Self {
+            server: Owner::new(&root, kind, SERVER_NAME),
+            client: Owner::new(&root, kind, "client.example"),
+            authorities: [root, upper, lower],
+        }
+    }
+}
+
+/// A key, for which any number of certificates can be had.
+struct Owner {
+    name: &'static str,
+    key: PrivateKeyDer<'static>,
+    spki: Vec<u8>,
+}
+
+impl Owner {
+    fn new(authority: &TestCa, kind: KeyType, name: &'static str) -> Self {
+        let issued = authority.leaf().key(kind).issue();
+        Self {
+            name,
+            key: issued.key_der(),
+            spki: issued.certificate().spki().to_vec(),
+        }
+    }
+
+    /// Another certificate for the same key.
+    fn certify(&self, issuer: &TestCa) -> Chain {
+        let leaf = issuer.leaf().dns(self.name).spki_der(self.spki.clone());
+        // The key of its own that it is not issued for is at least quickly made.
+        leaf.key(KeyType::Ed25519).issue().chain().to_vec()
+    }
+}
+
+/// One setting: a server and a client that trust the same root.
+pub(crate) struct World<'a> {
+    family: &'a Family,
+    issuer: &'a TestCa,
+    pub(crate) provider: Arc<CryptoProvider>,
+    server_chain: Chain,
+    client_chain: Chain,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(family: &'a Family, setting: Setting) -> Self {
+        let issuer = &family.authorities[setting.intermediates];
+        Self {
+            family,
+            issuer,
+            provider: Arc::new(setting.exchange.provider()),
+            server_chain: family.server.certify(issuer),
+            client_chain: family.client.certify(issuer),
+        }
+    }
+
+    fn root(&self) -> &TestCa {
+        &self.family.authorities[0]
+    }
+
+    pub(crate) fn acceptor(&self, counter: &Counter) -> Acceptor<DnsName> {
+        Acceptor::builder()
+            .credentials(credentials(&self.server_chain, &self.family.server))
+            .trust(self.root().trust())
+            .identify(counter.extractor())
+            .authorize(policy::allow_any())
+            .crypto_provider(self.provider.clone())
+            .build()
+            .expect("an acceptor")
+    }
+
+    pub(crate) fn connector(&self, counter: &Counter) -> Connector<DnsName> {
+        Connector::builder()
+            .credentials(credentials(&self.client_chain, &self.family.client))
+            .trust(self.root().trust())
+            .identify(counter.extractor())
+            .authorize(policy::allow_any())
+            .crypto_provider(self.provider.clone())
+            .build()
+            .expect("a connector")
+    }
+
+    /// A raw server with sessions of its own. With the client timed and nothing to be resumed, it
+    /// hands out no tickets: our connector would use them.
+    pub(crate) fn raw_server(&self, timed: Side, kind: Kind, sight: Sight) -> ServerConfig {
+        let provider = self.provider.clone();
+        let mut verifier =
+            WebPkiClientVerifier::builder_with_provider(self.roots(), provider.clone())
+                .build()
+                .expect("a verifier");
+        if sight == Sight::Blind {
+            verifier = Arc::new(Blind(verifier));
+        }
+        let key = self.family.server.key.clone_key();
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .expect("TLS 1.3")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.server_chain.clone(), key)
+            .expect("a certificate");
+        config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
+        if timed == Side::Client && kind != Kind::Resumed {
+            config.send_tls13_tickets = 0;
+        }
+        config
+    }
+
+    /// A raw client with sessions of its own, or with none where nothing is to be resumed.
+    pub(crate) fn raw_client(&self, timed: Side, kind: Kind, sight: Sight) -> ClientConfig {
+        let provider = self.provider.clone();
+        let verifier = WebPkiServerVerifier::builder_with_provider(self.roots(), provider.clone())
+            .build()
+            .expect("a verifier");
+        let key = self.family.client.key.clone_key();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .expect("TLS 1.3");
+        let builder = match sight {
+            Sight::Full => builder.with_webpki_verifier(verifier),
+            Sight::Blind => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Blind(verifier))),
+        };
+        let mut config = builder
+            .with_client_auth_cert(self.client_chain.clone(), key)
+            .expect("a certificate");
+        config.resumption = if timed == Side::Server && kind != Kind::Resumed {
+            Resumption::disabled()
+        } else {
+            Resumption::in_memory_sessions(CLIENT_SESSIONS)
+        };
+        config
+    }
+
+    /// The same server with `count` certificates, each of which nobody has seen.
+    pub(crate) fn strange_servers(
+        &self,
+        config: &ServerConfig,
+        count: usize,
+    ) -> Vec<Arc<ServerConfig>> {
+        let strangers = self.strangers(&self.family.server, count);
+        strangers
+            .map(|certificate| {
+                let mut config = config.clone();
+                config.cert_resolver = certificate;
+                Arc::new(config)
+            })
+            .collect()
+    }
+
+    /// The same client with `count` certificates, each of which nobody has seen.
+    pub(crate) fn strange_clients(
+        &self,
+        config: &ClientConfig,
+        count: usize,
+    ) -> Vec<Arc<ClientConfig>> {
+        let strangers = self.strangers(&self.family.client, count);
+        strangers
+            .map(|certificate| {
+                let mut config = config.clone();
+                config.client_auth_cert_resolver = certificate;
+                Arc::new(config)
+            })
+            .collect()
+    }
+
+    fn strangers(
+        &self,
+        owner: &'a Owner,
+        count: usize,
+    ) -> impl Iterator<Item = Arc<SingleCertAndKey>> {
+        let key = self.signing_key(owner);
+        (0..count).map(move |_| {
+            let certified = CertifiedKey::new(owner.certify(self.issuer), key.clone());
+            Arc::new(SingleCertAndKey::from(certified))
+        })
+    }
+
+    /// The key that a side signs with.
+    pub(crate) fn key_of(&self, side: Side) -> Arc<dyn SigningKey> {
+        self.signing_key(match side {
+            Side::Server => &self.family.server,
+            Side::Client => &self.family.client,
+        })
+    }
+
+    /// The certificate that a side shows.
+    pub(crate) fn leaf_of(&self, side: Side) -> &CertificateDer<'static> {
+        match side {
+            Side::Server => &self.server_chain[0],
+            Side::Client => &self.client_chain[0],
+        }
+    }
+
+    fn signing_key(&self, owner: &Owner) -> Arc<dyn SigningKey> {
+        let provider = self.provider.key_provider;
+        provider
+            .load_private_key(owner.key.clone_key())
+            .expect("a key")
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root().certificate_der()).expect("a root");
+        Arc::new(roots)
+    }
+}
+
+fn credentials(chain: &Chain, owner: &Owner) -> Credentials {
+    Credentials::from_der(chain.clone(), owner.key.clone_key()).expect("credentials")
+}
+
+/// Counts how often an identity was read: once for each chain that was not known.
+#[derive(Clone, Default)]
+pub(crate) struct Counter(Arc<AtomicUsize>);
+
+impl Counter {
+    fn extractor(&self) -> impl IdentityExtractor<Identity = DnsName> + 'static {
+        let (count, inner) = (self.0.clone(), DnsName::extractor());
+        move |certificate: &Certificate| {
+            count.fetch_add(1, Ordering::Relaxed);
+            inner.extract(certificate)
+        }
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,228 @@
+//! The outer structure of a certificate (RFC 5280 section 4.1), taken apart as strict DER.
+//!
+//! rustls-webpki reads it as strictly. General-purpose parsers do not: they take lengths that are
+//! not minimal, and let octets pass that belong to nothing. Here every octet is accounted for, so
+//! that a certificate has one encoding and one fingerprint.
+
+use rustls_pki_types::UnixTime;
+
+use super::der::{self, NotDer, Reader};
+use super::signed::bit_string;
+use super::time;
+
+/// The parts that say something, each as it stands.
+pub(super) struct Structure<'a> {
+    /// As encoded: 2 means version 3.
+    pub(super) version: u32,
+    /// The INTEGER's content, which may be negative, too long or empty.
+    pub(super) serial: &'a [u8],
+    /// The whole issuer's name; whether it is one is for its reader to say.
+    pub(super) issuer: &'a [u8],
+    pub(super) not_before: UnixTime,
+    pub(super) not_after: UnixTime,
+    /// The whole subject's name, likewise.
+    pub(super) subject: &'a [u8],
+    pub(super) spki: Spki<'a>,
+    pub(super) extensions: Vec<RawExtension<'a>>,
+}
+
+/// `SubjectPublicKeyInfo ::= SEQUENCE { algorithm, subjectPublicKey BIT STRING }`
+pub(super) struct Spki<'a> {
+    pub(super) whole: &'a [u8],
+    /// The OBJECT IDENTIFIER's content.
+    pub(super) algorithm: &'a [u8],
+    pub(super) key: &'a [u8],
+}
+
+pub(super) struct RawExtension<'a> {
+    /// The OBJECT IDENTIFIER's content.
+    pub(super) oid: &'a [u8],
+    pub(super) critical: bool,
+    /// What stands in the OCTET STRING.
+    pub(super) value: &'a [u8],
+}
+
+const VERSION: u8 = 0xa0;
+const ISSUER_UNIQUE_ID: u8 = 0x81;
+const SUBJECT_UNIQUE_ID: u8 = 0x82;
+const EXTENSIONS: u8 = 0xa3;
+
+impl<'a> Structure<'a> {
+    /// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature BIT STRING }`
+    ///
+    /// What follows the certificate stays in `reader`.
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, NotDer> {
+        let mut certificate = Reader::new(reader.expect(der::SEQUENCE)?.content);
+        let structure = Self::read_tbs(certificate.expect(der::SEQUENCE)?.content)?;
+        read_algorithm(&mut certificate)?;
+        bit_string(certificate.expect(der::BIT_STRING)?.content)?;
+        certificate.end()?;
+        Ok(structure)
+    }
+
+    fn read_tbs(content: &'a [u8]) -> Result<Self, NotDer> {
+        let mut tbs = Reader::new(content);
+        let version = match tbs.optional(VERSION)? {
+            None => 0,
+            Some(version) => read_version(der::single(version.content, der::INTEGER)?)?,
+        };
+        let serial = tbs.expect(der::INTEGER)?.content;
+        read_algorithm(&mut tbs)?;
+        let issuer = tbs.any()?.whole;
+        let mut validity = Reader::new(tbs.expect(der::SEQUENCE)?.content);
+        let not_before = time::read(validity.any()?)?;
+        let not_after = time::read(validity.any()?)?;
+        validity.end()?;
+        let subject = tbs.any()?.whole;
+        let spki = read_spki(&mut tbs)?;
+        for tag in [ISSUER_UNIQUE_ID, SUBJECT_UNIQUE_ID] {
+            if let Some(id) = tbs.optional(tag)? {
+                check_bit_string(id.content)?;
+            }
+        }
+        let extensions = match tbs.optional(EXTENSIONS)? {
+            None => Vec::new(),
+            Some(extensions) => read_extensions(extensions.content)?,
+        };
+        tbs.end()?;
+        Ok(Self {
+            version,
+            serial,
+            issuer,
+            not_before,
+            not_after,
+            subject,
+            spki,
+            extensions,
+        })
+    }
+}
+
+/// `Version ::= INTEGER`, minimal and not negative.
+fn read_version(content: &[u8]) -> Result<u32, NotDer> {
+    let octets = match content {
+        [0] => content,
+        [0, rest @ ..] if rest[0] >= 0x80 => rest,
+        [1..=0x7f, ..] => content,
+        _ => return Err(NotDer),
+    };
+    if octets.len() > 4 {
+        return Err(NotDer);
+    }
+    Ok(octets
+        .iter()
+        .fold(0, |sum, &octet| (sum << 8) | u32::from(octet)))
+}
+
+fn read_spki<'a>(reader: &mut Reader<'a>) -> Result<Spki<'a>, NotDer> {
+    let spki = reader.expect(der::SEQUENCE)?;
+    let mut parts = Reader::new(spki.content);
+    let algorithm = read_algorithm(&mut parts)?;
+    let key = bit_string(parts.expect(der::BIT_STRING)?.content)?;
+    parts.end()?;
+    Ok(Spki {
+        whole: spki.whole,
+        algorithm,
+        key,
+    })
+}
+
+/// `AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER, parameters ANY OPTIONAL }`
+fn read_algorithm<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], NotDer> {
+    let mut parts = Reader::new(reader.expect(der::SEQUENCE)?.content);
+    let oid = parts.expect(der::OBJECT_IDENTIFIER)?.content;
+    if !parts.is_empty() {
+        parts.any()?;
+    }
+    parts.end()?;
+    Ok(oid)
+}
+
+/// The unused bits exist, and are zero.
+fn check_bit_string(content: &[u8]) -> Result<(), NotDer> {
+    let (&unused, octets) = content.split_first().ok_or(NotDer)?;
+    let zeros = octets.last().map_or(0, |last| last.trailing_zeros());
+    if unused < 8 && u32::from(unused) <= zeros {
+        Ok(())
+    } else {
+        Err(NotDer)
+    }
+}
+
+/// `Extensions ::= SEQUENCE OF Extension`
+fn read_extensions(content: &[u8]) -> Result<Vec<RawExtension<'_>>, NotDer> {
+    let mut sequence = Reader::new(der::single(content, der::SEQUENCE)?);
+    let mut extensions = Vec::new();
+    while !sequence.is_empty() {
+        extensions.push(read_extension(sequence.expect(der::SEQUENCE)?.content)?);
+    }
+    Ok(extensions)
+}
+
+/// `Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE,
+/// extnValue OCTET STRING }`
+fn read_extension(content: &[u8]) -> Result<RawExtension<'_>, NotDer> {
+    let mut parts = Reader::new(content);
+    let oid = parts.expect(der::OBJECT_IDENTIFIER)?.content;
+    // An explicit FALSE is not DER but common, and says the same.
+    let critical = match parts.optional(der::BOOLEAN)? {
+        None => false,
+        Some(critical) => der::read_bool(critical.content)?,
+    };
+    let value = parts.expect(der::OCTET_STRING)?.content;
+    parts.end()?;
+    Ok(RawExtension {
+        oid,
+        critical,
+        value,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_minimal_and_not_negative() {
+        for (content, version) in [
+            (&[0][..], 0),
+            (&[2], 2),
+            (&[0, 0x80], 0x80),
+            (&[0, 0xff, 0xff, 0xff, 0xff], u32::MAX),
+        ] {
+            assert_eq!(read_version(content), Ok(version));
+        }
+        for bad in [&[][..], &[0, 2], &[0x80], &[0, 0], &[1, 0, 0, 0, 0]] {
+            assert_eq!(read_version(bad), Err(NotDer), "{bad:02x?}");
+        }
+    }
+
+    #[test]
+    fn an_extension_is_critical_if_it_says_so() {
+        let read = |critical: &[u8]| {
+            let content = [&[0x06, 3, 0x55, 0x1d, 0x11], critical, &[0x04, 1, 7]].concat();
+            read_extension(&content).map(|extension| (extension.critical, extension.value.to_vec()))
+        };
+        assert_eq!(read(&[]), Ok((false, vec![7])));
+        assert_eq!(read(&[0x01, 1, 0xff]), Ok((true, vec![7])));
+        assert_eq!(read(&[0x01, 1, 0x00]), Ok((false, vec![7])));
+        for bad in [&[0x01, 1, 0x01][..], &[0x01, 0], &[0x01, 2, 0xff, 0xff]] {
+            assert_eq!(read(bad), Err(NotDer), "{bad:02x?}");
+        }
+    }
+
+    #[test]
+    fn bit_strings_say_how_many_bits_are_unused() {
+        for (content, verdict) in [
+            (&[0][..], Ok(())),
+            (&[0, 0xff], Ok(())),
+            (&[1, 0xfe], Ok(())),
+            (&[1, 0xff], Err(NotDer)),
+            (&[1], Err(NotDer)),
+            (&[8, 0], Err(NotDer)),
+            (&[], Err(NotDer)),
+        ] {
+            assert_eq!(check_bit_string(content), verdict, "{content:02x?}");
+        }
+    }
+}
