@@ -26,12 +26,18 @@ async fn start(pki: &Pki, options: &[&str]) -> Server {
     Server::start(&files, arguments).await
 }
 
-/// The next line of the log that is about this.
-async fn logged(server: &mut Server, outcome: &str) -> Value {
-    loop {
-        let line = server.logged().await;
-        if line["outcome"] == outcome {
-            return line;
+/// The lines of the log that nobody has asked for yet. Which of two comes first is not said.
+#[derive(Default)]
+struct Log(Vec<Value>);
+
+impl Log {
+    /// The next line that is about this.
+    async fn next(&mut self, server: &mut Server, outcome: &str) -> Value {
+        loop {
+            if let Some(at) = self.0.iter().position(|line| line["outcome"] == outcome) {
+                return self.0.remove(at);
+            }
+            self.0.push(server.logged().await);
         }
     }
 }
@@ -87,6 +93,7 @@ async fn the_deny_file_reaches_open_connections() {
     let deny = file.to_str().unwrap();
     let options = ["--allow-any", "--reload", "1", "--deny-file", deny];
     let mut server = start(&pki, &options).await;
+    let mut log = Log::default();
     let (alice, bob) = (
         open(&pki, &server, "alice").await,
         open(&pki, &server, "bob").await,
@@ -94,10 +101,10 @@ async fn the_deny_file_reaches_open_connections() {
 
     let key = stolen.certificate().spki_sha256();
     replace(&file, format!("bob # left in May\nspki:{key}\n"));
-    let line = logged(&mut server, "reloaded").await;
+    let line = log.next(&mut server, "reloaded").await;
     assert!(line["message"].as_str().unwrap().contains("taken"));
     assert!(end_of(bob).await.contains("access_denied"));
-    let line = logged(&mut server, "ended").await;
+    let line = log.next(&mut server, "ended").await;
     assert_eq!(
         (&line["reason"], &line["identity"]),
         (&"deny_listed".into(), &"bob".into())
@@ -112,7 +119,7 @@ async fn the_deny_file_reaches_open_connections() {
     let serial = stolen.certificate().serial().to_string();
     replace(&file, format!("serial:{serial} issuer:CN=Interop Root\n"));
     server.signal("HUP").await;
-    logged(&mut server, "reloaded").await;
+    log.next(&mut server, "reloaded").await;
     let refused = client(&carol, with("--trust", &pki.ca_file), &server.url()).await;
     assert!(
         refused.stderr.contains("certificate_revoked"),
@@ -121,7 +128,7 @@ async fn the_deny_file_reaches_open_connections() {
 
     // What cannot be read changes nothing, and is told with its line.
     replace(&file, "alice\nspki:12\n");
-    let line = logged(&mut server, "reload_refused").await;
+    let line = log.next(&mut server, "reload_refused").await;
     let message = line["message"].as_str().unwrap();
     assert!(
         message.contains("denied.txt: line 2: \"spki:12\""),
@@ -145,11 +152,12 @@ async fn roots_crls_and_credentials_follow_their_files() {
         crl.to_str().unwrap(),
     ];
     let mut server = start(&pki, &options).await;
+    let mut log = Log::default();
     let files = pki.files("bob", &bob);
     let trust = with("--trust", &pki.ca_file);
     assert_eq!(client(&files, &trust, &server.url()).await.code, Some(0));
     replace(&crl, pki.ca.crl().number(2).revoke(bob.serial()).build());
-    logged(&mut server, "reloaded").await;
+    log.next(&mut server, "reloaded").await;
     let refused = client(&files, &trust, &server.url()).await;
     assert!(
         refused.stderr.contains("certificate_revoked"),
@@ -161,7 +169,7 @@ async fn roots_crls_and_credentials_follow_their_files() {
     let next = other.leaf().common_name("server").dns("localhost").issue();
     std::fs::write(pki.path("server.crt"), next.chain_pem()).unwrap();
     std::fs::write(pki.path("server.key"), next.key_pem()).unwrap();
-    logged(&mut server, "reloaded").await;
+    log.next(&mut server, "reloaded").await;
     let alice = pki.client("alice");
     let other_ca = with("--trust", &pki.write("other.pem", other.pem()));
     assert_eq!(client(&alice, other_ca, &server.url()).await.code, Some(0));
@@ -169,7 +177,7 @@ async fn roots_crls_and_credentials_follow_their_files() {
 
     // A key that belongs to another certificate is refused.
     std::fs::write(pki.path("server.key"), bob.key_pem()).unwrap();
-    let line = logged(&mut server, "reload_refused").await;
+    let line = log.next(&mut server, "reload_refused").await;
     assert!(
         line["message"].as_str().unwrap().contains("does not match"),
         "{line}"
@@ -215,10 +223,11 @@ async fn a_handshake_has_the_time_that_it_is_given() {
         "1",
     ];
     let mut server = start(&pki, &options).await;
+    let mut log = Log::default();
     let silent = TcpStream::connect(("127.0.0.1", server.port))
         .await
         .unwrap();
-    let line = timeout(Duration::from_secs(20), logged(&mut server, "refused")).await;
+    let line = timeout(Duration::from_secs(20), log.next(&mut server, "refused")).await;
     assert_eq!(line.unwrap()["reason"], "timed_out");
     drop(silent);
     let alice: Files = pki.client("alice");
