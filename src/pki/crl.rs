@@ -33,6 +33,8 @@ struct Inner {
     next_update: UnixTime,
     number: SerialNumber,
     scope: Scope,
+    /// The authorityKeyIdentifier, as it stands there.
+    authority_key: Option<Box<[u8]>>,
     /// Where in `der` the revoked serial numbers are, by ascending [`Key`].
     revoked: Box<[u32]>,
 }
@@ -185,7 +187,11 @@ impl Crl {
             return Err(Malformed("the extensions"));
         }
         fields.end().map_err(outer("the end of the signed part"))?;
-        let (number, scope) = read_extensions(next.content)?;
+        let Extensions {
+            number,
+            scope,
+            authority_key,
+        } = read_extensions(next.content)?;
 
         let range = |part: &[u8]| range_in(&der, part);
         let (message, algorithm, signature) =
@@ -200,6 +206,7 @@ impl Crl {
                 next_update,
                 number,
                 scope,
+                authority_key,
                 revoked,
                 der,
             }),
@@ -288,6 +295,12 @@ impl Crl {
     /// Whether both are clones of one.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether it says (RFC 5280 section 5.2.1) that another key signed it than the one of `other`.
+    pub(crate) fn names_another_key_than(&self, other: &Self) -> bool {
+        let (own, other) = (&self.inner.authority_key, &other.inner.authority_key);
+        own.is_some() && other.is_some() && own != other
     }
 
     /// Whether the owner of the key in this SubjectPublicKeyInfo signed it.
@@ -426,9 +439,17 @@ fn check_entry_extensions(content: &[u8]) -> Result<(), UnusableCrl> {
     })
 }
 
-fn read_extensions(content: &[u8]) -> Result<(SerialNumber, Scope), UnusableCrl> {
+/// What the list's extensions say.
+struct Extensions {
+    number: SerialNumber,
+    scope: Scope,
+    authority_key: Option<Box<[u8]>>,
+}
+
+fn read_extensions(content: &[u8]) -> Result<Extensions, UnusableCrl> {
     let mut number = None;
     let mut scope = None;
+    let mut authority_key = None;
     let list = der::single(content, der::SEQUENCE)
         .map_err(|NotDer| UnusableCrl::Malformed("the extensions"))?;
     for_each_extension(list, |oid, critical, value| match oid {
@@ -436,12 +457,15 @@ fn read_extensions(content: &[u8]) -> Result<(SerialNumber, Scope), UnusableCrl>
         NUMBER => set_once(&mut number, read_number(value)?),
         DELTA_INDICATOR => Err(UnusableCrl::Delta),
         ISSUING_DISTRIBUTION_POINT => set_once(&mut scope, read_scope(value)?),
-        AUTHORITY_KEY_IDENTIFIER => Ok(()),
+        AUTHORITY_KEY_IDENTIFIER => set_once(&mut authority_key, value.into()),
         _ if critical => Err(unknown_critical(oid)),
         _ => Ok(()),
     })?;
-    let number = number.ok_or(UnusableCrl::BadNumber("number is missing"))?;
-    Ok((number, scope.unwrap_or_default()))
+    Ok(Extensions {
+        number: number.ok_or(UnusableCrl::BadNumber("number is missing"))?,
+        scope: scope.unwrap_or_default(),
+        authority_key,
+    })
 }
 
 fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), UnusableCrl> {

@@ -592,7 +592,8 @@ pub enum BuildError {
     /// The clock gives no time to judge new credentials by.
     #[error("the clock gives no time, so that nobody can say whether our certificate is valid")]
     NoClock,
-    /// A CRL bears the name of an authority that is trusted, and none of that name signed it.
+    /// A CRL bears the name of an authority that is trusted, and none of that name signed it; nor
+    /// does its authorityKeyIdentifier tell it from those that one signed.
     #[error(
         "{crl} is signed by no authority of that name in the trust: it is damaged or forged, or another authority bears the name; with an authority's new key, load its new certificate and its new CRL together"
     )]

@@ -23,7 +23,8 @@ pub(super) fn is_valid_now<I>(credentials: &Credentials, gate: &Gate<I>) -> Resu
     Ok(())
 }
 
-/// Each CRL in the name of authorities that are known is signed by one of them.
+/// Where CRLs bear the name of an authority that is known, it signed one, and none claims to be its
+/// own and is not.
 pub(super) fn crls_are_their_issuers(verifier: &ChainVerifier) -> Result<(), BuildError> {
     match verifier.crl_not_by_its_issuer() {
         None => Ok(()),

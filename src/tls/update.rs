@@ -19,9 +19,10 @@ use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 ///
 /// It is taken whole or not at all: everything is proved to fit first, and an error changes
 /// nothing. Keys must match their certificates, and our own chains be valid now; somebody must be
-/// trusted; and a CRL in the name of an authority of the trust must be signed by one of that name,
-/// or nobody could be admitted of those whom it issued. (CRLs of other authorities prove themselves
-/// when a peer shows one's certificate.) From then on every connection is judged by the new generation, those whose handshake is under
+/// trusted; and where CRLs bear the name of an authority of the trust, it must have signed one of
+/// them, or nobody could be admitted of those whom it issued. (Those of another authority of that
+/// name, by their authorityKeyIdentifier, disturb nobody; those of authorities that are not known yet
+/// prove themselves when a peer shows one's certificate.) From then on every connection is judged by the new generation, those whose handshake is under
 /// way included, and no session of an older one is resumed.
 ///
 /// ```no_run

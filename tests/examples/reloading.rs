@@ -218,7 +218,7 @@ async fn a_handshake_has_the_time_that_it_is_given() {
     let options = [
         "--allow-any",
         "--handshake-timeout",
-        "100",
+        "2000",
         "--max-handshakes",
         "1",
     ];

@@ -1,9 +1,10 @@
 //! Lists that bear an issuer's name and are not its own.
 
-use countersign::TrustStore;
+use countersign::identity::DnsName;
 use countersign::pki::Crl;
 use countersign::testing::{CrlBuilder, Issued, KeyType, TestCa};
 use countersign::trust::{ChainError, ChainVerifier, Crls, NoStatus};
+use countersign::{Acceptor, TrustStore, Update, policy};
 
 use crate::support::{crl, crls, error, hours, says, verifier};
 
@@ -120,6 +121,35 @@ fn a_forged_list_counts_for_nothing() {
             assert_eq!(says(&both, &revoked), "revoked");
         }
     }
+}
+
+/// Of the lists in a known authority's name, one must be its own, and none may claim to be and not be.
+#[test]
+fn a_namesakes_list_disturbs_no_update_and_a_forged_one_is_refused() {
+    let Namesakes { ours, theirs } = Namesakes::new();
+    let acceptor = Acceptor::builder()
+        .credentials(ours.leaf().dns("server.example").issue().credentials())
+        .trust(ours.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .revocation(crls([ours.crl()]))
+        .build()
+        .unwrap();
+    let update = |lists: Vec<CrlBuilder>| {
+        let update = Update::new().revocation(crls(lists));
+        acceptor.update(update).map_err(|error| error.reason())
+    };
+    assert_eq!(update(vec![theirs.crl(), ours.crl()]), Ok(2));
+    assert_eq!(update(vec![ours.crl(), theirs.crl().number(99)]), Ok(3));
+    assert_eq!(update(vec![TestCa::new("Stranger").crl()]), Ok(4));
+
+    let refused = Err("crl_not_by_issuer");
+    assert_eq!(update(vec![theirs.crl()]), refused);
+    let forged = ours.crl().number(99).signature(vec![0x30, 0]);
+    assert_eq!(update(vec![forged.clone()]), refused);
+    assert_eq!(update(vec![ours.crl(), forged.clone()]), refused);
+    assert_eq!(update(vec![forged, theirs.crl(), ours.crl()]), refused);
+    assert_eq!(update(vec![ours.crl()]), Ok(5));
 }
 
 #[test]

@@ -99,9 +99,12 @@ impl<'w> Gates<'w> {
         let revocation = |index: usize| world.revocations[index].clone();
         let denial = |index: usize| world.denials[index].clone();
         let update = |update: &dyn Fn() -> Update| {
-            for gate in &self.gates {
-                gate.door.update(update());
-            }
+            // A set of lists that does not fit the trust is refused, by all or by none.
+            let taken = self.gates.each_ref().map(|gate| gate.door.update(update()));
+            assert!(
+                taken.iter().all(|one| *one == taken[0]),
+                "{operation:?}: {taken:?}"
+            );
         };
         match operation {
             Operation::Present { .. } => {}
@@ -183,11 +186,12 @@ impl Door {
         }
     }
 
-    fn update(&self, update: Update) {
-        match self {
-            Self::Acceptor(acceptor) => acceptor.update(update).unwrap(),
-            Self::Connector(connector) => connector.update(update).unwrap(),
+    fn update(&self, update: Update) -> Result<u64, &'static str> {
+        let taken = match self {
+            Self::Acceptor(acceptor) => acceptor.update(update),
+            Self::Connector(connector) => connector.update(update),
         };
+        taken.map_err(|error| error.reason())
     }
 
     fn set_policy(&self, rule: Rule) {

@@ -84,7 +84,9 @@ impl Checker {
         checker
     }
 
-    /// A list in the name of authorities that are `known` which none of them signed.
+    /// A list in the name of authorities that are `known` which one of them should have signed, and
+    /// none did: there is no other, or it claims the key of one that is signed. Another authority of
+    /// the same name may have its lists here, too; those disturb nobody.
     pub(in crate::trust) fn not_by_its_issuer(&self, known: &[Issuer<'_>]) -> Option<&Crl> {
         let is_by = |list: &Crl, issuer: &Issuer<'_>| {
             // Most were verified before: the newest of each scope.
@@ -93,8 +95,16 @@ impl Checker {
         };
         self.by_name.iter().find_map(|(name, lists)| {
             let named: Vec<_> = known.iter().filter(|issuer| issuer.name == name).collect();
-            let is_by_none = |list: &&Crl| !named.iter().any(|issuer| is_by(list, issuer));
-            lists.iter().find(is_by_none).filter(|_| !named.is_empty())
+            if named.is_empty() {
+                return None;
+            }
+            let (signed, unsigned): (Vec<&Crl>, Vec<&Crl>) = lists
+                .iter()
+                .partition(|list| named.iter().any(|issuer| is_by(list, issuer)));
+            let is_anothers = |list: &Crl| {
+                !signed.is_empty() && signed.iter().all(|by| list.names_another_key_than(by))
+            };
+            unsigned.into_iter().find(|list| !is_anothers(list))
         })
     }
 
