@@ -11,14 +11,18 @@ use std::time::Duration;
 pub use blocking::ClientHandshake;
 pub use error::ConnectError;
 
+#[cfg(feature = "tokio")]
+use crate::gate::live::Changed;
 use crate::gate::{Authorizer, Gate};
 #[cfg(feature = "tokio")]
 use crate::gate::{Ended, OpenConnection};
 #[cfg(feature = "tokio")]
+use crate::peer::Peer;
+#[cfg(feature = "tokio")]
 use crate::pki::Certificate;
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, ClientSide, NeedsCredentials};
-use crate::tls::{BuildError, ClientCore, Update};
+use crate::tls::{BuildError, BundleChange, ClientCore, Update};
 use crate::trust::TrustStore;
 
 /// Makes TLS connections to servers that prove who they are, whom the policy allows, and that ask
@@ -96,14 +100,31 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
         #[cfg(feature = "tokio")]
+        {
+            let generation = self.update_unjudged(update)?;
+            self.core.gate.judge_open(Changed::Facts);
+            Ok(generation)
+        }
+        #[cfg(not(feature = "tokio"))]
+        self.core.update(update)
+    }
+
+    /// As [`update`](Self::update), but open connections are not judged yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn update_unjudged(&self, update: Update) -> Result<u64, BuildError> {
         let replaces = update.replaces_credentials();
         let generation = self.core.update(update)?;
-        #[cfg(feature = "tokio")]
         if replaces {
             self.keeper
                 .drain_all(&self.core.gate, &Ended::CredentialsReplaced);
         }
         Ok(generation)
+    }
+
+    /// As [`set_policy`](Self::set_policy), but open connections are not judged yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_policy_unjudged(&self, policy: Box<dyn Policy<I>>) {
+        self.core.set_authorizer(Authorizer::Sync(policy));
     }
 
     #[cfg(feature = "tokio")]
@@ -117,6 +138,17 @@ impl<I: Send + Sync + 'static> Connector<I> {
         self.core.gate.listed()
     }
 
+    /// Ends all open connections to such peers at once, with a goodbye, and says how many those
+    /// were. They may come back: whom that is not to be allowed, the policy or the deny list must
+    /// know first.
+    #[cfg(feature = "tokio")]
+    pub fn end_all(&self, which: impl Fn(&Peer<I>) -> bool) -> usize {
+        let mut open = self.connections();
+        open.retain(|connection| which(connection.peer()));
+        open.iter().for_each(OpenConnection::end);
+        open.len()
+    }
+
     /// Adds a SPIFFE trust domain with its bundle, or replaces its bundle: an
     /// [`update`](Self::update) of a trust that is
     /// [by trust domain](crate::TrustStore::by_trust_domain).
@@ -125,8 +157,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// [`BuildError::Bundle`]: the name is none, the bundle is empty, or the trust is not by trust
     /// domain.
     pub fn set_trust_domain(&self, name: &str, bundle: TrustStore) -> Result<u64, BuildError> {
-        self.core
-            .change_bundles(&|bundles| bundles.with(name, bundle.clone()))
+        self.change_bundles(&|bundles| bundles.with(name, bundle.clone()))
     }
 
     /// Removes a SPIFFE trust domain: its members are strangers from now on.
@@ -135,8 +166,14 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// [`BuildError::Bundle`] when the trust is not by trust domain; [`BuildError::EmptyTrust`]
     /// when it is the last one.
     pub fn remove_trust_domain(&self, name: &str) -> Result<u64, BuildError> {
-        self.core
-            .change_bundles(&|bundles| Ok(bundles.without(name)))
+        self.change_bundles(&|bundles| Ok(bundles.without(name)))
+    }
+
+    fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {
+        let generation = self.core.change_bundles(change)?;
+        #[cfg(feature = "tokio")]
+        self.core.gate.judge_open(Changed::Facts);
+        Ok(generation)
     }
 
     /// Replaces the policy, in all clones of this connector.
@@ -145,9 +182,15 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// offered to servers any more. Open connections are judged too, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
         self.core.set_authorizer(Authorizer::Sync(Box::new(policy)));
+        #[cfg(feature = "tokio")]
+        self.core.gate.judge_open(Changed::Policy);
     }
 
     /// As [`set_policy`](Self::set_policy), with a policy that has to ask somebody.
+    ///
+    /// It is asked about every open connection, 64 at a time; those about which it gives no answer
+    /// within `timeout` are cut. Changes of trust and CRLs do not have it asked again: they are
+    /// looked at by themselves, for open connections too.
     #[cfg(feature = "tokio")]
     pub fn set_async_policy(
         &self,
@@ -158,6 +201,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
             policy: Box::new(policy),
             timeout,
         });
+        self.core.gate.judge_open(Changed::Policy);
     }
 }
 

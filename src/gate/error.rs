@@ -56,6 +56,13 @@ pub enum AdmitError {
         /// The time that it had.
         timeout: Duration,
     },
+    /// The async policy could not be asked about an open connection, because the runtime that
+    /// should have done it has ended; that counts as a denial.
+    #[error("denied because the policy could not be asked: the runtime has ended: {certificate}")]
+    PolicyNotAsked {
+        /// The peer's certificate.
+        certificate: Certificate,
+    },
     /// The policy is async, and the gate was asked synchronously.
     #[error("the policy is asynchronous: ask the gate with admit_async")]
     PolicyIsAsync,
@@ -93,6 +100,7 @@ impl AdmitError {
             Self::Denied { .. } => "denied",
             Self::PolicyPanicked { .. } => "policy_panicked",
             Self::PolicyTimedOut { .. } => "policy_timed_out",
+            Self::PolicyNotAsked { .. } => "policy_not_asked",
             Self::PolicyIsAsync => "policy_is_async",
             Self::HandshakeIncomplete => "handshake_incomplete",
             Self::UnknownServerName => "unknown_server_name",
@@ -109,6 +117,7 @@ impl AdmitError {
             | Self::DenyListed { certificate, .. }
             | Self::Denied { certificate, .. }
             | Self::PolicyPanicked { certificate }
+            | Self::PolicyNotAsked { certificate }
             | Self::PolicyTimedOut { certificate, .. } => Some(certificate),
             _ => None,
         }

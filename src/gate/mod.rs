@@ -65,6 +65,9 @@ struct Inner<I> {
     registry: Arc<live::Registry<I>>,
     #[cfg(feature = "tokio")]
     spawn: arc_swap::ArcSwapOption<open::Spawn>,
+    /// How often the policy was replaced: what was asked of an older one counts no more.
+    #[cfg(feature = "tokio")]
+    policies: std::sync::atomic::AtomicU64,
 }
 
 /// How a gate judges: what a builder collects for it.
@@ -125,6 +128,8 @@ impl<I> Gate<I> {
                 registry: Arc::new(live::Registry::new()),
                 #[cfg(feature = "tokio")]
                 spawn: arc_swap::ArcSwapOption::empty(),
+                #[cfg(feature = "tokio")]
+                policies: std::sync::atomic::AtomicU64::new(0),
             }),
         };
         #[cfg(feature = "tokio")]
@@ -218,27 +223,18 @@ impl<I> Gate<I> {
 
     /// Starts a new generation of trust. Whoever calls it sees to it that no other call comes
     /// between reading the old one and this.
-    /// Open connections are judged by it before this returns.
-    pub(crate) fn set_trust(&self, verifier: ChainVerifier) -> u64
-    where
-        I: Send + Sync + 'static,
-    {
+    ///
+    /// Open connections are judged by it when `judge_open` is called.
+    pub(crate) fn set_trust(&self, verifier: ChainVerifier) -> u64 {
         let next = self.inner.trusted.load().next(verifier);
         let generation = next.generation();
         self.inner.trusted.store(Arc::new(next));
-        #[cfg(feature = "tokio")]
-        self.judge_open();
         generation
     }
 
-    /// Replaces the policy, for connections to come and for those that are open.
-    pub(crate) fn set_authorizer(&self, authorizer: Authorizer<I>)
-    where
-        I: Send + Sync + 'static,
-    {
+    /// Replaces the policy. Open connections are judged by it when `judge_open` is called.
+    pub(crate) fn set_authorizer(&self, authorizer: Authorizer<I>) {
         self.inner.authorizer.store(Arc::new(authorizer));
-        #[cfg(feature = "tokio")]
-        self.judge_open();
     }
 
     pub(crate) fn now(&self) -> Result<UnixTime, AdmitError> {
@@ -364,12 +360,22 @@ impl<I> Gate<I> {
             trust,
         } = identified;
         let admission = Admission::of(verdict, peer)?;
-        let peer = admission.peer();
+        self.check_facts(admission.peer(), presented, trust)?;
+        Ok(admission)
+    }
+
+    /// Whether the trust still vouches for a peer that was verified by `trust`, and nobody has put
+    /// it on the deny list.
+    fn check_facts(
+        &self,
+        peer: &Peer<I>,
+        presented: &[CertificateDer<'_>],
+        trust: TrustId,
+    ) -> Result<(), AdmitError> {
         if trust != self.trust_id() || !peer.chain().holds_at(self.now()?) {
             self.verify_for(presented, peer.connection())?;
         }
-        self.check_deny_list(peer)?;
-        Ok(admission)
+        self.check_deny_list(peer)
     }
 }
 

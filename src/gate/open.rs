@@ -1,9 +1,10 @@
 //! The gate's word about connections that stay open: judged again whenever the rules change.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::live::{Connection, Ended, Entered, OpenConnection};
+use super::live::{Changed, Connection, Ended, Entered, OpenConnection};
 use super::{Admission, AdmitError, Authorizer, Gate, Identified, Lifetimes};
 use crate::Peer;
 use crate::policy::DenyList;
@@ -14,35 +15,59 @@ pub(crate) type Spawn =
     Box<dyn Fn(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
 
 impl<I: Send + Sync + 'static> Gate<I> {
-    /// Judges a peer whose connection stays open, and enters the connection before it does: rules
-    /// that change from here on reach it.
+    /// Enters a connection about whose peer [`admit_open`](Self::admit_open) is going to decide:
+    /// rules that change from here on reach it.
     ///
     /// `clock` is that of whoever calls [`tick`](Self::tick).
+    pub(crate) fn enter(
+        &self,
+        identified: &Identified<'_, I>,
+        clock: Duration,
+    ) -> Result<Entered<I>, AdmitError> {
+        let (peer, since) = (identified.peer.clone(), self.now()?);
+        let registry = &self.inner.registry;
+        Ok(registry.enter(peer, self.generation(), since, clock))
+    }
+
+    /// Judges the peer of a connection that was entered, by the rules that are in force when it is
+    /// opened.
     pub(crate) async fn admit_open(
         &self,
         identified: Identified<'_, I>,
-        clock: Duration,
+        entered: Entered<I>,
     ) -> Result<(Admission<I>, Entered<I>), AdmitError> {
-        let since = self.now()?;
-        let peer = identified.peer.clone();
-        let registry = &self.inner.registry;
-        let entered = registry.enter(peer.clone(), self.generation(), since, clock);
         let Identified {
-            presented, trust, ..
+            peer,
+            presented,
+            trust,
         } = identified;
+        let identified = || Identified {
+            peer: peer.clone(),
+            presented,
+            trust,
+        };
+        let mut generation = self.generation();
+        let mut admission = self.authorize_async(identified()).await?;
         loop {
-            let generation = self.generation();
-            let identified = Identified {
-                peer: peer.clone(),
-                presented,
-                trust,
-            };
-            let admission = self.authorize_async(identified).await?;
             entered.connection().judged_by(generation);
-            if entered.open() {
-                return Ok((admission, entered));
+            let changed = entered.open();
+            generation = self.generation();
+            match changed {
+                Changed::Nothing => return Ok((admission, entered)),
+                // What a policy was asked that has to ask others, it has answered: or whoever makes
+                // changes could keep everybody waiting.
+                Changed::Facts if self.asks_others() => {
+                    self.check_facts(&peer, presented, trust)?;
+                }
+                Changed::Facts | Changed::Policy => {
+                    admission = self.authorize_async(identified()).await?;
+                }
             }
         }
+    }
+
+    fn asks_others(&self) -> bool {
+        matches!(&**self.inner.authorizer.load(), Authorizer::Async { .. })
     }
 
     /// Whether today's trust still vouches for a peer, whose certificates' age apart: who expires
@@ -57,10 +82,15 @@ impl<I: Send + Sync + 'static> Gate<I> {
     /// Judges all open connections by the rules that are in force now. To be called after each
     /// change.
     ///
-    /// A synchronous policy is asked before this returns; an asynchronous one meanwhile, some
-    /// connections at a time.
-    pub(crate) fn judge_open(&self) {
-        let open = self.inner.registry.to_be_judged();
+    /// A synchronous policy is asked before this returns. An asynchronous one is asked only when it
+    /// is new, and meanwhile, some connections at a time.
+    pub(crate) fn judge_open(&self, changed: Changed) {
+        let policies = &self.inner.policies;
+        let policy = match changed {
+            Changed::Policy => policies.fetch_add(1, Ordering::SeqCst) + 1,
+            Changed::Facts | Changed::Nothing => policies.load(Ordering::SeqCst),
+        };
+        let open = self.inner.registry.to_be_judged(changed);
         if open.is_empty() {
             return;
         }
@@ -69,14 +99,17 @@ impl<I: Send + Sync + 'static> Gate<I> {
         let mut to_ask = Vec::new();
         for connection in open {
             let peer = connection.peer();
-            let judged = self.check_trust(peer).and_then(|()| match &*authorizer {
+            let facts = self
+                .check_trust(peer)
+                .and_then(|()| self.check_deny_list(peer));
+            let judged = facts.and_then(|()| match &*authorizer {
                 Authorizer::Sync(policy) => {
-                    self.check_deny_list(peer)?;
                     Admission::of(policy::decide(&**policy, peer), peer.clone()).map(drop)
                 }
                 Authorizer::Async { .. } => {
-                    self.check_deny_list(peer)?;
-                    to_ask.push(Arc::clone(&connection));
+                    if changed == Changed::Policy {
+                        to_ask.push(Arc::clone(&connection));
+                    }
                     Ok(())
                 }
             });
@@ -85,35 +118,29 @@ impl<I: Send + Sync + 'static> Gate<I> {
                 Err(error) => connection.cut(Ended::Refused(error)),
             }
         }
-        self.ask_about(to_ask);
+        self.ask_about(to_ask, policy);
     }
 
-    /// Asks the asynchronous policy about open connections.
-    fn ask_about(&self, connections: Vec<Arc<Connection<I>>>) {
+    /// Asks the asynchronous policy, the one of this number, about open connections.
+    fn ask_about(&self, connections: Vec<Arc<Connection<I>>>, policy: u64) {
         /// How many are asked about at a time.
         const ABREAST: usize = 64;
 
-        let Some(spawn) = self.inner.spawn.load_full() else {
-            return; // no connection was ever entered
-        };
         let abreast = connections.len().min(ABREAST);
-        let waiting = Arc::new(std::sync::Mutex::new(connections));
+        let questions = Arc::new(Questions {
+            gate: self.clone(),
+            policy,
+            waiting: Mutex::new(connections),
+        });
+        // Without a place to run, there is no answer, and that is a denial.
+        let Some(spawn) = self.inner.spawn.load_full() else {
+            return;
+        };
         for _ in 0..abreast {
-            let (gate, waiting) = (self.clone(), Arc::clone(&waiting));
+            let questions = Arc::clone(&questions);
             spawn(Box::pin(async move {
-                let next = || {
-                    waiting
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .pop()
-                };
-                while let Some(connection) = next() {
-                    let peer = connection.peer();
-                    let verdict = gate.decide_async(peer).await;
-                    let admitted = verdict.and_then(|verdict| Admission::of(verdict, peer.clone()));
-                    if let Err(error) = admitted {
-                        connection.cut(Ended::Refused(error));
-                    }
+                while let Some(question) = questions.next() {
+                    question.ask().await;
                 }
             }));
         }
@@ -149,9 +176,85 @@ impl<I: Send + Sync + 'static> Gate<I> {
     }
 }
 
+/// Open connections about which a policy is still to be asked. Those about which it is not, because
+/// the runtime that should have done it has ended, are cut: there is no answer.
+struct Questions<I: Send + Sync + 'static> {
+    gate: Gate<I>,
+    /// The number of the policy: a newer one is asked about all of them again.
+    policy: u64,
+    waiting: Mutex<Vec<Arc<Connection<I>>>>,
+}
+
+/// One of them, while it is asked.
+struct Question<'a, I: Send + Sync + 'static> {
+    questions: &'a Questions<I>,
+    connection: Option<Arc<Connection<I>>>,
+}
+
+impl<I: Send + Sync + 'static> Questions<I> {
+    fn next(&self) -> Option<Question<'_, I>> {
+        if !self.is_current() {
+            return None;
+        }
+        let connection = self.waiting().pop()?;
+        Some(Question {
+            questions: self,
+            connection: Some(connection),
+        })
+    }
+
+    fn is_current(&self) -> bool {
+        self.gate.inner.policies.load(Ordering::SeqCst) == self.policy
+    }
+
+    fn cut_unanswered(&self, connection: &Connection<I>) {
+        if self.is_current() {
+            let certificate = connection.peer().certificate().clone();
+            connection.cut(Ended::Refused(AdmitError::PolicyNotAsked { certificate }));
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Connection<I>>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<I: Send + Sync + 'static> Question<'_, I> {
+    async fn ask(mut self) {
+        let Some(connection) = self.connection.clone() else {
+            return;
+        };
+        let (gate, peer) = (&self.questions.gate, connection.peer());
+        let verdict = gate.decide_async(peer).await;
+        self.connection = None; // answered
+        let admitted = verdict.and_then(|verdict| Admission::of(verdict, peer.clone()));
+        if let Err(error) = admitted
+            && self.questions.is_current()
+        {
+            connection.cut(Ended::Refused(error));
+        }
+    }
+}
+
+impl<I: Send + Sync + 'static> Drop for Question<'_, I> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.questions.cut_unanswered(&connection);
+        }
+    }
+}
+
+impl<I: Send + Sync + 'static> Drop for Questions<I> {
+    fn drop(&mut self) {
+        for connection in std::mem::take(&mut *self.waiting()) {
+            self.cut_unanswered(&connection);
+        }
+    }
+}
+
 /// The deny list tells its gates of every change.
 impl<I: Send + Sync + 'static> OnChange for super::Inner<I> {
     fn changed(self: Arc<Self>) {
-        Gate { inner: self }.judge_open();
+        Gate { inner: self }.judge_open(Changed::Facts);
     }
 }

@@ -43,10 +43,10 @@
 //!   meanwhile is thrown away and read again, so that a certificate of one moment and a key of
 //!   another never meet.
 //! * Everything that changed must load, and must be proved to fit: the key matches the
-//!   certificate, our chain is valid now, somebody is trusted, and each CRL in the name of an
-//!   authority of the trust is signed by it. See [`Update`](crate::Update).
-//! * Then credentials, trust and CRLs are replaced in one step, and after them deny list and
-//!   policy. Open connections are judged by each.
+//!   certificate, our chain is valid now, somebody is trusted, and the CRLs in the name of an
+//!   authority of the trust are signed by it. See [`Update`](crate::Update).
+//! * Then credentials, trust and CRLs are replaced in one step, right after them the policy and the
+//!   deny list, and when all is in force open connections are judged by it.
 //!
 //! A set that cannot be loaded or does not fit changes nothing. If it stays as it is, it was not
 //! half-written: it is reported, once, and tried again from time to time without another word,
@@ -163,7 +163,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
     /// Sets where the policy comes from.
     pub fn policy<P: Policy<I> + 'static>(self, source: Source<P>) -> Self {
         self.with(Part::Policy, source, |policy| {
-            Change::After(Box::new(|target| target.set_policy(Box::new(policy))))
+            Change::Policy(Box::new(policy))
         })
     }
 
@@ -182,7 +182,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
         let list = list.clone();
         self.with(Part::DenyList, source, move |entries| {
             let list = list.clone();
-            Change::After(Box::new(move |_| list.replace(entries)))
+            Change::DenyList(Box::new(move || list.replace(entries)))
         })
     }
 
@@ -218,7 +218,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
             return Err(problem);
         }
         let mut watched = self.watched;
-        watched.sort_by(|a, b| a.part().cmp(b.part())); // whom to deny before whom to allow
+        watched.sort_by(|a, b| a.part().cmp(b.part())); // as they are told of
         let set = Set::new(self.target, watched);
         #[cfg(feature = "notify")]
         let set = if self.file_events {

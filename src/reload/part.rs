@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::Source;
 use super::source::LoadError;
-use super::target::Target;
 use crate::Update;
+use crate::policy::Policy;
 
 /// A part of what an acceptor or a connector is reloaded with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,11 +49,10 @@ impl fmt::Display for Part {
 pub(super) enum Change<I> {
     /// It goes into the one update of the set.
     Update(Box<dyn FnOnce(Update) -> Update>),
-    /// It cannot fail, and is done when the update has been taken.
-    After(Box<After<I>>),
+    /// These cannot fail, and are done when the update has been taken.
+    Policy(Box<dyn Policy<I>>),
+    DenyList(Box<dyn FnOnce()>),
 }
-
-type After<I> = dyn FnOnce(&dyn Target<I>);
 
 /// A part with its source.
 pub(super) struct Watched<I> {

@@ -11,6 +11,7 @@ use super::status::{Live, Own};
 use super::target::Target;
 use super::{Part, ReloadError};
 use crate::Update;
+use crate::gate::live::Changed;
 
 pub(super) struct Set<I> {
     target: Arc<dyn Target<I>>,
@@ -74,6 +75,7 @@ impl<I: Send + Sync + 'static> Set<I> {
     /// Has the target take what the application pushed.
     pub(super) fn push(&self, update: Update) -> Result<Vec<Part>, ReloadError> {
         caught(None, || self.update(update))?;
+        self.target.gate().judge_open(Changed::Facts);
         Ok(vec![Part::Pushed])
     }
 
@@ -109,22 +111,38 @@ impl<I: Send + Sync + 'static> Set<I> {
 
     fn apply(&self, loaded: Vec<(Part, Change<I>)>) -> Result<Vec<Part>, ReloadError> {
         let mut parts = Vec::new();
-        let mut update = None;
-        let mut after = Vec::new();
+        let (mut update, mut policy, mut deny_list) = (None, None, None);
         for (part, change) in loaded {
             parts.push(part);
             match change {
                 Change::Update(set) => update = Some(set(update.unwrap_or_default())),
-                Change::After(act) => after.push(act),
+                Change::Policy(new) => policy = Some(new),
+                Change::DenyList(replace) => deny_list = Some(replace),
             }
         }
+        let facts = update.is_some();
         if let Some(update) = update {
             self.update(update)?;
         }
-        for act in after {
-            act(&*self.target);
+        let changed = match policy {
+            Some(policy) => {
+                self.target.set_policy(policy);
+                Changed::Policy
+            }
+            None if facts => Changed::Facts,
+            None => Changed::Nothing,
+        };
+        // The last one, because it has open connections judged at once.
+        let replaced = deny_list.map_or(Ok(()), |replace| {
+            caught(Some(&Part::DenyList), || {
+                replace();
+                Ok(())
+            })
+        });
+        if changed != Changed::Nothing {
+            self.target.gate().judge_open(changed);
         }
-        Ok(parts)
+        replaced.map(|()| parts)
     }
 
     fn update(&self, update: Update) -> Result<(), ReloadError> {

@@ -6,8 +6,10 @@ use crate::{Acceptor, BuildError, Certificate, Connector, Gate, Update};
 pub(super) trait Target<I>: Send + Sync {
     fn gate(&self) -> &Gate<I>;
 
+    /// Open connections are judged afterwards, by the gate.
     fn update(&self, update: Update) -> Result<u64, BuildError>;
 
+    /// Likewise.
     fn set_policy(&self, policy: Box<dyn Policy<I>>);
 
     /// Our own certificates with the names that they are for: the first is for all others.
@@ -20,11 +22,11 @@ impl<I: Send + Sync + 'static> Target<I> for Acceptor<I> {
     }
 
     fn update(&self, update: Update) -> Result<u64, BuildError> {
-        self.update(update)
+        self.update_unjudged(update)
     }
 
     fn set_policy(&self, policy: Box<dyn Policy<I>>) {
-        self.set_policy(policy);
+        self.set_policy_unjudged(policy);
     }
 
     fn certificates(&self) -> Vec<(Option<String>, Certificate)> {
@@ -38,11 +40,11 @@ impl<I: Send + Sync + 'static> Target<I> for Connector<I> {
     }
 
     fn update(&self, update: Update) -> Result<u64, BuildError> {
-        self.update(update)
+        self.update_unjudged(update)
     }
 
     fn set_policy(&self, policy: Box<dyn Policy<I>>) {
-        self.set_policy(policy);
+        self.set_policy_unjudged(policy);
     }
 
     fn certificates(&self) -> Vec<(Option<String>, Certificate)> {

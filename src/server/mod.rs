@@ -17,12 +17,16 @@ pub use listener::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull
 
 #[cfg(feature = "tokio")]
 use crate::gate::OpenConnection;
+#[cfg(feature = "tokio")]
+use crate::gate::live::Changed;
 use crate::gate::{Authorizer, Gate};
+#[cfg(feature = "tokio")]
+use crate::peer::Peer;
 #[cfg(feature = "tokio")]
 use crate::pki::Certificate;
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, NeedsCredentials, ServerSide};
-use crate::tls::{BuildError, ServerCore, Update};
+use crate::tls::{BuildError, BundleChange, ServerCore, Update};
 use crate::trust::TrustStore;
 
 /// Accepts TLS connections from peers that prove who they are and whom the policy allows.
@@ -130,7 +134,22 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// # Errors
     /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
+        let generation = self.core.update(update)?;
+        #[cfg(feature = "tokio")]
+        self.core.gate.judge_open(Changed::Facts);
+        Ok(generation)
+    }
+
+    /// As [`update`](Self::update), but open connections are not judged yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn update_unjudged(&self, update: Update) -> Result<u64, BuildError> {
         self.core.update(update)
+    }
+
+    /// As [`set_policy`](Self::set_policy), but open connections are not judged yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_policy_unjudged(&self, policy: Box<dyn Policy<I>>) {
+        self.core.gate.set_authorizer(Authorizer::Sync(policy));
     }
 
     #[cfg(feature = "tokio")]
@@ -144,6 +163,17 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         self.core.gate.listed()
     }
 
+    /// Ends all open connections to such peers at once, with a goodbye, and says how many those
+    /// were. They may come back: whom that is not to be allowed, the policy or the deny list must
+    /// know first.
+    #[cfg(feature = "tokio")]
+    pub fn end_all(&self, which: impl Fn(&Peer<I>) -> bool) -> usize {
+        let mut open = self.connections();
+        open.retain(|connection| which(connection.peer()));
+        open.iter().for_each(OpenConnection::end);
+        open.len()
+    }
+
     /// Adds a SPIFFE trust domain with its bundle, or replaces its bundle: an
     /// [`update`](Self::update) of a trust that is
     /// [by trust domain](crate::TrustStore::by_trust_domain).
@@ -152,8 +182,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// [`BuildError::Bundle`]: the name is none, the bundle is empty, or the trust is not by trust
     /// domain.
     pub fn set_trust_domain(&self, name: &str, bundle: TrustStore) -> Result<u64, BuildError> {
-        self.core
-            .change_bundles(&|bundles| bundles.with(name, bundle.clone()))
+        self.change_bundles(&|bundles| bundles.with(name, bundle.clone()))
     }
 
     /// Removes a SPIFFE trust domain: its members are strangers from now on.
@@ -162,8 +191,14 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// [`BuildError::Bundle`] when the trust is not by trust domain; [`BuildError::EmptyTrust`]
     /// when it is the last one.
     pub fn remove_trust_domain(&self, name: &str) -> Result<u64, BuildError> {
-        self.core
-            .change_bundles(&|bundles| Ok(bundles.without(name)))
+        self.change_bundles(&|bundles| Ok(bundles.without(name)))
+    }
+
+    fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {
+        let generation = self.core.change_bundles(change)?;
+        #[cfg(feature = "tokio")]
+        self.core.gate.judge_open(Changed::Facts);
+        Ok(generation)
     }
 
     /// Replaces the policy, in all clones of this acceptor.
@@ -171,12 +206,17 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// Every connection that is judged from now on is judged by it, those that resume a session
     /// included. Open connections are judged too, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
-        self.core
-            .gate
-            .set_authorizer(Authorizer::Sync(Box::new(policy)));
+        let gate = &self.core.gate;
+        gate.set_authorizer(Authorizer::Sync(Box::new(policy)));
+        #[cfg(feature = "tokio")]
+        gate.judge_open(Changed::Policy);
     }
 
     /// As [`set_policy`](Self::set_policy), with a policy that has to ask somebody.
+    ///
+    /// It is asked about every open connection, 64 at a time; those about which it gives no answer
+    /// within `timeout` are cut. Changes of trust, CRLs and deny list do not have it asked again:
+    /// they are looked at by themselves, for open connections too.
     #[cfg(feature = "tokio")]
     pub fn set_async_policy(
         &self,
@@ -187,6 +227,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
             policy: Box::new(policy),
             timeout,
         });
+        self.core.gate.judge_open(Changed::Policy);
     }
 }
 

@@ -13,15 +13,19 @@ use crate::gate::live::Lease;
 ///
 /// Finish what is under way then: the connection is cut soon after, by default after 30 s. One that
 /// is cut without notice ends it, too.
-#[derive(Clone)]
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Draining {
     lease: Arc<Lease>,
+    /// Its number among those who wait.
+    watcher: Option<u64>,
 }
 
 impl Draining {
     pub(super) const fn new(lease: Arc<Lease>) -> Self {
-        Self { lease }
+        Self {
+            lease,
+            watcher: None,
+        }
     }
 
     /// Why the connection is to come to its end, or came to it; `None` as long as it is not, and
@@ -34,10 +38,25 @@ impl Draining {
 impl Future for Draining {
     type Output = Ended;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        match self.lease.wake_when_draining(cx.waker()) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let this = &mut *self;
+        match this.lease.wake_when_draining(&mut this.watcher, cx.waker()) {
             Some(why) => Poll::Ready(why),
             None => Poll::Pending,
+        }
+    }
+}
+
+impl Clone for Draining {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.lease))
+    }
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        if let Some(watcher) = self.watcher {
+            self.lease.forget_watcher(watcher);
         }
     }
 }

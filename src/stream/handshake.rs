@@ -109,12 +109,12 @@ impl Attempt {
         peer: Result<Identified<'_, I>, AdmitError>,
         capture: &Capture,
     ) -> Result<(Admission<I>, Entered<I>), Refused> {
-        let judged = gate.admit_open(peer?, keeper.clock());
-        match timeout_at(self.deadline, judged).await {
-            Ok(Ok(admitted)) => {
-                keeper.watch(gate);
-                Ok(admitted)
-            }
+        let peer = peer?;
+        let entered = gate.enter(&peer, keeper.clock())?;
+        // Before it can be open, so that whoever changes the policy finds somebody to ask it.
+        keeper.watch(gate);
+        match timeout_at(self.deadline, gate.admit_open(peer, entered)).await {
+            Ok(Ok(admitted)) => Ok(admitted),
             Ok(Err(error)) => Err(Refused::Gate(error)),
             Err(_elapsed) => Err(Refused::TimedOut(self.timed_out(capture))),
         }

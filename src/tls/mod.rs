@@ -28,7 +28,7 @@ pub use error::HandshakeError;
 pub(crate) use error::TooMuchReceived;
 pub use resumption::Resumption;
 pub use update::Update;
-pub(crate) use update::{Bounds, ClientCore, ServerCore};
+pub(crate) use update::{Bounds, BundleChange, ClientCore, ServerCore};
 
 /// Identifies the peer of a finished handshake.
 ///

@@ -170,6 +170,8 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         lock(&self.template).own_certificates()
     }
 
+    /// Open connections are judged by it when the gate is told to: not under the lock, since
+    /// policies are anybody's code.
     pub(crate) fn update(&self, update: Update) -> Result<u64, BuildError> {
         self.apply(&mut lock(&self.template), update)
     }
@@ -228,6 +230,8 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
         lock(&self.template).own_certificates()
     }
 
+    /// Open connections are judged by it when the gate is told to: not under the lock, since
+    /// policies are anybody's code.
     pub(crate) fn update(&self, update: Update) -> Result<u64, BuildError> {
         self.apply(&mut lock(&self.template), update)
     }
@@ -253,6 +257,8 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
     }
 
     /// Sets the policy, and forgets the sessions that servers granted under the old one.
+    ///
+    /// Open connections are judged by it when the gate is told to.
     pub(crate) fn set_authorizer(&self, authorizer: Authorizer<I>) {
         let template = lock(&self.template);
         self.gate.set_authorizer(authorizer);

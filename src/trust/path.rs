@@ -299,6 +299,15 @@ impl ChainVerifier {
         presented: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<VerifiedChain, ChainError> {
+        self.verify_with(presented, now, Stale::Expires)
+    }
+
+    fn verify_with(
+        &self,
+        presented: &[CertificateDer<'_>],
+        now: UnixTime,
+        stale: Stale,
+    ) -> Result<VerifiedChain, ChainError> {
         let presented = self.read(presented)?;
         let Some((leaf, intermediates)) = presented.split_first() else {
             return Err(ChainError::NoCertificate);
@@ -335,7 +344,7 @@ impl ChainVerifier {
                     &unchanged_around(now, &[]),
                 ))
             }
-            None => self.build_path(leaf, intermediates, store, now),
+            None => self.build_path(leaf, intermediates, store, now, stale),
         }
     }
 
@@ -382,10 +391,7 @@ impl ChainVerifier {
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
         let time = now.clamp(*chain.inner.holds.start(), chain.not_after());
-        match self.verify(&ders, time) {
-            Ok(_) | Err(ChainError::CrlExpired { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.verify_with(&ders, time, Stale::Counts).map(drop)
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {
@@ -484,6 +490,7 @@ impl ChainVerifier {
         intermediates: &[Certificate],
         store: &TrustStore,
         now: UnixTime,
+        stale: Stale,
     ) -> Result<VerifiedChain, ChainError> {
         let pool: Vec<&Certificate> = intermediates.iter().chain(store.intermediates()).collect();
         let pool_der: Vec<CertificateDer<'_>> = pool
@@ -498,7 +505,8 @@ impl ChainVerifier {
         let judged = RefCell::new(None);
         let choice = RefCell::new(unchanged_around(now, &pool));
         let judge = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
-            let verdict = self.judge_path(leaf, path, store, &pool, now, &choice.borrow());
+            let when = (now, stale);
+            let verdict = self.judge_path(leaf, path, store, &pool, when, &choice.borrow());
             let refused = verdict.is_err();
             *judged.borrow_mut() = Some(verdict);
             if refused {
@@ -534,7 +542,7 @@ impl ChainVerifier {
         path: &VerifiedPath<'_>,
         store: &TrustStore,
         pool: &[&Certificate],
-        now: UnixTime,
+        (now, stale): (UnixTime, Stale),
         choice: &RangeInclusive<UnixTime>,
     ) -> Result<VerifiedChain, ChainError> {
         let mut certificates = vec![leaf.clone()];
@@ -558,7 +566,7 @@ impl ChainVerifier {
                     self.explain(webpki::Error::UnknownIssuer, leaf, store, pool, now)
                 })?;
                 let issuers = issuers.iter().map(Issuer::of).chain([anchor]);
-                revocation.check(certificates.iter().zip(issuers), now, Stale::Expires)?
+                revocation.check(certificates.iter().zip(issuers), now, stale)?
             }
         };
         let anchor = Anchor::Root {

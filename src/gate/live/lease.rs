@@ -1,5 +1,6 @@
 //! What a live connection holds: the right to go on, until it is withdrawn.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,7 +12,8 @@ const OPEN: u8 = 0;
 const DRAINING: u8 = 1;
 const CUT: u8 = 2;
 
-/// Asked before every read and write, at the price of one atomic load.
+/// Asked before every read and write, at the price of one atomic load. One that has to wait also
+/// leaves word whom to wake.
 pub(crate) struct Lease {
     phase: AtomicU8,
     draining: OnceLock<Ended>,
@@ -24,8 +26,9 @@ pub(crate) struct Lease {
 struct Waiting {
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Those who wait for the end to come near.
-    watchers: Vec<Waker>,
+    /// Those who wait for the end to come near, by number.
+    watchers: BTreeMap<u64, Waker>,
+    next_watcher: u64,
 }
 
 /// Which half of a stream waits.
@@ -74,15 +77,27 @@ impl Lease {
         }
     }
 
-    /// Has a watcher woken when the end comes near, unless that is so already.
-    pub(crate) fn wake_when_draining(&self, waker: &Waker) -> Option<Ended> {
+    /// Has a watcher woken when the end comes near, unless that is so already. The watcher keeps
+    /// its number, and [gives it back](Self::forget_watcher) in the end.
+    pub(crate) fn wake_when_draining(
+        &self,
+        watcher: &mut Option<u64>,
+        waker: &Waker,
+    ) -> Option<Ended> {
         let mut waiting = self.waiting();
-        // Under the lock: whoever sets it wakes under the lock, too.
+        // Under the lock, which whoever sets it takes afterwards, to wake.
         let why = self.why_draining().cloned();
-        if why.is_none() && !waiting.watchers.iter().any(|old| old.will_wake(waker)) {
-            waiting.watchers.push(waker.clone());
+        if why.is_none() {
+            let number = *watcher.get_or_insert(waiting.next_watcher);
+            waiting.next_watcher = waiting.next_watcher.max(number + 1);
+            waiting.watchers.insert(number, waker.clone());
         }
         why
+    }
+
+    pub(crate) fn forget_watcher(&self, number: u64) {
+        // Dropped without the lock: a waker is anybody's code.
+        let _waker = self.waiting().watchers.remove(&number);
     }
 
     /// Asks to come to an end; true the first time.
@@ -93,7 +108,8 @@ impl Lease {
             let _ =
                 self.phase
                     .compare_exchange(OPEN, DRAINING, Ordering::AcqRel, Ordering::Acquire);
-            wake(std::mem::take(&mut self.waiting().watchers));
+            let watchers = std::mem::take(&mut self.waiting().watchers);
+            wake(watchers.into_values());
         }
         first
     }
@@ -103,9 +119,12 @@ impl Lease {
         let first = self.cut.set(why).is_ok();
         if first {
             self.phase.store(CUT, Ordering::Release);
-            let waiting = std::mem::take(&mut *self.waiting());
-            let halves = waiting.reader.into_iter().chain(waiting.writer);
-            wake(halves.chain(waiting.watchers));
+            let (halves, watchers) = {
+                let mut waiting = self.waiting();
+                let halves = [waiting.reader.take(), waiting.writer.take()];
+                (halves, std::mem::take(&mut waiting.watchers))
+            };
+            wake(halves.into_iter().flatten().chain(watchers.into_values()));
         }
         first
     }

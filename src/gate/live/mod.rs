@@ -12,4 +12,4 @@ mod registry;
 pub use ended::Ended;
 pub(crate) use lease::{Half, Lease};
 pub use listed::OpenConnection;
-pub(crate) use registry::{Connection, Entered, Registry};
+pub(crate) use registry::{Changed, Connection, Entered, Registry};

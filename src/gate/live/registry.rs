@@ -31,10 +31,20 @@ pub(crate) struct Connection<I> {
     listener: OnceLock<u64>,
 }
 
+/// Which rules have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Changed {
+    Nothing,
+    /// Trust, CRLs or the deny list.
+    Facts,
+    /// The policy, at least.
+    Policy,
+}
+
 enum Stage {
-    /// The gate decides; `stale` if the rules have changed meanwhile.
+    /// The gate decides, and this has changed meanwhile.
     Deciding {
-        stale: bool,
+        changed: Changed,
     },
     Open,
     /// To be cut at this time of the keeper's clock.
@@ -72,7 +82,9 @@ impl<I> Registry<I> {
             entered,
             generation: AtomicU64::new(generation),
             lease: Arc::new(Lease::new()),
-            stage: Mutex::new(Stage::Deciding { stale: false }),
+            stage: Mutex::new(Stage::Deciding {
+                changed: Changed::Nothing,
+            }),
             listener: OnceLock::new(),
         });
         self.entries()
@@ -89,11 +101,11 @@ impl<I> Registry<I> {
 
     /// All connections that are open; those that are being decided about are told that the rules
     /// have changed. To be called after the change.
-    pub(crate) fn to_be_judged(&self) -> Vec<Arc<Connection<I>>> {
+    pub(crate) fn to_be_judged(&self, now: Changed) -> Vec<Arc<Connection<I>>> {
         let mut all = self.all();
         all.retain(|connection| match &mut *connection.stage() {
-            Stage::Deciding { stale } => {
-                *stale = true;
+            Stage::Deciding { changed } => {
+                *changed = now.max(*changed);
                 false
             }
             Stage::Open | Stage::Draining { .. } => true,
@@ -242,17 +254,16 @@ impl<I> Entered<I> {
     }
 
     /// Opens the connection, if the rules by which it was just decided are still in force;
-    /// otherwise it has to be decided again.
-    pub(crate) fn open(&self) -> bool {
+    /// otherwise tells what has changed, and it has to be decided again.
+    pub(crate) fn open(&self) -> Changed {
         let mut stage = self.connection.stage();
         match &mut *stage {
-            Stage::Deciding { stale: true } => {
-                *stage = Stage::Deciding { stale: false };
-                false
+            Stage::Deciding { changed } if *changed != Changed::Nothing => {
+                std::mem::replace(changed, Changed::Nothing)
             }
             _ => {
                 *stage = Stage::Open;
-                true
+                Changed::Nothing
             }
         }
     }

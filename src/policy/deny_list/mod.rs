@@ -156,7 +156,9 @@ impl<I: Eq + Hash> DenyList<I> {
 impl<I> DenyList<I> {
     /// Has every entry from now on told to this gate, while it lives.
     pub(crate) fn tell_to(&self, gate: Weak<dyn OnChange>) {
-        self.gates().push(gate);
+        let mut gates = self.gates();
+        gates.retain(|gate| gate.strong_count() > 0);
+        gates.push(gate);
     }
 
     /// Whether changes are told to this gate.

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 pub use incoming::Incoming;
 
 use self::per_address::PerAddress;
-use self::task::Task;
+use self::task::{Admitted, Stop, Task};
 use super::{AcceptError, Acceptor};
 use crate::TlsStream;
 use crate::gate::Ended;
@@ -27,6 +27,11 @@ use crate::gate::Ended;
 /// Handshakes run beside each other on tasks of their own: at most 1,024 by default, each within
 /// the acceptor's handshake timeout. A client that stalls, sends garbage or is refused delays
 /// nobody, and a failing `accept` of the system (no file descriptors left) is tried again.
+///
+/// # Security
+/// Who can open as many connections as there are places, and lets all of them stall, keeps the others
+/// waiting for up to the handshake timeout. Where clients have addresses of their own, set
+/// [`max_handshakes_per_address`](ListenerBuilder::max_handshakes_per_address).
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -43,7 +48,7 @@ use crate::gate::Ended;
 ///
 /// Dropping it stops listening and ends the handshakes that are under way; open connections stay.
 pub struct Listener<IO, I> {
-    admitted: mpsc::Receiver<TlsStream<IO, I>>,
+    admitted: mpsc::Receiver<Admitted<IO, I>>,
     handle: ListenerHandle<I>,
     local_addr: Option<SocketAddr>,
     /// Ends the task with the listener.
@@ -125,7 +130,14 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// once. Default: as many as there are places.
     ///
     /// Behind a proxy, all connections come from one address.
+    ///
+    /// # Panics
+    /// When it is 0.
     pub fn max_handshakes_per_address(mut self, handshakes: usize) -> Self {
+        assert!(
+            handshakes > 0,
+            "without a place for one, nobody could connect"
+        );
         self.per_address = Some(PerAddress::new(handshakes));
         self
     }
@@ -138,7 +150,8 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     }
 
     /// Sets what is told of every connection that was not admitted, once: refused, failed, timed
-    /// out, or closed before its handshake. It runs on the connection's task, so it must not block.
+    /// out, or closed before its handshake. It runs on the connection's task, or in the accept loop
+    /// if it is closed before its handshake, so it must not block.
     /// Default: nothing but an event of `tracing`.
     pub fn on_refused(
         mut self,
@@ -171,7 +184,7 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     pub fn listen<S: Incoming>(self, incoming: S) -> Listener<S::Io, I> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
 
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::GoOn);
         let (sender, admitted) = mpsc::channel(self.max_handshakes);
         let handle = ListenerHandle {
             acceptor: self.acceptor.clone(),
@@ -193,7 +206,8 @@ impl<IO, I: Send + Sync + 'static> Listener<IO, I> {
     ///
     /// Dropping the future loses no connection.
     pub async fn accept(&mut self) -> Option<TlsStream<IO, I>> {
-        self.admitted.recv().await
+        let admitted = self.admitted.recv().await?;
+        Some(admitted.stream)
     }
 
     /// The TCP address, if [`bind`](Self::bind) made the listener: with port 0, the port that the
@@ -212,17 +226,17 @@ impl<IO, I: Send + Sync + 'static> Listener<IO, I> {
 pub struct ListenerHandle<I> {
     acceptor: Acceptor<I>,
     id: u64,
-    stop: Arc<watch::Sender<bool>>,
+    stop: Arc<watch::Sender<Stop>>,
 }
 
 impl<I: Send + Sync + 'static> ListenerHandle<I> {
     /// Stops listening, lets the handshakes under way finish, asks the listener's open connections
     /// to come to their end, and waits until they are closed. Those that are left after `time` are
-    /// cut.
+    /// cut, and handshakes that are not finished by then are ended.
     ///
     /// [`Listener::accept`] yields what was still admitted, and then `None`.
     pub async fn shutdown(&self, time: Duration) {
-        let _ = self.stop.send(true); // false only if the listener is gone
+        self.stop_at_least(Stop::Accepting);
         let deadline = tokio::time::Instant::now() + time;
         // Handshakes that end meanwhile add to them, so it looks again.
         const EVERY: Duration = Duration::from_millis(20);
@@ -233,6 +247,12 @@ impl<I: Send + Sync + 'static> ListenerHandle<I> {
                 return;
             }
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            if left.is_zero() && self.stop.receiver_count() > 0 {
+                self.stop_at_least(Stop::Handshakes);
+                // The task ends them, and with that itself: then nobody comes any more.
+                self.stop.closed().await;
+                continue;
+            }
             for connection in &open {
                 if left.is_zero() {
                     connection.cut(Ended::ShutDown);
@@ -247,6 +267,16 @@ impl<I: Send + Sync + 'static> ListenerHandle<I> {
             }
             tokio::time::sleep(EVERY.min(left)).await;
         }
+    }
+
+    fn stop_at_least(&self, what: Stop) {
+        self.stop.send_if_modified(|stop| {
+            let further = *stop == Stop::GoOn || what == Stop::Handshakes;
+            if further {
+                *stop = what;
+            }
+            further
+        });
     }
 }
 

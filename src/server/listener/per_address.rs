@@ -31,11 +31,11 @@ impl PerAddress {
         // The same client comes by either family.
         let address = address.to_canonical();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_insert(0);
-        if *count >= self.limit {
+        let taken = counts.get(&address).copied().unwrap_or(0);
+        if taken >= self.limit {
             return None;
         }
-        *count += 1;
+        counts.insert(address, taken + 1);
         Some(Place {
             address,
             counts: Arc::clone(&self.counts),

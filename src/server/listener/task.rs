@@ -1,6 +1,6 @@
 //! The accept loop.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,13 +10,29 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet, yield_now};
 use tokio::time::sleep;
 
 use super::per_address::Place;
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
 use crate::server::{AcceptError, Acceptor, Shed};
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    GoOn,
+    /// No new connections; the handshakes under way may finish.
+    Accepting,
+    /// They may not.
+    Handshakes,
+}
+
+/// A stream that keeps its place among the handshakes until it is taken.
+pub(super) struct Admitted<IO, I> {
+    pub(super) stream: TlsStream<IO, I>,
+    _place: OwnedSemaphorePermit,
+}
 
 /// The running loop; dropped, it ends with all its handshakes.
 #[derive(Debug)]
@@ -32,8 +48,8 @@ impl Task {
     pub(super) fn start<S: Incoming, I: Send + Sync + 'static>(
         options: ListenerBuilder<I>,
         incoming: S,
-        admitted: mpsc::Sender<TlsStream<S::Io, I>>,
-        stopped: watch::Receiver<bool>,
+        admitted: mpsc::Sender<Admitted<S::Io, I>>,
+        stopped: watch::Receiver<Stop>,
         id: u64,
     ) -> Self {
         let accepting = Accepting {
@@ -50,7 +66,7 @@ impl Task {
 struct Accepting<IO, I> {
     options: ListenerBuilder<I>,
     places: Arc<Semaphore>,
-    admitted: mpsc::Sender<TlsStream<IO, I>>,
+    admitted: mpsc::Sender<Admitted<IO, I>>,
     handshakes: JoinSet<()>,
     id: u64,
 }
@@ -60,18 +76,12 @@ where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     I: Send + Sync + 'static,
 {
-    async fn run<S: Incoming<Io = IO>>(mut self, incoming: S, mut stopped: watch::Receiver<bool>) {
-        {
-            let mut stop = pin!(stopped.wait_for(|stop| *stop));
-            let mut accept = pin!(self.accept_all(incoming));
-            poll_fn(|cx| match stop.as_mut().poll(cx) {
-                Poll::Ready(_) => Poll::Ready(()),
-                Poll::Pending => accept.as_mut().poll(cx),
-            })
-            .await;
-        }
+    async fn run<S: Incoming<Io = IO>>(mut self, incoming: S, mut stopped: watch::Receiver<Stop>) {
+        until(&mut stopped, Stop::Accepting, self.accept_all(incoming)).await;
         // The socket is closed. What has begun is finished; `stopped` tells that it is not yet.
-        while self.handshakes.join_next().await.is_some() {}
+        let finish = async { while self.handshakes.join_next().await.is_some() {} };
+        until(&mut stopped, Stop::Handshakes, finish).await;
+        self.handshakes.shutdown().await;
     }
 
     async fn accept_all<S: Incoming<Io = IO>>(&mut self, mut incoming: S) {
@@ -130,7 +140,7 @@ where
         let handshake = Handshake {
             acceptor: options.acceptor.clone(),
             admitted: self.admitted.clone(),
-            _place: place,
+            place,
             of_address,
             listener: self.id,
             on_refused: options.on_refused.clone(),
@@ -139,10 +149,26 @@ where
     }
 }
 
+/// Runs a future to its end, or until that much is to stop.
+async fn until(stopped: &mut watch::Receiver<Stop>, what: Stop, future: impl Future<Output = ()>) {
+    let mut stop = pin!(async {
+        let asked = stopped.wait_for(|stop| *stop == what || *stop == Stop::Handshakes);
+        if asked.await.is_err() {
+            pending().await // nobody is left who could ask
+        }
+    });
+    let mut future = pin!(future);
+    poll_fn(|cx| match stop.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => future.as_mut().poll(cx),
+    })
+    .await;
+}
+
 struct Handshake<IO, I> {
     acceptor: Acceptor<I>,
-    admitted: mpsc::Sender<TlsStream<IO, I>>,
-    _place: OwnedSemaphorePermit,
+    admitted: mpsc::Sender<Admitted<IO, I>>,
+    place: OwnedSemaphorePermit,
     of_address: Option<Place>,
     listener: u64,
     on_refused: Option<OnRefused>,
@@ -158,8 +184,12 @@ where
             Ok(stream) => {
                 stream.belongs_to(self.listener);
                 drop(self.of_address.take());
+                let admitted = Admitted {
+                    stream,
+                    _place: self.place,
+                };
                 // It fails only when nobody listens any more.
-                let _ = self.admitted.send(stream).await;
+                let _ = self.admitted.send(admitted).await;
             }
             Err(error) => tell(self.on_refused.as_ref(), remote_addr, &error),
         }
@@ -173,31 +203,42 @@ fn tell(on_refused: Option<&OnRefused>, remote_addr: Option<SocketAddr>, error: 
     }
 }
 
-/// How long to wait after an error of the system, longer each time.
-struct Pause(Duration);
+/// What to do after an error of the system.
+struct Pause {
+    /// How long to wait the next time, longer each time.
+    wait: Duration,
+    /// How many connections in a row were gone before they were accepted.
+    gone: u32,
+}
 
 impl Default for Pause {
     fn default() -> Self {
-        Self(Duration::from_millis(5))
+        Self {
+            wait: Duration::from_millis(5),
+            gone: 0,
+        }
     }
 }
 
 impl Pause {
     async fn after(&mut self, error: &io::Error) {
         const LONGEST: Duration = Duration::from_secs(1);
+        /// More of them in a row are not peers that left, but a transport that is broken.
+        const GONE: u32 = 100;
 
-        // The peer has gone already: that is no reason to let others wait.
         let only_this_one = matches!(
             error.kind(),
             io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::Interrupted
         );
-        if only_this_one {
-            return;
+        if only_this_one && self.gone < GONE {
+            // That is no reason to let others wait, but nor to keep the thread.
+            self.gone += 1;
+            return yield_now().await;
         }
-        tracing::error!(%error, wait = ?self.0, "no connection can be accepted; trying again");
-        sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LONGEST);
+        tracing::error!(%error, wait = ?self.wait, "no connection can be accepted; trying again");
+        sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(LONGEST);
     }
 }
