@@ -67,18 +67,26 @@
 //! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
 //! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
 //!
+//! # What happens while it is open
+//!
+//! A `TlsStream` is judged again whenever policy, trust, CRLs or deny list change, and cut if its peer
+//! is no longer admitted; when a certificate of the peer's path expires, it is asked to drain
+//! first. `Acceptor::connections` lists the open ones. `Listener` is the accept loop around an acceptor,
+//! and `reload` keeps credentials, trust, CRLs, policy and deny list at what their files say.
+//!
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
 //! drive a [`rustls::ServerConnection`] with [`Acceptor::rustls_config`] and ask [`Gate::admit`];
-//! on the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`].
+//! on the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`]. Such
+//! connections are judged once, when you ask.
 //!
 //! # Features
 //!
 //! | feature | default | effect |
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | cryptography by aws-lc-rs, with X25519MLKEM768 preferred |
-//! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], async policies and their cache |
+//! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], `Listener`, open connections judged again, `reload`, async policies |
 //! | `ring` | | cryptography by ring; used where `aws-lc-rs` is off |
 //! | `fips` | | the FIPS build of aws-lc-rs |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |

@@ -148,6 +148,9 @@ impl<I> Gate<I> {
     /// The chain is verified here, whether or not a handshake just did so, because a resumed
     /// session skips rustls' verifier.
     ///
+    /// The connection is yours: it is neither listed nor judged again when the rules change. Where it
+    /// lives long, admit it again from time to time.
+    ///
     /// # Errors
     /// [`AdmitError`]: why the peer is refused. With an async policy, always
     /// [`AdmitError::PolicyIsAsync`]; use `admit_async` then.
@@ -161,7 +164,8 @@ impl<I> Gate<I> {
     }
 
     /// Judges the peer of a protocol other than TLS over rustls connections, such as QUIC, by the
-    /// chain that it presented, leaf first.
+    /// chain that it presented, leaf first. As with [`admit`](Self::admit), the connection is not
+    /// judged again by itself.
     ///
     /// # Errors
     /// As for [`admit`](Self::admit).

@@ -118,7 +118,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     ///
     /// Ask for it for each connection: after an [`update`](Self::update) an older one still shows
     /// the credentials and names the CAs of its own generation. Clients are judged by today's trust
-    /// in any case.
+    /// in any case; once, when you ask, and not again while the connection is open.
     pub fn rustls_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.core.configs().public)
     }
