@@ -74,6 +74,9 @@
 //! first. `Acceptor::connections` lists the open ones. `Listener` is the accept loop around an acceptor,
 //! and `reload` keeps credentials, trust, CRLs, policy and deny list at what their files say.
 //!
+//! A task on the runtime of the first of them keeps the time of all open connections: a program with
+//! several runtimes opens connections first on one that lives as long as they do.
+//!
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
