@@ -1,11 +1,16 @@
 //! Ten thousand open connections, and a policy that denies half of them: `cargo bench --bench live`.
 //!
-//! Everything is in this process, over pipes in memory; the clients are plain tokio-rustls. What is
-//! timed begins with the call that sets the policy. Memory is what the allocator was asked for and
+//! Everything is in this process, over pipes in memory; the clients are plain tokio-rustls. The half
+//! that stays echoes all the while, each connection five times a second. What is timed begins with
+//! the call that sets the policy. Memory is what the allocator was asked for and
 //! has not got back, with one idle connection more: beside a raw tokio-rustls server, with the same
 //! clients, in one run.
 
+#[path = "live/echo.rs"]
+mod echo;
+
 use std::alloc::System;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,12 +18,13 @@ use std::time::{Duration, Instant};
 use countersign::identity::DnsName;
 use countersign::testing::{Issued, TestCa};
 use countersign::{Acceptor, Decision, Peer, policy};
+use echo::{PATIENCE, Phase, Seen, be_denied, serve, stay, wait_until};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 #[global_allocator]
@@ -27,14 +33,22 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SERVER: &str = "server.example";
 const PIPE: usize = 1024;
 
-fn main() {
+fn main() -> ExitCode {
     // Run as a test, it only shows that it works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let connections = if is_test { 40 } else { 10_000 };
     let runtime = Runtime::new().expect("a runtime");
     let world = World::new();
-    memory(&runtime, &world, connections / 10);
-    runtime.block_on(flip(&world, connections, is_test));
+    let is_small = memory(&runtime, &world, connections / 10);
+    let is_fast = runtime.block_on(flip(&world, connections));
+    if is_test {
+        println!("(run as a test: the budgets say nothing)");
+    }
+    if is_small && is_fast || is_test {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 struct World {
@@ -116,8 +130,9 @@ fn client_config(ca: &TestCa, name: &str) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// The bytes that one more idle connection takes, both ends; the clients are the same.
-fn memory(runtime: &Runtime, world: &World, connections: usize) {
+/// The bytes that one more idle connection takes, both ends; the clients are the same. Says whether
+/// the budget was met.
+fn memory(runtime: &Runtime, world: &World, connections: usize) -> bool {
     let acceptor = world.acceptor();
     let raw = world.raw();
     // What is there once, such as remembered chains and sessions, is there before.
@@ -139,12 +154,14 @@ fn memory(runtime: &Runtime, world: &World, connections: usize) {
         })
         .await
     });
+    let difference = ours as i64 - theirs as i64;
+    let is_small = difference <= 1024;
     println!(
         "memory of an idle connection, both ends: ours {ours} bytes, raw tokio-rustls {theirs}, \
-         difference {} (budget 1024: {})",
-        ours as i64 - theirs as i64,
-        met(ours as i64 - theirs as i64 <= 1024)
+         difference {difference} (budget 1024: {})",
+        met(is_small)
     );
+    is_small
 }
 
 async fn kept<S, C>(connections: usize, warm_up: usize, open: impl AsyncFn() -> (S, C)) -> usize
@@ -184,69 +201,46 @@ async fn echo(
     assert_eq!(server.read_u8().await.expect("open"), b'c');
 }
 
-/// Opens connections that echo, denies half, and sees what becomes of both halves.
-async fn flip(world: &World, connections: usize, is_test: bool) {
+/// Opens connections that echo, denies half, and sees what becomes of both halves. Says whether the
+/// budgets were met.
+async fn flip(world: &World, connections: usize) -> bool {
+    let half = connections / 2;
     let acceptor = world.acceptor();
     let (closed, mut closings) = mpsc::unbounded_channel();
-    let echoes = Arc::new(AtomicUsize::new(0));
-    let refused = Arc::new(AtomicUsize::new(0));
+    let (phase, phases) = watch::channel(Phase::Opening);
+    let seen = Arc::new(Seen {
+        echoes: (0..half).map(|_| AtomicUsize::new(0)).collect(),
+        ..Seen::default()
+    });
     let mut tasks = JoinSet::new();
-    let mut pokes = Vec::new();
     for number in 0..connections {
-        let good = number % 2 == 0;
+        let stays = number % 2 == 0;
         let (near, far) = tokio::io::duplex(PIPE);
-        let config = if good { &world.good } else { &world.bad };
+        let config = if stays { &world.good } else { &world.bad };
         let (server, client) = tokio::join!(acceptor.accept(near), world.client(config, far));
-        let mut server = server.expect("admitted");
-        let (poke, mut poked) = mpsc::unbounded_channel::<()>();
-        pokes.push(poke);
+        let server = server.expect("admitted");
         let closed = closed.clone();
         tasks.spawn(async move {
-            let mut buffer = [0; 64];
-            while let Ok(count @ 1..) = server.read(&mut buffer).await {
-                if server.write_all(&buffer[..count]).await.is_err()
-                    || server.flush().await.is_err()
-                {
-                    break;
-                }
-            }
-            drop(server);
+            serve(server).await;
             let _ = closed.send((number, Instant::now()));
         });
-        let (echoes, refused) = (echoes.clone(), refused.clone());
-        let mut client = client;
-        tasks.spawn(async move {
-            // Echoes when it is poked, and waits for the server's word otherwise.
-            let mut byte = [0; 1];
-            loop {
-                tokio::select! {
-                    poke = poked.recv() => match poke {
-                        Some(()) => {
-                            let sent = client.write_all(b"e").await.is_ok() && client.flush().await.is_ok();
-                            if !sent { return }
-                        }
-                        None => return,
-                    },
-                    read = client.read(&mut byte) => match read {
-                        Ok(1) => drop(echoes.fetch_add(1, Ordering::Relaxed)),
-                        Ok(_) => return,
-                        Err(error) => {
-                            let alert = rustls::AlertDescription::AccessDenied;
-                            let told = error.downcast::<rustls::Error>()
-                                .is_ok_and(|error| error == rustls::Error::AlertReceived(alert));
-                            refused.fetch_add(usize::from(told), Ordering::Relaxed);
-                            return;
-                        }
-                    },
-                }
-            }
-        });
+        let (seen, phases) = (seen.clone(), phases.clone());
+        if stays {
+            tasks.spawn(stay(client, number / 2, seen, phases));
+        } else {
+            tasks.spawn(be_denied(client, seen));
+        }
     }
-    drop(closed);
-    let half = connections / 2;
-    poke_and_wait(&pokes, &echoes, connections).await;
+    drop((closed, phases));
+    wait_until("everybody echoes", || {
+        seen.ready.load(Ordering::SeqCst) == connections
+    })
+    .await;
     println!("{connections} open connections, of which half are to be denied");
+    phase.send_replace(Phase::Echoing);
+    seen.echoed(&seen.counts(), 2).await;
 
+    let before = seen.counts();
     let start = Instant::now();
     // Off this thread, so that those who are woken run at once.
     let judged = {
@@ -263,51 +257,49 @@ async fn flip(world: &World, connections: usize, is_test: bool) {
     };
     let mut last = start;
     for _ in 0..half {
-        let (number, at) = closings.recv().await.expect("closed");
+        let closing = tokio::time::timeout(PATIENCE, closings.recv()).await;
+        let (number, at) = closing.expect("all of them are closed").expect("closed");
         assert_eq!(number % 2, 1, "only those who are denied");
         last = last.max(at);
     }
     let closed = last - start;
+    let meanwhile = seen.counts().iter().sum::<usize>() - before.iter().sum::<usize>();
+    seen.echoed(&before, 3).await;
+    let in_time = (
+        judged <= Duration::from_millis(100),
+        closed <= Duration::from_secs(1),
+    );
     println!(
         "  judged after       {judged:.1?} (budget 100 ms: {})",
-        met(judged <= Duration::from_millis(100))
+        met(in_time.0)
     );
     println!(
         "  the denied closed  {closed:.1?} (budget 1 s: {})",
-        met(closed <= Duration::from_secs(1))
+        met(in_time.1)
     );
-    echoes.store(0, Ordering::SeqCst);
-    poke_and_wait(&pokes, &echoes, half).await;
-    println!("  the others echo    {half} of {half}");
-    let told = refused.load(Ordering::SeqCst);
-    println!("  told access_denied {told} of {half}");
-    assert_eq!(told, half);
+    println!("  the others echoed  {meanwhile} times until then, and all {half} go on");
+    wait_until("all are told", || seen.told.load(Ordering::SeqCst) == half).await;
+    println!("  told access_denied {half} of {half}");
     assert_eq!(acceptor.connections().len(), half);
 
     // The same again with trust, which is judged without verifying a signature again.
     let trust = world.ca.trust();
+    let before = seen.counts();
     let start = Instant::now();
     acceptor
         .update(countersign::Update::new().trust(trust))
         .expect("an update");
     println!("  new trust, {half} judged after {:.1?}", start.elapsed());
+    seen.echoed(&before, 3).await;
     assert_eq!(acceptor.connections().len(), half);
-    if is_test {
-        println!("(run as a test: the times say nothing)");
-    }
-    drop(pokes);
-    while tasks.join_next().await.is_some() {}
-}
+    assert!(closings.try_recv().is_err(), "none of them was closed");
 
-async fn poke_and_wait(pokes: &[mpsc::UnboundedSender<()>], echoes: &AtomicUsize, wanted: usize) {
-    for poke in pokes {
-        let _ = poke.send(()); // those who were denied are gone
+    phase.send_replace(Phase::Over);
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("no task fails");
     }
-    let patience = Instant::now() + Duration::from_secs(60);
-    while echoes.load(Ordering::SeqCst) < wanted {
-        assert!(Instant::now() < patience, "an echo is missing");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    assert_eq!(seen.broken.load(Ordering::SeqCst), 0, "the others stay");
+    in_time.0 && in_time.1
 }
 
 const fn met(met: bool) -> &'static str {

@@ -7,6 +7,9 @@ mod arguments;
 mod example;
 #[path = "examples/flow.rs"]
 mod flow;
+#[path = "examples/goaway.rs"]
+#[allow(clippy::unwrap_used)] // helpers of tests, too
+mod goaway;
 #[path = "common/identities.rs"]
 mod identities;
 #[path = "examples/identity.rs"]

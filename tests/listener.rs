@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
+#[path = "common/sent.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod sent;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +16,10 @@ use common::{SERVER, acceptor, connector};
 use countersign::gate::Ended;
 use countersign::identity::DnsName;
 use countersign::testing::TestCa;
-use countersign::{Connector, Decision, Incoming, Listener, Peer, TlsStream, WhenFull, policy};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use countersign::{Connector, Decision, Listener, Peer, TlsStream, WhenFull, policy};
+use sent::{from, is_closed, sent};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,43 +30,6 @@ async fn connect(
 ) -> TlsStream<TcpStream, DnsName> {
     let tcp = TcpStream::connect(address).await.unwrap();
     connector.connect(SERVER, tcp).await.unwrap()
-}
-
-/// A source that yields what a test sends.
-struct Sent(mpsc::UnboundedReceiver<io::Result<(DuplexStream, Option<SocketAddr>)>>);
-
-impl Incoming for Sent {
-    type Io = DuplexStream;
-
-    async fn accept(&mut self) -> io::Result<(DuplexStream, Option<SocketAddr>)> {
-        match self.0.recv().await {
-            Some(result) => result,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-type Sender = mpsc::UnboundedSender<io::Result<(DuplexStream, Option<SocketAddr>)>>;
-
-fn sent() -> (Sender, Sent) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (sender, Sent(receiver))
-}
-
-/// A connection from this address, whose other end stays here.
-fn from(sender: &Sender, address: [u8; 4]) -> DuplexStream {
-    let (near, far) = tokio::io::duplex(64 * 1024);
-    let address = SocketAddr::from((address, 1234));
-    sender.send(Ok((near, Some(address)))).unwrap();
-    far
-}
-
-/// Whether the other end was closed without a byte.
-async fn is_closed(mut io: DuplexStream) -> bool {
-    matches!(
-        timeout(Duration::from_secs(1), io.read_u8()).await,
-        Ok(Err(_))
-    )
 }
 
 #[tokio::test]
@@ -259,50 +225,6 @@ async fn a_dropped_listener_leaves_connections_alone() {
     client.write_all(b"x").await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(server.read_u8().await.unwrap(), b'x');
-}
-
-/// Ten thousand clients that send garbage, go at once, or reset the connection.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_and_resets_end_nothing() {
-    const HOSTILE: usize = 10_000;
-    const ABREAST: usize = 100;
-
-    let ca = TestCa::new("Root");
-    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let mut listener = Listener::bind(acceptor, "127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let attack = |worker: usize| async move {
-        for number in (worker..HOSTILE).step_by(ABREAST) {
-            let mut tcp = TcpStream::connect(address).await.unwrap();
-            let garbage: &[u8] = match number % 5 {
-                0 => b"",
-                1 => b"GET / HTTP/1.1\r\n\r\n",
-                2 => &[0x16, 3, 1, 0xff, 0xff, 1],
-                3 => &[0x15, 3, 3, 0, 2, 2, 40],
-                _ => &[0xff; 512],
-            };
-            let _ = tcp.write_all(garbage).await; // it may have been closed already
-            if number % 2 == 0 {
-                tcp.set_zero_linger().unwrap(); // closing resets it
-            }
-        }
-    };
-    let mut attackers = tokio::task::JoinSet::new();
-    for worker in 0..ABREAST {
-        attackers.spawn(attack(worker));
-    }
-    let connector = connector(&ca, "client.example").build().unwrap();
-    let mut good = 0;
-    while !attackers.is_empty() {
-        let (_client, server) = tokio::join!(connect(&connector, address), listener.accept());
-        assert!(server.is_some());
-        good += 1;
-        if good % 5 == 0 {
-            timeout(PATIENCE, attackers.join_next()).await.unwrap();
-        }
-    }
-    let (_client, server) = tokio::join!(connect(&connector, address), listener.accept());
-    assert!(server.is_some(), "after all of them, too");
 }
 
 /// A policy that is slow, and one that never answers: the timeout denies, and nobody else waits.

@@ -4,7 +4,7 @@ use countersign::identity::{DnsName, SpiffeId};
 use countersign::policy::{self, DenyEntry, DenyList};
 use countersign::reload::{Part, Reload, Source};
 use countersign::trust::{Crls, Revocation, TrustBundles, UnknownStatus};
-use countersign::{Acceptor, ConnectionInfo, TrustStore, testing};
+use countersign::{Acceptor, ConnectionInfo, Decision, Peer, TrustStore, testing};
 use tokio::io::AsyncReadExt as _;
 
 use crate::common::{SERVER, acceptor, connector, handshake};
@@ -68,6 +68,50 @@ async fn policy_and_deny_list_reach_open_connections() {
     let left = acceptor.connections();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].peer().identity().as_str(), "c.example");
+}
+
+/// What was in force before admits the peer, and what is now does; a mixture would not, and nobody is
+/// judged by one.
+#[tokio::test(start_paused = true)]
+async fn open_connections_are_judged_by_the_whole_set() {
+    let material = Material::new(0);
+    let folder = Folder::new(Way::Rename);
+    folder.replace("ca.pem", material.ca.pem());
+    folder.replace("policy.txt", "2");
+    let acceptor = acceptor(&material.ca, policy::allow_any()).build().unwrap();
+    let gate = acceptor.gate().clone();
+    // Each policy goes with one generation of trust.
+    let policy = Source::text_file(folder.path("policy.txt")).try_map(move |text| {
+        let (gate, generation) = (gate.clone(), text.parse::<u64>()?);
+        Ok::<_, std::num::ParseIntError>(move |_: &Peer<DnsName>| {
+            if gate.generation() == generation {
+                Decision::allow("they go together")
+            } else {
+                Decision::deny("a mixture")
+            }
+        })
+    });
+    let handle = Reload::of(&acceptor)
+        .trust(Source::<TrustStore>::pem_file(folder.path("ca.pem")))
+        .policy(policy)
+        .every(NEVER)
+        .start()
+        .await
+        .unwrap();
+    let connector = connector(&material.ca, "client.example").build().unwrap();
+    let (server, _client) = handshake(&acceptor, &connector).await;
+    let mut server = server.unwrap();
+
+    let another = Material::new(1).ca.pem();
+    folder.replace("ca.pem", format!("{}{another}", material.ca.pem()));
+    folder.replace("policy.txt", "3");
+    let applied = handle.reload_now().await.unwrap();
+    assert_eq!(applied.generation, 3);
+    assert_eq!(acceptor.connections().len(), 1);
+    // The twin: trust alone makes a mixture.
+    folder.replace("ca.pem", material.ca.pem());
+    handle.reload_now().await.unwrap();
+    assert_eq!(why(&mut server).await, "denied");
 }
 
 /// A new CRL is no reason to connect anew; new credentials are.
