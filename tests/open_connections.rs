@@ -317,6 +317,38 @@ async fn notices_that_nobody_waits_for_hold_nothing() {
     assert_eq!(Arc::strong_count(&waits), held - 1);
 }
 
+/// A server that drops what was cut without another word, as frameworks do, has told why.
+#[tokio::test]
+async fn a_stream_that_is_dropped_after_a_cut_has_told_why() {
+    let ca = TestCa::new("Root");
+    let list = DenyList::new();
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .deny_list(&list)
+        .build()
+        .unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let open = async || {
+        let (server, client) = handshake(&acceptor, &connector).await;
+        (server.unwrap(), client.unwrap())
+    };
+    let (server, mut client) = open().await;
+    drop(server);
+    let error = client.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
+
+    let (server, mut client) = open().await;
+    acceptor.end_all(|_| true);
+    drop(server);
+    let mut rest = Vec::new();
+    assert_eq!(client.read_to_end(&mut rest).await.unwrap(), 0, "goodbye");
+
+    let (server, mut client) = open().await;
+    list.insert(identity("client.example"));
+    drop(server);
+    let error = client.read_u8().await.unwrap_err();
+    assert!(error.to_string().contains("access_denied"), "{error}");
+}
+
 #[tokio::test]
 async fn all_connections_of_an_identity_are_ended() {
     let ca = TestCa::new("Root");

@@ -197,7 +197,10 @@ pub(super) fn last_words<IO>(
 pub(crate) fn admit<IO, I>(
     mut tls: tokio_rustls::TlsStream<Wire<IO>>,
     (admission, entered): (Admission<I>, Entered<I>),
-) -> TlsStream<IO, I> {
+) -> TlsStream<IO, I>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     match &mut tls {
         tokio_rustls::TlsStream::Client(tls) => tls.get_mut().0.stop_watching(),
         tokio_rustls::TlsStream::Server(tls) => tls.get_mut().0.stop_watching(),

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -38,9 +38,12 @@ use crate::tls::HandshakeError;
 /// waits in a read or a write of the stream is woken; one that does neither finds out when it does.
 ///
 /// Dropping it closes the transport; `shutdown` (of tokio's `AsyncWriteExt`) says goodbye first,
-/// so that the peer can tell the end from a cut.
+/// so that the peer can tell the end from a cut. One that was cut tells its peer why even so, if the
+/// transport takes that at once.
 pub struct TlsStream<IO, I> {
     state: State<IO>,
+    /// What a stream does that is dropped after a cut. (`Drop` itself knows nothing of the transport.)
+    part_at_once: fn(State<IO>, &Ended),
     admission: Admission<I>,
     entered: Entered<I>,
 }
@@ -59,9 +62,13 @@ impl<IO, I> TlsStream<IO, I> {
         tls: tokio_rustls::TlsStream<Wire<IO>>,
         admission: Admission<I>,
         entered: Entered<I>,
-    ) -> Self {
+    ) -> Self
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
         Self {
             state: State::Open(tls),
+            part_at_once,
             admission,
             entered,
         }
@@ -188,6 +195,35 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
         match self.lease().why_cut() {
             Some(why) => io::Error::new(io::ErrorKind::ConnectionAborted, why.clone()),
             None => io::ErrorKind::ConnectionAborted.into(),
+        }
+    }
+}
+
+/// Tells the peer as much as can be told without waiting.
+fn part_at_once<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &Ended) {
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (State::Open(mut tls) | State::Flushing(mut tls, _)) = state else {
+        return;
+    };
+    if !matches!(Pin::new(&mut tls).poll_flush(cx), Poll::Ready(Ok(()))) {
+        return;
+    }
+    match why.alert() {
+        None => drop(Pin::new(&mut tls).poll_shutdown(cx)),
+        Some(alert) => {
+            let (mut wire, words) = last_words(tls, alert);
+            if Pin::new(&mut wire).poll_write(cx, &words).is_ready() {
+                drop(Pin::new(&mut wire).poll_shutdown(cx));
+            }
+        }
+    }
+}
+
+impl<IO, I> Drop for TlsStream<IO, I> {
+    fn drop(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Nothing);
+        if let Some(why) = self.lease().why_cut() {
+            (self.part_at_once)(state, why);
         }
     }
 }
