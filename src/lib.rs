@@ -105,6 +105,7 @@
 //! With the feature `testing`, a policy is tested without a handshake (`testing::peer`), or with
 //! one in memory (`testing::handshake`), with certificates that a `testing::TestCa` issues.
 
+pub mod audit;
 mod client;
 pub mod gate;
 pub mod identity;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::{CipherSuite, ProtocolVersion};
+use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 
 use crate::pki::Certificate;
 use crate::trust::VerifiedChain;
@@ -90,10 +90,12 @@ impl<I: fmt::Debug> fmt::Debug for Peer<I> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionInfo {
     remote_addr: Option<SocketAddr>,
-    server_name: Option<Box<str>>,
-    alpn: Option<Box<[u8]>>,
+    local_addr: Option<SocketAddr>,
+    server_name: Option<Arc<str>>,
+    alpn: Option<Arc<[u8]>>,
     version: Option<ProtocolVersion>,
     cipher_suite: Option<CipherSuite>,
+    key_exchange_group: Option<NamedGroup>,
     resumed: bool,
 }
 
@@ -101,6 +103,11 @@ impl ConnectionInfo {
     /// The peer's address, if the transport has one.
     pub const fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
+    }
+
+    /// Our own address, if it is known: that of a TCP socket is.
+    pub const fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
     }
 
     /// On a server, the name that the client asked for (SNI, RFC 6066 section 3): its claim, in
@@ -124,6 +131,12 @@ impl ConnectionInfo {
         self.cipher_suite
     }
 
+    /// The group of the key exchange, such as X25519MLKEM768; `None` for a bare chain, and for a
+    /// resumed session of TLS 1.2, which has none.
+    pub const fn key_exchange_group(&self) -> Option<NamedGroup> {
+        self.key_exchange_group
+    }
+
     /// Whether a session was resumed: then the peer proved its key in an earlier handshake, and
     /// its chain was restored from there and judged again now.
     pub const fn is_resumed(&self) -> bool {
@@ -137,9 +150,16 @@ impl ConnectionInfo {
         self
     }
 
+    /// Sets our own address.
+    #[must_use]
+    pub fn with_local_addr(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
+        self.local_addr = address.into();
+        self
+    }
+
     /// Sets the server's name.
     #[must_use]
-    pub fn with_server_name(mut self, name: impl Into<Box<str>>) -> Self {
+    pub fn with_server_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.server_name = Some(name.into());
         self
     }
@@ -158,7 +178,38 @@ impl ConnectionInfo {
         self.cipher_suite = connection
             .negotiated_cipher_suite()
             .map(|suite| suite.suite());
+        self.key_exchange_group = connection
+            .negotiated_key_exchange_group()
+            .map(|group| group.name());
         self.resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         self
+    }
+
+    /// The version's number: `1.3`.
+    #[cfg(feature = "audit-json")]
+    pub(crate) const fn version_number(&self) -> Option<&'static str> {
+        match self.version {
+            Some(ProtocolVersion::TLSv1_3) => Some("1.3"),
+            Some(ProtocolVersion::TLSv1_2) => Some("1.2"),
+            Some(_) => Some("unknown"),
+            None => None,
+        }
+    }
+
+    /// IANA's name of the cipher suite: `TLS_AES_128_GCM_SHA256`.
+    #[cfg(feature = "audit-json")]
+    pub(crate) fn cipher_suite_name(&self) -> Option<String> {
+        let name = format!("{:?}", self.cipher_suite?);
+        // rustls writes TLS13_ for those of TLS 1.3.
+        Some(match name.strip_prefix("TLS13_") {
+            Some(rest) => format!("TLS_{rest}"),
+            None => name,
+        })
+    }
+
+    /// IANA's name of the group: `X25519MLKEM768`.
+    #[cfg(feature = "audit-json")]
+    pub(crate) fn key_exchange_group_name(&self) -> Option<String> {
+        self.key_exchange_group.map(|group| format!("{group:?}"))
     }
 }

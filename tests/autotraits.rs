@@ -5,6 +5,12 @@ use std::net::SocketAddr;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
+use countersign::audit::metrics::{Kind, Metric};
+use countersign::audit::{
+    Action, Alert, AuditEvent, AuditSink, AuditedIdentity, EventId, FanOut, Filter, Json, Memory,
+    NotRecorded, Outcome, Overflow, PresentedCertificate, Proof, Queue, QueueBuilder, RotatingFile,
+    Side, Stage, Stats, Tracing, Traffic,
+};
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
@@ -63,6 +69,25 @@ fn values_go_everywhere() {
     is_plain::<Profile>();
     is_plain::<VerifiedChain>();
 
+    is_plain::<AuditEvent>();
+    is_plain::<AuditedIdentity>();
+    is_plain::<Action>();
+    is_plain::<Alert>();
+    is_plain::<EventId>();
+    is_plain::<Outcome>();
+    is_plain::<PresentedCertificate>();
+    is_plain::<Proof>();
+    is_plain::<Side>();
+    is_plain::<Stage>();
+    is_plain::<Stats>();
+    is_plain::<Traffic>();
+    is_plain::<Kind>();
+    is_plain::<Metric>();
+    is_plain::<Tracing>();
+    is_plain::<Memory>();
+    is_plain::<Overflow>();
+    is_plain::<RotatingFile>();
+
     is_plain::<Certificate>();
     is_plain::<Extension>();
     is_plain::<Fingerprint>();
@@ -113,6 +138,12 @@ fn values_go_everywhere() {
     is_plain::<And<Only<SpiffeId>, Only<DnsName>>>();
     is_plain::<Or<Only<DnsName>, Only<DnsName>>>();
     is_shareable::<ChainVerifier>();
+    is_shareable::<FanOut>();
+    is_shareable::<Filter<Memory, fn(&AuditEvent) -> bool>>();
+    is_shareable::<Json<Vec<u8>>>();
+    is_shareable::<Queue>();
+    is_sent::<QueueBuilder>();
+    is_shareable::<Box<dyn AuditSink>>();
     is_shareable::<Not<SpiffeId>>();
     is_shareable::<DenyFirst<SpiffeId>>();
     is_shareable::<AnyOf<SpiffeId>>();
@@ -121,6 +152,7 @@ fn values_go_everywhere() {
     is_shareable::<Difference<'_, SpiffeId>>();
     is_shareable::<Cached<SpiffeId, AllowAny>>();
     is_error::<InvalidEntry<IdentityError>>();
+    is_error::<NotRecorded>();
     is_error::<InvalidSpiffePattern>();
     is_error::<InvalidDnsPattern>();
     is_error::<InvalidDenyEntry>();

@@ -8,18 +8,22 @@ use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
 
 use super::{ConnectError, Connector};
-use crate::gate::{Admission, Gate};
-use crate::tls::{self, HandshakeError, capture::Capture, capture::record_received};
+use crate::ConnectionInfo;
+use crate::audit::{Stage, Witness};
+use crate::gate::Admission;
+use crate::tls::capture::{Capture, record_received};
+use crate::tls::{self, HandshakeError, Refused};
 
 /// A client's handshake that you drive without tokio; made by [`Connector::start`].
 ///
 /// It wraps the rustls connection until the gate has admitted the server, because only it can see
 /// whether the server asked for our certificate.
 pub struct ClientHandshake<I> {
-    gate: Gate<I>,
+    connector: Connector<I>,
     connection: ClientConnection,
     dialled: ServerName<'static>,
     capture: Capture,
+    witness: Witness,
 }
 
 impl<I: Send + Sync + 'static> Connector<I> {
@@ -45,20 +49,22 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// # Errors
     /// [`ConnectError::InvalidServerName`].
     pub fn start(&self, server_name: &str) -> Result<ClientHandshake<I>, ConnectError> {
-        let dialled = ServerName::try_from(server_name)
-            .map_err(|_| ConnectError::InvalidServerName {
-                name: server_name.to_owned(),
-            })?
-            .to_owned();
+        let (mut witness, dialled) = self.begin(server_name, ConnectionInfo::default())?;
         let mut capture = Capture::default();
         let connection = capture
             .enter(|| ClientConnection::new(self.core.configs().public.clone(), dialled.clone()))
-            .map_err(|error| ConnectError::Handshake(HandshakeError::Tls(error)))?;
+            .map_err(|error| {
+                let error = ConnectError::Handshake(HandshakeError::Tls(error));
+                error.record(&mut witness, |_| ());
+                error
+            })?;
+        witness.stage = Stage::Handshake;
         Ok(ClientHandshake {
-            gate: self.core.gate.clone(),
+            connector: self.clone(),
             connection,
             dialled,
             capture,
+            witness,
         })
     }
 }
@@ -80,14 +86,20 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
             }
             io::Result::Ok(())
         });
-        result.map_err(|error| match self.capture.take_unproven() {
-            Some(chain) => ConnectError::Handshake(HandshakeError::KeyNotProven {
-                certificate: chain.leaf().clone(),
-            }),
-            None => {
-                let error = HandshakeError::from_io(error, self.capture.received());
-                ConnectError::of(error, &mut self.capture)
+        result.map_err(|error| {
+            let may_go_on = error.kind() == io::ErrorKind::WouldBlock;
+            let error = match self.capture.unproven() {
+                Some(chain) => HandshakeError::KeyNotProven {
+                    certificate: chain.leaf().clone(),
+                },
+                None => HandshakeError::from_io(error, self.capture.received()),
+            };
+            let refused = Refused::of(error, &mut self.capture);
+            if !may_go_on {
+                let gate = self.connector.gate();
+                refused.record(gate, &mut self.witness, None, &self.capture);
             }
+            refused.into()
         })
     }
 
@@ -101,20 +113,24 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
         mut self,
         remote_addr: impl Into<Option<SocketAddr>>,
     ) -> Result<(ClientConnection, Admission<I>), ConnectError> {
-        let resumed = self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-        let asked = resumed || self.capture.asked_for_certificate();
-        if !self.connection.is_handshaking() && !asked {
-            return Err(ConnectError::NotAsked);
-        }
+        let (gate, witness) = (self.connector.gate(), &mut self.witness);
+        self.connector
+            .was_asked(&self.connection, witness, &self.capture)?;
+        witness.info = std::mem::take(&mut witness.info).with_remote_addr(remote_addr);
         let connection = (&self.connection, &self.dialled);
-        let peer = tls::identify(
-            &self.gate,
-            &mut self.capture,
-            connection,
-            remote_addr.into(),
-        )?;
-        let admission = self.gate.authorize(peer)?;
-        Ok((self.connection, admission))
+        let peer = tls::identify(gate, &mut self.capture, witness, connection)?;
+        let (who, presented) = (peer.peer().clone(), peer.presented());
+        let judged = gate.authorize(peer).and_then(|admission| {
+            gate.record_admitted(witness, &admission, presented)?;
+            Ok(admission)
+        });
+        match judged {
+            Ok(admission) => Ok((self.connection, admission)),
+            Err(error) => {
+                gate.record_refused(witness, &error, Some(&who), presented);
+                Err(error.into())
+            }
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Why connecting failed.
 
+use crate::audit::{Action, AuditEvent, Witness};
 use crate::gate::AdmitError;
 use crate::pki::Certificate;
 use crate::pki::text::Escaped;
-use crate::tls::HandshakeError;
+use crate::tls::{HandshakeError, Refused};
 
 /// Why a connection was not made.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +52,16 @@ impl ConnectError {
             _ => None,
         }
     }
+}
 
-    /// The gate's own reason is more telling than what rustls made of it.
-    pub(crate) fn of(error: HandshakeError, capture: &mut crate::tls::capture::Capture) -> Self {
-        match capture.take_chain_error() {
-            Some(chain) => Self::Refused(chain.into()),
-            None => Self::Handshake(error),
-        }
+impl ConnectError {
+    /// Records that the attempt failed for a reason of this side's own.
+    pub(super) fn record(&self, witness: &mut Witness, fill: impl FnOnce(&mut AuditEvent)) {
+        // It has failed in any case.
+        let _ = witness.conclude(Action::HandshakeFailed, Some(self.reason()), |event| {
+            event.detail = Some(self.to_string());
+            fill(event);
+        });
     }
 }
 
@@ -67,14 +71,11 @@ impl From<AdmitError> for ConnectError {
     }
 }
 
-#[cfg(feature = "tokio")]
-impl From<crate::stream::handshake::Refused> for ConnectError {
-    fn from(refused: crate::stream::handshake::Refused) -> Self {
-        use crate::stream::handshake::Refused;
-
+impl From<Refused> for ConnectError {
+    fn from(refused: Refused) -> Self {
         match refused {
             Refused::Gate(error) => Self::Refused(error),
-            Refused::TimedOut(error) => Self::Handshake(error),
+            Refused::Handshake(error) => Self::Handshake(error),
         }
     }
 }

@@ -8,9 +8,14 @@ use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
+use rustls::ClientConnection;
+use rustls_pki_types::ServerName;
+
 pub use blocking::ClientHandshake;
 pub use error::ConnectError;
 
+use crate::ConnectionInfo;
+use crate::audit::{Alert, Stats, Witness};
 #[cfg(feature = "tokio")]
 use crate::gate::live::Changed;
 use crate::gate::{Authorizer, Gate};
@@ -22,6 +27,7 @@ use crate::peer::Peer;
 use crate::pki::Certificate;
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, ClientSide, NeedsCredentials};
+use crate::tls::capture::Capture;
 use crate::tls::{BuildError, BundleChange, ClientCore, Update};
 use crate::trust::TrustStore;
 
@@ -132,6 +138,11 @@ impl<I: Send + Sync + 'static> Connector<I> {
         self.core.own_certificates()
     }
 
+    /// How often this connector has done what, and how things stand. Clones share it.
+    pub fn stats(&self) -> Stats {
+        self.core.stats()
+    }
+
     /// The connections of this connector that are open, the oldest first.
     #[cfg(feature = "tokio")]
     pub fn connections(&self) -> Vec<OpenConnection<I>> {
@@ -205,19 +216,62 @@ impl<I: Send + Sync + 'static> Connector<I> {
     }
 }
 
+impl<I: Send + Sync + 'static> Connector<I> {
+    /// Sees an attempt that begins, to connect to this name.
+    fn begin(
+        &self,
+        server_name: &str,
+        info: ConnectionInfo,
+    ) -> Result<(Witness, ServerName<'static>), ConnectError> {
+        let mut witness = self.core.gate.witness(info.with_server_name(server_name));
+        match ServerName::try_from(server_name) {
+            Ok(dialled) => Ok((witness, dialled.to_owned())),
+            Err(_) => {
+                let name = server_name.to_owned();
+                let error = ConnectError::InvalidServerName { name };
+                error.record(&mut witness, |_| ());
+                Err(error)
+            }
+        }
+    }
+
+    /// A server that never asks for our certificate does not know who we are.
+    ///
+    /// One that resumes a session has asked when that began.
+    fn was_asked(
+        &self,
+        connection: &ClientConnection,
+        witness: &mut Witness,
+        capture: &Capture,
+    ) -> Result<(), ConnectError> {
+        let resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        if resumed || capture.asked_for_certificate() || connection.is_handshaking() {
+            return Ok(());
+        }
+        let error = ConnectError::NotAsked;
+        error.record(witness, |event| {
+            event.alert = Some(Alert::Sent("handshake_failure".into()));
+            if let Some(chain) = capture.verified_chain() {
+                event.set_certificates(chain.certificates());
+            }
+            self.core.gate.claim(event);
+        });
+        Err(error)
+    }
+}
+
 #[cfg(feature = "tokio")]
 mod connect {
-    use std::any::Any;
     use std::net::SocketAddr;
 
-    use rustls_pki_types::ServerName;
     use tokio::io::{AsyncRead, AsyncWrite};
 
     use super::{ConnectError, Connector};
-    use crate::TlsStream;
     use crate::gate::{Ended, Handshaken};
     use crate::stream::handshake::{Attempt, admit, refuse, refuse_with};
-    use crate::tls::{self, capture::Capture};
+    use crate::stream::info_of;
+    use crate::tls::{self, Refused, capture::Capture};
+    use crate::{ConnectionInfo, TlsStream};
 
     impl<I: Send + Sync + 'static> Connector<I> {
         /// Connects over `io` to the server of this name: a DNS name or an IP address.
@@ -236,10 +290,8 @@ mod connect {
         where
             IO: AsyncRead + AsyncWrite + Unpin + 'static,
         {
-            let remote_addr = (&io as &dyn Any)
-                .downcast_ref::<tokio::net::TcpStream>()
-                .and_then(|tcp| tcp.peer_addr().ok());
-            self.connect_to(server_name, io, remote_addr).await
+            let info = info_of(&io);
+            self.attempt(server_name, io, info).await
         }
 
         /// As [`connect`](Self::connect), with the address of the peer.
@@ -255,43 +307,23 @@ mod connect {
         where
             IO: AsyncRead + AsyncWrite + Unpin,
         {
-            let remote_addr = remote_addr.into();
-            let result = self.attempt(server_name, io, remote_addr).await;
-            match &result {
-                Ok(stream) => tracing::debug!(
-                    server_name,
-                    remote = ?remote_addr,
-                    certificate = %stream.peer().certificate(),
-                    rule = stream.rule(),
-                    "server admitted"
-                ),
-                Err(error) => tracing::warn!(
-                    server_name,
-                    remote = ?remote_addr,
-                    reason = error.reason(),
-                    %error,
-                    "server refused"
-                ),
-            }
-            result
+            let info = ConnectionInfo::default().with_remote_addr(remote_addr);
+            self.attempt(server_name, io, info).await
         }
 
         async fn attempt<IO>(
             &self,
             server_name: &str,
             io: IO,
-            remote_addr: Option<SocketAddr>,
+            info: ConnectionInfo,
         ) -> Result<TlsStream<IO, I>, ConnectError>
         where
             IO: AsyncRead + AsyncWrite + Unpin,
         {
-            let dialled = ServerName::try_from(server_name)
-                .map_err(|_| ConnectError::InvalidServerName {
-                    name: server_name.to_owned(),
-                })?
-                .to_owned();
             let core = &*self.core;
+            let gate = &core.gate;
             let attempt = Attempt::start(&core.bounds);
+            let (mut witness, dialled) = self.begin(server_name, info)?;
             let mut capture = Capture::default();
             let configs = core.configs();
             let connector = tokio_rustls::TlsConnector::from(configs.private.clone());
@@ -302,22 +334,24 @@ mod connect {
                     .into_fallible()
             });
             let tls = attempt
-                .drive(handshake, &mut capture)
-                .await
-                .map_err(|error| ConnectError::of(error, &mut capture))?;
+                .drive(handshake, gate, &mut witness, &mut capture)
+                .await?;
 
             let connection = tls.get_ref().1;
-            let resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-            if !resumed && !capture.asked_for_certificate() {
+            if let Err(not_asked) = self.was_asked(connection, &mut witness, &capture) {
                 refuse_with(tls.into(), rustls::AlertDescription::HandshakeFailure).await;
-                return Err(ConnectError::NotAsked);
+                return Err(not_asked);
             }
             let connection = Handshaken::Client(connection, &dialled);
-            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
-            match attempt
-                .judge(&core.gate, &self.keeper, peer, &capture)
-                .await
-            {
+            let judged = match tls::identify(gate, &mut capture, &mut witness, connection) {
+                Ok(peer) => {
+                    let keeper = &self.keeper;
+                    let judged = attempt.judge(gate, keeper, peer, &mut witness, &capture);
+                    judged.await
+                }
+                Err(error) => Err(Refused::Gate(error)),
+            };
+            match judged {
                 Ok(admitted) => {
                     // Replaced during the handshake, when the connection was not listed yet.
                     if core.configs().credentials != configs.credentials {

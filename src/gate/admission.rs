@@ -45,6 +45,10 @@ impl<I> Admission<I> {
     pub fn rule(&self) -> &str {
         &self.rule
     }
+
+    pub(crate) fn rule_name(&self) -> Cow<'static, str> {
+        self.rule.clone()
+    }
 }
 
 impl<I: fmt::Debug> fmt::Debug for Admission<I> {

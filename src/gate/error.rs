@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::audit::NotRecorded;
 use crate::identity::IdentityError;
 use crate::pki::Certificate;
 use crate::pki::text::Escaped;
@@ -63,6 +64,14 @@ pub enum AdmitError {
         /// The peer's certificate.
         certificate: Certificate,
     },
+    /// The peer would have been admitted, and that could not be recorded: no record, no session.
+    #[error("refused because there would be no record of {certificate}: {error}")]
+    NotAudited {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// What the audit sink said.
+        error: NotRecorded,
+    },
     /// The policy is async, and the gate was asked synchronously.
     #[error("the policy is asynchronous: ask the gate with admit_async")]
     PolicyIsAsync,
@@ -101,6 +110,7 @@ impl AdmitError {
             Self::PolicyPanicked { .. } => "policy_panicked",
             Self::PolicyTimedOut { .. } => "policy_timed_out",
             Self::PolicyNotAsked { .. } => "policy_not_asked",
+            Self::NotAudited { .. } => "not_audited",
             Self::PolicyIsAsync => "policy_is_async",
             Self::HandshakeIncomplete => "handshake_incomplete",
             Self::UnknownServerName => "unknown_server_name",
@@ -118,6 +128,7 @@ impl AdmitError {
             | Self::Denied { certificate, .. }
             | Self::PolicyPanicked { certificate }
             | Self::PolicyNotAsked { certificate }
+            | Self::NotAudited { certificate, .. }
             | Self::PolicyTimedOut { certificate, .. } => Some(certificate),
             _ => None,
         }

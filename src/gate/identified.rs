@@ -13,3 +13,13 @@ pub(crate) struct Identified<'c, I> {
     /// The trust that it was verified by.
     pub(super) trust: TrustId,
 }
+
+impl<'c, I> Identified<'c, I> {
+    pub(crate) const fn peer(&self) -> &Peer<I> {
+        &self.peer
+    }
+
+    pub(crate) const fn presented(&self) -> &'c [CertificateDer<'c>] {
+        self.presented
+    }
+}

@@ -6,6 +6,7 @@
 
 mod admission;
 mod alert;
+mod audited;
 mod error;
 mod identified;
 #[cfg(feature = "tokio")]
@@ -17,7 +18,7 @@ mod trusted;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rustls::client::ClientConnection;
@@ -26,13 +27,14 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 pub use admission::Admission;
-pub(crate) use alert::certificate_error;
+pub(crate) use alert::{alert_name, certificate_error};
 pub use error::AdmitError;
 pub(crate) use identified::Identified;
 #[cfg(feature = "tokio")]
 pub use live::{Ended, OpenConnection};
 pub(crate) use trusted::{TrustId, Trusted, Verified};
 
+use crate::audit::Auditor;
 use crate::identity::{IdentityExtractor, extract_caught};
 use crate::policy::{self, Denies, Policy, Verdict};
 use crate::trust::{ChainError, ChainVerifier};
@@ -60,6 +62,7 @@ struct Inner<I> {
     deny_list: Option<Box<dyn Denies<I>>>,
     authorizer: ArcSwap<Authorizer<I>>,
     clock: Arc<dyn TimeProvider>,
+    auditor: Arc<Auditor<I>>,
     /// The connections that are open.
     #[cfg(feature = "tokio")]
     registry: Arc<live::Registry<I>>,
@@ -80,6 +83,7 @@ pub(crate) struct Rules<I> {
     pub(crate) deny_list: Option<Box<dyn Denies<I>>>,
     pub(crate) authorizer: Authorizer<I>,
     pub(crate) clock: Arc<dyn TimeProvider>,
+    pub(crate) auditor: Auditor<I>,
 }
 
 /// When connections end by themselves.
@@ -116,6 +120,7 @@ impl<I> Gate<I> {
     where
         I: Send + Sync + 'static,
     {
+        let auditor = Arc::new(rules.auditor);
         let gate = Self {
             inner: Arc::new(Inner {
                 trusted: ArcSwap::from_pointee(Trusted::new(rules.verifier, rules.cache_capacity)),
@@ -125,7 +130,8 @@ impl<I> Gate<I> {
                 authorizer: ArcSwap::from_pointee(rules.authorizer),
                 clock: rules.clock,
                 #[cfg(feature = "tokio")]
-                registry: Arc::new(live::Registry::new()),
+                registry: Arc::new(live::Registry::new(Arc::clone(&auditor))),
+                auditor,
                 #[cfg(feature = "tokio")]
                 spawn: arc_swap::ArcSwapOption::empty(),
                 #[cfg(feature = "tokio")]
@@ -159,7 +165,7 @@ impl<I> Gate<I> {
         connection: impl Into<Handshaken<'c>>,
         remote_addr: impl Into<Option<SocketAddr>>,
     ) -> Result<Admission<I>, AdmitError> {
-        let (presented, info) = connection.into().read(remote_addr.into())?;
+        let (presented, info) = connection.into().read(remote_addr.into(), None)?;
         self.admit_chain(presented, info)
     }
 
@@ -177,8 +183,16 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
-        let verified = self.verify_for(presented, &info)?;
-        self.authorize(self.identify(&verified, presented, info)?)
+        let witness = self.witness(info.clone());
+        let judged = self
+            .identify_bare(presented, info)
+            .map_err(|error| (error, None))
+            .and_then(|identified| {
+                let who = identified.peer.clone();
+                self.authorize(identified)
+                    .map_err(|error| (error, Some(who)))
+            });
+        self.audited(witness, presented, judged)
     }
 
     /// As [`admit`](Self::admit), for either kind of policy.
@@ -191,7 +205,7 @@ impl<I> Gate<I> {
         connection: impl Into<Handshaken<'c>>,
         remote_addr: impl Into<Option<SocketAddr>>,
     ) -> Result<Admission<I>, AdmitError> {
-        let (presented, info) = connection.into().read(remote_addr.into())?;
+        let (presented, info) = connection.into().read(remote_addr.into(), None)?;
         self.admit_chain_async(presented, info).await
     }
 
@@ -205,9 +219,26 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
+        let witness = self.witness(info.clone());
+        let judged = match self.identify_bare(presented, info) {
+            Ok(identified) => {
+                let who = identified.peer.clone();
+                let decided = self.authorize_async(identified).await;
+                decided.map_err(|error| (error, Some(who)))
+            }
+            Err(error) => Err((error, None)),
+        };
+        self.audited(witness, presented, judged)
+    }
+
+    /// Steps 1 and 2, of a chain that nobody has looked at.
+    fn identify_bare<'c>(
+        &self,
+        presented: &'c [CertificateDer<'c>],
+        info: ConnectionInfo,
+    ) -> Result<Identified<'c, I>, AdmitError> {
         let verified = self.verify_for(presented, &info)?;
-        let identified = self.identify(&verified, presented, info)?;
-        self.authorize_async(identified).await
+        self.identify(&verified, presented, info)
     }
 
     /// How often the trust was set: 1 at first, one more with each update of roots, pins, CRLs or
@@ -253,6 +284,7 @@ impl<I> Gate<I> {
         now: UnixTime,
     ) -> Result<Verified, ChainError> {
         let verified = self.inner.trusted.load().verify(presented, now)?;
+        self.log().counts().chain(verified.is_remembered());
         if let (Some(name), ServerNames::Verify) = (dialled, self.inner.server_names) {
             ChainVerifier::verify_name(verified.chain().leaf(), name)?;
         }
@@ -321,11 +353,13 @@ impl<I> Gate<I> {
         identified: Identified<'_, I>,
     ) -> Result<Admission<I>, AdmitError> {
         self.check_deny_list(&identified.peer)?;
+        let began = Instant::now();
         let verdict = match &**self.inner.authorizer.load() {
             Authorizer::Sync(policy) => policy::decide(&**policy, &identified.peer),
             #[cfg(feature = "tokio")]
             Authorizer::Async { .. } => return Err(AdmitError::PolicyIsAsync),
         };
+        self.log().counts().policy(began.elapsed());
         self.conclude(verdict, identified)
     }
 
@@ -343,13 +377,16 @@ impl<I> Gate<I> {
     #[cfg(feature = "tokio")]
     async fn decide_async(&self, peer: &Peer<I>) -> Result<Verdict, AdmitError> {
         self.check_deny_list(peer)?;
+        let began = Instant::now();
         // A full clone of the Arc: a guard must not be held across an await.
-        Ok(match &*self.inner.authorizer.load_full() {
+        let verdict = match &*self.inner.authorizer.load_full() {
             Authorizer::Sync(policy) => policy::decide(&**policy, peer),
             Authorizer::Async { policy, timeout } => {
                 policy::decide_in_time(&**policy, peer, *timeout).await
             }
-        })
+        };
+        self.log().counts().policy(began.elapsed());
+        Ok(verdict)
     }
 
     /// Time went by while the policy was asked: what it was asked about must still hold.
@@ -426,6 +463,7 @@ impl<'c> Handshaken<'c> {
     pub(crate) fn read(
         self,
         remote_addr: Option<SocketAddr>,
+        local_addr: Option<SocketAddr>,
     ) -> Result<(&'c [CertificateDer<'static>], ConnectionInfo), AdmitError> {
         let (state, server_name): (&rustls::CommonState, _) = match self {
             Self::Server(connection) => (connection, connection.server_name().map(Into::into)),
@@ -434,10 +472,12 @@ impl<'c> Handshaken<'c> {
         if state.is_handshaking() {
             return Err(AdmitError::HandshakeIncomplete);
         }
-        let presented = state.peer_certificates().ok_or(ChainError::NoCertificate)?;
+        // Without any, the chain is refused for that.
+        let presented = state.peer_certificates().unwrap_or_default();
         let mut info = ConnectionInfo::default()
             .with_tls(state)
-            .with_remote_addr(remote_addr);
+            .with_remote_addr(remote_addr)
+            .with_local_addr(local_addr);
         if let Some(name) = server_name {
             info = info.with_server_name(name);
         }

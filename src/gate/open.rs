@@ -18,15 +18,16 @@ impl<I: Send + Sync + 'static> Gate<I> {
     /// Enters a connection about whose peer [`admit_open`](Self::admit_open) is going to decide:
     /// rules that change from here on reach it.
     ///
-    /// `clock` is that of whoever calls [`tick`](Self::tick).
+    /// `id` is its number, `clock` that of whoever calls [`tick`](Self::tick).
     pub(crate) fn enter(
         &self,
+        id: u64,
         identified: &Identified<'_, I>,
         clock: Duration,
     ) -> Result<Entered<I>, AdmitError> {
         let (peer, since) = (identified.peer.clone(), self.now()?);
         let registry = &self.inner.registry;
-        Ok(registry.enter(peer, self.generation(), since, clock))
+        Ok(registry.enter(id, peer, self.generation(), since, clock))
     }
 
     /// Judges the peer of a connection that was entered, by the rules that are in force when it is

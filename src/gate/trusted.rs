@@ -37,6 +37,7 @@ pub(crate) struct Verified {
     chain: VerifiedChain,
     trust: TrustId,
     key: Option<Fingerprint>,
+    remembered: bool,
 }
 
 impl Verified {
@@ -46,6 +47,11 @@ impl Verified {
 
     pub(crate) const fn trust(&self) -> TrustId {
         self.trust
+    }
+
+    /// Whether it was verified before, and not now.
+    pub(super) const fn is_remembered(&self) -> bool {
+        self.remembered
     }
 }
 
@@ -124,11 +130,12 @@ impl<I> Trusted<I> {
         now: UnixTime,
     ) -> Result<Verified, ChainError> {
         let Some(cache) = &self.known else {
-            return Ok(self.verified(self.verifier.verify(presented, now)?, None));
+            let chain = self.verifier.verify(presented, now)?;
+            return Ok(self.verified(chain, None, false));
         };
         let key = key_of(presented);
         if let Some(known) = cache.get(&key).filter(|known| known.chain.holds_at(now)) {
-            return Ok(self.verified(known.chain.clone(), Some(key)));
+            return Ok(self.verified(known.chain.clone(), Some(key), true));
         }
         let chain = self.verifier.verify(presented, now)?;
         let known = Known {
@@ -137,14 +144,20 @@ impl<I> Trusted<I> {
             size: presented.iter().map(|der| der.len()).sum(),
         };
         cache.insert(key, Arc::new(known));
-        Ok(self.verified(chain, Some(key)))
+        Ok(self.verified(chain, Some(key), false))
     }
 
-    fn verified(&self, chain: VerifiedChain, key: Option<Fingerprint>) -> Verified {
+    fn verified(
+        &self,
+        chain: VerifiedChain,
+        key: Option<Fingerprint>,
+        remembered: bool,
+    ) -> Verified {
         Verified {
             chain,
             trust: self.id,
             key,
+            remembered,
         }
     }
 

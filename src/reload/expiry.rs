@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use rustls_pki_types::UnixTime;
 
 use super::status::{Own, time_left};
-use crate::Certificate;
+use crate::audit::{Action, Log};
 use crate::pki::Fingerprint;
 use crate::pki::time::Rfc3339;
+use crate::{Certificate, ConnectionInfo};
 
 /// What was told of which certificate.
 #[derive(Default)]
@@ -27,7 +28,7 @@ enum Stage {
 
 impl Expiry {
     /// Tells of each stage once, the last one if several have come at once.
-    pub(super) fn look(&mut self, own: &[Own], now: UnixTime) {
+    pub(super) fn look(&mut self, log: &Log, own: &[Own], now: UnixTime) {
         let mut told = HashMap::new();
         for (name, certificate) in own {
             let id = certificate.sha256();
@@ -35,7 +36,7 @@ impl Expiry {
             let before = self.told.get(&id).copied().unwrap_or(Stage::Far);
             // Two names may have the same certificate.
             if told.insert(id, stage.max(before)).is_none() && stage > before {
-                tell(name.as_deref(), certificate, stage, now);
+                tell(log, name.as_deref(), certificate, stage, now);
             }
         }
         self.told = told;
@@ -61,18 +62,23 @@ impl Stage {
     }
 }
 
-fn tell(name: Option<&str>, certificate: &Certificate, stage: Stage, now: UnixTime) {
-    let not_after = Rfc3339(certificate.not_after());
-    if stage == Stage::Expired {
-        tracing::error!(name, %certificate, %not_after, "our certificate has expired");
-    } else {
-        let seconds_left = time_left(certificate, now).as_secs();
-        tracing::warn!(
-            name,
-            %certificate,
-            %not_after,
-            seconds_left,
-            "our certificate is about to expire"
-        );
-    }
+fn tell(log: &Log, name: Option<&str>, certificate: &Certificate, stage: Stage, now: UnixTime) {
+    let reason = match stage {
+        Stage::Expired => "own_certificate_expired",
+        _ => "own_certificate_expiring",
+    };
+    log.tell(Action::CertificateExpiring, Some(reason), |event| {
+        let left = time_left(certificate, now).as_secs();
+        event.detail = Some(match stage {
+            Stage::Expired => format!(
+                "{certificate} expired at {}",
+                Rfc3339(certificate.not_after())
+            ),
+            _ => format!("{certificate} is valid for {left} more seconds: renew it"),
+        });
+        if let Some(name) = name {
+            event.info = ConnectionInfo::default().with_server_name(name);
+        }
+        event.own_certificate = Some(certificate.clone());
+    });
 }

@@ -11,6 +11,7 @@ use super::status::{Live, Own};
 use super::target::Target;
 use super::{Part, ReloadError};
 use crate::Update;
+use crate::audit::Log;
 use crate::gate::live::Changed;
 
 pub(super) struct Set<I> {
@@ -177,5 +178,9 @@ impl<I: Send + Sync + 'static> Live for Set<I> {
         // Without a time nobody is admitted; the bookkeeping goes on.
         let now = self.target.gate().now();
         now.unwrap_or_else(|_| UnixTime::now())
+    }
+
+    fn log(&self) -> &Log {
+        self.target.gate().log()
     }
 }

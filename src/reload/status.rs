@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::{Part, ReloadError};
 use crate::Certificate;
+use crate::audit::{Action, Log};
 
 /// What a reload has done so far, and how things stand.
 ///
@@ -73,6 +74,9 @@ pub(super) trait Live: Send + Sync {
     fn generation(&self) -> u64;
 
     fn now(&self) -> UnixTime;
+
+    /// Where it is told of.
+    fn log(&self) -> &Log;
 }
 
 /// The books of one reload.
@@ -111,6 +115,10 @@ impl Book {
         self.live.now()
     }
 
+    pub(super) fn log(&self) -> &Log {
+        self.live.log()
+    }
+
     pub(super) fn generations(&self) -> watch::Receiver<u64> {
         self.generations.subscribe()
     }
@@ -131,8 +139,10 @@ impl Book {
             entries.last_success = now;
             entries.last_error = None;
         }
-        let names: Vec<String> = changed.iter().map(Part::to_string).collect();
-        tracing::info!(generation, changed = names.join(", "), "reload applied");
+        self.live.log().tell(Action::ReloadApplied, None, |event| {
+            event.generation = generation;
+            event.reloaded = changed.iter().map(Part::to_string).collect();
+        });
         self.generations.send_replace(generation);
         Applied {
             generation,
@@ -154,12 +164,13 @@ impl Book {
     }
 
     pub(super) fn refused(&self, error: &ReloadError) {
-        tracing::warn!(
-            generation = self.live.generation(),
-            reason = error.reason(),
-            %error,
-            "reload refused; what was in force still is"
-        );
+        let reason = Some(error.reason());
+        self.live
+            .log()
+            .tell(Action::ReloadRefused, reason, |event| {
+                event.generation = self.live.generation();
+                event.detail = Some(error.to_string());
+            });
         let at = self.live.now();
         let mut entries = self.entries();
         entries.refused += 1;

@@ -255,7 +255,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
     /// Keeps the books on our own certificates, which others may have replaced as well.
     async fn look_at_own(&mut self) {
         if let Ok(own) = self.blocking(Set::certificates).await {
-            self.expiry.look(&own, self.book.now());
+            self.expiry.look(self.book.log(), &own, self.book.now());
             self.book.own(own);
         }
     }

@@ -73,40 +73,18 @@ impl AcceptError {
     }
 }
 
+impl From<AdmitError> for AcceptError {
+    fn from(error: AdmitError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 #[cfg(feature = "tokio")]
-mod made_from {
-    use super::{AcceptError, AdmitError, HandshakeError};
-    use crate::stream::handshake::Refused;
-    use crate::tls::capture::Capture;
-    use crate::trust::ChainError;
-
-    impl AcceptError {
-        /// The gate's own reason is more telling than what rustls made of it.
-        pub(crate) fn of(error: HandshakeError, capture: &mut Capture) -> Self {
-            let no_certificate = matches!(
-                error,
-                HandshakeError::Tls(rustls::Error::NoCertificatesPresented)
-            );
-            match capture.take_chain_error() {
-                Some(chain) => Self::Refused(chain.into()),
-                None if no_certificate => Self::Refused(ChainError::NoCertificate.into()),
-                None => Self::Handshake(error),
-            }
-        }
-    }
-
-    impl From<Refused> for AcceptError {
-        fn from(refused: Refused) -> Self {
-            match refused {
-                Refused::Gate(error) => Self::Refused(error),
-                Refused::TimedOut(error) => Self::Handshake(error),
-            }
-        }
-    }
-
-    impl From<AdmitError> for AcceptError {
-        fn from(error: AdmitError) -> Self {
-            Self::Refused(error)
+impl From<crate::tls::Refused> for AcceptError {
+    fn from(refused: crate::tls::Refused) -> Self {
+        match refused {
+            crate::tls::Refused::Gate(error) => Self::Refused(error),
+            crate::tls::Refused::Handshake(error) => Self::Handshake(error),
         }
     }
 }

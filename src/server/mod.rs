@@ -15,6 +15,7 @@ pub use error::{AcceptError, Shed};
 #[cfg(feature = "tokio")]
 pub use listener::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 
+use crate::audit::Stats;
 #[cfg(feature = "tokio")]
 use crate::gate::OpenConnection;
 #[cfg(feature = "tokio")]
@@ -157,6 +158,11 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         self.core.own_certificates()
     }
 
+    /// How often this acceptor has done what, and how things stand. Clones share it.
+    pub fn stats(&self) -> Stats {
+        self.core.stats()
+    }
+
     /// The connections of this acceptor that are open, the oldest first.
     #[cfg(feature = "tokio")]
     pub fn connections(&self) -> Vec<OpenConnection<I>> {
@@ -233,17 +239,18 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
 
 #[cfg(feature = "tokio")]
 mod accept {
-    use std::any::Any;
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncRead, AsyncWrite};
 
     use super::{AcceptError, Acceptor, Arc};
-    use crate::TlsStream;
+    use crate::audit::Action;
     use crate::gate::Handshaken;
     use crate::gate::live::Connection;
     use crate::stream::handshake::{Attempt, admit, refuse};
-    use crate::tls::{self, capture::Capture};
+    use crate::stream::info_of;
+    use crate::tls::{self, Refused, capture::Capture};
+    use crate::{ConnectionInfo, TlsStream};
 
     impl<I: Send + Sync + 'static> Acceptor<I> {
         /// The open connections that a listener has yielded.
@@ -268,10 +275,8 @@ mod accept {
         where
             IO: AsyncRead + AsyncWrite + Unpin + 'static,
         {
-            let remote_addr = (&io as &dyn Any)
-                .downcast_ref::<tokio::net::TcpStream>()
-                .and_then(|tcp| tcp.peer_addr().ok());
-            self.accept_from(io, remote_addr).await
+            let info = info_of(&io);
+            self.attempt(io, info).await
         }
 
         /// As [`accept`](Self::accept), with the address of the peer, for example from a proxy
@@ -287,56 +292,55 @@ mod accept {
         where
             IO: AsyncRead + AsyncWrite + Unpin,
         {
-            let remote_addr = remote_addr.into();
-            let result = self.attempt(io, remote_addr).await;
-            match &result {
-                Ok(stream) => tracing::debug!(
-                    remote = ?remote_addr,
-                    certificate = %stream.peer().certificate(),
-                    rule = stream.rule(),
-                    "client admitted"
-                ),
-                Err(error) => tracing::warn!(
-                    remote = ?remote_addr,
-                    reason = error.reason(),
-                    %error,
-                    "client refused"
-                ),
-            }
-            result
+            let info = ConnectionInfo::default().with_remote_addr(remote_addr);
+            self.attempt(io, info).await
         }
 
-        async fn attempt<IO>(
+        pub(super) async fn attempt<IO>(
             &self,
             io: IO,
-            remote_addr: Option<SocketAddr>,
+            info: ConnectionInfo,
         ) -> Result<TlsStream<IO, I>, AcceptError>
         where
             IO: AsyncRead + AsyncWrite + Unpin,
         {
             let core = &*self.core;
+            let gate = &core.gate;
             let attempt = Attempt::start(&core.bounds);
-            let mut capture = Capture::beginning_under(core.gate.trust_id());
+            let mut witness = gate.witness(info);
+            let mut capture = Capture::beginning_under(gate.trust_id());
             let handshake = tokio_rustls::TlsAcceptor::from(core.configs().private.clone())
                 .accept(attempt.watch(io))
                 .into_fallible();
             let tls = attempt
-                .drive(handshake, &mut capture)
-                .await
-                .map_err(|error| AcceptError::of(error, &mut capture))?;
+                .drive(handshake, gate, &mut witness, &mut capture)
+                .await?;
 
             let connection = Handshaken::Server(tls.get_ref().1);
-            let peer = tls::identify(&core.gate, &mut capture, connection, remote_addr);
-            match attempt
-                .judge(&core.gate, &self.keeper, peer, &capture)
-                .await
-            {
+            let judged = match tls::identify(gate, &mut capture, &mut witness, connection) {
+                Ok(peer) => {
+                    let keeper = &self.keeper;
+                    let judged = attempt.judge(gate, keeper, peer, &mut witness, &capture);
+                    judged.await
+                }
+                Err(error) => Err(Refused::Gate(error)),
+            };
+            match judged {
                 Ok(admitted) => Ok(admit(tls.into(), admitted)),
                 Err(refused) => {
                     refuse(tls.into(), &refused).await;
                     Err(refused.into())
                 }
             }
+        }
+
+        /// Records that a listener closed a connection before any TLS work.
+        pub(super) fn record_shed(&self, info: ConnectionInfo, error: &AcceptError) {
+            let mut witness = self.core.gate.witness(info);
+            // It is closed in any case.
+            let _ = witness.conclude(Action::Shed, Some(error.reason()), |event| {
+                event.detail = Some(error.to_string());
+            });
         }
     }
 }

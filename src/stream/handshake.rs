@@ -13,10 +13,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::parting::{FAREWELL_TIME, Parting};
 use super::{Keeper, TlsStream, Wire};
+use crate::audit::{Stage, Witness};
 use crate::gate::live::Entered;
 use crate::gate::{Admission, AdmitError, Gate, Identified};
 use crate::tls::capture::Capture;
-use crate::tls::{Bounds, HandshakeError, TooMuchReceived, seal};
+use crate::tls::{Bounds, HandshakeError, Refused, TooMuchReceived, seal};
 
 /// Polls a future of tokio-rustls inside a connection's capture.
 struct Captured<'a, F> {
@@ -67,56 +68,89 @@ impl Attempt {
         }
     }
 
-    /// Drives the handshake to its end. A failed one's transport is parted from, so that the
-    /// alert that rustls wrote reaches the peer.
-    pub(crate) async fn drive<F, T, IO>(
+    /// Drives the handshake to its end. That it fails is recorded, and its transport is parted
+    /// from, so that the alert that rustls wrote reaches the peer.
+    pub(crate) async fn drive<F, T, IO, I>(
         &self,
         handshake: F,
+        gate: &Gate<I>,
+        witness: &mut Witness,
         capture: &mut Capture,
-    ) -> Result<T, HandshakeError>
+    ) -> Result<T, Refused>
     where
         F: Future<Output = Result<T, (io::Error, Wire<IO>)>> + Unpin,
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        witness.stage = Stage::Handshake;
         let driven = Captured {
             future: handshake,
             capture: &mut *capture,
         };
-        match timeout_at(self.deadline, driven).await {
-            Ok(Ok(tls)) => Ok(tls),
-            Ok(Err((error, wire))) => {
-                Parting::new(wire, Vec::new()).await;
-                Err(match capture.take_unproven() {
-                    Some(chain) => HandshakeError::KeyNotProven {
-                        certificate: chain.leaf().clone(),
-                    },
-                    None if is_too_much(&error) => {
-                        HandshakeError::TooMuchReceived { limit: self.bytes }
-                    }
-                    None => HandshakeError::from_io(error, capture.received()),
-                })
-            }
-            Err(_elapsed) => Err(self.timed_out(capture)),
+        let (error, wire) = match timeout_at(self.deadline, driven).await {
+            Ok(Ok(tls)) => return Ok(tls),
+            Ok(Err((error, wire))) => (self.why(error, capture), Some(wire)),
+            Err(_elapsed) => (self.timed_out(capture), None),
+        };
+        let refused = Refused::of(error, capture);
+        refused.record(gate, witness, None, capture);
+        if let Some(wire) = wire {
+            Parting::new(wire, Vec::new()).await;
+        }
+        Err(refused)
+    }
+
+    fn why(&self, error: io::Error, capture: &Capture) -> HandshakeError {
+        match capture.unproven() {
+            Some(chain) => HandshakeError::KeyNotProven {
+                certificate: chain.leaf().clone(),
+            },
+            None if is_too_much(&error) => HandshakeError::TooMuchReceived { limit: self.bytes },
+            None => HandshakeError::from_io(error, capture.received()),
         }
     }
 
-    /// The policy's decision, within the time that is left; until it allows, nobody gets the
-    /// stream, and no byte of the application is read from it.
+    /// The policy's decision, within the time that is left, and its record; until both are there,
+    /// nobody gets the stream, and no byte of the application is read from it.
     pub(crate) async fn judge<I: Send + Sync + 'static>(
         &self,
         gate: &Gate<I>,
         keeper: &Arc<Keeper>,
-        peer: Result<Identified<'_, I>, AdmitError>,
+        identified: Identified<'_, I>,
+        witness: &mut Witness,
         capture: &Capture,
     ) -> Result<(Admission<I>, Entered<I>), Refused> {
-        let peer = peer?;
-        let entered = gate.enter(&peer, keeper.clock())?;
+        witness.stage = Stage::Policy;
+        let (who, presented) = (identified.peer().clone(), identified.presented());
+        let decided = self.decide(gate, keeper, identified, witness.connection());
+        let refused = match decided.await {
+            Ok(admitted) => match gate.record_admitted(witness, &admitted.0, presented) {
+                Ok(()) => return Ok(admitted),
+                Err(not_audited) => Refused::Gate(not_audited),
+            },
+            Err(Some(error)) => Refused::Gate(error),
+            Err(None) => Refused::Handshake(self.timed_out(capture)),
+        };
+        match &refused {
+            Refused::Gate(error) => gate.record_refused(witness, error, Some(&who), presented),
+            Refused::Handshake(_) => refused.record(gate, witness, Some(&who), capture),
+        }
+        Err(refused)
+    }
+
+    /// The gate's word; `Err(None)` when it does not come in time.
+    async fn decide<I: Send + Sync + 'static>(
+        &self,
+        gate: &Gate<I>,
+        keeper: &Arc<Keeper>,
+        identified: Identified<'_, I>,
+        id: u64,
+    ) -> Result<(Admission<I>, Entered<I>), Option<AdmitError>> {
+        let entered = gate.enter(id, &identified, keeper.clock())?;
         // Before it can be open, so that whoever changes the policy finds somebody to ask it.
         keeper.watch(gate);
-        match timeout_at(self.deadline, gate.admit_open(peer, entered)).await {
-            Ok(Ok(admitted)) => Ok(admitted),
-            Ok(Err(error)) => Err(Refused::Gate(error)),
-            Err(_elapsed) => Err(Refused::TimedOut(self.timed_out(capture))),
+        match timeout_at(self.deadline, gate.admit_open(identified, entered)).await {
+            Ok(decided) => Ok(decided?),
+            Err(_elapsed) => Err(None),
         }
     }
 }
@@ -125,27 +159,6 @@ fn is_too_much(error: &io::Error) -> bool {
     error
         .get_ref()
         .is_some_and(|inner| inner.is::<TooMuchReceived>())
-}
-
-/// Why a peer that finished its handshake gets no stream.
-pub(crate) enum Refused {
-    Gate(AdmitError),
-    TimedOut(HandshakeError),
-}
-
-impl From<AdmitError> for Refused {
-    fn from(error: AdmitError) -> Self {
-        Self::Gate(error)
-    }
-}
-
-impl Refused {
-    fn alert(&self) -> AlertDescription {
-        match self {
-            Self::Gate(error) => error.alert(),
-            Self::TimedOut(_) => AlertDescription::AccessDenied,
-        }
-    }
 }
 
 /// Tells a peer whose handshake is over that it is refused.

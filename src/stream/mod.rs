@@ -2,11 +2,13 @@
 
 mod draining;
 pub(crate) mod handshake;
+mod info;
 mod keeper;
 mod parting;
 mod wire;
 
 pub use draining::Draining;
+pub(crate) use info::info_of;
 pub(crate) use keeper::Keeper;
 pub(crate) use wire::Wire;
 
@@ -15,6 +17,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -22,6 +25,7 @@ use tokio::time::{Sleep, sleep};
 use self::handshake::last_words;
 use self::parting::{FAREWELL_TIME, Parting};
 use crate::Peer;
+use crate::audit::{Action, Traffic};
 use crate::gate::live::{Entered, Half, Lease};
 use crate::gate::{Admission, Ended};
 use crate::tls::HandshakeError;
@@ -46,6 +50,8 @@ pub struct TlsStream<IO, I> {
     part_at_once: fn(State<IO>, &Ended),
     admission: Admission<I>,
     entered: Entered<I>,
+    opened: Instant,
+    traffic: Traffic,
 }
 
 enum State<IO> {
@@ -66,11 +72,14 @@ impl<IO, I> TlsStream<IO, I> {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        entered.connection().log().counts().opened();
         Self {
             state: State::Open(tls),
             part_at_once,
             admission,
             entered,
+            opened: Instant::now(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -116,6 +125,14 @@ impl<IO, I> TlsStream<IO, I> {
 
     fn lease(&self) -> &Lease {
         self.entered.connection().lease()
+    }
+
+    /// Counts what was written.
+    fn sent(&mut self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = poll {
+            self.traffic.sent += count as u64;
+        }
+        poll
     }
 }
 
@@ -225,6 +242,18 @@ impl<IO, I> Drop for TlsStream<IO, I> {
         if let Some(why) = self.lease().why_cut() {
             (self.part_at_once)(state, why);
         }
+        let connection = self.entered.connection();
+        let why = self.lease().why_draining();
+        connection.log().counts().closed();
+        connection.tell(
+            Action::Ended,
+            why.map_or("closed", Ended::reason),
+            |event| {
+                event.rule = Some(self.admission.rule_name());
+                event.duration = Some(self.opened.elapsed());
+                event.traffic = Some(self.traffic);
+            },
+        );
     }
 }
 
@@ -247,9 +276,11 @@ where
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.get_mut()
-            .poll_open(cx, Half::Read, |tls, cx| tls.poll_read(cx, buffer))
-            .map_err(name_alert)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let poll = this.poll_open(cx, Half::Read, |tls, cx| tls.poll_read(cx, buffer));
+        this.traffic.received += buffer.filled().len().saturating_sub(before) as u64;
+        poll.map_err(name_alert)
     }
 }
 
@@ -262,8 +293,9 @@ where
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut()
-            .poll_open(cx, Half::Write, |tls, cx| tls.poll_write(cx, bytes))
+        let this = self.get_mut();
+        let poll = this.poll_open(cx, Half::Write, |tls, cx| tls.poll_write(cx, bytes));
+        this.sent(poll)
     }
 
     fn poll_write_vectored(
@@ -271,9 +303,11 @@ where
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_open(cx, Half::Write, |tls, cx| {
+        let this = self.get_mut();
+        let poll = this.poll_open(cx, Half::Write, |tls, cx| {
             tls.poll_write_vectored(cx, slices)
-        })
+        });
+        this.sent(poll)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -60,6 +60,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.left.is_some() {
+            capture::record_sent(bytes);
+        }
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
@@ -68,6 +71,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.left.is_some() {
+            slices.iter().for_each(|bytes| capture::record_sent(bytes));
+        }
         Pin::new(&mut self.io).poll_write_vectored(cx, slices)
     }
 

@@ -26,6 +26,7 @@ use rustls_pki_types::UnixTime;
 
 use super::config::{ClientTemplate, Common, ServerTemplate};
 use super::{Bounds, ClientCore, Resumption, ServerCore};
+use crate::audit::{self, AuditSink, Auditor, Log};
 use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
 use crate::pki::time::Rfc3339;
@@ -157,6 +158,9 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             deny_list: None,
             cache_capacity: 4096,
             resumption: Resumption::default(),
+            name: None,
+            sink: Box::new(audit::Tracing),
+            describe: None,
             side: S::default(),
         }
     }
@@ -182,6 +186,9 @@ pub struct Builder<S, I> {
     deny_list: Option<Box<dyn Denies<I>>>,
     cache_capacity: usize,
     resumption: Resumption,
+    name: Option<Arc<str>>,
+    sink: Box<dyn AuditSink>,
+    describe: Option<Box<dyn Fn(&I) -> String + Send + Sync>>,
     side: S,
 }
 
@@ -316,6 +323,40 @@ impl<S, I> Builder<S, I> {
         self
     }
 
+    /// Sets who records every outcome: see [`audit`](crate::audit). Identities are written by their
+    /// `Display`.
+    ///
+    /// Default: [`Tracing`](crate::audit::Tracing), without identities.
+    ///
+    /// With a sink that wants them, the extractor also reads certificates of refused peers, to say
+    /// who they claim to be.
+    pub fn audit(self, sink: impl AuditSink + 'static) -> Self
+    where
+        I: fmt::Display + 'static,
+    {
+        self.audit_as(sink, I::to_string)
+    }
+
+    /// As [`audit`](Self::audit), for identities without a `Display`, or with another text.
+    pub fn audit_as(
+        mut self,
+        sink: impl AuditSink + 'static,
+        describe: impl Fn(&I) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.sink = Box::new(sink);
+        self.describe = Some(Box::new(describe));
+        self
+    }
+
+    /// Sets a name that tells this acceptor or connector from others of the program, in audit
+    /// events and metrics.
+    ///
+    /// Default: none.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Sets the clock by which validity is judged.
     ///
     /// Default: the system's.
@@ -351,6 +392,11 @@ impl<S, I> Builder<S, I> {
         {
             return Err(BuildError::InvalidAlpn);
         }
+        let side = match usage {
+            Usage::Client => audit::Side::Server,
+            Usage::Server => audit::Side::Client,
+        };
+        let log = Arc::new(Log::new(self.sink, side, self.name));
         let provider = self
             .provider
             .or_else(provider::built_in)
@@ -371,6 +417,7 @@ impl<S, I> Builder<S, I> {
                 deny_list: self.deny_list,
                 authorizer: self.authorizer,
                 clock: self.clock.clone(),
+                auditor: Auditor::new(log, self.describe),
             }),
             credentials: self.credentials,
             common: Common {

@@ -8,7 +8,9 @@
 //! is entered on their thread.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use rustls::AlertDescription;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::gate::{TrustId, Verified};
@@ -20,6 +22,12 @@ pub(crate) struct Capture {
     /// The trust in force before the configuration was chosen.
     began: Option<TrustId>,
     verified: Option<Result<Verified, ChainError>>,
+    /// What the peer presented, if it was refused for that.
+    presented: Vec<CertificateDer<'static>>,
+    /// The name that a client asked for (SNI).
+    server_name: Option<Arc<str>>,
+    /// The last alert that we sent in the clear.
+    sent_alert: Option<AlertDescription>,
     resumed: Option<Origin>,
     signature_failed: bool,
     asked_for_certificate: bool,
@@ -97,12 +105,28 @@ impl Capture {
     }
 
     /// The chain that the peer presented without proving that it owns the leaf's key.
-    pub(crate) fn take_unproven(&mut self) -> Option<VerifiedChain> {
-        if self.signature_failed {
-            Some(self.verified.take()?.ok()?.chain().clone())
-        } else {
-            None
-        }
+    pub(crate) fn unproven(&self) -> Option<&VerifiedChain> {
+        self.verified_chain().filter(|_| self.signature_failed)
+    }
+
+    /// The chain that was verified, of a handshake that is not over.
+    pub(crate) fn verified_chain(&self) -> Option<&VerifiedChain> {
+        Some(self.verified.as_ref()?.as_ref().ok()?.chain())
+    }
+
+    /// What the peer presented, if it was refused for that.
+    pub(crate) fn presented(&self) -> &[CertificateDer<'static>] {
+        &self.presented
+    }
+
+    /// The name that a client asked for (SNI).
+    pub(crate) const fn server_name(&self) -> Option<&Arc<str>> {
+        self.server_name.as_ref()
+    }
+
+    /// The last alert that we sent in the clear, before there were keys.
+    pub(crate) const fn sent_alert(&self) -> Option<AlertDescription> {
+        self.sent_alert
     }
 
     /// What came from the peer during the handshake.
@@ -144,8 +168,32 @@ impl Capture {
     }
 }
 
-pub(super) fn record_verification(result: &Result<Verified, ChainError>) {
-    record(|capture| capture.verified = Some(result.clone()));
+pub(super) fn record_verification(
+    result: &Result<Verified, ChainError>,
+    presented: &[CertificateDer<'_>],
+) {
+    record(|capture| {
+        capture.verified = Some(result.clone());
+        if result.is_err() {
+            let owned = presented.iter().map(|der| der.clone().into_owned());
+            capture.presented = owned.collect();
+        }
+    });
+}
+
+/// Notes the name that a client asks for.
+pub(super) fn record_server_name(name: &str) {
+    record(|capture| capture.server_name = Some(name.into()));
+}
+
+/// Notes bytes that go to the peer.
+#[cfg(feature = "tokio")]
+pub(crate) fn record_sent(bytes: &[u8]) {
+    // A record of one alert, as RFC 8446 section 5.1 has it in the clear: content type, legacy
+    // version, length, fatal, description.
+    if let [0x15, 3, _, 0, 2, 2, description, ..] = *bytes {
+        record(|capture| capture.sent_alert = Some(description.into()));
+    }
 }
 
 /// Notes what the session that is being resumed was granted on.
@@ -226,7 +274,7 @@ mod tests {
             let now = gate.now().expect("a clock");
             let result = gate.verify(leaf.chain(), None, now);
             let mut capture = Capture::default();
-            capture.enter(|| record_verification(&result));
+            capture.enter(|| record_verification(&result, leaf.chain()));
             capture
         };
         assert!(
@@ -246,10 +294,7 @@ mod tests {
         );
         assert!(captured().take_verified(gate.trust_id(), &[]).is_none());
         assert!(captured().take_chain_error().is_none());
-        assert!(
-            captured().take_unproven().is_none(),
-            "no signature has failed"
-        );
+        assert!(captured().unproven().is_none(), "no signature has failed");
     }
 
     #[test]

@@ -112,7 +112,6 @@ impl ServerTemplate {
     }
 
     /// The certificates in use with their names, the default first.
-    #[cfg(feature = "tokio")]
     pub(super) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         let mut named: Vec<_> = self.certificates.by_name.iter().collect();
         named.sort_by_key(|(name, _)| *name);
@@ -237,7 +236,6 @@ impl ClientTemplate {
     }
 
     /// The certificate in use.
-    #[cfg(feature = "tokio")]
     pub(super) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         let leaf = leaf_of(&self.certificate.0).map(|leaf| (None, leaf));
         leaf.into_iter().collect()
@@ -286,7 +284,6 @@ impl ClientTemplate {
     }
 }
 
-#[cfg(feature = "tokio")]
 fn leaf_of(key: &CertifiedKey) -> Option<Certificate> {
     // It was parsed when the credentials were made.
     key.cert

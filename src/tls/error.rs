@@ -7,6 +7,7 @@ use rustls::{AlertDescription, PeerIncompatible};
 
 use super::alert;
 use super::capture::Received;
+use crate::gate::alert_name;
 use crate::pki::Certificate;
 
 /// Why a TLS handshake failed before the gate could judge.
@@ -135,50 +136,6 @@ fn looks_like_http(prefix: &[u8]) -> bool {
     ]
     .iter()
     .any(|start| prefix.starts_with(start.as_bytes()))
-}
-
-/// RFC 8446's name of an alert: `access_denied`.
-pub(crate) fn alert_name(alert: AlertDescription) -> String {
-    use AlertDescription as A;
-
-    match alert {
-        A::UnknownCA => "unknown_ca".into(),
-        A::UnknownPSKIdentity => "unknown_psk_identity".into(),
-        A::UnrecognisedName => "unrecognized_name".into(),
-        A::Unknown(code) => format!("number {code}"),
-        other => {
-            let camel = format!("{other:?}");
-            let mut snake = String::with_capacity(camel.len() + 4);
-            for (index, character) in camel.chars().enumerate() {
-                if character.is_ascii_uppercase() && index > 0 {
-                    snake.push('_');
-                }
-                snake.push(character.to_ascii_lowercase());
-            }
-            snake
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alerts_have_the_names_of_the_rfc() {
-        for (alert, name) in [
-            (AlertDescription::AccessDenied, "access_denied"),
-            (
-                AlertDescription::CertificateRequired,
-                "certificate_required",
-            ),
-            (AlertDescription::UnknownCA, "unknown_ca"),
-            (AlertDescription::DecryptError, "decrypt_error"),
-            (AlertDescription::Unknown(200), "number 200"),
-        ] {
-            assert_eq!(alert_name(alert), name);
-        }
-    }
 }
 
 #[cfg(feature = "tokio")]

@@ -8,6 +8,7 @@ pub(crate) mod capture;
 mod config;
 mod error;
 mod proof;
+mod refused;
 mod resolver;
 mod resumption;
 #[cfg(feature = "tokio")]
@@ -16,8 +17,7 @@ mod sessions;
 mod update;
 mod verifier;
 
-use std::net::SocketAddr;
-
+use crate::audit::Witness;
 use crate::gate::{AdmitError, Gate, Handshaken, Identified};
 use capture::Capture;
 
@@ -26,24 +26,31 @@ pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;
 #[cfg(feature = "tokio")]
 pub(crate) use error::TooMuchReceived;
+pub(crate) use refused::Refused;
 pub use resumption::Resumption;
 pub use update::Update;
 pub(crate) use update::{Bounds, BundleChange, ClientCore, ServerCore};
 
-/// Identifies the peer of a finished handshake.
+/// Identifies the peer of a finished handshake; that it cannot be done is recorded.
 ///
 /// A full handshake has just verified the chain; a resumed one restored it from the session, and
 /// it is verified now, by today's rules. So is one whose trust changed during the handshake.
 pub(crate) fn identify<'c, I>(
     gate: &Gate<I>,
     capture: &mut Capture,
+    witness: &mut Witness,
     connection: impl Into<Handshaken<'c>>,
-    remote_addr: Option<SocketAddr>,
 ) -> Result<Identified<'c, I>, AdmitError> {
-    let (presented, info) = connection.into().read(remote_addr)?;
+    let (remote, local) = (witness.info.remote_addr(), witness.info.local_addr());
+    let read = connection.into().read(remote, local);
+    let (presented, info) =
+        read.inspect_err(|error| gate.record_refused(witness, error, None, &[]))?;
+    witness.info = info.clone();
     let verified = match capture.take_verified(gate.trust_id(), presented) {
-        Some(verified) => verified,
-        None => gate.verify_for(presented, &info)?,
+        Some(verified) => Ok(verified),
+        None => gate.verify_for(presented, &info),
     };
-    gate.identify(&verified, presented, info)
+    verified
+        .and_then(|verified| gate.identify(&verified, presented, info))
+        .inspect_err(|error| gate.record_refused(witness, error, None, presented))
 }

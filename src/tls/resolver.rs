@@ -38,6 +38,9 @@ impl ServerCertificates {
 
 impl ResolvesServerCert for ServerCertificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(name) = hello.server_name() {
+            capture::record_server_name(name);
+        }
         Some(Arc::clone(self.choose(hello.server_name())))
     }
 }

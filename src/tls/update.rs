@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use super::config::{ClientTemplate, ServerTemplate};
 use super::proof;
 use super::{BuildError, ClientConfigs, ServerConfigs};
+use crate::audit::Stats;
 use crate::gate::{Authorizer, Gate, Lifetimes};
-#[cfg(feature = "tokio")]
 use crate::pki::Certificate;
 use crate::pki::Credentials;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
@@ -152,6 +152,7 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         bounds: Bounds,
     ) -> Result<Self, BuildError> {
         let configs = template.configs(&gate, gate.trusted().verifier().trust())?;
+        gate.meter(&template.own_certificates());
         Ok(Self {
             gate,
             bounds,
@@ -165,7 +166,6 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
     }
 
     /// Our own certificates, with the names that they are for: the first is for all others.
-    #[cfg(feature = "tokio")]
     pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         lock(&self.template).own_certificates()
     }
@@ -191,7 +191,14 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         // In this order: whoever sees the new trust gets the new configuration, so that no session
         // of the new generation is granted on old credentials.
         self.configs.store(Arc::new(configs));
-        Ok(self.gate.set_trust(verifier))
+        let generation = self.gate.set_trust(verifier);
+        self.gate.meter(&template.own_certificates());
+        Ok(generation)
+    }
+
+    /// How often what happened, and how things stand.
+    pub(crate) fn stats(&self) -> Stats {
+        self.gate.stats(&self.own_certificates())
     }
 }
 
@@ -212,6 +219,7 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
         bounds: Bounds,
     ) -> Result<Self, BuildError> {
         let configs = template.configs(&gate)?;
+        gate.meter(&template.own_certificates());
         Ok(Self {
             gate,
             bounds,
@@ -225,7 +233,6 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
     }
 
     /// Our own certificate.
-    #[cfg(feature = "tokio")]
     pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         lock(&self.template).own_certificates()
     }
@@ -253,7 +260,13 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
         *template = next;
         let generation = self.gate.set_trust(verifier);
         self.configs.store(Arc::new(configs));
+        self.gate.meter(&template.own_certificates());
         Ok(generation)
+    }
+
+    /// How often what happened, and how things stand.
+    pub(crate) fn stats(&self) -> Stats {
+        self.gate.stats(&self.own_certificates())
     }
 
     /// Sets the policy, and forgets the sessions that servers granted under the old one.

@@ -54,7 +54,7 @@ impl<I> PeerVerifier<I> {
             .map(|der| CertificateDer::from(der.as_ref()))
             .collect();
         let result = self.gate.verify(&presented, dialled, now);
-        capture::record_verification(&result);
+        capture::record_verification(&result, &presented);
         match result {
             Ok(verified) => {
                 if let (Some(sessions), Some(name)) = (&self.sessions, dialled) {

@@ -286,6 +286,20 @@ impl ChainVerifier {
         self.revocation.as_ref()?.not_by_its_issuer(&known)
     }
 
+    /// When the oldest CRL was made that no newer one has replaced.
+    pub(crate) fn oldest_crl(&self) -> Option<UnixTime> {
+        let lists = self.revocation.as_ref()?.choices().lists();
+        let is_replaced = |list: &Crl| {
+            lists.iter().any(|other| {
+                other.issuer() == list.issuer()
+                    && other.same_scope(list)
+                    && other.is_newer_than(list)
+            })
+        };
+        let current = lists.iter().filter(|list| !is_replaced(list));
+        current.map(Crl::this_update).min()
+    }
+
     pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.algorithms
     }

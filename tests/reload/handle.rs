@@ -160,12 +160,13 @@ impl std::io::Write for Log {
 }
 
 impl Log {
-    /// The lines since the last time, of reloads only.
+    /// The lines since the last time: those of the audit trail, and the reload's own.
     fn take(&self) -> Vec<String> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        let ours = ["countersign::audit", "countersign::reload"];
         let lines = text
             .lines()
-            .filter(|line| line.contains("countersign::reload"));
+            .filter(|line| ours.iter().any(|target| line.contains(target)));
         lines.map(str::to_owned).collect()
     }
 

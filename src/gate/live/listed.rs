@@ -20,7 +20,7 @@ impl<I> OpenConnection<I> {
         Self { connection }
     }
 
-    /// Its number, which no other connection of this acceptor or connector has.
+    /// Its number, which no other connection of this process has; its audit events bear it.
     pub fn id(&self) -> u64 {
         self.connection.id()
     }

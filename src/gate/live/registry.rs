@@ -10,12 +10,13 @@ use rustls_pki_types::UnixTime;
 
 use super::{Ended, Lease};
 use crate::Peer;
-use crate::gate::Lifetimes;
+use crate::audit::{Action, Alert, AuditEvent, Auditor, Log};
+use crate::gate::{Lifetimes, alert_name};
 
 /// The open connections, and those that are being decided about.
 pub(crate) struct Registry<I> {
     entries: Mutex<HashMap<u64, Arc<Connection<I>>>>,
-    next: AtomicU64,
+    auditor: Arc<Auditor<I>>,
 }
 
 /// One connection.
@@ -29,6 +30,7 @@ pub(crate) struct Connection<I> {
     lease: Arc<Lease>,
     stage: Mutex<Stage>,
     listener: OnceLock<u64>,
+    auditor: Arc<Auditor<I>>,
 }
 
 /// Which rules have changed.
@@ -60,23 +62,24 @@ pub(crate) struct Entered<I> {
 }
 
 impl<I> Registry<I> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(auditor: Arc<Auditor<I>>) -> Self {
         Self {
             entries: Mutex::default(),
-            next: AtomicU64::new(1),
+            auditor,
         }
     }
 
     /// Enters a connection about whose peer the gate is going to decide.
     pub(crate) fn enter(
         self: &Arc<Self>,
+        id: u64,
         peer: Peer<I>,
         generation: u64,
         since: UnixTime,
         entered: Duration,
     ) -> Entered<I> {
         let connection = Arc::new(Connection {
-            id: self.next.fetch_add(1, Ordering::Relaxed),
+            id,
             peer,
             since,
             entered,
@@ -86,6 +89,7 @@ impl<I> Registry<I> {
                 changed: Changed::Nothing,
             }),
             listener: OnceLock::new(),
+            auditor: Arc::clone(&self.auditor),
         });
         self.entries()
             .insert(connection.id, Arc::clone(&connection));
@@ -181,14 +185,13 @@ impl<I> Connection<I> {
     /// Cuts it at once.
     pub(crate) fn cut(&self, why: Ended) {
         if self.lease.cut(why.clone()) {
-            tracing::info!(
-                connection = self.id,
-                remote = ?self.peer.connection().remote_addr(),
-                certificate = %self.peer.certificate(),
-                reason = why.reason(),
-                %why,
-                "open connection cut"
-            );
+            self.tell(Action::Cut, why.reason(), |event| {
+                event.detail = Some(why.to_string());
+                let alert = why
+                    .alert()
+                    .map(|alert| Alert::Sent(alert_name(alert).into()));
+                event.alert = alert;
+            });
         }
     }
 
@@ -196,15 +199,33 @@ impl<I> Connection<I> {
     /// difference is the connection's own, so that not all end at once.
     pub(crate) fn drain(&self, why: Ended, clock: Duration, time: Duration) {
         if self.lease.drain(why.clone()) {
-            tracing::info!(
-                connection = self.id,
-                remote = ?self.peer.connection().remote_addr(),
-                reason = why.reason(),
-                "open connection is to end"
-            );
+            self.tell(Action::Draining, why.reason(), |event| {
+                event.detail = Some(why.to_string());
+            });
             let until = clock.saturating_add(self.jittered(time));
             *self.stage() = Stage::Draining { until };
         }
+    }
+
+    /// Records what happened to this connection.
+    pub(crate) fn tell(
+        &self,
+        action: Action,
+        reason: &'static str,
+        fill: impl FnOnce(&mut AuditEvent),
+    ) {
+        self.auditor.log().tell(action, Some(reason), |event| {
+            event.connection = Some(self.id);
+            event.generation = self.generation();
+            event.identity = self.auditor.proven(&self.peer);
+            event.info = self.peer.connection().clone();
+            event.set_certificates(self.peer.chain().certificates());
+            fill(event);
+        });
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        self.auditor.log()
     }
 
     fn tick(&self, now: Option<UnixTime>, clock: Duration, lifetimes: &Lifetimes) {

@@ -17,6 +17,7 @@ use super::per_address::Place;
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
 use crate::server::{AcceptError, Acceptor, Shed};
+use crate::stream::info_of;
 
 /// Whether the loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,8 @@ where
         let options = &self.options;
         let shed = |shed: Shed| {
             let error = AcceptError::Shed(shed);
-            tracing::warn!(remote = ?remote_addr, reason = error.reason(), %error, "client shed");
+            let info = info_of(&io).with_remote_addr(remote_addr);
+            options.acceptor.record_shed(info, &error);
             tell(options.on_refused.as_ref(), remote_addr, &error);
         };
         let admitted = match (&options.admit, remote_addr) {
@@ -180,7 +182,8 @@ where
     I: Send + Sync + 'static,
 {
     async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>) {
-        match self.acceptor.accept_from(io, remote_addr).await {
+        let info = info_of(&io).with_remote_addr(remote_addr);
+        match self.acceptor.attempt(io, info).await {
             Ok(stream) => {
                 stream.belongs_to(self.listener);
                 drop(self.of_address.take());

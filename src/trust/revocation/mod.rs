@@ -6,7 +6,7 @@ mod crls;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::pki::{Certificate, Fingerprint};
+use crate::pki::{Certificate, Crl, Fingerprint};
 
 pub(super) use check::{Checker, Issuer, Stale};
 pub use crls::{CrlError, Crls};
@@ -122,6 +122,11 @@ impl Revocation {
             depth: RevocationDepth::default(),
             exempt: Exempt::default(),
         }
+    }
+
+    /// The CRLs.
+    pub(in crate::trust) fn lists(&self) -> &[Crl] {
+        self.crls.lists()
     }
 
     /// Sets what happens when no CRL tells whether a certificate is revoked. Default: deny.

@@ -1,0 +1,563 @@
+//! Events as JSON, in the names of the Elastic Common Schema and of OpenTelemetry's semantic
+//! conventions.
+
+use std::fmt::{self, Display, Write as _};
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339 as Rfc3339Format;
+
+use super::{Action, Alert, AuditEvent, PresentedCertificate, Proof, Side};
+use crate::pki::text::Escaped;
+use crate::pki::time::Rfc3339;
+use crate::pki::{Certificate, DistinguishedName, GeneralName};
+
+/// The version of the Elastic Common Schema whose names are used.
+const ECS_VERSION: &str = "8.17.0";
+
+/// A text of the peer's is cut after so many bytes, so that no line grows without end.
+const MAX_TEXT: usize = 1024;
+/// The most subject alternative names that are written.
+const MAX_NAMES: usize = 32;
+
+impl AuditEvent {
+    /// The event as one line of JSON without a line break, as the sink
+    /// [`Json`](super::Json) writes it: nested objects in the names of the Elastic Common Schema 8
+    /// (`@timestamp`, `event.*`, `client.*`, `server.*`, `tls.*`, `rule.name`, `error.*`) and of
+    /// OpenTelemetry's semantic conventions where they differ (`tls.protocol.*`), and
+    /// `countersign.*` for what they lack. [`JSON_SCHEMA`](super::JSON_SCHEMA) describes it.
+    ///
+    /// What is not known is left out. Text of the peer's is cut after 1,024 bytes, and control
+    /// characters and bidirectional marks in it are escaped.
+    pub fn to_json(&self) -> String {
+        // Text, numbers and booleans only: nothing that JSON could not hold.
+        serde_json::to_string(&Record::of(self)).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    #[serde(rename = "@timestamp")]
+    timestamp: String,
+    message: String,
+    ecs: Ecs,
+    log: LogLevel,
+    event: EventFields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Named>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Named>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorFields>,
+    countersign: Own,
+}
+
+#[derive(Serialize)]
+struct Ecs {
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct LogLevel {
+    level: &'static str,
+}
+
+#[derive(Serialize)]
+struct EventFields {
+    id: String,
+    kind: &'static str,
+    category: &'static [&'static str],
+    #[serde(rename = "type")]
+    types: &'static [&'static str],
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// Nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<u64>,
+    module: &'static str,
+    dataset: &'static str,
+}
+
+#[derive(Default, Serialize)]
+struct Endpoint {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    /// What it has sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+#[derive(Default, Serialize)]
+struct Tls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_protocol: Option<&'static str>,
+    /// OpenTelemetry's names of the two above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<Protocol>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cipher: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    curve: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_protocol: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed: Option<bool>,
+    established: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<TlsSide>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<TlsSide>,
+}
+
+#[derive(Serialize)]
+struct Protocol {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Default, Serialize)]
+struct TlsSide {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<Hash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x509: Option<X509>,
+}
+
+/// In upper case, as the Elastic Common Schema wants it.
+#[derive(Serialize)]
+struct Hash {
+    sha256: String,
+}
+
+#[derive(Serialize)]
+struct X509 {
+    version_number: String,
+    serial_number: String,
+    subject: Name,
+    issuer: Name,
+    not_before: String,
+    not_after: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alternative_names: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Name {
+    distinguished_name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    common_name: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct ErrorFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// What neither of the two has names for.
+#[derive(Serialize)]
+struct Own {
+    side: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<Numbered>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<AlertFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<Described>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_certificate: Option<Described>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload: Option<Reload>,
+    /// How many events are missing before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Numbered {
+    id: u64,
+}
+
+#[derive(Serialize)]
+struct Identity {
+    value: String,
+    proof: &'static str,
+}
+
+#[derive(Serialize)]
+struct AlertFields {
+    direction: &'static str,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Reload {
+    changed: Vec<String>,
+}
+
+/// A certificate, each that was presented.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Described {
+    Read {
+        subject: String,
+        issuer: String,
+        serial: String,
+        sha256: String,
+        spki_sha256: String,
+        not_before: String,
+        not_after: String,
+    },
+    Unreadable {
+        sha256: String,
+        /// Bytes.
+        length: usize,
+    },
+}
+
+impl Record {
+    fn of(event: &AuditEvent) -> Self {
+        let (category, types) = classes(event.action);
+        let failed = event.outcome() == Some(super::Outcome::Failure);
+        let (client, server) = endpoints(event);
+        Self {
+            timestamp: timestamp(event),
+            message: shown(event),
+            ecs: Ecs {
+                version: ECS_VERSION,
+            },
+            log: LogLevel {
+                level: level(event),
+            },
+            event: EventFields {
+                id: event.id.to_string(),
+                kind: "event",
+                category,
+                types,
+                action: event.action.as_str(),
+                outcome: event.outcome().map(super::Outcome::as_str),
+                reason: event.reason,
+                duration: event
+                    .duration
+                    .map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+                module: "countersign",
+                dataset: "countersign.audit",
+            },
+            client,
+            server,
+            tls: tls(event),
+            user: event
+                .identity
+                .as_ref()
+                .filter(|who| event.side == Side::Server && who.proof == Proof::Proven)
+                .map(|who| Named {
+                    name: shown(&who.text),
+                }),
+            rule: event.rule.as_ref().map(|rule| Named { name: shown(rule) }),
+            error: failed.then(|| ErrorFields {
+                code: event.reason,
+                message: event.detail.as_ref().map(shown),
+            }),
+            countersign: Own::of(event),
+        }
+    }
+}
+
+impl Own {
+    fn of(event: &AuditEvent) -> Self {
+        Self {
+            side: event.side.as_str(),
+            name: event.name.as_ref().map(shown),
+            connection: event.connection.map(|id| Numbered { id }),
+            stage: event.stage.map(super::Stage::as_str),
+            identity: event.identity.as_ref().map(|who| Identity {
+                value: shown(&who.text),
+                proof: who.proof.as_str(),
+            }),
+            alert: event.alert.as_ref().map(|alert| match alert {
+                Alert::Sent(name) => AlertFields {
+                    direction: "sent",
+                    name: shown(name),
+                },
+                Alert::Received(name) => AlertFields {
+                    direction: "received",
+                    name: shown(name),
+                },
+            }),
+            generation: (event.generation > 0).then_some(event.generation),
+            certificates: event.certificates.iter().map(Described::of).collect(),
+            own_certificate: event.own_certificate.as_ref().map(Described::read),
+            reload: (event.action == Action::ReloadApplied).then(|| Reload {
+                changed: event.reloaded.iter().map(shown).collect(),
+            }),
+            dropped: event.dropped,
+        }
+    }
+}
+
+impl Described {
+    fn of(presented: &PresentedCertificate) -> Self {
+        match presented {
+            PresentedCertificate::Read(certificate) => Self::read(certificate),
+            PresentedCertificate::Unreadable { sha256, length } => Self::Unreadable {
+                sha256: sha256.to_string(),
+                length: *length,
+            },
+        }
+    }
+
+    fn read(certificate: &Certificate) -> Self {
+        Self::Read {
+            subject: shown(certificate.subject()),
+            issuer: shown(certificate.issuer()),
+            serial: shown(certificate.serial()),
+            sha256: certificate.sha256().to_string(),
+            spki_sha256: certificate.spki_sha256().to_string(),
+            not_before: Rfc3339(certificate.not_before()).to_string(),
+            not_after: Rfc3339(certificate.not_after()).to_string(),
+        }
+    }
+}
+
+/// `event.category` and `event.type`: which of the schema's fixed classes it belongs to.
+const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static str]) {
+    match action {
+        Action::Admitted => (
+            &["authentication", "network"],
+            &["connection", "start", "allowed"],
+        ),
+        Action::Denied | Action::NotIdentified | Action::ChainRefused | Action::Shed => {
+            (&["authentication", "network"], &["connection", "denied"])
+        }
+        Action::HandshakeFailed | Action::TimedOut | Action::Abandoned => {
+            (&["authentication", "network"], &["connection", "info"])
+        }
+        Action::RequestDenied => (&["network"], &["access", "denied"]),
+        Action::Draining => (&["network", "session"], &["info"]),
+        Action::Cut => (&["network", "session"], &["denied", "end"]),
+        Action::Ended => (&["network", "session"], &["end"]),
+        Action::ReloadApplied => (&["configuration"], &["change"]),
+        Action::ReloadRefused | Action::CertificateExpiring | Action::EventsDropped => {
+            (&["configuration"], &["info"])
+        }
+    }
+}
+
+fn level(event: &AuditEvent) -> &'static str {
+    match event.action {
+        Action::Admitted | Action::Draining | Action::Cut | Action::Ended => "info",
+        Action::ReloadApplied => "info",
+        Action::EventsDropped => "error",
+        _ => "warn",
+    }
+}
+
+fn timestamp(event: &AuditEvent) -> String {
+    let time = OffsetDateTime::from(event.time);
+    // To the microsecond, in UTC. The year has four digits until long after our time.
+    let micros = time.replace_microsecond(time.microsecond()).unwrap_or(time);
+    micros.format(&Rfc3339Format).unwrap_or_default()
+}
+
+/// Client and server, of which the peer is one and we are the other.
+fn endpoints(event: &AuditEvent) -> (Option<Endpoint>, Option<Endpoint>) {
+    let info = &event.info;
+    let mut peer = Endpoint::at(info.remote_addr());
+    let mut own = Endpoint::at(info.local_addr());
+    if let Some(traffic) = event.traffic {
+        peer.bytes = Some(traffic.received);
+        own.bytes = Some(traffic.sent);
+    }
+    let (client, mut server) = match event.side {
+        Side::Server => (peer, own),
+        Side::Client => (own, peer),
+    };
+    if event.side == Side::Client {
+        server.domain = info.server_name().map(|name| shown(&name));
+    }
+    (client.if_known(), server.if_known())
+}
+
+impl Endpoint {
+    fn at(address: Option<SocketAddr>) -> Self {
+        let ip = address.map(|address| address.ip().to_canonical().to_string());
+        Self {
+            address: ip.clone(),
+            ip,
+            port: address.map(|address| address.port()),
+            ..Self::default()
+        }
+    }
+
+    fn if_known(self) -> Option<Self> {
+        (self.ip.is_some() || self.domain.is_some() || self.bytes.is_some()).then_some(self)
+    }
+}
+
+fn tls(event: &AuditEvent) -> Option<Tls> {
+    let info = &event.info;
+    let leaf = event.certificates.first();
+    let leaf = leaf.and_then(PresentedCertificate::certificate);
+    if info.version().is_none() && info.server_name().is_none() && leaf.is_none() {
+        return None;
+    }
+    let version = info.version_number();
+    let mut client = TlsSide {
+        server_name: info.server_name().map(|name| shown(&name)),
+        ..TlsSide::default()
+    };
+    let mut server = TlsSide::default();
+    if let Some(leaf) = leaf {
+        match event.side {
+            Side::Server => client.show(leaf),
+            Side::Client => server.show(leaf),
+        }
+    }
+    Some(Tls {
+        version,
+        version_protocol: version.map(|_| "tls"),
+        protocol: version.map(|version| Protocol {
+            name: "tls",
+            version,
+        }),
+        cipher: info.cipher_suite_name(),
+        curve: info.key_exchange_group_name(),
+        next_protocol: info
+            .alpn()
+            .map(|protocol| shown(&String::from_utf8_lossy(protocol))),
+        resumed: version.map(|_| info.is_resumed()),
+        established: version.is_some(),
+        client: client.if_known(),
+        server: server.if_known(),
+    })
+}
+
+impl TlsSide {
+    fn show(&mut self, leaf: &Certificate) {
+        let (subject, issuer) = (shown(leaf.subject()), shown(leaf.issuer()));
+        let not_before = Rfc3339(leaf.not_before()).to_string();
+        let not_after = Rfc3339(leaf.not_after()).to_string();
+        self.x509 = Some(X509 {
+            version_number: leaf.version().to_string(),
+            serial_number: shown(leaf.serial()).to_uppercase(),
+            subject: Name {
+                distinguished_name: subject.clone(),
+                common_name: common_names(leaf.subject()),
+            },
+            issuer: Name {
+                distinguished_name: issuer.clone(),
+                common_name: common_names(leaf.issuer()),
+            },
+            not_before: not_before.clone(),
+            not_after: not_after.clone(),
+            alternative_names: alternative_names(leaf),
+        });
+        self.hash = Some(Hash {
+            sha256: leaf.sha256().to_string().to_uppercase(),
+        });
+        self.subject = Some(subject);
+        self.issuer = Some(issuer);
+        self.not_before = Some(not_before);
+        self.not_after = Some(not_after);
+    }
+
+    fn if_known(self) -> Option<Self> {
+        (self.server_name.is_some() || self.x509.is_some()).then_some(self)
+    }
+}
+
+fn common_names(name: &DistinguishedName) -> Vec<String> {
+    name.attributes_of("2.5.4.3")
+        .iter()
+        .filter_map(|attribute| attribute.text().ok())
+        .take(MAX_NAMES)
+        .map(|text| shown(&text))
+        .collect()
+}
+
+/// Those that are text, or an address.
+fn alternative_names(certificate: &Certificate) -> Vec<String> {
+    let names = certificate.subject_alternative_names().unwrap_or_default();
+    names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::Email(text) | GeneralName::Dns(text) | GeneralName::Uri(text) => {
+                Some(shown(&String::from_utf8_lossy(text)))
+            }
+            GeneralName::Ip(octets) => match **octets {
+                [a, b, c, d] => Some(std::net::Ipv4Addr::from([a, b, c, d]).to_string()),
+                _ => <[u8; 16]>::try_from(&**octets)
+                    .ok()
+                    .map(|octets| std::net::Ipv6Addr::from(octets).to_string()),
+            },
+            _ => None,
+        })
+        .take(MAX_NAMES)
+        .collect()
+}
+
+/// A text that may be the peer's: escaped, and cut after [`MAX_TEXT`] bytes.
+fn shown(text: &(impl Display + ?Sized)) -> String {
+    let mut shown = Cut(String::new());
+    // It ends with an error when it is cut.
+    let _ = write!(shown, "{text}");
+    shown.0
+}
+
+struct Cut(String);
+
+impl fmt::Write for Cut {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if self.0.len() >= MAX_TEXT {
+                self.0.push('…');
+                return Err(fmt::Error);
+            }
+            write!(self.0, "{}", Escaped(character.encode_utf8(&mut [0; 4])))?;
+        }
+        Ok(())
+    }
+}

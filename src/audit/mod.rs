@@ -1,0 +1,99 @@
+//! The audit trail: who connected, who was refused, and why.
+//!
+//! Every attempt to connect has **exactly one** event with its outcome, and every later change of
+//! an open connection has one too: asked to come to its end, cut, closed. So have reloads, and
+//! certificates of ours that are about to expire. An [`AuditEvent`] names the connection, the
+//! stage that was reached, a stable reason code, the policy's rule, the identity, the TLS
+//! parameters and every certificate that was presented, also where the handshake failed.
+//!
+//! A sink takes them:
+//!
+//! | sink | writes |
+//! |---|---|
+//! | [`Tracing`] | an event of [`tracing`] each; the default |
+//! | `Json` (feature `audit-json`) | a line of JSON each, in the Elastic Common Schema, to a writer or a [`RotatingFile`] |
+//! | [`Memory`] | nothing: it keeps them, for tests |
+//! | [`FanOut`], [`Filter`] | to several sinks; only some events |
+//! | [`Queue`] | to another sink, on a thread of its own, off the handshake's path |
+//! | a closure | what it likes |
+//!
+//! ```
+//! use countersign::audit::{Action, AuditEvent, Memory};
+//! use countersign::identity::DnsName;
+//! use countersign::testing::{self, TestCa};
+//! use countersign::{Acceptor, Connector, policy};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ca = TestCa::new("Root");
+//! let trail = Memory::new();
+//! let acceptor = Acceptor::builder()
+//!     .credentials(ca.leaf().dns("server.example").issue().credentials())
+//!     .trust(ca.trust())
+//!     .identify(DnsName::extractor())
+//!     .authorize(policy::dns_patterns(["client.example"])?)
+//!     .audit(trail.clone())
+//!     .build()?;
+//! # let connector = Connector::builder()
+//! #     .credentials(ca.leaf().dns("mallory.example").issue().credentials())
+//! #     .trust(ca.trust())
+//! #     .identify(DnsName::extractor())
+//! #     .authorize(policy::allow_any())
+//! #     .build()?;
+//! # let (near, far) = tokio::io::duplex(65536);
+//! # let _both = tokio::join!(acceptor.accept(near), connector.connect("server.example", far));
+//! // … somebody connects …
+//! let [event] = &trail.events()[..] else { panic!("one outcome, one event") };
+//! assert_eq!(event.action, Action::Denied);
+//! assert_eq!(event.identity.as_ref().map(|who| who.text.as_str()), Some("mallory.example"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What an identity is worth
+//! An identity in an event is [`Proven`](Proof::Proven) only when the chain was verified **and**
+//! the handshake has shown that the peer owns the leaf's key. Before, it is
+//! [`Claimed`](Proof::Claimed): it stands in a certificate, which anybody can show. So is that of
+//! a chain that is not trusted. For claimed ones, the extractor reads a certificate that nobody
+//! vouches for; that happens only when a sink was given and wants the event.
+//!
+//! # When a record cannot be made
+//! A sink that cannot record says so, and then nobody is admitted: no record, no session
+//! ([`AdmitError::NotAudited`](crate::gate::AdmitError::NotAudited)). [`Queue`] lets you choose:
+//! with [`Overflow::Count`], what does not fit is counted and told of, and connections go on.
+//!
+//! # Counts
+//! `Acceptor::stats` and `Connector::stats` count without any sink. With the feature `metrics`,
+//! the same goes to the `metrics` facade: see [`metrics`](mod@metrics).
+
+mod auditor;
+#[cfg(feature = "audit-json")]
+mod ecs;
+mod event;
+mod log;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod sink;
+mod stats;
+mod text;
+mod witness;
+
+pub use event::{
+    Action, Alert, AuditEvent, AuditedIdentity, EventId, Outcome, PresentedCertificate, Proof,
+    Side, Stage, Traffic,
+};
+#[cfg(feature = "audit-json")]
+pub use sink::Json;
+pub use sink::{
+    AuditSink, FanOut, Filter, Memory, NotRecorded, Overflow, Queue, QueueBuilder, RotatingFile,
+    Tracing,
+};
+pub use stats::Stats;
+
+pub(crate) use auditor::Auditor;
+pub(crate) use log::Log;
+pub(crate) use witness::Witness;
+
+/// The JSON Schema (draft 2020-12) of the lines that the sink `Json` writes.
+#[cfg(feature = "audit-json")]
+pub const JSON_SCHEMA: &str = include_str!("event.schema.json");

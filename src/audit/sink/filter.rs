@@ -1,0 +1,54 @@
+//! Only some of the events.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{AuditSink, NotRecorded};
+use crate::audit::{Action, AuditEvent};
+
+/// Lets a sink have only the events that a condition picks.
+///
+/// ```
+/// use countersign::audit::{Action, AuditEvent, Filter, Memory};
+///
+/// let failures = Filter::new(Memory::new(), |event: &AuditEvent| event.action != Action::Admitted);
+/// ```
+pub struct Filter<S, F> {
+    sink: S,
+    picks: F,
+}
+
+impl<S: AuditSink, F: Fn(&AuditEvent) -> bool + Send + Sync> Filter<S, F> {
+    /// Gives `sink` the events for which `picks` says yes.
+    pub const fn new(sink: S, picks: F) -> Self {
+        Self { sink, picks }
+    }
+}
+
+impl<S: AuditSink, F: Fn(&AuditEvent) -> bool + Send + Sync> AuditSink for Filter<S, F> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        if (self.picks)(event) {
+            self.sink.record(event)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wants(&self, action: Action) -> bool {
+        self.sink.wants(action)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.sink.dropped()
+    }
+
+    fn flush(&self) {
+        self.sink.flush();
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for Filter<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Filter").field(&self.sink).finish()
+    }
+}

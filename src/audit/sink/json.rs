@@ -1,0 +1,91 @@
+//! Lines of JSON.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{AuditSink, NotRecorded, RotatingFile};
+use crate::audit::AuditEvent;
+
+/// Writes every event as one line of JSON, in the names of the Elastic Common Schema: see
+/// [`AuditEvent::to_json`].
+///
+/// ```no_run
+/// use countersign::audit::{Json, Queue};
+///
+/// # fn f() -> std::io::Result<()> {
+/// let to_standard_error = Json::new(std::io::stderr());
+/// let to_a_file = Queue::new(Json::to_file("/var/log/orders/audit.jsonl")?).start();
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Each line is given to the writer in one piece, at once: a buffer of the writer's own is flushed
+/// when a [`Queue`](super::Queue) has caught up.
+pub struct Json<W> {
+    out: Mutex<Out<W>>,
+}
+
+struct Out<W> {
+    writer: W,
+    /// The last line may have been written in part.
+    is_torn: bool,
+}
+
+impl<W: Write + Send> Json<W> {
+    /// To this writer.
+    pub const fn new(writer: W) -> Self {
+        Self {
+            out: Mutex::new(Out {
+                writer,
+                is_torn: false,
+            }),
+        }
+    }
+}
+
+impl Json<RotatingFile> {
+    /// To a [`RotatingFile`] with its defaults: 64 MiB, and nine older files.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn to_file(path: impl Into<PathBuf>) -> io::Result<Self> {
+        RotatingFile::open(path).map(Self::new)
+    }
+}
+
+impl<W: Write + Send> AuditSink for Json<W> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        let mut line = event.to_json();
+        line.push('\n');
+        // A writer that panicked is used on: what it does then is its own affair.
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        if out.is_torn {
+            line.insert(0, '\n');
+        }
+        out.is_torn = true;
+        match out.writer.write_all(line.as_bytes()) {
+            Ok(()) => {
+                out.is_torn = false;
+                Ok(())
+            }
+            Err(error) => Err(NotRecorded::new(error.to_string())),
+        }
+    }
+
+    fn flush(&self) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        // What a buffering writer cannot flush, it says at the next line.
+        let _ = out.writer.flush();
+    }
+}
+
+impl<W: fmt::Debug> fmt::Debug for Json<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.out.try_lock() {
+            Ok(out) => f.debug_tuple("Json").field(&out.writer).finish(),
+            Err(_) => f.write_str("Json(..)"),
+        }
+    }
+}

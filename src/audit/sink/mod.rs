@@ -1,0 +1,127 @@
+//! Where events are written.
+
+mod fan_out;
+mod filter;
+#[cfg(feature = "audit-json")]
+mod json;
+mod memory;
+mod queue;
+mod rotating;
+mod tracing;
+
+use std::sync::Arc;
+
+pub use self::tracing::Tracing;
+pub use fan_out::FanOut;
+pub use filter::Filter;
+#[cfg(feature = "audit-json")]
+pub use json::Json;
+pub use memory::Memory;
+pub use queue::{Overflow, Queue, QueueBuilder};
+pub use rotating::RotatingFile;
+
+use super::{Action, AuditEvent};
+
+/// Takes audit events.
+///
+/// Closures over `&AuditEvent` are sinks, for what cannot fail:
+///
+/// ```
+/// use countersign::audit::{AuditEvent, AuditSink};
+///
+/// fn assert_sink(_: impl AuditSink) {}
+///
+/// assert_sink(|event: &AuditEvent| println!("{event}"));
+/// ```
+///
+/// It is called on the connection's task, so it must not block: put one that writes to a disk or a
+/// network behind a [`Queue`]. A panic counts as an event that could not be recorded.
+pub trait AuditSink: Send + Sync {
+    /// Records one event.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]: the record could not be made. A peer whose admission it was is refused
+    /// then.
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded>;
+
+    /// Whether events of this kind are of interest; of those that are not, none is made.
+    ///
+    /// Left alone, all are.
+    fn wants(&self, action: Action) -> bool {
+        let _ = action;
+        true
+    }
+
+    /// How many events this sink has lost although it took them.
+    ///
+    /// Left alone, none.
+    fn dropped(&self) -> u64 {
+        0
+    }
+
+    /// Sees to it that what was recorded is where it belongs. A [`Queue`] calls it when it has
+    /// caught up.
+    ///
+    /// Left alone, it does nothing.
+    fn flush(&self) {}
+}
+
+// It must stay usable behind a pointer.
+const _: Option<&dyn AuditSink> = None;
+
+impl<F: Fn(&AuditEvent) + Send + Sync> AuditSink for F {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        self(event);
+        Ok(())
+    }
+}
+
+impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        (**self).record(event)
+    }
+
+    fn wants(&self, action: Action) -> bool {
+        (**self).wants(action)
+    }
+
+    fn dropped(&self) -> u64 {
+        (**self).dropped()
+    }
+
+    fn flush(&self) {
+        (**self).flush();
+    }
+}
+
+impl AuditSink for Box<dyn AuditSink> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        (**self).record(event)
+    }
+
+    fn wants(&self, action: Action) -> bool {
+        (**self).wants(action)
+    }
+
+    fn dropped(&self) -> u64 {
+        (**self).dropped()
+    }
+
+    fn flush(&self) {
+        (**self).flush();
+    }
+}
+
+/// An audit event could not be recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the audit event could not be recorded: {why}")]
+pub struct NotRecorded {
+    why: String,
+}
+
+impl NotRecorded {
+    /// With the cause, for people: `"no space left on device"`.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into() }
+    }
+}

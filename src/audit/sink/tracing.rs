@@ -1,0 +1,121 @@
+//! Events of `tracing`.
+
+use std::sync::Arc;
+
+use tracing::{Level, enabled, event};
+
+use super::{AuditSink, NotRecorded};
+use crate::audit::{Action, AuditEvent, PresentedCertificate, Side};
+use crate::pki::Certificate;
+use crate::pki::text::Escaped;
+use crate::pki::time::Rfc3339;
+
+/// Makes an event of [`tracing`] of each, with the target `countersign::audit`; the default sink.
+///
+/// Admissions and ends are `debug`, refusals and failures `warn`, cuts, drains and reloads `info`;
+/// lost events, and a certificate of ours that has expired, `error`. What no subscriber is
+/// interested in is not even made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tracing;
+
+/// `event!` wants its level at compile time.
+macro_rules! emit {
+    ($level:expr, $event:expr) => {{
+        let event: &AuditEvent = $event;
+        let (info, alert) = (&event.info, event.alert.as_ref());
+        event!(
+            target: "countersign::audit",
+            $level,
+            action = event.action.as_str(),
+            name = event.name.as_deref(),
+            connection = event.connection,
+            remote = event.is_of_connection().then(|| debug(info.remote_addr())),
+            server_name = info.server_name(),
+            reason = event.reason,
+            rule = event.rule.as_deref().map(|rule| display(Escaped(rule))),
+            identity = event.identity.as_ref().map(|who| display(Escaped(&who.text))),
+            proof = event.identity.as_ref().map(|who| who.proof.as_str()),
+            certificate = event.subject_certificate().map(display),
+            not_after = event.own_certificate.as_ref().map(|own| display(Rfc3339(own.not_after()))),
+            alert = alert.map(debug),
+            generation = event.generation,
+            changed = (!event.reloaded.is_empty()).then(|| event.reloaded.join(", ")).as_deref(),
+            dropped = event.dropped,
+            error = event.detail.as_deref().map(|detail| display(Escaped(detail))),
+            "{}",
+            event.title()
+        );
+    }};
+}
+
+impl AuditSink for Tracing {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        match level(event) {
+            Level::ERROR => emit!(Level::ERROR, event),
+            Level::WARN => emit!(Level::WARN, event),
+            Level::INFO => emit!(Level::INFO, event),
+            _ => emit!(Level::DEBUG, event),
+        }
+        Ok(())
+    }
+
+    fn wants(&self, action: Action) -> bool {
+        match action {
+            Action::Admitted | Action::Ended => {
+                enabled!(target: "countersign::audit", Level::DEBUG)
+            }
+            Action::Draining | Action::Cut | Action::ReloadApplied => {
+                enabled!(target: "countersign::audit", Level::INFO)
+            }
+            _ => enabled!(target: "countersign::audit", Level::WARN),
+        }
+    }
+}
+
+fn level(event: &AuditEvent) -> Level {
+    match event.action {
+        Action::Admitted | Action::Ended => Level::DEBUG,
+        Action::Draining | Action::Cut | Action::ReloadApplied => Level::INFO,
+        Action::EventsDropped => Level::ERROR,
+        Action::CertificateExpiring if event.is_of_expired() => Level::ERROR,
+        _ => Level::WARN,
+    }
+}
+
+impl AuditEvent {
+    fn is_of_expired(&self) -> bool {
+        self.reason == Some("own_certificate_expired")
+    }
+
+    /// The certificate that it is about.
+    fn subject_certificate(&self) -> Option<&Certificate> {
+        let peer = self.certificates.first();
+        let peer = peer.and_then(PresentedCertificate::certificate);
+        self.own_certificate.as_ref().or(peer)
+    }
+
+    fn is_of_connection(&self) -> bool {
+        self.connection.is_some() || self.action.ends_attempt()
+    }
+
+    /// What the line is about, without any of the peer's words.
+    pub(in crate::audit) fn title(&self) -> &'static str {
+        let of_client = matches!(self.side, Side::Server);
+        match self.action {
+            Action::Admitted if of_client => "client admitted",
+            Action::Admitted => "server admitted",
+            Action::Shed => "client shed",
+            Action::Draining => "open connection is to end",
+            Action::Cut => "open connection cut",
+            Action::Ended => "connection ended",
+            Action::RequestDenied => "request denied",
+            Action::ReloadApplied => "reload applied",
+            Action::ReloadRefused => "reload refused; what was in force still is",
+            Action::CertificateExpiring if self.is_of_expired() => "our certificate has expired",
+            Action::CertificateExpiring => "our certificate is about to expire",
+            Action::EventsDropped => "audit events were lost",
+            _ if of_client => "client refused",
+            _ => "server refused",
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The audit trail's schema.
+
+use countersign::audit::{AuditEvent, JSON_SCHEMA};
+use jsonschema::Validator;
+use serde_json::Value;
+
+pub(crate) fn of_events() -> Validator {
+    let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let options = jsonschema::options().should_validate_formats(true);
+    options.build(&schema).unwrap()
+}
+
+/// The event's line of JSON is one, and what the schema allows; here it is read.
+pub(crate) fn assert_valid(schema: &Validator, event: &AuditEvent) -> Value {
+    let line = event.to_json();
+    assert!(!line.contains(['\n', '\r']), "{line}");
+    let value: Value = serde_json::from_str(&line).unwrap();
+    let problems: Vec<String> = schema
+        .iter_errors(&value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(problems.is_empty(), "{problems:#?}\nin {line}");
+    value
+}
