@@ -66,6 +66,7 @@
 //! Whatever is in doubt is refused: two values where one is wanted, a policy that panics or does
 //! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
 //! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
+//! [`manual::troubleshooting`] begins at the other end: with what a refused client prints.
 //!
 //! # What happens while it is open
 //!
@@ -134,6 +135,13 @@ pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 pub use stream::{Draining, TlsStream};
 pub use tls::{BuildError, HandshakeError, Resumption, Update, builder};
 pub use trust::TrustStore;
+
+/// Pages to read, which hold no code.
+#[cfg(doc)]
+pub mod manual {
+    #[doc = include_str!("../manual/troubleshooting.md")]
+    pub mod troubleshooting {}
+}
 
 /// The README's examples are compiled with the documentation's.
 #[cfg(all(doctest, feature = "tokio", feature = "testing"))]

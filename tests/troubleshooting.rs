@@ -14,14 +14,12 @@ mod page;
 #[path = "common/programs.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
-#[path = "troubleshooting/spellings.rs"]
-mod spellings;
 #[path = "troubleshooting/world.rs"]
 mod world;
 
 use std::collections::BTreeMap;
 
-use callers::{Answer, Caller, PROGRAMS, Program};
+use callers::{Answer, Caller, PROGRAMS, Program, alerts};
 use cases::{Case, cases};
 use countersign::{AcceptError, HandshakeError};
 use page::{Alert, Page, Section, Sender, Symptom, Versions};
@@ -135,11 +133,11 @@ fn alert(said: &str, error: &AcceptError) -> Option<Alert> {
         }
         AcceptError::Refused(error) => {
             let number = u8::from(error.alert());
-            assert_eq!(spellings::named(said), Some(number), "{said}: {error}");
+            assert_eq!(alerts::named(said), Some(number), "{said}: {error}");
             (number, Sender::Server)
         }
         _ => {
-            let named = spellings::named(said);
+            let named = alerts::named(said);
             (
                 named.unwrap_or_else(|| panic!("no alert: {said}")),
                 Sender::Server,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Answer, Order, Speaks};
 use crate::interop::{Files, Tls};
-use crate::programs::{Finished, command, run};
+use crate::programs::{Finished, command, run, run_with_open_input};
 
 pub(super) async fn curl(order: Order<'_>) -> Answer {
     let mut curl = command("curl");
@@ -83,7 +83,7 @@ pub(super) async fn gnutls(order: Order<'_>) -> Answer {
         gnutls.arg("--x509certfile").arg(&files.cert);
         gnutls.arg("--x509keyfile").arg(&files.key);
     }
-    let finished = run(gnutls.arg(order.host), REQUEST).await;
+    let finished = run_with_open_input(gnutls.arg(order.host), REQUEST).await;
     answer(&finished, |line| {
         [
             "*** Fatal error:",

@@ -1,5 +1,6 @@
 //! Other people's TLS clients, which call a server and say what came of it.
 
+pub(crate) mod alerts;
 mod commands;
 mod normal;
 mod scripted;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::UPDATE;
+use crate::callers::alerts::{alert_name, named};
 use crate::callers::{PROGRAMS, Program};
-use crate::spellings::{alert_name, named};
 
 /// The version of each program that is there.
 pub(crate) type Versions = BTreeMap<Program, String>;
