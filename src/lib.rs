@@ -109,6 +109,8 @@
 mod client;
 pub mod gate;
 pub mod identity;
+#[cfg(doc)]
+pub mod manual;
 mod peer;
 pub mod pki;
 pub mod policy;
@@ -135,13 +137,6 @@ pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 pub use stream::{Draining, TlsStream};
 pub use tls::{BuildError, HandshakeError, Resumption, Update, builder};
 pub use trust::TrustStore;
-
-/// Pages to read, which hold no code.
-#[cfg(doc)]
-pub mod manual {
-    #[doc = include_str!("../manual/troubleshooting.md")]
-    pub mod troubleshooting {}
-}
 
 /// The README's examples are compiled with the documentation's.
 #[cfg(all(doctest, feature = "tokio", feature = "testing"))]
