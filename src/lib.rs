@@ -66,6 +66,7 @@
 //! Whatever is in doubt is refused: two values where one is wanted, a policy that panics or does
 //! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
 //! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
+//! [`manual::troubleshooting`] begins at the other end: with what a refused client prints.
 //!
 //! # What happens while it is open
 //!
@@ -109,6 +110,8 @@ pub mod audit;
 mod client;
 pub mod gate;
 pub mod identity;
+#[cfg(doc)]
+pub mod manual;
 mod peer;
 pub mod pki;
 pub mod policy;

@@ -5,14 +5,15 @@
 //!     --identity spiffe --allow 'spiffe://example.org/ns/billing/*'
 //! ```
 //!
-//! `GET /` answers who the client is, as JSON. Standard output gets one line, `listening on ADDR`,
-//! once connections are accepted; standard error gets one line of JSON for every connection.
+//! `GET /` answers who the client is, as JSON. Standard output gets a line, `listening on ADDR`,
+//! once connections are accepted; standard error gets the audit trail, a line of JSON each: who was
+//! admitted or refused, and why; whose connection was cut or ended; what was reloaded.
 //!
 //! With `--reload`, certificates, roots, CRLs and the deny list follow their files, and reach open
 //! connections too. SIGHUP reloads at once, SIGTERM finishes what is under way and stops.
 
 mod http;
-mod log;
+mod metrics;
 mod reloading;
 mod serve;
 #[path = "../shared/mod.rs"]
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
+use countersign::audit::{Json, Queue};
 use countersign::policy::{self, DenyList};
 use countersign::{Acceptor, Certificate, Resumption, TrustStore};
 use tokio::net::TcpListener;
@@ -73,6 +75,10 @@ struct Args {
     /// Look every so many seconds whether the files have changed
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     reload: Option<u64>,
+    /// Serve metrics in Prometheus' text format, `GET /metrics` over plain HTTP, on this loopback
+    /// address
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
     /// Show `GET /connections`, the open connections, to this identity; as for --allow
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     admin: Vec<String>,
@@ -98,6 +104,12 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let kind = args.identity;
+    // Before anything is counted.
+    let metrics = match args.metrics {
+        Some(address) => Some(metrics::Endpoint::bind(address).await?),
+        None => None,
+    };
+    let audit = Queue::new(Json::new(io::stderr())).start();
     let believing = args.material.believed.read(TrustStore::empty())?;
     let undecided = Acceptor::builder()
         .credentials(args.material.credentials()?)
@@ -111,6 +123,7 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     builder = builder
         .deny_list(&deny_list)
+        .audit(audit.clone())
         .handshake_timeout(Duration::from_millis(args.handshake_timeout))
         .alpn(["h2", "http/1.1"])
         .resumption(match args.resumption {
@@ -129,16 +142,25 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         [] => None,
         patterns => Some(AllowList::parse_option("--admin", kind, patterns)?),
     };
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     // Ends with the server.
     let _reload = reloading::start(args, &acceptor, &deny_list).await?;
 
     let stop = stop_signal()?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+    if let Some(metrics) = metrics {
+        writeln!(
+            io::stdout(),
+            "metrics on http://{}/metrics",
+            metrics.address()
+        )?;
+        tokio::spawn(metrics.serve());
+    }
     let shared = Shared { acceptor, admins };
     serve::serve(listener, shared, args.max_handshakes, stop).await;
+    audit.flush_within(Duration::from_secs(5));
     Ok(())
 }
 

@@ -8,15 +8,12 @@ use countersign::policy::{DenyEntry, DenyList};
 use countersign::reload::{Handle, Reload, Source};
 use countersign::trust::Revocation;
 use countersign::{Acceptor, TrustStore};
-use tokio::time::sleep;
 
+use crate::Args;
 use crate::shared::Identity;
-use crate::{Args, log};
 
 /// Without `--reload`, files are looked at on SIGHUP only.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 86400);
-/// How often the log is brought up to what the reload has done.
-const LOG_EVERY: Duration = Duration::from_millis(200);
 
 /// Keeps everything at what its files say, until the handle is dropped.
 pub(crate) async fn start(
@@ -54,30 +51,9 @@ pub(crate) async fn start(
         reload = reload.deny_list(deny_list, source);
     }
     let handle = reload.start().await?;
-    tokio::spawn(log_outcomes(handle.clone()));
     #[cfg(unix)]
     reload_on_hangup(handle.clone())?;
     Ok(handle)
-}
-
-/// A line for everything that was applied or refused.
-async fn log_outcomes(handle: Handle) {
-    let mut before = handle.status();
-    loop {
-        sleep(LOG_EVERY).await;
-        let now = handle.status();
-        if now.applied != before.applied {
-            log::reloaded(now.generation);
-        }
-        if let Some(refusal) = now
-            .last_error
-            .as_ref()
-            .filter(|_| now.refused != before.refused)
-        {
-            log::reload_refused(&refusal.error);
-        }
-        before = now;
-    }
 }
 
 #[cfg(unix)]

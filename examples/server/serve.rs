@@ -2,20 +2,17 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::{Acceptor, Incoming, Listener, TlsStream};
+use countersign::{Acceptor, Listener, TlsStream};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::http::Answer;
-use crate::log;
 use crate::shared::{AllowList, Identity};
 
 /// How long requests and handshakes in flight may take to finish when the server stops.
@@ -37,8 +34,7 @@ pub(crate) async fn serve(
 ) {
     let mut listener = Listener::builder(shared.acceptor.clone())
         .max_handshakes(max_handshakes)
-        .on_refused(log::refused)
-        .listen(Logged(tcp));
+        .listen(tcp);
     let handle = listener.handle();
     let shared = Arc::new(shared);
     let accepting = async {
@@ -54,23 +50,8 @@ pub(crate) async fn serve(
     tokio::join!(accepting, stopping);
 }
 
-/// Logs that a connection could not be accepted; the listener goes on.
-struct Logged(TcpListener);
-
-impl Incoming for Logged {
-    type Io = TcpStream;
-
-    async fn accept(&mut self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
-        Incoming::accept(&mut self.0)
-            .await
-            .inspect_err(log::accept_failed)
-    }
-}
-
 async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<Shared>) {
     let peer = stream.peer().clone();
-    log::admitted(peer.connection().remote_addr(), &stream);
-
     let answer = Answer::to(&stream);
     let draining = stream.draining();
     let service = service_fn(|request| {
@@ -81,15 +62,12 @@ async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<S
     // With a timer, hyper bounds the time that a client may take to send a request's head.
     server.http1().timer(TokioTimer::new());
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
-    // A client that breaks off has had its line in the log.
+    // How it ended stands in the log.
     tokio::select! {
         _ = connection.as_mut() => {}
-        _ = draining.clone() => {
+        _ = draining => {
             connection.as_mut().graceful_shutdown(); // with HTTP/2, GOAWAY
             let _ = connection.await;
         }
-    }
-    if let Some(why) = draining.why() {
-        log::ended(&peer, &why);
     }
 }

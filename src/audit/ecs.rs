@@ -376,6 +376,7 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
             (&["authentication", "network"], &["connection", "info"])
         }
         Action::RequestDenied => (&["network"], &["access", "denied"]),
+        Action::AcceptFailed => (&["network"], &["info"]),
         Action::Draining => (&["network", "session"], &["info"]),
         Action::Cut => (&["network", "session"], &["denied", "end"]),
         Action::Ended => (&["network", "session"], &["end"]),
@@ -390,7 +391,7 @@ fn level(event: &AuditEvent) -> &'static str {
     match event.action {
         Action::Admitted | Action::Draining | Action::Cut | Action::Ended => "info",
         Action::ReloadApplied => "info",
-        Action::EventsDropped => "error",
+        Action::AcceptFailed | Action::EventsDropped => "error",
         _ => "warn",
     }
 }

@@ -94,6 +94,8 @@ pub enum Action {
     Ended,
     /// A request over an admitted connection was denied.
     RequestDenied,
+    /// A listener could not accept a connection, and tries again.
+    AcceptFailed,
     /// A reload replaced something.
     ReloadApplied,
     /// A reload changed nothing, because what was to be taken is bad.
@@ -274,6 +276,7 @@ impl Action {
             Self::Cut => "cut",
             Self::Ended => "ended",
             Self::RequestDenied => "request_denied",
+            Self::AcceptFailed => "accept_failed",
             Self::ReloadApplied => "reload_applied",
             Self::ReloadRefused => "reload_refused",
             Self::CertificateExpiring => "certificate_expiring",
@@ -300,9 +303,10 @@ impl Action {
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Admitted | Self::ReloadApplied => Some(Outcome::Success),
-            Self::RequestDenied | Self::ReloadRefused | Self::EventsDropped => {
-                Some(Outcome::Failure)
-            }
+            Self::RequestDenied
+            | Self::AcceptFailed
+            | Self::ReloadRefused
+            | Self::EventsDropped => Some(Outcome::Failure),
             Self::Draining | Self::Cut | Self::Ended | Self::CertificateExpiring => None,
             _ => Some(Outcome::Failure),
         }

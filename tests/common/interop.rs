@@ -1,6 +1,7 @@
 //! Both ends of an interop test: certificates in files for the program, and our acceptor.
 
 use std::fmt::Debug;
+use std::io;
 use std::path::PathBuf;
 
 use countersign::identity::CommonName;
@@ -8,7 +9,7 @@ use countersign::testing::{Issued, TestCa};
 use countersign::{AcceptError, Acceptor, Connector, Policy, policy};
 use rustls::ProtocolVersion;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -42,7 +43,7 @@ pub(crate) struct Pki {
 }
 
 /// Where a certificate with its chain, and its key, were written to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Files {
     pub(crate) cert: PathBuf,
     pub(crate) key: PathBuf,
@@ -191,6 +192,16 @@ pub(crate) async fn serve_once(
     acceptor: &Acceptor<CommonName>,
     listener: &TcpListener,
 ) -> Result<Served, AcceptError> {
+    let (served, answered) = serve(acceptor, listener).await?;
+    answered.expect("the client takes its answer");
+    Ok(served)
+}
+
+/// The same for a client that may leave when it was let in: whether it was answered.
+pub(crate) async fn serve(
+    acceptor: &Acceptor<CommonName>,
+    listener: &TcpListener,
+) -> Result<(Served, io::Result<()>), AcceptError> {
     let (tcp, _) = listener.accept().await.expect("a connection");
     let mut stream = acceptor.accept(tcp).await?;
     let served = Served {
@@ -198,22 +209,24 @@ pub(crate) async fn serve_once(
         version: stream.peer().connection().version(),
         resumed: stream.peer().connection().is_resumed(),
     };
+    let body = format!("hello {}", served.identity);
+    let answered = answer(&mut stream, &body).await;
+    Ok((served, answered))
+}
+
+async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), body: &str) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let count = stream.read_buf(&mut head).await.expect("a request");
-        assert_ne!(count, 0, "the client left in the middle of its request");
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
-    let body = format!("hello {}", served.identity);
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    stream
-        .write_all(answer.as_bytes())
-        .await
-        .expect("it listens");
-    stream.shutdown().await.expect("it listens");
-    Ok(served)
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }
 
 /// The reason for which the acceptor refused.

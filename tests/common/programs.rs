@@ -76,12 +76,21 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// Runs a program to its end, with `input` on its standard input.
 pub(crate) async fn run(command: &mut Command, input: &str) -> Finished {
+    run_to_end(command, input, false).await
+}
+
+/// The same for a program that hangs up at the end of its input: there is none before its own.
+pub(crate) async fn run_with_open_input(command: &mut Command, input: &str) -> Finished {
+    run_to_end(command, input, true).await
+}
+
+async fn run_to_end(command: &mut Command, input: &str, stays_open: bool) -> Finished {
     let mut child = command.spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("piped");
     let feed = async {
         // A program that ends early does not read all of it.
         let _ = stdin.write_all(input.as_bytes()).await;
-        drop(stdin);
+        stays_open.then_some(stdin)
     };
     let both = async { tokio::join!(feed, child.wait_with_output()).1 };
     let output = timeout(PATIENCE, both)

@@ -12,9 +12,13 @@ pub(crate) fn of_events() -> Validator {
 
 /// The event's line of JSON is one, and what the schema allows; here it is read.
 pub(crate) fn assert_valid(schema: &Validator, event: &AuditEvent) -> Value {
-    let line = event.to_json();
+    assert_valid_line(schema, &event.to_json())
+}
+
+/// So is this line.
+pub(crate) fn assert_valid_line(schema: &Validator, line: &str) -> Value {
     assert!(!line.contains(['\n', '\r']), "{line}");
-    let value: Value = serde_json::from_str(&line).unwrap();
+    let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let problems: Vec<String> = schema
         .iter_errors(&value)
         .map(|error| format!("{}: {error}", error.instance_path()))

@@ -69,27 +69,45 @@ async fn an_allowed_client_gets_its_own_description() {
         "error: the server answered 404 Not Found\n"
     );
 
+    let server_port = server.port;
     let stopped = server.stop().await;
     assert_eq!((stopped.code, stopped.stdout.len()), (Some(0), 0));
-    assert_eq!(stopped.log.len(), 2, "one line for each connection");
-    let line = &stopped.log[0];
-    assert!(line["remote"].as_str().unwrap().starts_with("127.0.0.1:"));
+    let log = stopped.attempts();
+    assert_eq!(log.len(), 2, "one outcome for each connection");
+    let line = &log[0];
+    assert_eq!(line["event"]["action"], "admitted");
+    assert_eq!(line["event"]["outcome"], "success");
+    assert_eq!(line["client"]["ip"], "127.0.0.1");
+    assert_eq!(line["server"]["port"], server_port);
+    assert_eq!(line["rule"]["name"], "spiffe://example.org/ns/billing/*");
+    assert_eq!(line["user"]["name"], BILLING);
     assert_eq!(
-        without_remote(line),
-        json!({
-            "outcome": "admitted",
-            "reason": null,
-            "rule": "spiffe://example.org/ns/billing/*",
-            "identity": BILLING,
-            "certificate": {
-                "subject": "CN=billing",
-                "issuer": "CN=Interop Root",
-                "serial": billing.certificate().serial().to_string(),
-                "sha256": fingerprint,
-            },
-            "certificate_proven": true,
-            "message": "admitted by the rule \"spiffe://example.org/ns/billing/*\"",
-        })
+        line["countersign"]["identity"],
+        json!({"value": BILLING, "proof": "proven"})
+    );
+    let certificate = &line["countersign"]["certificates"][0];
+    assert_eq!(certificate["subject"], "CN=billing");
+    assert_eq!(certificate["issuer"], "CN=Interop Root");
+    assert_eq!(certificate["sha256"], fingerprint);
+    let serial = billing.certificate().serial().to_string();
+    assert_eq!(certificate["serial"], serial);
+    let x509 = &line["tls"]["client"]["x509"];
+    assert_eq!(x509["serial_number"], serial.to_uppercase());
+    assert_eq!(x509["alternative_names"], json!([BILLING]));
+    assert_eq!(line["tls"]["version"], "1.3");
+    assert_eq!(line["tls"]["next_protocol"], "h2");
+
+    // They were closed, and that is told too, with what went through.
+    let id = &line["countersign"]["connection"]["id"];
+    let of_first = |line: &&Value| {
+        line["event"]["action"] == "ended" && line["countersign"]["connection"]["id"] == *id
+    };
+    let ended: Vec<_> = stopped.log.iter().filter(of_first).collect();
+    assert_eq!(ended.len(), 1);
+    assert!(
+        ended[0]["server"]["bytes"].as_u64() > Some(200),
+        "{}",
+        ended[0]
     );
 }
 
@@ -111,18 +129,20 @@ async fn a_denied_client_is_told_so_in_one_line() {
         "error: the peer refused with the alert access_denied: our certificate is trusted, and \
          the peer's policy denies us\n"
     );
-    let [line] = &server.stop().await.log[..] else {
-        panic!("one line for each connection");
+    let [line] = &server.stop().await.attempts()[..] else {
+        panic!("one outcome for each connection");
     };
-    assert_eq!(line["outcome"], "refused");
-    assert_eq!(line["reason"], "denied");
+    assert_eq!(line["event"]["outcome"], "failure");
+    assert_eq!(line["event"]["reason"], "denied");
+    assert_eq!(line["rule"], Value::Null);
     assert_eq!(
-        (&line["identity"], &line["rule"]),
-        (&Value::Null, &Value::Null)
+        line["countersign"]["identity"],
+        json!({"value": "spiffe://example.org/ns/shipping", "proof": "proven"})
     );
-    assert_eq!(line["certificate_proven"], true);
+    let alert = json!({"direction": "sent", "name": "access_denied"});
+    assert_eq!(line["countersign"]["alert"], alert);
     let sha256 = shipping.certificate().sha256().to_string();
-    assert_eq!(line["certificate"]["sha256"], sha256);
+    assert_eq!(line["countersign"]["certificates"][0]["sha256"], sha256);
 }
 
 #[tokio::test]
@@ -136,12 +156,15 @@ async fn a_client_of_an_unknown_ca_proves_nothing() {
     assert_eq!(finished.code, Some(1));
     let refusal = "error: the peer refused with the alert unknown_ca: ";
     assert!(finished.stderr.starts_with(refusal), "{finished:?}");
-    let [line] = &server.stop().await.log[..] else {
-        panic!("one line for each connection");
+    let [line] = &server.stop().await.attempts()[..] else {
+        panic!("one outcome for each connection");
     };
-    assert_eq!(line["reason"], "unknown_issuer");
-    assert_eq!(line["identity"], Value::Null);
-    assert_eq!(line["certificate_proven"], false);
+    assert_eq!(line["event"]["reason"], "unknown_issuer");
+    assert_eq!(line["user"], Value::Null);
+    assert_eq!(
+        line["countersign"]["identity"],
+        json!({"value": BILLING, "proof": "claimed"})
+    );
     let message = line["message"].as_str().unwrap();
     assert!(message.contains("CN=Strange Root"), "{message}");
 }
@@ -272,10 +295,4 @@ async fn the_client_speaks_http1_and_hears_a_refusal_there() {
             }
         }
     }
-}
-
-fn without_remote(line: &Value) -> Value {
-    let mut line = line.clone();
-    line.as_object_mut().expect("an object").remove("remote");
-    line
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::identities::of_each_kind;
 use crate::interop::Pki;
+use crate::running::log::reason;
 use crate::running::{Server, client, with};
 
 #[tokio::test]
@@ -31,12 +32,13 @@ async fn the_server_lets_in_whom_it_should_by_every_kind_of_identity() {
         let alert = "error: the peer refused with the alert access_denied: ";
         assert!(refused.stderr.starts_with(alert), "{kind}: {refused:?}");
 
-        let log = server.stop().await.log;
-        assert_eq!(log[0]["identity"], identity, "{kind}");
-        assert_eq!(log[1]["reason"], "denied", "{kind}: {log:?}");
-        let message = log[1]["message"].as_str().expect("text");
-        let why = "denied by policy: no --allow pattern matches ";
-        assert!(message.starts_with(why), "{kind}: {message}");
+        let log = server.stop().await.attempts();
+        let shown = log[0]["countersign"]["identity"]["value"].as_str();
+        assert_eq!(shown, Some(&*identity), "{kind}");
+        assert_eq!(reason(&log[1]), "denied", "{kind}: {log:?}");
+        let why = log[1]["error"]["message"].as_str().expect("text");
+        let begins = "denied by policy: no --allow pattern matches ";
+        assert!(why.starts_with(begins), "{kind}: {why}");
     }
 }
 
@@ -49,8 +51,8 @@ async fn a_certificate_without_such_an_identity_is_refused_for_that() {
     let server = Server::start(&files, any.iter().chain(&trust)).await;
     let alice = pki.client("alice");
     assert_eq!(client(&alice, &trust, &server.url()).await.code, Some(1));
-    let log = server.stop().await.log;
-    assert_eq!(log[0]["reason"], "identity_missing", "{log:?}");
+    let log = server.stop().await.attempts();
+    assert_eq!(reason(&log[0]), "identity_missing", "{log:?}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use crate::example::example;
 use crate::interop::{Pki, name};
 use crate::programs::{PATIENCE, command};
+use crate::running::log::message;
 use crate::running::{Server, client, identity_of, with};
 
 async fn start(pki: &Pki) -> Server {
@@ -27,7 +28,7 @@ async fn sigterm_and_ctrl_c_end_it_cleanly() {
         server.signal(signal).await;
         let stopped = server.ended().await;
         assert_eq!(stopped.code, Some(0), "{signal}");
-        assert!(stopped.stdout.is_empty() && stopped.log.is_empty());
+        assert!(stopped.stdout.is_empty() && stopped.attempts().is_empty());
     }
 }
 
@@ -88,10 +89,9 @@ async fn running_out_of_file_descriptors_does_not_end_it() {
         let tcp = TcpStream::connect(("127.0.0.1", server.port)).await;
         silent.push(tcp.expect("the backlog takes it"));
     }
-    let line = server.logged().await;
-    assert_eq!(line["outcome"], "accept_failed");
-    let message = line["message"].as_str().unwrap();
-    assert!(message.contains("Too many open files"), "{message}");
+    let line = server.logged_as("accept_failed").await;
+    let said = message(&line);
+    assert!(said.contains("Too many open files"), "{said}");
 
     drop(silent);
     let alice = pki.client("alice");

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::interop::{Files, Pki};
 use crate::programs::PATIENCE;
+use crate::running::log::{action, message, reason};
 use crate::running::{Server, client, with};
 
 async fn start(pki: &Pki, options: &[&str]) -> Server {
@@ -31,10 +32,17 @@ async fn start(pki: &Pki, options: &[&str]) -> Server {
 struct Log(Vec<Value>);
 
 impl Log {
+    /// After what was loaded at the start.
+    async fn from_start(server: &mut Server) -> Self {
+        let mut log = Self::default();
+        log.next(server, "reload_applied").await;
+        log
+    }
+
     /// The next line that is about this.
-    async fn next(&mut self, server: &mut Server, outcome: &str) -> Value {
+    async fn next(&mut self, server: &mut Server, what: &str) -> Value {
         loop {
-            if let Some(at) = self.0.iter().position(|line| line["outcome"] == outcome) {
+            if let Some(at) = self.0.iter().position(|line| action(line) == what) {
                 return self.0.remove(at);
             }
             self.0.push(server.logged().await);
@@ -93,7 +101,7 @@ async fn the_deny_file_reaches_open_connections() {
     let deny = file.to_str().unwrap();
     let options = ["--allow-any", "--reload", "1", "--deny-file", deny];
     let mut server = start(&pki, &options).await;
-    let mut log = Log::default();
+    let mut log = Log::from_start(&mut server).await;
     let (alice, bob) = (
         open(&pki, &server, "alice").await,
         open(&pki, &server, "bob").await,
@@ -101,14 +109,12 @@ async fn the_deny_file_reaches_open_connections() {
 
     let key = stolen.certificate().spki_sha256();
     replace(&file, format!("bob # left in May\nspki:{key}\n"));
-    let line = log.next(&mut server, "reloaded").await;
-    assert!(line["message"].as_str().unwrap().contains("taken"));
+    let line = log.next(&mut server, "reload_applied").await;
+    assert_eq!(line["countersign"]["reload"]["changed"][0], "deny list");
     assert!(end_of(bob).await.contains("access_denied"));
-    let line = log.next(&mut server, "ended").await;
-    assert_eq!(
-        (&line["reason"], &line["identity"]),
-        (&"deny_listed".into(), &"bob".into())
-    );
+    let line = log.next(&mut server, "cut").await;
+    assert_eq!(reason(&line), "deny_listed");
+    assert_eq!(line["user"]["name"], "bob");
     let refused = client(&carol, with("--trust", &pki.ca_file), &server.url()).await;
     assert!(
         refused.stderr.contains("certificate_revoked"),
@@ -119,7 +125,7 @@ async fn the_deny_file_reaches_open_connections() {
     let serial = stolen.certificate().serial().to_string();
     replace(&file, format!("serial:{serial} issuer:CN=Interop Root\n"));
     server.signal("HUP").await;
-    log.next(&mut server, "reloaded").await;
+    log.next(&mut server, "reload_applied").await;
     let refused = client(&carol, with("--trust", &pki.ca_file), &server.url()).await;
     assert!(
         refused.stderr.contains("certificate_revoked"),
@@ -129,11 +135,8 @@ async fn the_deny_file_reaches_open_connections() {
     // What cannot be read changes nothing, and is told with its line.
     replace(&file, "alice\nspki:12\n");
     let line = log.next(&mut server, "reload_refused").await;
-    let message = line["message"].as_str().unwrap();
-    assert!(
-        message.contains("denied.txt: line 2: \"spki:12\""),
-        "{message}"
-    );
+    let said = message(&line);
+    assert!(said.contains("denied.txt: line 2: \"spki:12\""), "{said}");
     let mut alice = alice;
     assert!(get(&mut alice, "/").await.contains("alice"));
     server.stop().await;
@@ -152,12 +155,12 @@ async fn roots_crls_and_credentials_follow_their_files() {
         crl.to_str().unwrap(),
     ];
     let mut server = start(&pki, &options).await;
-    let mut log = Log::default();
+    let mut log = Log::from_start(&mut server).await;
     let files = pki.files("bob", &bob);
     let trust = with("--trust", &pki.ca_file);
     assert_eq!(client(&files, &trust, &server.url()).await.code, Some(0));
     replace(&crl, pki.ca.crl().number(2).revoke(bob.serial()).build());
-    log.next(&mut server, "reloaded").await;
+    log.next(&mut server, "reload_applied").await;
     let refused = client(&files, &trust, &server.url()).await;
     assert!(
         refused.stderr.contains("certificate_revoked"),
@@ -169,7 +172,7 @@ async fn roots_crls_and_credentials_follow_their_files() {
     let next = other.leaf().common_name("server").dns("localhost").issue();
     std::fs::write(pki.path("server.crt"), next.chain_pem()).unwrap();
     std::fs::write(pki.path("server.key"), next.key_pem()).unwrap();
-    log.next(&mut server, "reloaded").await;
+    log.next(&mut server, "reload_applied").await;
     let alice = pki.client("alice");
     let other_ca = with("--trust", &pki.write("other.pem", other.pem()));
     assert_eq!(client(&alice, other_ca, &server.url()).await.code, Some(0));
@@ -178,10 +181,7 @@ async fn roots_crls_and_credentials_follow_their_files() {
     // A key that belongs to another certificate is refused.
     std::fs::write(pki.path("server.key"), bob.key_pem()).unwrap();
     let line = log.next(&mut server, "reload_refused").await;
-    assert!(
-        line["message"].as_str().unwrap().contains("does not match"),
-        "{line}"
-    );
+    assert!(message(&line).contains("does not match"), "{line}");
     server.stop().await;
 }
 
@@ -223,12 +223,12 @@ async fn a_handshake_has_the_time_that_it_is_given() {
         "1",
     ];
     let mut server = start(&pki, &options).await;
-    let mut log = Log::default();
+    let mut log = Log::from_start(&mut server).await;
     let silent = TcpStream::connect(("127.0.0.1", server.port))
         .await
         .unwrap();
-    let line = timeout(Duration::from_secs(20), log.next(&mut server, "refused")).await;
-    assert_eq!(line.unwrap()["reason"], "timed_out");
+    let line = timeout(Duration::from_secs(20), log.next(&mut server, "timed_out")).await;
+    assert_eq!(reason(&line.unwrap()), "timed_out");
     drop(silent);
     let alice: Files = pki.client("alice");
     let finished = client(&alice, with("--trust", &pki.ca_file), &server.url()).await;

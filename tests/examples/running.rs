@@ -1,8 +1,16 @@
 //! The examples as child processes.
 
+#[path = "../common/log.rs"]
+pub(crate) mod log;
+#[path = "../common/schema.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod schema;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use jsonschema::Validator;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
@@ -54,6 +62,13 @@ pub(crate) struct Stopped {
     pub(crate) log: Vec<Value>,
 }
 
+impl Stopped {
+    /// What the log says of attempts to connect.
+    pub(crate) fn attempts(&self) -> Vec<Value> {
+        log::attempts(self.log.clone())
+    }
+}
+
 impl Server {
     /// Starts it on a free port, and waits until it is ready.
     pub(crate) async fn start<A: AsRef<OsStr>>(
@@ -93,6 +108,16 @@ impl Server {
         parse(&next(&mut self.log).await.expect("one more line"))
     }
 
+    /// The next line of the log that tells of this.
+    pub(crate) async fn logged_as(&mut self, action: &str) -> Value {
+        loop {
+            let line = self.logged().await;
+            if log::action(&line) == action {
+                return line;
+            }
+        }
+    }
+
     /// Sends it a signal, by its name in `kill`.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs");
@@ -128,9 +153,12 @@ impl Server {
     }
 }
 
+/// Standard error has audit events, and nothing else.
 fn parse(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    schema::assert_valid_line(&SCHEMA, line)
 }
+
+static SCHEMA: LazyLock<Validator> = LazyLock::new(schema::of_events);
 
 async fn next(lines: &mut Lines<BufReader<impl AsyncRead + Unpin>>) -> Option<String> {
     let line = timeout(PATIENCE, lines.next_line()).await;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::interop::Pki;
 use crate::programs::{Finished, command, has_curl, has_openssl, run};
+use crate::running::log::{message, reason};
 use crate::running::{Server, client, with};
 
 async fn curl(server: &Server, options: &[&str], folder: &Path) -> Finished {
@@ -67,9 +68,9 @@ async fn a_self_signed_client_certificate_of_openssl_is_admitted_by_its_pin() {
     let any = ["--identity", "cn", "--allow-any"].map(Into::into);
     let server = Server::start(&files, any.into_iter().chain(root)).await;
     assert_ne!(curl(&server, &ours, &folder).await.code, Some(0));
-    let log = server.stop().await.log;
-    assert_eq!(log[0]["reason"], "ca_as_end_entity");
-    assert!(log[0]["message"].as_str().unwrap().contains("pin it"));
+    let log = server.stop().await.attempts();
+    assert_eq!(reason(&log[0]), "ca_as_end_entity");
+    assert!(message(&log[0]).contains("pin it"));
 }
 
 #[tokio::test]
@@ -107,9 +108,9 @@ async fn a_private_ca_with_an_intermediate_admits_leaves_without_it_when_told_of
     let refused = client(&leaf_only, &trust, &server.url()).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("unknown_ca"), "{refused:?}");
-    let log = server.stop().await.log;
-    assert_eq!(log[1]["reason"], "unknown_issuer");
-    let message = log[1]["message"].as_str().unwrap();
+    let log = server.stop().await.attempts();
+    assert_eq!(reason(&log[1]), "unknown_issuer");
+    let message = message(&log[1]);
     assert!(message.contains("CN=Issuing CA"), "{message}");
 }
 
@@ -169,7 +170,7 @@ async fn curl_speaks_both_versions_of_http_and_of_tls() {
     let plain = format!("http://localhost:{}/", server.port);
     let plain = run(command("curl").args(["-sS", "--noproxy", "*", &plain]), "").await;
     assert_ne!(plain.code, Some(0));
-    let log = server.stop().await.log;
-    assert_eq!(log[0]["reason"], "version_too_old");
-    assert_eq!(log[1]["reason"], "plaintext_http");
+    let log = server.stop().await.attempts();
+    assert_eq!(reason(&log[0]), "version_too_old");
+    assert_eq!(reason(&log[1]), "plaintext_http");
 }

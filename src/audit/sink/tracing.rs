@@ -13,7 +13,8 @@ use crate::pki::time::Rfc3339;
 /// Makes an event of [`tracing`] of each, with the target `countersign::audit`; the default sink.
 ///
 /// Admissions and ends are `debug`, refusals and failures `warn`, cuts, drains and reloads `info`;
-/// lost events, and a certificate of ours that has expired, `error`. What no subscriber is
+/// a system that accepts no connections, lost events, and a certificate of ours that has expired,
+/// `error`. What no subscriber is
 /// interested in is not even made.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing;
@@ -76,7 +77,7 @@ fn level(event: &AuditEvent) -> Level {
     match event.action {
         Action::Admitted | Action::Ended => Level::DEBUG,
         Action::Draining | Action::Cut | Action::ReloadApplied => Level::INFO,
-        Action::EventsDropped => Level::ERROR,
+        Action::AcceptFailed | Action::EventsDropped => Level::ERROR,
         Action::CertificateExpiring if event.is_of_expired() => Level::ERROR,
         _ => Level::WARN,
     }
@@ -109,6 +110,7 @@ impl AuditEvent {
             Action::Cut => "open connection cut",
             Action::Ended => "connection ended",
             Action::RequestDenied => "request denied",
+            Action::AcceptFailed => "no connection can be accepted; trying again",
             Action::ReloadApplied => "reload applied",
             Action::ReloadRefused => "reload refused; what was in force still is",
             Action::CertificateExpiring if self.is_of_expired() => "our certificate has expired",

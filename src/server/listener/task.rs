@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use super::per_address::Place;
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
+use crate::audit::{Action, Log};
 use crate::server::{AcceptError, Acceptor, Shed};
 use crate::stream::info_of;
 
@@ -99,7 +100,11 @@ where
                     pause = Pause::default();
                     self.begin(io, remote_addr, place);
                 }
-                Err(error) => pause.after(&error).await,
+                Err(error) => {
+                    pause
+                        .after(&error, self.options.acceptor.gate().log())
+                        .await
+                }
             }
         }
     }
@@ -224,7 +229,7 @@ impl Default for Pause {
 }
 
 impl Pause {
-    async fn after(&mut self, error: &io::Error) {
+    async fn after(&mut self, error: &io::Error, log: &Log) {
         const LONGEST: Duration = Duration::from_secs(1);
         /// More of them in a row are not peers that left, but a transport that is broken.
         const GONE: u32 = 100;
@@ -240,7 +245,9 @@ impl Pause {
             self.gone += 1;
             return yield_now().await;
         }
-        tracing::error!(%error, wait = ?self.wait, "no connection can be accepted; trying again");
+        log.tell(Action::AcceptFailed, Some("io"), |event| {
+            event.detail = Some(error.to_string());
+        });
         sleep(self.wait).await;
         self.wait = (self.wait * 2).min(LONGEST);
     }

@@ -1,0 +1,210 @@
+//! Other people's TLS clients, which call a server and say what came of it.
+
+pub(crate) mod alerts;
+mod commands;
+mod normal;
+mod scripted;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::interop::{Files, Tls};
+use crate::programs::{in_ci, is_there};
+use scripted::Scripted;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Program {
+    Curl,
+    OpenSsl,
+    Python,
+    Java,
+    Go,
+    Node,
+    GnuTls,
+}
+
+pub(crate) const PROGRAMS: [Program; 7] = [
+    Program::Curl,
+    Program::OpenSsl,
+    Program::Python,
+    Program::Java,
+    Program::Go,
+    Program::Node,
+    Program::GnuTls,
+];
+
+impl Program {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Curl => "curl",
+            Self::OpenSsl => "openssl s_client",
+            Self::Python => "Python http.client",
+            Self::Java => "Java HttpsURLConnection",
+            Self::Go => "Go net/http",
+            Self::Node => "Node https",
+            Self::GnuTls => "gnutls-cli",
+        }
+    }
+
+    const fn version_command(self) -> &'static [&'static str] {
+        match self {
+            Self::Curl => &["curl", "--version"],
+            Self::OpenSsl => &["openssl", "version"],
+            Self::Python => &[
+                "python3",
+                "-c",
+                "import ssl, sys; print(sys.version.split()[0], 'with', ssl.OPENSSL_VERSION)",
+            ],
+            Self::Java => &["java", "--version"],
+            Self::Go => &["go", "version"],
+            Self::Node => &[
+                "node",
+                "-p",
+                "`${process.version} with OpenSSL ${process.versions.openssl}`",
+            ],
+            Self::GnuTls => &["gnutls-cli", "--version"],
+        }
+    }
+
+    /// What it says its version is, where it is there to test against.
+    pub(crate) fn version(self) -> Option<String> {
+        let [program, arguments @ ..] = self.version_command() else {
+            unreachable!("a command has a name");
+        };
+        let output = std::process::Command::new(program).args(arguments).output();
+        let output = output.ok().filter(|output| output.status.success());
+        is_there(output.is_some(), program, in_ci()).then_some(())?;
+        let said = String::from_utf8_lossy(&output?.stdout).into_owned();
+        Some(normal::version(said.lines().next()?))
+    }
+}
+
+/// What a caller speaks to a port that wants TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Tls,
+    /// TLS 1.2 without extended master secret (RFC 7627).
+    TlsWithoutEms,
+    PlainHttp,
+    /// SMTP, where the server begins.
+    Smtp,
+}
+
+impl Speaks {
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::TlsWithoutEms)
+    }
+
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::Tls | Self::TlsWithoutEms => "https",
+            Self::PlainHttp => "http",
+            Self::Smtp => "smtp",
+        }
+    }
+
+    /// What it sends, if it is first to speak and no TLS.
+    pub(crate) const fn first_words(self) -> Option<&'static [u8]> {
+        match self {
+            Self::PlainHttp => Some(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            _ => None,
+        }
+    }
+}
+
+/// What a caller is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    /// `localhost` or an address.
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) speaks: Speaks,
+    /// Whom it believes.
+    pub(crate) ca: &'a Path,
+    /// Who it is, if anybody.
+    pub(crate) files: Option<&'a Files>,
+    pub(crate) tls: Tls,
+    /// How long it waits for an answer, if that is the question.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Order<'_> {
+    fn url(&self) -> String {
+        format!("{}://{}:{}/", self.speaks.scheme(), self.host, self.port)
+    }
+
+    fn wait(&self) -> Duration {
+        self.wait.unwrap_or(Duration::from_secs(30))
+    }
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Page(String),
+    /// The line, or the lines, by which the program says what is wrong; without what differs from
+    /// one run to the next.
+    Error(String),
+}
+
+impl Answer {
+    pub(crate) fn error(self) -> String {
+        match self {
+            Self::Page(page) => panic!("the client was refused and got {page}"),
+            Self::Error(error) => error,
+        }
+    }
+}
+
+/// A program that is ready to call.
+pub(crate) struct Caller {
+    program: Program,
+    pub(crate) version: String,
+    scripted: Option<Scripted>,
+}
+
+impl Caller {
+    /// Starts it, where it is there to test against.
+    pub(crate) async fn start(program: Program) -> Option<Self> {
+        Some(Self {
+            program,
+            version: program.version()?,
+            scripted: Scripted::start(program).await,
+        })
+    }
+
+    /// Whether it can speak TLS 1.2 as we do. Go has extended master secret since 1.21.
+    pub(crate) fn has_ems(&self) -> bool {
+        let minor = || self.version.split('.').nth(1)?.parse::<u32>().ok();
+        self.program != Program::Go || minor().is_some_and(|minor| minor >= 21)
+    }
+
+    /// What came of a call; `None` when the program has no way to do this.
+    pub(crate) async fn call(&mut self, order: Order<'_>) -> Option<Answer> {
+        let speaks_as_ordered = match (order.speaks, order.tls) {
+            (Speaks::Tls, Tls::V12) => self.has_ems(),
+            (Speaks::TlsWithoutEms, _) => !self.has_ems() || self.program == Program::GnuTls,
+            (Speaks::PlainHttp, _) => self.scripted.is_some() || self.program == Program::Curl,
+            (Speaks::Smtp, _) => self.program == Program::Curl,
+            _ => true,
+        };
+        // These wait for ever, or (Node) have no words of their own for it.
+        let never_gives_up = [Program::OpenSsl, Program::GnuTls, Program::Node];
+        let gives_up = order.wait.is_none() || !never_gives_up.contains(&self.program);
+        if !speaks_as_ordered || !gives_up {
+            return None;
+        }
+        let answer = match (&mut self.scripted, self.program) {
+            (Some(scripted), _) => scripted.call(order).await,
+            (None, Program::Curl) => commands::curl(order).await,
+            (None, Program::OpenSsl) => commands::openssl(order).await,
+            (None, _) => commands::gnutls(order).await,
+        };
+        // Shown when the test fails.
+        eprintln!("{}, {:?}: {answer:?}", self.program.name(), order.tls);
+        Some(match answer {
+            Answer::Error(text) => Answer::Error(normal::error(&text, order.port)),
+            page => page,
+        })
+    }
+}
