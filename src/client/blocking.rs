@@ -94,7 +94,7 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
                 },
                 None => HandshakeError::from_io(error, self.capture.received()),
             };
-            let refused = Refused::of(error, &mut self.capture);
+            let refused = Refused::of(error, &self.capture);
             if !may_go_on {
                 let gate = self.connector.gate();
                 refused.record(gate, &mut self.witness, None, &self.capture);

@@ -99,9 +99,9 @@ impl Capture {
         })
     }
 
-    /// Takes the reason why the chain was refused.
-    pub(crate) fn take_chain_error(&mut self) -> Option<ChainError> {
-        self.verified.take()?.err()
+    /// The reason why the chain was refused.
+    pub(crate) fn chain_error(&self) -> Option<&ChainError> {
+        self.verified.as_ref()?.as_ref().err()
     }
 
     /// The chain that the peer presented without proving that it owns the leaf's key.
@@ -293,7 +293,7 @@ mod tests {
                 .is_none()
         );
         assert!(captured().take_verified(gate.trust_id(), &[]).is_none());
-        assert!(captured().take_chain_error().is_none());
+        assert!(captured().chain_error().is_none());
         assert!(captured().unproven().is_none(), "no signature has failed");
     }
 

@@ -19,13 +19,13 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// The gate's own reason is more telling than what rustls made of it.
-    pub(crate) fn of(error: HandshakeError, capture: &mut Capture) -> Self {
+    pub(crate) fn of(error: HandshakeError, capture: &Capture) -> Self {
         let no_certificate = matches!(
             error,
             HandshakeError::Tls(rustls::Error::NoCertificatesPresented)
         );
-        match capture.take_chain_error() {
-            Some(chain) => Self::Gate(chain.into()),
+        match capture.chain_error() {
+            Some(chain) => Self::Gate(chain.clone().into()),
             None if no_certificate => Self::Gate(ChainError::NoCertificate.into()),
             None => Self::Handshake(error),
         }

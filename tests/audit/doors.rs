@@ -1,0 +1,154 @@
+//! Without our own streams: rustls connections that others drive, and bare chains.
+
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::audit::{Action, Memory, Stage};
+use countersign::testing::TestCa;
+use countersign::{ConnectionInfo, policy};
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::common::{SERVER, Version, acceptor, connector, deny_all, provider};
+use crate::{identity, only};
+
+#[test]
+fn a_bare_chain_has_one_outcome() {
+    let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
+    let trail = Memory::new();
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let info = || {
+        ConnectionInfo::default()
+            .with_alpn(b"h3")
+            .with_server_name(SERVER)
+    };
+    let leaf = ca.leaf().dns("client.example").issue();
+
+    acceptor.gate().admit_chain(leaf.chain(), info()).unwrap();
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.stage),
+        (Action::Admitted, Some(Stage::Open))
+    );
+    assert_eq!(identity(&event), Some(("client.example", "proven")));
+    assert_eq!(event.info.alpn(), Some(&b"h3"[..]));
+
+    let strange = other.leaf().dns("client.example").issue();
+    acceptor
+        .gate()
+        .admit_chain(strange.chain(), info())
+        .unwrap_err();
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::ChainRefused, Some("unknown_issuer"))
+    );
+    assert_eq!(identity(&event), Some(("client.example", "claimed")));
+
+    acceptor.set_policy(deny_all);
+    acceptor
+        .gate()
+        .admit_chain(leaf.chain(), info())
+        .unwrap_err();
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::Denied, Some("denied"))
+    );
+    assert_eq!(identity(&event), Some(("client.example", "proven")));
+
+    acceptor.gate().admit_chain(&[], info()).unwrap_err();
+    assert_eq!(only(&trail).reason, Some("no_certificate"));
+    let stats = acceptor.stats();
+    assert_eq!((stats.attempts(), stats.in_flight, stats.open), (4, 0, 0));
+}
+
+#[test]
+fn a_blocking_handshake_has_one_outcome_on_each_side() {
+    let ca = TestCa::new("Root");
+    let (served, called) = (Memory::new(), Memory::new());
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit(served.clone())
+        .build()
+        .unwrap();
+    let connector = connector(&ca, "client.example")
+        .audit(called.clone())
+        .build()
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let call = |name: &str| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut tcp, from) = listener.accept().unwrap();
+                let mut connection = ServerConnection::new(acceptor.rustls_config()).unwrap();
+                while connection.is_handshaking() {
+                    if connection.complete_io(&mut tcp).is_err() {
+                        return; // what rustls refuses, nobody asks the gate about
+                    }
+                }
+                acceptor.gate().admit(&connection, from).unwrap();
+            });
+            let mut tcp = TcpStream::connect(address).unwrap();
+            tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut handshake = connector.start(name).unwrap();
+            if handshake.complete(&mut tcp).is_ok() {
+                drop(handshake.admit(address).unwrap());
+            }
+        });
+    };
+    call(SERVER);
+    let (server, client) = (only(&served), only(&called));
+    assert_eq!([server.action, client.action], [Action::Admitted; 2]);
+    assert_eq!(client.info.remote_addr(), Some(address));
+    assert_eq!(identity(&client), Some((SERVER, "proven")));
+
+    call("other.example");
+    assert_eq!(served.take().len(), 0);
+    assert_eq!(only(&called).reason, Some("name_mismatch"));
+
+    // Begun, and given up.
+    drop(connector.start(SERVER).unwrap());
+    assert_eq!(only(&called).action, Action::Abandoned);
+}
+
+#[test]
+fn a_server_that_never_asks_is_told_of() {
+    let ca = TestCa::new("Root");
+    let trail = Memory::new();
+    let server = ca.leaf().dns(SERVER).issue();
+    let config = ServerConfig::builder_with_provider(provider(Version::Tls13))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(server.chain().to_vec(), server.key_der())
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connector = connector(&ca, "client.example")
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut tcp, _) = listener.accept().unwrap();
+            let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
+            while connection.is_handshaking() && connection.complete_io(&mut tcp).is_ok() {}
+        });
+        let mut tcp = TcpStream::connect(address).unwrap();
+        let mut handshake = connector.start(SERVER).unwrap();
+        handshake.complete(&mut tcp).unwrap();
+        let error = handshake.admit(address).unwrap_err();
+        assert_eq!(error.reason(), "not_asked");
+    });
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::HandshakeFailed, Some("not_asked"))
+    );
+    assert_eq!(event.certificates.len(), 1);
+    assert_eq!(identity(&event), Some((SERVER, "claimed")));
+}

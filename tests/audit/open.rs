@@ -1,0 +1,147 @@
+//! What happens to a connection that is open.
+
+use std::time::Duration;
+
+use countersign::audit::{Action, Alert, AuditEvent, Memory};
+use countersign::policy::{DenyEntry, DenyList};
+use countersign::testing::{FixedClock, TestCa};
+use countersign::{Update, policy};
+use rustls_pki_types::UnixTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::sleep;
+
+use crate::common::{acceptor, connector, deny_all, handshake};
+use crate::{identity, schema};
+
+fn actions(events: &[std::sync::Arc<AuditEvent>]) -> Vec<(Action, Option<&'static str>)> {
+    let schema = schema::of_events();
+    let valid = events.iter().inspect(|event| {
+        schema::assert_valid(&schema, event);
+    });
+    valid.map(|event| (event.action, event.reason)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_says_how_long_and_how_much() {
+    let ca = TestCa::new("Root");
+    let trail = Memory::new();
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let (server, client) = handshake(&acceptor, &connector).await;
+    let (mut server, mut client) = (server.unwrap(), client.unwrap());
+    assert_eq!(acceptor.stats().open, 1);
+    client.write_all(b"five!").await.unwrap();
+    client.flush().await.unwrap();
+    server.read_exact(&mut [0; 5]).await.unwrap();
+    server.write_all(b"seven!!").await.unwrap();
+    server.shutdown().await.unwrap();
+    let id = server.id();
+    drop(server);
+
+    let events = trail.take();
+    assert_eq!(
+        actions(&events),
+        [(Action::Admitted, None), (Action::Ended, Some("closed"))]
+    );
+    let ended = &events[1];
+    assert_eq!(ended.connection, Some(id));
+    assert_eq!(identity(ended), Some(("client.example", "proven")));
+    let traffic = ended.traffic.unwrap();
+    assert_eq!((traffic.received, traffic.sent), (5, 7));
+    assert!(ended.duration.is_some());
+    let json: serde_json::Value = serde_json::from_str(&ended.to_json()).unwrap();
+    assert_eq!(
+        (&json["client"]["bytes"], &json["server"]["bytes"]),
+        (&5.into(), &7.into())
+    );
+    assert_eq!(acceptor.stats().open, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_of_the_rules_is_told_with_its_reason() {
+    let ca = TestCa::new("Root");
+    let (trail, denied) = (Memory::new(), DenyList::new());
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .deny_list(&denied)
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    for (reason, alert, change) in [
+        (
+            "denied",
+            Some("access_denied"),
+            &(|| acceptor.set_policy(deny_all)) as &dyn Fn(),
+        ),
+        ("deny_listed", Some("access_denied"), &|| {
+            denied.insert(DenyEntry::Identity("client.example".parse().unwrap()));
+        }),
+        ("unknown_issuer", Some("unknown_ca"), &|| {
+            let other = TestCa::new("Other").trust();
+            acceptor.update(Update::new().trust(other)).unwrap();
+        }),
+        ("ended_by_application", None, &|| {
+            assert_eq!(acceptor.end_all(|_| true), 1);
+        }),
+    ] {
+        acceptor.set_policy(policy::allow_any());
+        denied.replace([]);
+        acceptor.update(Update::new().trust(ca.trust())).unwrap();
+        let (server, client) = handshake(&acceptor, &connector).await;
+        let (mut server, _client) = (server.unwrap(), client.unwrap());
+        trail.take();
+        change();
+        server.read_u8().await.unwrap_err();
+        drop(server);
+        let events = trail.take();
+        assert_eq!(
+            actions(&events),
+            [(Action::Cut, Some(reason)), (Action::Ended, Some(reason))]
+        );
+        let alert = alert.map(|name| Alert::Sent(name.into()));
+        assert_eq!(events[0].alert, alert, "{reason}");
+        assert_eq!(identity(&events[0]), Some(("client.example", "proven")));
+        assert!(events[0].detail.is_some());
+    }
+    assert_eq!(acceptor.stats().cut, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_expires_drains_and_is_cut_then() {
+    let ca = TestCa::new("Root");
+    let (trail, clock) = (Memory::new(), FixedClock::now());
+    let end = clock.time().as_secs() + 60;
+    let end = UnixTime::since_unix_epoch(Duration::from_secs(end));
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .clock(clock.clone())
+        .drain_time(Duration::from_secs(10))
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let leaf = ca.leaf().dns("client.example");
+    let leaf = leaf
+        .validity(UnixTime::since_unix_epoch(Duration::ZERO), end)
+        .issue();
+    let connector = connector(&ca, "ignored.example").build().unwrap();
+    connector
+        .update(Update::new().credentials(leaf.credentials()))
+        .unwrap();
+    let (server, client) = handshake(&acceptor, &connector).await;
+    let (mut server, _client) = (server.unwrap(), client.unwrap());
+    clock.advance(Duration::from_secs(61));
+    sleep(Duration::from_secs(15)).await;
+    server.read_u8().await.unwrap_err();
+    drop(server);
+    assert_eq!(
+        actions(&trail.take()),
+        [
+            (Action::Admitted, None),
+            (Action::Draining, Some("expired")),
+            (Action::Cut, Some("expired")),
+            (Action::Ended, Some("expired")),
+        ]
+    );
+}

@@ -1,0 +1,109 @@
+//! Reloads, and the age of our own certificate.
+
+use std::time::Duration;
+
+use countersign::audit::{Action, Memory};
+use countersign::reload::{Reload, Source};
+use countersign::testing::{FixedClock, TestCa};
+use countersign::trust::Crls;
+use countersign::{Acceptor, policy};
+use rustls_pki_types::UnixTime;
+use tokio::time::sleep;
+
+use crate::common::SERVER;
+use crate::only;
+
+const DAY: u64 = 86_400;
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_what_was_not_and_what_runs_out() {
+    let clock = FixedClock::now();
+    let now = clock.time().as_secs();
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let ca = TestCa::new("Root");
+    let leaf = ca
+        .leaf()
+        .dns(SERVER)
+        .validity(at(now), at(now + 90 * DAY))
+        .issue();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tls.pem");
+    std::fs::write(&path, leaf.chain_pem() + &leaf.key_pem()).unwrap();
+    let trail = Memory::new();
+    let acceptor = Acceptor::builder()
+        .credentials(leaf.credentials())
+        .trust(ca.trust())
+        .identify(countersign::identity::DnsName::extractor())
+        .authorize(policy::allow_any())
+        .clock(clock.clone())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let handle = Reload::of(&acceptor)
+        .credentials(Source::pem_files(&path, &path))
+        .every(Duration::from_secs(1))
+        .start()
+        .await
+        .unwrap();
+    let event = only(&trail);
+    assert_eq!((event.action, event.generation), (Action::ReloadApplied, 2));
+    assert_eq!(event.reloaded, ["credentials"]);
+
+    std::fs::write(&path, "garbage").unwrap();
+    handle.reload_now().await.unwrap_err();
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::ReloadRefused, Some("no_pem_block"))
+    );
+    assert!(event.detail.as_ref().unwrap().contains("tls.pem"));
+    assert_eq!(event.generation, 2, "what was in force still is");
+
+    for (days, reason) in [
+        (61, "own_certificate_expiring"),
+        (30, "own_certificate_expired"),
+    ] {
+        clock.advance(Duration::from_secs(days * DAY));
+        sleep(Duration::from_secs(5)).await;
+        let event = only(&trail);
+        assert_eq!(
+            (event.action, event.reason),
+            (Action::CertificateExpiring, Some(reason))
+        );
+        assert_eq!(event.own_certificate.as_ref().unwrap(), &leaf.certificate());
+    }
+    let stats = acceptor.stats();
+    assert_eq!(stats.own_certificate_left, Some(Duration::ZERO));
+    assert_eq!((stats.crl_age, stats.generation), (None, 2));
+}
+
+#[test]
+fn stats_tell_the_age_of_the_oldest_crl_that_counts() {
+    let clock = FixedClock::now();
+    let made = |days: u64| {
+        let time = clock.time().as_secs() - days * DAY;
+        UnixTime::since_unix_epoch(Duration::from_secs(time))
+    };
+    let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
+    let crl = |ca: &TestCa, number, days| {
+        let crl = ca.crl().number(number).this_update(made(days));
+        countersign::pki::Crl::from_der(&crl.build()).unwrap()
+    };
+    let leaf = ca.leaf().dns(SERVER).issue();
+    let acceptor = |crls: Vec<countersign::pki::Crl>| {
+        Acceptor::builder()
+            .credentials(leaf.credentials())
+            .trust(ca.trust())
+            .identify(countersign::identity::DnsName::extractor())
+            .authorize(policy::allow_any())
+            .clock(clock.clone())
+            .revocation(Crls::new(crls).unwrap())
+            .build()
+            .unwrap()
+    };
+    let age = |crls| acceptor(crls).stats().crl_age.unwrap().as_secs() / DAY;
+    assert_eq!(age(vec![crl(&ca, 1, 3)]), 3);
+    // One that was replaced does not count; one of another authority does.
+    assert_eq!(age(vec![crl(&ca, 1, 9), crl(&ca, 2, 3)]), 3);
+    assert_eq!(age(vec![crl(&ca, 2, 3), crl(&other, 1, 5)]), 5);
+}

@@ -1,0 +1,169 @@
+//! Sinks and what they are made of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use countersign::audit::{
+    Action, AuditEvent, AuditSink, FanOut, Filter, Memory, NotRecorded, Outcome,
+};
+use countersign::builder::{Builder, ServerSide};
+use countersign::identity::DnsName;
+use countersign::testing::TestCa;
+use countersign::{Acceptor, ConnectionInfo, policy};
+
+use crate::common::acceptor;
+use crate::{identity, only};
+
+/// Fails, or panics, whenever somebody is to be admitted.
+struct Broken {
+    panics: bool,
+}
+
+impl AuditSink for Broken {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        match event.action {
+            Action::Admitted if self.panics => panic!("a sink with a bug"),
+            Action::Admitted => Err(NotRecorded::new("no space left on device")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a gate with this sink makes of a good client.
+fn admit(
+    builder: Builder<ServerSide, DnsName>,
+    ca: &TestCa,
+) -> (Acceptor<DnsName>, Option<&'static str>) {
+    let acceptor = builder.build().unwrap();
+    let leaf = ca.leaf().dns("client.example").issue();
+    let judged = acceptor
+        .gate()
+        .admit_chain(leaf.chain(), ConnectionInfo::default());
+    let reason = judged.err().map(|error| error.reason());
+    (acceptor, reason)
+}
+
+#[test]
+fn without_a_record_there_is_no_session() {
+    let ca = TestCa::new("Root");
+    for panics in [false, true] {
+        let trail = Memory::new();
+        let sink = FanOut::new().and(Broken { panics }).and(trail.clone());
+        let (acceptor, refused) = admit(acceptor(&ca, policy::allow_any()).audit(sink), &ca);
+        assert_eq!(refused, Some("not_audited"));
+        let event = only(&trail);
+        assert_eq!(
+            (event.action, event.reason),
+            (Action::Denied, Some("not_audited"))
+        );
+        assert_eq!(identity(&event), Some(("client.example", "proven")));
+        let stats = acceptor.stats();
+        assert_eq!(
+            (stats.admitted, stats.denied, stats.audit_dropped),
+            (0, 1, 1)
+        );
+    }
+    let good = acceptor(&ca, policy::allow_any()).audit(Memory::new());
+    assert_eq!(admit(good, &ca).1, None);
+}
+
+#[tokio::test]
+async fn a_stream_without_a_record_is_refused_with_an_alert() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit(Broken { panics: false })
+        .build()
+        .unwrap();
+    let connector = crate::common::connector(&ca, "client.example")
+        .build()
+        .unwrap();
+    let (server, client) = crate::common::handshake(&acceptor, &connector).await;
+    assert_eq!(server.unwrap_err().reason(), "not_audited");
+    let alert = crate::common::alert_seen(client).await;
+    assert_eq!(alert, rustls::AlertDescription::InternalError);
+    assert_eq!(acceptor.connections().len(), 0);
+    assert_eq!(acceptor.stats().open, 0);
+}
+
+#[test]
+fn a_fan_out_tells_all_and_a_filter_some() {
+    let ca = TestCa::new("Root");
+    let (all, failures, some) = (Memory::new(), Memory::new(), Memory::new());
+    let sink = FanOut::new()
+        .and(all.clone())
+        .and(Filter::new(failures.clone(), |event: &AuditEvent| {
+            event.outcome() == Some(Outcome::Failure)
+        }))
+        .and({
+            let some = some.clone();
+            move |event: &AuditEvent| drop(some.record(&Arc::new(event.clone())))
+        });
+    let acceptor = acceptor(&ca, policy::exact(["client.example".parse().unwrap()])).audit(sink);
+    let acceptor = acceptor.build().unwrap();
+    for name in ["client.example", "mallory.example"] {
+        let leaf = ca.leaf().dns(name).issue();
+        drop(
+            acceptor
+                .gate()
+                .admit_chain(leaf.chain(), ConnectionInfo::default()),
+        );
+    }
+    assert_eq!(all.events().len(), 2);
+    assert_eq!(some.events().len(), 2);
+    assert_eq!(
+        identity(&only(&failures)),
+        Some(("mallory.example", "proven"))
+    );
+}
+
+/// What nobody wants is not made: the identity is not even written.
+#[test]
+fn what_nobody_wants_is_not_made() {
+    struct Uninterested;
+    impl AuditSink for Uninterested {
+        fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+            panic!("{event}");
+        }
+
+        fn wants(&self, _: Action) -> bool {
+            false
+        }
+    }
+    let ca = TestCa::new("Root");
+    let describe = |_: &DnsName| -> String { panic!("nobody asked") };
+    let quiet = acceptor(&ca, policy::allow_any()).audit_as(Uninterested, describe);
+    let (acceptor, refused) = admit(quiet, &ca);
+    assert_eq!(
+        (refused, acceptor.stats().admitted),
+        (None, 1),
+        "and counted all the same"
+    );
+}
+
+/// The application's `Display` may have a bug, which is no reason to lose the event.
+#[test]
+fn an_identity_that_cannot_be_written_costs_nobody_the_connection() {
+    struct Unspeakable;
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("a bug")
+        }
+    }
+    let ca = TestCa::new("Root");
+    let trail = Memory::new();
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().dns("server.example").issue().credentials())
+        .trust(ca.trust())
+        .identify(|_: &countersign::Certificate| Ok(Unspeakable))
+        .authorize(policy::allow_any())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let leaf = ca.leaf().issue();
+    acceptor
+        .gate()
+        .admit_chain(leaf.chain(), ConnectionInfo::default())
+        .unwrap();
+    let event = only(&trail);
+    assert_eq!((event.action, &event.identity), (Action::Admitted, &None));
+}
