@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use countersign::builder::{Builder, ServerSide};
 use countersign::identity::{DnsName, IdentityExtractor};
 use countersign::pki::Certificate;
 use countersign::testing::{KeyType, TestCa};
@@ -105,14 +106,16 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn acceptor(&self, counter: &Counter) -> Acceptor<DnsName> {
+        self.acceptor_builder(counter).build().expect("an acceptor")
+    }
+
+    pub(crate) fn acceptor_builder(&self, counter: &Counter) -> Builder<ServerSide, DnsName> {
         Acceptor::builder()
             .credentials(credentials(&self.server_chain, &self.family.server))
             .trust(self.root().trust())
             .identify(counter.extractor())
             .authorize(policy::allow_any())
             .crypto_provider(self.provider.clone())
-            .build()
-            .expect("an acceptor")
     }
 
     pub(crate) fn connector(&self, counter: &Counter) -> Connector<DnsName> {

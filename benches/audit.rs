@@ -1,0 +1,183 @@
+//! What the audit trail costs: handshakes with it, beside handshakes without it, in the same run.
+//!
+//! `cargo bench --bench audit`. What is timed is the server's own work in a full handshake with a
+//! known chain, as in the bench `handshake`: on the handshake's path the event is made and queued. A
+//! thread of its own turns it into JSON and writes it to a file; what that takes for one event is
+//! printed below. The two take turns, and the ratio is the median over such rounds.
+
+#[path = "handshake/blind.rs"]
+#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
+mod blind;
+#[path = "handshake/case.rs"]
+#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
+mod case;
+#[path = "handshake/contest.rs"]
+#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
+mod contest;
+#[path = "handshake/floor.rs"]
+#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
+mod floor;
+#[path = "handshake/streams.rs"]
+mod streams;
+#[path = "handshake/world.rs"]
+#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
+mod world;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use countersign::Acceptor;
+use countersign::audit::{FanOut, Json, Memory, Queue};
+use countersign::identity::DnsName;
+use countersign::testing::KeyType;
+use rustls::ClientConfig;
+
+use case::{Exchange, Kind, Setting, Side};
+use contest::{Client, Door as _, Server};
+use streams::Streams;
+use world::{Counter, Family, Sight, World};
+
+/// Of the ratio: 3 %.
+const BUDGET: f64 = 1.03;
+
+fn main() {
+    let is_test = !std::env::args().any(|argument| argument == "--bench");
+    let rounds = if is_test { 4 } else { 4000 };
+    let folder = tempfile::tempdir().expect("a folder");
+    let family = Family::new(KeyType::P256);
+    for exchange in [Exchange::X25519, Exchange::Hybrid] {
+        let setting = Setting {
+            exchange,
+            key: KeyType::P256,
+            intermediates: 1,
+            tokio: true,
+        };
+        let world = World::new(&family, setting);
+        let file = folder.path().join(format!("{exchange}.jsonl"));
+        let mut contest = Contest::new(&world, &file);
+        let mut measured: Vec<Round> = (0..rounds).map(|number| contest.round(number)).collect();
+        contest.check(rounds, &file);
+        if !is_test {
+            report(exchange, &mut measured);
+        }
+    }
+    let (size, time) = writing(&World::new(
+        &family,
+        Setting {
+            exchange: Exchange::X25519,
+            key: KeyType::P256,
+            intermediates: 1,
+            tokio: true,
+        },
+    ));
+    if !is_test {
+        println!("off the path: {size} bytes of JSON for an admission, in {time:?}");
+    }
+}
+
+struct Round {
+    off: Duration,
+    on: Duration,
+}
+
+/// An acceptor without the trail and one with it, and clients of raw rustls that both know.
+struct Contest {
+    door: Streams,
+    off: Acceptor<DnsName>,
+    on: Acceptor<DnsName>,
+    queue: Queue,
+    of_off: Arc<ClientConfig>,
+    of_on: Arc<ClientConfig>,
+}
+
+impl Contest {
+    fn new(world: &World<'_>, file: &Path) -> Self {
+        let queue = Queue::new(Json::to_file(file).expect("a file")).start();
+        let client = || Arc::new(world.raw_client(Side::Server, Kind::Known, Sight::Full));
+        let counter = Counter::default();
+        let on = world.acceptor_builder(&counter).audit(queue.clone());
+        let contest = Self {
+            door: Streams::new(),
+            off: world.acceptor(&counter),
+            on: on.build().expect("an acceptor"),
+            queue,
+            of_off: client(),
+            of_on: client(),
+        };
+        // So that the chain is known.
+        contest.time_off();
+        contest.time_on();
+        contest
+    }
+
+    fn round(&mut self, number: usize) -> Round {
+        if number.is_multiple_of(2) {
+            let off = self.time_off();
+            let on = self.time_on();
+            Round { off, on }
+        } else {
+            let on = self.time_on();
+            let off = self.time_off();
+            Round { off, on }
+        }
+    }
+
+    fn time_off(&self) -> Duration {
+        self.time(&self.off, &self.of_off)
+    }
+
+    fn time_on(&self) -> Duration {
+        self.time(&self.on, &self.of_on)
+    }
+
+    fn time(&self, server: &Acceptor<DnsName>, client: &Arc<ClientConfig>) -> Duration {
+        let (server, client) = (Server::Ours(server), Client::Raw(client));
+        self.door.handshake(server, client, false).server
+    }
+
+    /// Every handshake was written, and that it ended.
+    fn check(&self, rounds: usize, file: &Path) {
+        assert!(self.queue.flush_within(Duration::from_secs(60)));
+        let lines = std::fs::read_to_string(file).expect("a file").lines().count();
+        assert_eq!(lines, 2 * (rounds + 1));
+        assert_eq!(self.on.stats().audit_dropped, 0);
+        assert!(self.on.stats().chains_remembered >= rounds as u64);
+    }
+}
+
+fn report(exchange: Exchange, rounds: &mut [Round]) {
+    let ratio = |round: &Round| round.on.as_secs_f64() / round.off.as_secs_f64();
+    let mut ratios: Vec<f64> = rounds.iter().map(ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    rounds.sort_by_key(|round| round.off);
+    let off = rounds[rounds.len() / 2].off;
+    rounds.sort_by_key(|round| round.on);
+    let on = rounds[rounds.len() / 2].on;
+    let verdict = if median <= BUDGET { "within" } else { "OVER" };
+    println!(
+        "{exchange}, known chain: {on:.1?} with JSON audit, {off:.1?} without: ratio {median:.3}, \
+         {verdict} the budget of {BUDGET}"
+    );
+}
+
+/// How long a line is, and what it takes to make one.
+fn writing(world: &World<'_>) -> (usize, Duration) {
+    const TIMES: u32 = 2000;
+
+    let trail = Memory::new();
+    let counter = Counter::default();
+    let sink = FanOut::new().and(trail.clone());
+    let acceptor = world.acceptor_builder(&counter).audit(sink).build();
+    let client = Arc::new(world.raw_client(Side::Server, Kind::Known, Sight::Full));
+    let acceptor = acceptor.expect("an acceptor");
+    Streams::new().handshake(Server::Ours(&acceptor), Client::Raw(&client), false);
+    let event = &trail.events()[0];
+    let size = event.to_json().len();
+    let start = Instant::now();
+    for _ in 0..TIMES {
+        std::hint::black_box(event.to_json());
+    }
+    (size, start.elapsed() / TIMES)
+}
