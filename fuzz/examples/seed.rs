@@ -16,6 +16,7 @@ fn main() -> std::io::Result<()> {
     certificates(&root, &issuing)?;
     pem(&root, &issuing)?;
     crls(&root)?;
+    audits(&root)?;
     patterns()?;
     handshakes()?;
     extractions()
@@ -27,6 +28,28 @@ fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<(
         .join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
+}
+
+/// A text with its length before it, and a certificate.
+fn audits(root: &TestCa) -> std::io::Result<()> {
+    let put = |name: &str, text: &str, der: &[u8]| {
+        let length = u8::try_from(text.len()).expect("a short text");
+        write("audit", name, [&[length], text.as_bytes(), der].concat())
+    };
+    let of = |name: &str| root.leaf().common_name(name).dns("client.example").issue();
+    put("plain", "server.example", of("client").leaf_der())?;
+    put(
+        "bidi",
+        "a\u{202e}b",
+        of("client\u{2066}\u{202e}nimda").leaf_der(),
+    )?;
+    put(
+        "lines",
+        "a\nb\r\n{}",
+        of("client\n{\"event\":1}").leaf_der(),
+    )?;
+    put("unreadable", "h2", &[0x30, 0x82, 0xff, 0xff])?;
+    put("nothing", "", &[])
 }
 
 fn crls(root: &TestCa) -> std::io::Result<()> {
