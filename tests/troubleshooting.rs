@@ -14,6 +14,9 @@ mod page;
 #[path = "common/programs.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
+#[path = "common/proxies.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod proxies;
 #[path = "troubleshooting/world.rs"]
 mod world;
 

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 mod commands;
 mod normal;
+mod proxied;
 mod scripted;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::interop::{Files, Tls};
 use crate::programs::{in_ci, is_there};
+use crate::proxies::Proxy;
 use scripted::Scripted;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,9 +23,11 @@ pub(crate) enum Program {
     Go,
     Node,
     GnuTls,
+    Nginx,
+    Haproxy,
 }
 
-pub(crate) const PROGRAMS: [Program; 7] = [
+pub(crate) const PROGRAMS: [Program; 9] = [
     Program::Curl,
     Program::OpenSsl,
     Program::Python,
@@ -31,6 +35,8 @@ pub(crate) const PROGRAMS: [Program; 7] = [
     Program::Go,
     Program::Node,
     Program::GnuTls,
+    Program::Nginx,
+    Program::Haproxy,
 ];
 
 impl Program {
@@ -43,6 +49,16 @@ impl Program {
             Self::Go => "Go net/http",
             Self::Node => "Node https",
             Self::GnuTls => "gnutls-cli",
+            Self::Nginx => "nginx, its log",
+            Self::Haproxy => "HAProxy, `ssl_bc_err_str`",
+        }
+    }
+
+    const fn as_proxy(self) -> Option<Proxy> {
+        match self {
+            Self::Nginx => Some(Proxy::Nginx),
+            Self::Haproxy => Some(Proxy::Haproxy),
+            _ => None,
         }
     }
 
@@ -55,7 +71,8 @@ impl Program {
                 "-c",
                 "import ssl, sys; print(sys.version.split()[0], 'with', ssl.OPENSSL_VERSION)",
             ],
-            Self::Java => &["java", "--version"],
+            // It is the compiler that a JRE lacks.
+            Self::Java => &["javac", "--version"],
             Self::Go => &["go", "version"],
             Self::Node => &[
                 "node",
@@ -63,6 +80,8 @@ impl Program {
                 "`${process.version} with OpenSSL ${process.versions.openssl}`",
             ],
             Self::GnuTls => &["gnutls-cli", "--version"],
+            Self::Nginx => &["nginx", "-v"],
+            Self::Haproxy => &["haproxy", "-v"],
         }
     }
 
@@ -71,11 +90,19 @@ impl Program {
         let [program, arguments @ ..] = self.version_command() else {
             unreachable!("a command has a name");
         };
-        let output = std::process::Command::new(program).args(arguments).output();
+        let path = match self.as_proxy() {
+            Some(proxy) => proxy.path().unwrap_or_default(),
+            None => program.into(),
+        };
+        let output = std::process::Command::new(path).args(arguments).output();
         let output = output.ok().filter(|output| output.status.success());
         is_there(output.is_some(), program, in_ci()).then_some(())?;
-        let said = String::from_utf8_lossy(&output?.stdout).into_owned();
-        Some(normal::version(said.lines().next()?))
+        let output = output?;
+        // nginx says it on standard error.
+        let said = [output.stdout, output.stderr].concat();
+        Some(normal::version(
+            String::from_utf8_lossy(&said).lines().next()?,
+        ))
     }
 }
 
@@ -184,13 +211,15 @@ impl Caller {
         let speaks_as_ordered = match (order.speaks, order.tls) {
             (Speaks::Tls, Tls::V12) => self.has_ems(),
             (Speaks::TlsWithoutEms, _) => !self.has_ems() || self.program == Program::GnuTls,
-            (Speaks::PlainHttp, _) => self.scripted.is_some() || self.program == Program::Curl,
+            (Speaks::PlainHttp, _) => {
+                self.scripted.is_some() || [Program::Curl, Program::Nginx].contains(&self.program)
+            }
             (Speaks::Smtp, _) => self.program == Program::Curl,
             _ => true,
         };
-        // These wait for ever, or (Node) have no words of their own for it.
-        let never_gives_up = [Program::OpenSsl, Program::GnuTls, Program::Node];
-        let gives_up = order.wait.is_none() || !never_gives_up.contains(&self.program);
+        // The others wait for ever or for long, or (Node) have no words of their own for it.
+        let gives_up = [Program::Curl, Program::Python, Program::Java, Program::Go];
+        let gives_up = order.wait.is_none() || gives_up.contains(&self.program);
         if !speaks_as_ordered || !gives_up {
             return None;
         }
@@ -198,6 +227,8 @@ impl Caller {
             (Some(scripted), _) => scripted.call(order).await,
             (None, Program::Curl) => commands::curl(order).await,
             (None, Program::OpenSsl) => commands::openssl(order).await,
+            (None, Program::Nginx) => proxied::nginx(order).await,
+            (None, Program::Haproxy) => proxied::haproxy(order).await,
             (None, _) => commands::gnutls(order).await,
         };
         // Shown when the test fails.

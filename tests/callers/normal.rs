@@ -2,14 +2,13 @@
 
 /// The version in the line that a program says about itself.
 pub(super) fn version(line: &str) -> String {
-    let word = |word: &&str| {
-        word.trim_start_matches(['v', 'g', 'o'])
-            .starts_with(|first: char| first.is_ascii_digit())
-    };
-    let Some(number) = line.split(' ').find(word) else {
+    let mut numbers = line
+        .split([' ', '/'])
+        .map(|word| word.trim_start_matches(['v', 'g', 'o']));
+    let is_number = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
+    let Some(number) = numbers.find(is_number) else {
         return line.to_owned();
     };
-    let number = number.trim_start_matches(['v', 'g', 'o']);
     // Python and Node say of which OpenSSL they are.
     match line.split_once(" with OpenSSL ") {
         Some((_, openssl)) => {
@@ -91,13 +90,18 @@ fn versions_are_found() {
             "3.11.7 with OpenSSL 3.0.19 27 Jan 2026",
             "3.11.7 with OpenSSL 3.0.19",
         ),
-        ("openjdk 17.0.15 2025-04-15", "17.0.15"),
+        ("javac 17.0.15", "17.0.15"),
         ("go version go1.19.8 linux/amd64", "1.19.8"),
         (
             "v20.20.2 with OpenSSL 3.0.17",
             "20.20.2 with OpenSSL 3.0.17",
         ),
         ("gnutls-cli 3.7.9", "3.7.9"),
+        ("nginx version: nginx/1.22.1", "1.22.1"),
+        (
+            "HAProxy version 2.6.12-1+deb12u4 2026/10/17",
+            "2.6.12-1+deb12u4",
+        ),
     ] {
         assert_eq!(version(line), number);
     }

@@ -139,9 +139,10 @@ impl Section {
     }
 
     fn lines(&self, lines: &mut Vec<Line>) {
-        let alert = self.alert.map_or("none".into(), |alert| {
-            format!("{}, sent by the {}", alert.text(), alert.sender.name())
-        });
+        let alert = self
+            .alert
+            .map(|alert| format!("{}, sent by the {}", alert.text(), alert.sender.name()));
+        let alert = alert.as_deref().unwrap_or("none");
         lines.extend(
             [
                 String::new(),
