@@ -6,6 +6,7 @@
 #![cfg(unix)] // the server is stopped by a signal
 
 #[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/callers/mod.rs"]
 mod callers;
 #[path = "common/example.rs"]
 mod example;

@@ -35,7 +35,7 @@ pub(super) fn error(text: &str, port: u16) -> String {
         Some((before, _)) => format!("{before}timed out"),
         None => text,
     };
-    printable(without_errno(&text))
+    ours(&printable(without_errno(&text)))
 }
 
 /// curl gives the system's last error too, whatever that was about.
@@ -52,6 +52,25 @@ fn printable(text: &str) -> String {
         c => c.to_string(),
     };
     text.chars().map(escaped).collect()
+}
+
+/// A message of ours without fingerprints, and without the sizes of what clients send.
+pub(crate) fn ours(message: &str) -> String {
+    let words: Vec<&str> = message.split(' ').collect();
+    let mut normal = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let digits = word.trim_start_matches('(');
+        let is_size = words.get(index + 1) == Some(&"bytes") && digits.parse::<u64>().is_ok();
+        normal.push(if index > 0 && words[index - 1] == "sha256" {
+            word.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+                .to_owned()
+        } else if is_size {
+            word.replace(digits, "N")
+        } else {
+            (*word).to_owned()
+        });
+    }
+    normal.join(" ")
 }
 
 /// OpenSSL writes the thread's number before an error.
@@ -73,6 +92,16 @@ fn without_place(word: &str) -> String {
     let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
     let name = before[file..].rsplit('/').next().unwrap_or_default();
     format!("{}{name}.c{rest}", &before[..file])
+}
+
+#[test]
+fn our_messages_lose_fingerprints_and_sizes() {
+    assert_eq!(
+        ours(
+            "certificate \"CN=a\" (serial 2a, sha256 0f7133a355c267ea…): closed (517 bytes had come)"
+        ),
+        "certificate \"CN=a\" (serial 2a, sha256 …): closed (N bytes had come)"
+    );
 }
 
 #[test]

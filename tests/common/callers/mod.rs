@@ -2,7 +2,8 @@
 
 pub(crate) mod alerts;
 mod commands;
-mod normal;
+pub(crate) mod normal;
+mod ours;
 mod proxied;
 mod scripted;
 
@@ -16,6 +17,7 @@ use scripted::Scripted;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Program {
+    Ours,
     Curl,
     OpenSsl,
     Python,
@@ -27,7 +29,8 @@ pub(crate) enum Program {
     Haproxy,
 }
 
-pub(crate) const PROGRAMS: [Program; 9] = [
+pub(crate) const PROGRAMS: [Program; 10] = [
+    Program::Ours,
     Program::Curl,
     Program::OpenSsl,
     Program::Python,
@@ -42,6 +45,7 @@ pub(crate) const PROGRAMS: [Program; 9] = [
 impl Program {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Ours => "our own `Connector`",
             Self::Curl => "curl",
             Self::OpenSsl => "openssl s_client",
             Self::Python => "Python http.client",
@@ -64,6 +68,7 @@ impl Program {
 
     const fn version_command(self) -> &'static [&'static str] {
         match self {
+            Self::Ours => &[],
             Self::Curl => &["curl", "--version"],
             Self::OpenSsl => &["openssl", "version"],
             Self::Python => &[
@@ -88,7 +93,7 @@ impl Program {
     /// What it says its version is, where it is there to test against.
     pub(crate) fn version(self) -> Option<String> {
         let [program, arguments @ ..] = self.version_command() else {
-            unreachable!("a command has a name");
+            return Some(env!("CARGO_PKG_VERSION").into());
         };
         let path = match self.as_proxy() {
             Some(proxy) => proxy.path().unwrap_or_default(),
@@ -112,6 +117,10 @@ pub(crate) enum Speaks {
     Tls,
     /// TLS 1.2 without extended master secret (RFC 7627).
     TlsWithoutEms,
+    /// TLS 1.2 with RSA key exchange only, which has no forward secrecy.
+    TlsByRsa,
+    /// TLS with an application protocol (ALPN) that nobody has.
+    TlsForNobody,
     PlainHttp,
     /// SMTP, where the server begins.
     Smtp,
@@ -119,14 +128,14 @@ pub(crate) enum Speaks {
 
 impl Speaks {
     pub(crate) fn is_tls(self) -> bool {
-        matches!(self, Self::Tls | Self::TlsWithoutEms)
+        !matches!(self, Self::PlainHttp | Self::Smtp)
     }
 
     const fn scheme(self) -> &'static str {
         match self {
-            Self::Tls | Self::TlsWithoutEms => "https",
             Self::PlainHttp => "http",
             Self::Smtp => "smtp",
+            _ => "https",
         }
     }
 
@@ -206,25 +215,32 @@ impl Caller {
         self.program != Program::Go || minor().is_some_and(|minor| minor >= 21)
     }
 
-    /// What came of a call; `None` when the program has no way to do this.
-    pub(crate) async fn call(&mut self, order: Order<'_>) -> Option<Answer> {
-        let speaks_as_ordered = match (order.speaks, order.tls) {
+    fn can(&self, order: Order<'_>) -> bool {
+        use Program as P;
+
+        let is_one_of = |programs: &[Program]| programs.contains(&self.program);
+        let speaks = match (order.speaks, order.tls) {
             (Speaks::Tls, Tls::V12) => self.has_ems(),
-            (Speaks::TlsWithoutEms, _) => !self.has_ems() || self.program == Program::GnuTls,
-            (Speaks::PlainHttp, _) => {
-                self.scripted.is_some() || [Program::Curl, Program::Nginx].contains(&self.program)
-            }
-            (Speaks::Smtp, _) => self.program == Program::Curl,
-            _ => true,
+            (Speaks::Tls, Tls::V13) => true,
+            (Speaks::TlsWithoutEms, _) => !self.has_ems() || is_one_of(&[P::GnuTls]),
+            (Speaks::TlsByRsa, _) => is_one_of(&[P::Curl, P::OpenSsl, P::GnuTls]),
+            (Speaks::TlsForNobody, _) => is_one_of(&[P::OpenSsl, P::GnuTls]),
+            (Speaks::PlainHttp, _) => self.scripted.is_some() || is_one_of(&[P::Curl, P::Nginx]),
+            (Speaks::Smtp, _) => is_one_of(&[P::Curl]),
         };
         // The others wait for ever or for long, or (Node) have no words of their own for it.
-        let gives_up = [Program::Curl, Program::Python, Program::Java, Program::Go];
-        let gives_up = order.wait.is_none() || gives_up.contains(&self.program);
-        if !speaks_as_ordered || !gives_up {
+        let gives_up = is_one_of(&[P::Ours, P::Curl, P::Python, P::Java, P::Go]);
+        speaks && (order.wait.is_none() || gives_up)
+    }
+
+    /// What came of a call; `None` when the program has no way to do this.
+    pub(crate) async fn call(&mut self, order: Order<'_>) -> Option<Answer> {
+        if !self.can(order) {
             return None;
         }
         let answer = match (&mut self.scripted, self.program) {
             (Some(scripted), _) => scripted.call(order).await,
+            (None, Program::Ours) => ours::connector(order, order.files?).await?,
             (None, Program::Curl) => commands::curl(order).await,
             (None, Program::OpenSsl) => commands::openssl(order).await,
             (None, Program::Nginx) => proxied::nginx(order).await,
