@@ -2,11 +2,14 @@
 //! everything below its marker is written by this test, and compared with what happens here.
 //!
 //! `UPDATE_MANUAL=1 cargo test --test troubleshooting` writes it anew.
+#![cfg(unix)] // proxies on Unix sockets
 
 #[path = "common/callers/mod.rs"]
 mod callers;
 #[path = "troubleshooting/cases.rs"]
 mod cases;
+#[path = "troubleshooting/compare.rs"]
+mod compare;
 #[path = "common/interop.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod interop;
