@@ -1,11 +1,12 @@
-//! The example `server` and other languages' clients: who is let in, what the others get to see,
-//! and what the server's log says.
+//! The example `server`, and other languages' clients and proxies: who is let in, what the others get
+//! to see, and what the server's log says.
 //!
 //! For curl and OpenSSL, see `interop_curl` and `interop_openssl`; for what each of these prints at
 //! each refusal, `troubleshooting`.
 #![cfg(unix)] // the server is stopped by a signal
 
 #[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/callers/mod.rs"]
 mod callers;
 #[path = "common/example.rs"]
 mod example;
@@ -15,6 +16,9 @@ mod interop;
 #[path = "common/programs.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
+#[path = "common/proxies.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod proxies;
 #[path = "examples/running.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod running;
@@ -53,6 +57,16 @@ async fn node() {
 #[tokio::test]
 async fn gnutls() {
     is_judged(Program::GnuTls).await;
+}
+
+#[tokio::test]
+async fn nginx() {
+    is_judged(Program::Nginx).await;
+}
+
+#[tokio::test]
+async fn haproxy() {
+    is_judged(Program::Haproxy).await;
 }
 
 async fn is_judged(program: Program) {

@@ -2,10 +2,14 @@
 //! everything below its marker is written by this test, and compared with what happens here.
 //!
 //! `UPDATE_MANUAL=1 cargo test --test troubleshooting` writes it anew.
+#![cfg(unix)] // proxies on Unix sockets
 
+#[path = "common/callers/mod.rs"]
 mod callers;
 #[path = "troubleshooting/cases.rs"]
 mod cases;
+#[path = "troubleshooting/compare.rs"]
+mod compare;
 #[path = "common/interop.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod interop;
@@ -14,12 +18,15 @@ mod page;
 #[path = "common/programs.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
+#[path = "common/proxies.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod proxies;
 #[path = "troubleshooting/world.rs"]
 mod world;
 
 use std::collections::BTreeMap;
 
-use callers::{Answer, Caller, PROGRAMS, Program, alerts};
+use callers::{Answer, Caller, PROGRAMS, Program, alerts, normal};
 use cases::{Case, cases};
 use countersign::{AcceptError, HandshakeError};
 use page::{Alert, Page, Section, Sender, Symptom, Versions};
@@ -77,7 +84,7 @@ async fn produce(case: &Case, callers: &mut Callers) -> Section {
         };
         let now = Ours {
             reason: error.reason(),
-            message: normal_message(&error),
+            message: normal::ours(&error.to_string()),
             alert: match case.refused.speaks.is_tls() {
                 true => alert(&said, &error),
                 false => plain_alert(&case.refused).await,
@@ -145,27 +152,6 @@ fn alert(said: &str, error: &AcceptError) -> Option<Alert> {
         }
     };
     Some(Alert { number, sender })
-}
-
-/// Our message without what differs from one run to the next: fingerprints, and the sizes of what
-/// clients send.
-fn normal_message(error: &AcceptError) -> String {
-    let message = error.to_string();
-    let words: Vec<&str> = message.split(' ').collect();
-    let mut normal = Vec::new();
-    for (index, word) in words.iter().enumerate() {
-        let digits = word.trim_start_matches('(');
-        let is_size = words.get(index + 1) == Some(&"bytes") && digits.parse::<u64>().is_ok();
-        normal.push(if index > 0 && words[index - 1] == "sha256" {
-            word.trim_start_matches(|c: char| c.is_ascii_hexdigit())
-                .to_owned()
-        } else if is_size {
-            word.replace(digits, "N")
-        } else {
-            (*word).to_owned()
-        });
-    }
-    normal.join(" ")
 }
 
 /// The remedy helps.

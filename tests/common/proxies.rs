@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{
@@ -21,7 +22,7 @@ pub(crate) enum Proxy {
 }
 
 impl Proxy {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
@@ -29,7 +30,7 @@ impl Proxy {
     }
 
     /// Where it is: Debian keeps it out of the path of those who are not root.
-    fn path(self) -> Option<PathBuf> {
+    pub(crate) fn path(self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
         folders
@@ -72,7 +73,7 @@ impl Running {
             Proxy::Nginx => nginx(&format!("listen unix:{address};\n{site}")),
             Proxy::Haproxy => haproxy(&format!(
                 "frontend in\n bind unix@{address}\n default_backend others\n \
-                 log-format \"%ST %[bc_err_str] %[ssl_bc_err_str]\"\n\
+                 log-format \"%ST %[ssl_bc_err_str]\"\n\
                  backend others\n{site}"
             )),
         };
@@ -137,7 +138,7 @@ impl Running {
                 return Err(said.lock().expect("nobody panicked").clone());
             }
             assert!(Instant::now() < deadline, "{proxy:?} is not ready in time");
-            sleep(std::time::Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
         Ok(Self {
             listens,
@@ -147,28 +148,31 @@ impl Running {
         })
     }
 
-    /// Asks it for a page: the status, and the body.
-    pub(crate) async fn get(&self) -> (u16, String) {
+    /// Asks it for a page: the status, and the body. Without a head there is no status: what the
+    /// other side had sent.
+    pub(crate) async fn get(&self) -> (Option<u16>, String) {
         let got = timeout(PATIENCE, self.listens.get()).await;
         let got = got.expect("an answer in time").expect("an answer");
-        let (head, body) = got.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).expect("a status");
-        (status.parse().expect("a number"), body.into())
+        let Some((head, body)) = got.split_once("\r\n\r\n") else {
+            return (None, got);
+        };
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        (status, body.into())
     }
 
-    /// Waits until it has said this in its log.
-    pub(crate) async fn says(&self, words: &str) {
+    /// The first line of its log that is such; waits for it.
+    pub(crate) async fn line(&self, is_such: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let said = self.said.lock().expect("nobody panicked").clone();
-            if said.contains(words) {
-                return;
+            if let Some(line) = said.lines().find(|line| is_such(line)) {
+                return line.to_owned();
             }
-            assert!(
-                Instant::now() < deadline,
-                "it does not say {words:?}: {said}"
-            );
-            sleep(std::time::Duration::from_millis(10)).await;
+            assert!(Instant::now() < deadline, "it does not say so: {said}");
+            sleep(Duration::from_millis(10)).await;
         }
     }
 }

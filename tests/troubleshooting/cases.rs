@@ -292,6 +292,21 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
              has it since 1.21.",
         ),
         case(
+            "TLS 1.2 without forward secrecy",
+            twelve(world.acceptor().allow_tls12().build().expect("an acceptor"))
+                .with(|call| call.speaks = Speaks::TlsByRsa),
+            twelve(world.acceptor().allow_tls12().build().expect("an acceptor")),
+            "Let the client offer suites with ECDHE: it has a list of ciphers that names none (curl \
+             `--ciphers`, OpenSSL `-cipher`).",
+        ),
+        case(
+            "No application protocol in common",
+            good.with(|call| call.speaks = Speaks::TlsForNobody),
+            good.clone(),
+            "Compare the client's ALPN protocols with those of the server's builder (`alpn`). A client \
+             that names none is let in.",
+        ),
+        case(
             "Plain HTTP",
             good.with(|call| call.speaks = Speaks::PlainHttp),
             good.clone(),

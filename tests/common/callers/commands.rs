@@ -16,6 +16,9 @@ pub(super) async fn curl(order: Order<'_>) -> Answer {
         Tls::V12 => curl.args(["--tlsv1.2", "--tls-max", "1.2"]),
         Tls::V13 => curl.arg("--tlsv1.3"),
     };
+    if order.speaks == Speaks::TlsByRsa {
+        curl.args(["--ciphers", RSA]);
+    }
     if let Some(files) = order.files {
         curl.arg("--cert").arg(&files.cert);
         curl.arg("--key").arg(&files.key);
@@ -43,6 +46,11 @@ pub(super) async fn openssl(order: Order<'_>) -> Answer {
         openssl.args(["-verify_ip", order.host]);
     } else {
         openssl.args(["-verify_hostname", order.host, "-servername", order.host]);
+    }
+    match order.speaks {
+        Speaks::TlsByRsa => drop(openssl.args(["-cipher", RSA])),
+        Speaks::TlsForNobody => drop(openssl.args(["-alpn", "nobody"])),
+        _ => {}
     }
     if let Some(files) = order.files {
         openssl.arg("-cert").arg(&files.cert);
@@ -75,10 +83,14 @@ pub(super) async fn gnutls(order: Order<'_>) -> Answer {
             "--priority",
             match (order.tls, order.speaks) {
                 (_, Speaks::TlsWithoutEms) => "NORMAL:-VERS-ALL:+VERS-TLS1.2:%NO_SESSION_HASH",
+                (_, Speaks::TlsByRsa) => "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA",
                 (Tls::V12, _) => "NORMAL:-VERS-ALL:+VERS-TLS1.2",
                 (Tls::V13, _) => "NORMAL:-VERS-ALL:+VERS-TLS1.3",
             },
         ]);
+    if order.speaks == Speaks::TlsForNobody {
+        gnutls.args(["--alpn", "nobody"]);
+    }
     if let Some(files) = order.files {
         gnutls.arg("--x509certfile").arg(&files.cert);
         gnutls.arg("--x509keyfile").arg(&files.key);
@@ -96,7 +108,10 @@ pub(super) async fn gnutls(order: Order<'_>) -> Answer {
     })
 }
 
-const REQUEST: &str = "GET / HTTP/1.0\r\n\r\n";
+/// As OpenSSL calls a suite with RSA key exchange.
+const RSA: &str = "AES128-GCM-SHA256";
+
+pub(super) const REQUEST: &str = "GET / HTTP/1.0\r\n\r\n";
 
 /// A page if there is one, or else the lines that tell of an error.
 fn answer(finished: &Finished, tells: impl Fn(&str) -> bool) -> Answer {
@@ -118,7 +133,7 @@ fn answer(finished: &Finished, tells: impl Fn(&str) -> bool) -> Answer {
 }
 
 /// The body of the response that stands among the program's own words.
-fn page(said: &str) -> Option<&str> {
+pub(super) fn page(said: &str) -> Option<&str> {
     let (_, response) = said.split_once(" 200 OK\r\n")?;
     let (head, rest) = response.split_once("\r\n\r\n")?;
     let length = head.lines().find_map(|line| {

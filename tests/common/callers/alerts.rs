@@ -16,7 +16,9 @@ const ALERTS: &[(u8, &str, &str)] = &[
     (49, "access denied", "access denied"),
     (50, "decode error", "error decoding message"),
     (70, "protocol version", "protocol version not supported"),
+    (80, "internal error", "internal error"),
     (116, "certificate required", "certificate required"),
+    (120, "no application protocol", "no application protocol"),
 ];
 
 /// The name in RFC 8446.

@@ -115,7 +115,9 @@ async fn go(folder: &TempDir) -> Command {
         .env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go"))
         .env("GOPROXY", "off")
         .env("GOTOOLCHAIN", "local")
-        .env("GO111MODULE", "off")
+        .env("GO111MODULE", "on")
+        .env("GOFLAGS", "")
+        .env("GOWORK", "off")
         .args(["build", "-o"])
         .arg(&program)
         .arg(source);

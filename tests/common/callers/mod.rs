@@ -2,7 +2,9 @@
 
 pub(crate) mod alerts;
 mod commands;
-mod normal;
+pub(crate) mod normal;
+mod ours;
+mod proxied;
 mod scripted;
 
 use std::path::Path;
@@ -10,10 +12,12 @@ use std::time::Duration;
 
 use crate::interop::{Files, Tls};
 use crate::programs::{in_ci, is_there};
+use crate::proxies::Proxy;
 use scripted::Scripted;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Program {
+    Ours,
     Curl,
     OpenSsl,
     Python,
@@ -21,9 +25,12 @@ pub(crate) enum Program {
     Go,
     Node,
     GnuTls,
+    Nginx,
+    Haproxy,
 }
 
-pub(crate) const PROGRAMS: [Program; 7] = [
+pub(crate) const PROGRAMS: [Program; 10] = [
+    Program::Ours,
     Program::Curl,
     Program::OpenSsl,
     Program::Python,
@@ -31,11 +38,14 @@ pub(crate) const PROGRAMS: [Program; 7] = [
     Program::Go,
     Program::Node,
     Program::GnuTls,
+    Program::Nginx,
+    Program::Haproxy,
 ];
 
 impl Program {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Ours => "our own `Connector`",
             Self::Curl => "curl",
             Self::OpenSsl => "openssl s_client",
             Self::Python => "Python http.client",
@@ -43,11 +53,22 @@ impl Program {
             Self::Go => "Go net/http",
             Self::Node => "Node https",
             Self::GnuTls => "gnutls-cli",
+            Self::Nginx => "nginx, its log",
+            Self::Haproxy => "HAProxy, `ssl_bc_err_str`",
+        }
+    }
+
+    const fn as_proxy(self) -> Option<Proxy> {
+        match self {
+            Self::Nginx => Some(Proxy::Nginx),
+            Self::Haproxy => Some(Proxy::Haproxy),
+            _ => None,
         }
     }
 
     const fn version_command(self) -> &'static [&'static str] {
         match self {
+            Self::Ours => &[],
             Self::Curl => &["curl", "--version"],
             Self::OpenSsl => &["openssl", "version"],
             Self::Python => &[
@@ -55,7 +76,8 @@ impl Program {
                 "-c",
                 "import ssl, sys; print(sys.version.split()[0], 'with', ssl.OPENSSL_VERSION)",
             ],
-            Self::Java => &["java", "--version"],
+            // It is the compiler that a JRE lacks.
+            Self::Java => &["javac", "--version"],
             Self::Go => &["go", "version"],
             Self::Node => &[
                 "node",
@@ -63,19 +85,29 @@ impl Program {
                 "`${process.version} with OpenSSL ${process.versions.openssl}`",
             ],
             Self::GnuTls => &["gnutls-cli", "--version"],
+            Self::Nginx => &["nginx", "-v"],
+            Self::Haproxy => &["haproxy", "-v"],
         }
     }
 
     /// What it says its version is, where it is there to test against.
     pub(crate) fn version(self) -> Option<String> {
         let [program, arguments @ ..] = self.version_command() else {
-            unreachable!("a command has a name");
+            return Some(env!("CARGO_PKG_VERSION").into());
         };
-        let output = std::process::Command::new(program).args(arguments).output();
+        let path = match self.as_proxy() {
+            Some(proxy) => proxy.path().unwrap_or_default(),
+            None => program.into(),
+        };
+        let output = std::process::Command::new(path).args(arguments).output();
         let output = output.ok().filter(|output| output.status.success());
         is_there(output.is_some(), program, in_ci()).then_some(())?;
-        let said = String::from_utf8_lossy(&output?.stdout).into_owned();
-        Some(normal::version(said.lines().next()?))
+        let output = output?;
+        // nginx says it on standard error.
+        let said = [output.stdout, output.stderr].concat();
+        Some(normal::version(
+            String::from_utf8_lossy(&said).lines().next()?,
+        ))
     }
 }
 
@@ -85,6 +117,10 @@ pub(crate) enum Speaks {
     Tls,
     /// TLS 1.2 without extended master secret (RFC 7627).
     TlsWithoutEms,
+    /// TLS 1.2 with RSA key exchange only, which has no forward secrecy.
+    TlsByRsa,
+    /// TLS with an application protocol (ALPN) that nobody has.
+    TlsForNobody,
     PlainHttp,
     /// SMTP, where the server begins.
     Smtp,
@@ -92,14 +128,14 @@ pub(crate) enum Speaks {
 
 impl Speaks {
     pub(crate) fn is_tls(self) -> bool {
-        matches!(self, Self::Tls | Self::TlsWithoutEms)
+        !matches!(self, Self::PlainHttp | Self::Smtp)
     }
 
     const fn scheme(self) -> &'static str {
         match self {
-            Self::Tls | Self::TlsWithoutEms => "https",
             Self::PlainHttp => "http",
             Self::Smtp => "smtp",
+            _ => "https",
         }
     }
 
@@ -179,25 +215,36 @@ impl Caller {
         self.program != Program::Go || minor().is_some_and(|minor| minor >= 21)
     }
 
+    fn can(&self, order: Order<'_>) -> bool {
+        use Program as P;
+
+        let is_one_of = |programs: &[Program]| programs.contains(&self.program);
+        let speaks = match (order.speaks, order.tls) {
+            (Speaks::Tls, Tls::V12) => self.has_ems(),
+            (Speaks::Tls, Tls::V13) => true,
+            (Speaks::TlsWithoutEms, _) => !self.has_ems() || is_one_of(&[P::GnuTls]),
+            (Speaks::TlsByRsa, _) => is_one_of(&[P::Curl, P::OpenSsl, P::GnuTls]),
+            (Speaks::TlsForNobody, _) => is_one_of(&[P::OpenSsl, P::GnuTls]),
+            (Speaks::PlainHttp, _) => self.scripted.is_some() || is_one_of(&[P::Curl, P::Nginx]),
+            (Speaks::Smtp, _) => is_one_of(&[P::Curl]),
+        };
+        // The others wait for ever or for long, or (Node) have no words of their own for it.
+        let gives_up = is_one_of(&[P::Ours, P::Curl, P::Python, P::Java, P::Go]);
+        speaks && (order.wait.is_none() || gives_up)
+    }
+
     /// What came of a call; `None` when the program has no way to do this.
     pub(crate) async fn call(&mut self, order: Order<'_>) -> Option<Answer> {
-        let speaks_as_ordered = match (order.speaks, order.tls) {
-            (Speaks::Tls, Tls::V12) => self.has_ems(),
-            (Speaks::TlsWithoutEms, _) => !self.has_ems() || self.program == Program::GnuTls,
-            (Speaks::PlainHttp, _) => self.scripted.is_some() || self.program == Program::Curl,
-            (Speaks::Smtp, _) => self.program == Program::Curl,
-            _ => true,
-        };
-        // These wait for ever, or (Node) have no words of their own for it.
-        let never_gives_up = [Program::OpenSsl, Program::GnuTls, Program::Node];
-        let gives_up = order.wait.is_none() || !never_gives_up.contains(&self.program);
-        if !speaks_as_ordered || !gives_up {
+        if !self.can(order) {
             return None;
         }
         let answer = match (&mut self.scripted, self.program) {
             (Some(scripted), _) => scripted.call(order).await,
+            (None, Program::Ours) => ours::connector(order, order.files?).await?,
             (None, Program::Curl) => commands::curl(order).await,
             (None, Program::OpenSsl) => commands::openssl(order).await,
+            (None, Program::Nginx) => proxied::nginx(order).await,
+            (None, Program::Haproxy) => proxied::haproxy(order).await,
             (None, _) => commands::gnutls(order).await,
         };
         // Shown when the test fails.
