@@ -139,7 +139,10 @@ impl Contest {
     /// Every handshake was written, and that it ended.
     fn check(&self, rounds: usize, file: &Path) {
         assert!(self.queue.flush_within(Duration::from_secs(60)));
-        let lines = std::fs::read_to_string(file).expect("a file").lines().count();
+        let lines = std::fs::read_to_string(file)
+            .expect("a file")
+            .lines()
+            .count();
         assert_eq!(lines, 2 * (rounds + 1));
         assert_eq!(self.on.stats().audit_dropped, 0);
         assert!(self.on.stats().chains_remembered >= rounds as u64);

@@ -103,6 +103,11 @@ impl Server {
         format!("https://localhost:{}/", self.port)
     }
 
+    /// The next line of standard output.
+    pub(crate) async fn said(&mut self) -> String {
+        next(&mut self.stdout).await.expect("one more line")
+    }
+
     /// The next line of the log.
     pub(crate) async fn logged(&mut self) -> Value {
         parse(&next(&mut self.log).await.expect("one more line"))
