@@ -55,7 +55,7 @@ fn main() {
         };
         let world = World::new(&family, setting);
         let file = folder.path().join(format!("{exchange}.jsonl"));
-        let mut contest = Contest::new(&world, &file);
+        let contest = Contest::new(&world, &file);
         let mut measured: Vec<Round> = (0..rounds).map(|number| contest.round(number)).collect();
         contest.check(rounds, &file);
         if !is_test {
@@ -93,7 +93,7 @@ struct Contest {
 
 impl Contest {
     fn new(world: &World<'_>, file: &Path) -> Self {
-        let queue = Queue::new(Json::to_file(file).expect("a file")).start();
+        let queue = Queue::builder(Json::to_file(file).expect("a file")).start();
         let client = || Arc::new(world.raw_client(Side::Server, Kind::Known, Sight::Full));
         let counter = Counter::default();
         let on = world.acceptor_builder(&counter).audit(queue.clone());
@@ -111,7 +111,7 @@ impl Contest {
         contest
     }
 
-    fn round(&mut self, number: usize) -> Round {
+    fn round(&self, number: usize) -> Round {
         if number.is_multiple_of(2) {
             let off = self.time_off();
             let on = self.time_on();

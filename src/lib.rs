@@ -78,6 +78,12 @@
 //! A task on the runtime of the first of them keeps the time of all open connections: a program with
 //! several runtimes opens connections first on one that lives as long as they do.
 //!
+//! # What is told of it
+//!
+//! Every attempt has one event with its outcome, and every later change of an open connection one:
+//! see [`audit`]. By default they go to [`tracing`]; the builder's `audit` takes another sink, such as
+//! lines of JSON. [`Acceptor::stats`] counts.
+//!
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
@@ -97,6 +103,8 @@
 //! | `serde` | | identities serialize as their text |
 //! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
 //! | `notify` | | `Reload::file_events`: changed files are noticed at once |
+//! | `audit-json` | | `audit::Json`: audit events as lines of JSON in the Elastic Common Schema |
+//! | `metrics` | | figures for the recorder of the `metrics` facade |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.

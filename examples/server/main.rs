@@ -109,7 +109,7 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         Some(address) => Some(metrics::Endpoint::bind(address).await?),
         None => None,
     };
-    let audit = Queue::new(Json::new(io::stderr())).start();
+    let audit = Queue::builder(Json::new(io::stderr())).start();
     let believing = args.material.believed.read(TrustStore::empty())?;
     let undecided = Acceptor::builder()
         .credentials(args.material.credentials()?)

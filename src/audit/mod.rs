@@ -64,7 +64,7 @@
 //!
 //! # Counts
 //! `Acceptor::stats` and `Connector::stats` count without any sink. With the feature `metrics`,
-//! the same goes to the `metrics` facade: see [`metrics`](mod@metrics).
+//! the same goes to the `metrics` facade: see the module `metrics`.
 
 mod auditor;
 #[cfg(feature = "audit-json")]
@@ -90,7 +90,7 @@ pub use sink::{
 };
 pub use stats::Stats;
 
-pub(crate) use auditor::Auditor;
+pub(crate) use auditor::{Auditor, Describe};
 pub(crate) use log::Log;
 pub(crate) use witness::Witness;
 

@@ -25,6 +25,9 @@ use crate::pki::Certificate;
 /// to own the key; what an extractor must still refuse is everything ambiguous in it, because a
 /// certificate authority vouches for the bytes, not for how they are read.
 ///
+/// (One exception: for the [audit trail](crate::audit) it may be asked whom a refused certificate
+/// claims. Its answer admits nobody then.)
+///
 /// A panicking extractor counts as an error: the peer is refused.
 pub trait IdentityExtractor: Send + Sync {
     /// The typed identity.

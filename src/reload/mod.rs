@@ -60,9 +60,9 @@
 //! as Kubernetes does.
 //!
 //! # Events
-//! By [`tracing`]: `info` "reload applied" and `warn` "reload refused", with the error; `warn`
-//! "our certificate is about to expire" when a third, and again when a tenth of its lifetime is
-//! left, and `error` "our certificate has expired".
+//! In the [audit trail](crate::audit) of the acceptor or connector: what was applied, what was
+//! refused and why; that a certificate of ours is about to expire when a third, and again when a
+//! tenth of its lifetime is left, and that it has expired.
 
 mod error;
 #[cfg(feature = "notify")]

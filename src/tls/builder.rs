@@ -26,7 +26,7 @@ use rustls_pki_types::UnixTime;
 
 use super::config::{ClientTemplate, Common, ServerTemplate};
 use super::{Bounds, ClientCore, Resumption, ServerCore};
-use crate::audit::{self, AuditSink, Auditor, Log};
+use crate::audit::{self, AuditSink, Auditor, Describe, Log};
 use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
 use crate::pki::time::Rfc3339;
@@ -188,7 +188,7 @@ pub struct Builder<S, I> {
     resumption: Resumption,
     name: Option<Arc<str>>,
     sink: Box<dyn AuditSink>,
-    describe: Option<Box<dyn Fn(&I) -> String + Send + Sync>>,
+    describe: Option<Describe<I>>,
     side: S,
 }
 

@@ -57,7 +57,7 @@ async fn let_in(acceptor: &Acceptor<DnsName>, ca: &TestCa, clients: usize) -> us
 async fn a_stuck_sink_stalls_nobody_where_losses_are_counted() {
     let ca = TestCa::new("Root");
     let (stuck, allow, trail) = Stuck::new();
-    let queue = Queue::new(stuck).capacity(CAPACITY).start();
+    let queue = Queue::builder(stuck).capacity(CAPACITY).start();
     let acceptor = acceptor(&ca, policy::allow_any())
         .audit(queue.clone())
         .build()
@@ -97,7 +97,7 @@ async fn a_stuck_sink_stalls_nobody_where_losses_are_counted() {
 async fn a_stuck_sink_admits_nobody_where_each_must_be_recorded() {
     let ca = TestCa::new("Root");
     let (stuck, allow, trail) = Stuck::new();
-    let queue = Queue::new(stuck)
+    let queue = Queue::builder(stuck)
         .capacity(CAPACITY)
         .overflow(Overflow::FailClosed)
         .start();
@@ -147,7 +147,7 @@ async fn a_full_disk_admits_nobody_until_there_is_space() {
     let ca = TestCa::new("Root");
     let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let trail = Memory::new();
-    let queue = Queue::new(Failing {
+    let queue = Queue::builder(Failing {
         fails: fails.clone(),
         trail: trail.clone(),
     })
@@ -195,7 +195,7 @@ async fn one_bad_event_costs_no_other() {
     }
     let ca = TestCa::new("Root");
     let trail = Memory::new();
-    let queue = Queue::new(Picky(trail.clone())).start();
+    let queue = Queue::builder(Picky(trail.clone())).start();
     let acceptor = acceptor(&ca, policy::allow_any())
         .audit(queue.clone())
         .build()
@@ -222,7 +222,7 @@ async fn nothing_is_lost_at_the_end() {
         .build()
         .unwrap();
     assert_eq!(let_in(&acceptor, &ca, 10).await, 10);
-    let queue = Queue::new(written.clone()).start();
+    let queue = Queue::builder(written.clone()).start();
     for event in trail.take() {
         queue.clone().record(&event).unwrap();
     }

@@ -16,7 +16,7 @@ use crate::audit::AuditEvent;
 ///
 /// # fn f() -> std::io::Result<()> {
 /// let to_standard_error = Json::new(std::io::stderr());
-/// let to_a_file = Queue::new(Json::to_file("/var/log/orders/audit.jsonl")?).start();
+/// let to_a_file = Queue::builder(Json::to_file("/var/log/orders/audit.jsonl")?).start();
 /// # Ok(())
 /// # }
 /// ```

@@ -18,7 +18,7 @@ use crate::audit::{Action, AuditEvent};
 /// use countersign::audit::{AuditEvent, Overflow, Queue};
 ///
 /// let slow = |event: &AuditEvent| println!("{event}");
-/// let queue = Queue::new(slow).overflow(Overflow::FailClosed).start();
+/// let queue = Queue::builder(slow).overflow(Overflow::FailClosed).start();
 /// ```
 ///
 /// Clones share the queue. When the last is dropped, what is queued is still written, for up to two
@@ -91,7 +91,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Queue {
     /// For this sink, with room for 8,192 events and [`Overflow::Count`].
-    pub fn new(sink: impl AuditSink + 'static) -> QueueBuilder {
+    pub fn builder(sink: impl AuditSink + 'static) -> QueueBuilder {
         QueueBuilder {
             sink: Box::new(sink),
             capacity: 8192,
