@@ -17,6 +17,9 @@ mod reloads;
 #[path = "common/schema.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod schema;
+#[path = "common/sent.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod sent;
 #[path = "audit/sinks.rs"]
 mod sinks;
 

@@ -31,6 +31,7 @@ mod reloading;
 #[path = "examples/revocation.rs"]
 mod revocation;
 #[path = "examples/running.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod running;
 #[path = "../examples/shared/mod.rs"]
 mod shared;

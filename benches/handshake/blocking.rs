@@ -112,13 +112,14 @@ impl Party for RawClient {
 
 /// Ends with reading the first byte, once the gate has said yes.
 enum OurClient {
-    Handshaking(Option<ClientHandshake<DnsName>>),
-    Admitted(ClientConnection),
+    Handshaking(Option<Box<ClientHandshake<DnsName>>>),
+    Admitted(Box<ClientConnection>),
 }
 
 impl OurClient {
     fn new(connector: &Connector<DnsName>) -> Self {
-        Self::Handshaking(Some(connector.start(SERVER_NAME).expect("a connection")))
+        let handshake = connector.start(SERVER_NAME).expect("a connection");
+        Self::Handshaking(Some(Box::new(handshake)))
     }
 }
 
@@ -128,7 +129,8 @@ impl Party for OurClient {
             match handshake.as_mut().expect("in place").complete(pipe) {
                 Ok(()) => {
                     let handshake = handshake.take().expect("in place");
-                    *self = Self::Admitted(handshake.admit(None).expect("admitted").0);
+                    let (connection, _admission) = handshake.admit(None).expect("admitted");
+                    *self = Self::Admitted(Box::new(connection));
                 }
                 Err(ConnectError::Handshake(HandshakeError::Io(error))) if would_block(&error) => {}
                 Err(error) => panic!("{error}"),

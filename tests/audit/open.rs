@@ -5,12 +5,13 @@ use std::time::Duration;
 use countersign::audit::{Action, Alert, AuditEvent, Memory};
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{FixedClock, TestCa};
-use countersign::{Update, policy};
+use countersign::{Listener, Update, policy};
 use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
 
 use crate::common::{acceptor, connector, deny_all, handshake};
+use crate::sent::{from, sent};
 use crate::{identity, schema};
 
 fn actions(events: &[std::sync::Arc<AuditEvent>]) -> Vec<(Action, Option<&'static str>)> {
@@ -144,4 +145,35 @@ async fn who_expires_drains_and_is_cut_then() {
             (Action::Ended, Some("expired")),
         ]
     );
+}
+
+/// A listener that shuts down ends handshakes that are under way, and each of them is told.
+#[tokio::test(start_paused = true)]
+async fn what_a_shutdown_ends_is_told() {
+    let ca = TestCa::new("Root");
+    let trail = Memory::new();
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let (sender, incoming) = sent();
+    let listener = Listener::builder(acceptor.clone()).listen(incoming);
+    let silent: Vec<_> = (1..=3)
+        .map(|last| from(&sender, [192, 0, 2, last]))
+        .collect();
+    sleep(Duration::from_millis(10)).await; // they have their places
+    assert_eq!(acceptor.stats().in_flight, 3);
+    listener.handle().shutdown(Duration::ZERO).await;
+    let events = trail.take();
+    assert_eq!(
+        actions(&events),
+        [(Action::Abandoned, Some("abandoned")); 3]
+    );
+    let clients: std::collections::BTreeSet<_> = events
+        .iter()
+        .map(|event| event.info.remote_addr())
+        .collect();
+    assert_eq!(clients.len(), 3);
+    assert_eq!(acceptor.stats().in_flight, 0);
+    drop(silent);
 }

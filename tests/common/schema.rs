@@ -5,9 +5,9 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 pub(crate) fn of_events() -> Validator {
-    let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let schema: Value = serde_json::from_str(JSON_SCHEMA).expect("the schema is JSON");
     let options = jsonschema::options().should_validate_formats(true);
-    options.build(&schema).unwrap()
+    options.build(&schema).expect("it is a schema")
 }
 
 /// The event's line of JSON is one, and what the schema allows; here it is read.

@@ -34,7 +34,7 @@ async fn the_server_lets_in_whom_it_should_by_every_kind_of_identity() {
 
         let log = server.stop().await.attempts();
         let shown = log[0]["countersign"]["identity"]["value"].as_str();
-        assert_eq!(shown, Some(&*identity), "{kind}");
+        assert_eq!(shown, Some(identity), "{kind}");
         assert_eq!(reason(&log[1]), "denied", "{kind}: {log:?}");
         let why = log[1]["error"]["message"].as_str().expect("text");
         let begins = "denied by policy: no --allow pattern matches ";
