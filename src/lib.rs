@@ -106,6 +106,7 @@
 //! one in memory (`testing::handshake`), with certificates that a `testing::TestCa` issues.
 
 mod client;
+pub mod diagnose;
 pub mod gate;
 pub mod identity;
 mod peer;

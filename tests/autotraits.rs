@@ -8,6 +8,7 @@ use std::rc::Rc;
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
+use countersign::diagnose::{Case, Finding, Outcome, Report, Step};
 use countersign::gate::{Admission, AdmitError, Ended, Handshaken, OpenConnection, ServerNames};
 use countersign::identity::{
     All, And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
@@ -57,6 +58,11 @@ fn values_go_everywhere() {
     is_plain::<Admission<SpiffeId>>();
     is_plain::<ServerNames>();
     is_plain::<TrustStore>();
+    is_shareable::<Case<'static>>();
+    is_plain::<Finding>();
+    is_plain::<Outcome>();
+    is_plain::<Report>();
+    is_plain::<Step>();
     is_plain::<Anchor>();
     is_plain::<ExtendedKeyUsage>();
     is_plain::<Limits>();
