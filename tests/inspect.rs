@@ -5,6 +5,8 @@
 mod chains;
 #[path = "common/example.rs"]
 mod example;
+#[path = "inspect/explain.rs"]
+mod explain;
 #[path = "inspect/files.rs"]
 mod files;
 #[path = "inspect/hostile.rs"]

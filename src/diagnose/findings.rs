@@ -167,13 +167,13 @@ impl Missing<'_> {
             trusted = "this side trusts pins only".into();
         }
         let sent = match self.sent {
-            0 => "the peer sent its own certificate alone".to_owned(),
-            1 => "the other certificate that the peer sent is of somebody else".to_owned(),
-            count => format!("the {count} other certificates that the peer sent are of others"),
+            0 => "its own certificate alone",
+            1 => "its own certificate, and one of somebody else",
+            _ => "its own certificate, and those of others",
         };
         if let Some(evidence) = &self.evidence {
             let cause = format!(
-                "the intermediate \"{issuer}\" is missing, which issued {}: {sent}; {evidence}",
+                "the intermediate \"{issuer}\" is missing, which issued {}: the peer sent {sent}, and {evidence}",
                 Named(top)
             );
             let remedy = "have the peer send it: its certificate file holds its own certificate first, then each issuer's; or give it to this side as an extra intermediate";
@@ -193,7 +193,7 @@ impl Missing<'_> {
             return finding("untrusted_root", Some(top), (cause, remedy), add_root());
         }
         let cause = format!(
-            "\"{issuer}\", which issued {}, is not here: {sent}, and {trusted}",
+            "the issuer of {} is missing: the peer sent {sent}, nothing of \"{issuer}\", and {trusted}",
             Named(top)
         );
         let remedy = "if it is an intermediate, have the peer send it behind its own certificate; if it is a root, add it to the trust store, or have the peer get a certificate from a CA that is there";

@@ -375,9 +375,10 @@ impl<'c> Doctor<'c> {
                 None => "a root without a readable name".into(),
             })
             .collect();
+        let counted = if roots.len() == 1 { "root" } else { "roots" };
         match (roots.is_empty(), store.has_pins()) {
-            (false, false) => format!("the roots {}", Listed(&roots)),
-            (false, true) => format!("the roots {}, and pins", Listed(&roots)),
+            (false, false) => format!("the {counted} {}", Listed(&roots)),
+            (false, true) => format!("the {counted} {}, and pins", Listed(&roots)),
             (true, true) => "pins only".into(),
             (true, false) => "nobody".into(),
         }

@@ -91,7 +91,7 @@ impl Finding {
     ///
     /// The names of files in them are meant to be replaced: `CERT.pem` and `KEY.pem` are the
     /// [certificate](Self::certificate) and its key, `CA.pem` and `CA.key` those of its issuer,
-    /// `CHAIN.pem` is what the peer sends, and `ROOTS.pem` whom this side trusts.
+    /// `CHAIN.pem` is what the peer sends, `ROOTS.pem` whom this side trusts, `CRL.pem` the issuer's.
     ///
     /// # Security
     /// From the certificate they hold plain names and numbers only: letters, digits and `.:/@_-`. No
@@ -168,7 +168,7 @@ impl fmt::Display for Report {
             None => writeln!(f, "TRUSTED as a {side} at {at}")?,
             Some(cause) => {
                 let verdict = if self.verified.is_ok() {
-                    "TRUSTED, and yet of no use,"
+                    "TRUSTED, BUT NOT USABLE"
                 } else {
                     "REFUSED"
                 };
@@ -189,23 +189,49 @@ impl fmt::Display for Report {
                 Outcome::Failed => "WRONG",
                 Outcome::Skipped => "-",
             };
-            writeln!(f, "  {mark:<6} {:<12} {}", step.code, step.detail)?;
+            write!(f, "  {mark:<6} {:<12} ", step.code)?;
+            // The cause stands above.
+            match self.findings.iter().find(|it| it.cause == step.detail) {
+                Some(finding) => writeln!(f, "{}", finding.code)?,
+                None => writeln!(f, "{}", step.detail)?,
+            }
         }
-        if self
-            .findings
-            .iter()
-            .any(|finding| !finding.commands.is_empty())
-        {
-            f.write_str(FILES)?;
+        self.write_files(f)
+    }
+}
+
+impl Report {
+    /// What the files are that the commands name.
+    fn write_files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut title = "\nIn the commands\n";
+        for (file, meaning) in FILES {
+            let is_named = |finding: &Finding| {
+                let mut words = finding.commands.iter().flat_map(|line| line.split(' '));
+                words.any(|word| word == file)
+            };
+            if self.findings.iter().any(is_named) {
+                writeln!(f, "{title}  {file:<13} {meaning}")?;
+                title = "";
+            }
         }
         Ok(())
     }
 }
 
-const FILES: &str = "
-In the commands, CERT.pem and KEY.pem stand for the certificate in question and its key, CA.pem and
-CA.key for its issuer's, CHAIN.pem for what the peer sends, ROOTS.pem for whom this side trusts.
-";
+/// The names that stand for files in commands.
+const FILES: [(&str, &str); 8] = [
+    ("CERT.pem", "the certificate in question"),
+    ("KEY.pem", "its private key"),
+    ("CA.pem", "the certificate of its issuer"),
+    ("CA.key", "the issuer's private key"),
+    (
+        "CHAIN.pem",
+        "what the peer sends: its certificate, then the intermediates",
+    ),
+    ("ROOTS.pem", "whom this side trusts"),
+    ("CRL.pem", "the issuer's CRL"),
+    ("CERT.new.pem", "the certificate that takes its place"),
+];
 
 fn write_finding(f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
     writeln!(f, "  cause   {}", finding.cause)?;

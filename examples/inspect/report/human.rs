@@ -13,6 +13,10 @@ impl fmt::Display for Report {
         if let Some(problem) = &self.problem {
             writeln!(f, "problem: {problem}\n")?;
         }
+        if let Some(explained) = &self.explain {
+            writeln!(f, "{}\n", aside.file)?;
+            return explained.told().fmt(f);
+        }
         if let Some(certificate) = &self.certificate {
             writeln!(f, "The first certificate of {}\n", aside.file)?;
             self.certificate(f, certificate)?;
