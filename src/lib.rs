@@ -132,8 +132,8 @@ pub use server::{AcceptError, Acceptor, Shed};
 #[cfg(feature = "tokio")]
 pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 #[cfg(feature = "tokio")]
-pub use stream::{Draining, TlsStream};
-pub use tls::{BuildError, HandshakeError, Resumption, Update, builder};
+pub use stream::{AlertWatch, Draining, TlsStream};
+pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption, Update, builder};
 pub use trust::TrustStore;
 
 /// The README's examples are compiled with the documentation's.

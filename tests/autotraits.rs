@@ -38,9 +38,10 @@ use countersign::trust::{
     UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
-    AcceptError, Acceptor, BuildError, Certificate, ClientHandshake, ConnectError, ConnectionInfo,
-    Connector, Credentials, Decision, Draining, Gate, HandshakeError, Listener, ListenerBuilder,
-    ListenerHandle, Peer, Policy, Resumption, Shed, TlsStream, TrustStore, Update, WhenFull,
+    AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
+    ConnectionInfo, Connector, Credentials, Decision, Draining, Gate, HandshakeError, Listener,
+    ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption, Shed, TlsStream,
+    TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -60,6 +61,8 @@ fn values_go_everywhere() {
     is_plain::<TrustStore>();
     is_shareable::<Case<'static>>();
     is_plain::<Finding>();
+    is_plain::<AlertWatch>();
+    is_plain::<PeerAlert>();
     is_plain::<Outcome>();
     is_plain::<Report>();
     is_plain::<Step>();

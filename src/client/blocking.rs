@@ -9,7 +9,10 @@ use rustls_pki_types::ServerName;
 
 use super::{ConnectError, Connector};
 use crate::gate::{Admission, Gate};
-use crate::tls::{self, HandshakeError, capture::Capture, capture::record_received};
+use crate::tls::{
+    self, HandshakeError, PeerAlert, alert, capture::Capture, capture::record_received,
+};
+use crate::trust::Usage;
 
 /// A client's handshake that you drive without tokio; made by [`Connector::start`].
 ///
@@ -63,6 +66,20 @@ impl<I: Send + Sync + 'static> Connector<I> {
     }
 }
 
+impl<I: Send + Sync + 'static> Connector<I> {
+    /// Puts words to the alert that a read of a connection of [`start`](Self::start) gave.
+    ///
+    /// With TLS 1.3 a server refuses us after our side of the handshake is over: the refusal comes
+    /// with the first read, as rustls' own error. It comes back as one around
+    /// [`HandshakeError::Alert`], which says what it means and what to do; any other error comes
+    /// back as it is. (Our [`TlsStream`](crate::TlsStream) does so by itself.)
+    pub fn name_alert(&self, error: io::Error) -> io::Error {
+        alert::named(error, |alert| {
+            PeerAlert::new(alert, Usage::Server, Some(&self.core.configs().certificate))
+        })
+    }
+}
+
 impl<I: Send + Sync + 'static> ClientHandshake<I> {
     /// Reads and writes until the handshake is over, and blocks as the transport does: give a
     /// socket its timeouts before.
@@ -85,7 +102,7 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
                 certificate: chain.leaf().clone(),
             }),
             None => {
-                let error = HandshakeError::from_io(error, self.capture.received());
+                let error = HandshakeError::from_io(error, &self.capture);
                 ConnectError::of(error, &mut self.capture)
             }
         })

@@ -15,7 +15,7 @@ use crate::pki::{Certificate, DistinguishedName};
 use crate::trust::{ChainError, Usage};
 
 /// A certificate by the shortest name that it has: `"CN=alice"`.
-pub(super) struct Named<'a>(pub(super) &'a Certificate);
+pub(crate) struct Named<'a>(pub(crate) &'a Certificate);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +25,7 @@ impl fmt::Display for Named<'_> {
         }
         match certificate.subject_alternative_names().map(<[_]>::first) {
             Ok(Some(name)) => write!(f, "\"{}\"", describe_name(name)),
-            _ => write!(f, "the certificate with serial {}", certificate.serial()),
+            _ => write!(f, "with serial {}", certificate.serial()),
         }
     }
 }

@@ -40,13 +40,13 @@ mod report;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
+pub(crate) use findings::Named;
 pub use report::{Finding, Outcome, Report, Step};
 
 use crate::pki::Certificate;
 use crate::pki::text::Listed;
 use crate::pki::time::Rfc3339;
 use crate::trust::{Anchor, ChainError, ChainVerifier, VerifiedChain, pin_of};
-use findings::Named;
 use path::PathExamination;
 
 /// What a chain is examined by.

@@ -331,7 +331,7 @@ mod accept {
                 .judge(&core.gate, &self.keeper, peer, &capture)
                 .await
             {
-                Ok(admitted) => Ok(admit(tls.into(), admitted)),
+                Ok(admitted) => Ok(admit(tls.into(), admitted, &capture)),
                 Err(refused) => {
                     refuse(tls.into(), &refused).await;
                     Err(refused.into())

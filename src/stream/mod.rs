@@ -1,11 +1,13 @@
 //! An admitted connection.
 
+mod alerts;
 mod draining;
 pub(crate) mod handshake;
 mod keeper;
 mod parting;
 mod wire;
 
+pub use alerts::AlertWatch;
 pub use draining::Draining;
 pub(crate) use keeper::Keeper;
 pub(crate) use wire::Wire;
@@ -19,12 +21,12 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use self::alerts::Alerts;
 use self::handshake::last_words;
 use self::parting::{FAREWELL_TIME, Parting};
 use crate::Peer;
 use crate::gate::live::{Entered, Half, Lease};
 use crate::gate::{Admission, Ended};
-use crate::tls::HandshakeError;
 
 /// A TLS connection to a peer that was verified, identified and allowed.
 ///
@@ -46,6 +48,7 @@ pub struct TlsStream<IO, I> {
     part_at_once: fn(State<IO>, &Ended),
     admission: Admission<I>,
     entered: Entered<I>,
+    alerts: Alerts,
 }
 
 enum State<IO> {
@@ -62,6 +65,7 @@ impl<IO, I> TlsStream<IO, I> {
         tls: tokio_rustls::TlsStream<Wire<IO>>,
         admission: Admission<I>,
         entered: Entered<I>,
+        alerts: Alerts,
     ) -> Self
     where
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -71,6 +75,7 @@ impl<IO, I> TlsStream<IO, I> {
             part_at_once,
             admission,
             entered,
+            alerts,
         }
     }
 
@@ -95,6 +100,12 @@ impl<IO, I> TlsStream<IO, I> {
     /// what is under way then; with HTTP/2, send GOAWAY.
     pub fn draining(&self) -> Draining {
         Draining::new(Arc::clone(self.entered.connection().lease()))
+    }
+
+    /// Remembers the alert with which the peer refuses us, if it does, also when the stream has been
+    /// given away: to a library that tells of a failed read in its own words, say.
+    pub fn alert_watch(&mut self) -> AlertWatch {
+        self.alerts.watch()
     }
 
     /// The transport below TLS.
@@ -247,9 +258,9 @@ where
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.get_mut()
-            .poll_open(cx, Half::Read, |tls, cx| tls.poll_read(cx, buffer))
-            .map_err(name_alert)
+        let this = self.get_mut();
+        this.poll_open(cx, Half::Read, |tls, cx| tls.poll_read(cx, buffer))
+            .map_err(|error| this.alerts.name(error))
     }
 }
 
@@ -291,19 +302,6 @@ where
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_mut()
             .poll_open(cx, Half::Write, |tls, cx| tls.poll_shutdown(cx))
-    }
-}
-
-/// A TLS 1.3 server refuses a client after the client's side of the handshake is over, so that the
-/// alert arrives at the first read: there it must say what it means.
-fn name_alert(error: io::Error) -> io::Error {
-    let kind = error.kind();
-    match error.downcast::<rustls::Error>() {
-        Ok(rustls::Error::AlertReceived(alert)) => {
-            io::Error::new(kind, HandshakeError::Alert { alert })
-        }
-        Ok(other) => io::Error::new(kind, other),
-        Err(error) => error,
     }
 }
 

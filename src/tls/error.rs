@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, PeerIncompatible};
 
-use super::alert;
-use super::capture::Received;
+use super::alert::PeerAlert;
+use super::capture::Capture;
 use crate::pki::Certificate;
 
 /// Why a TLS handshake failed before the gate could judge.
@@ -21,11 +21,8 @@ pub enum HandshakeError {
         certificate: Certificate,
     },
     /// The peer ended the handshake, or refused us after it, with an alert.
-    #[error("the peer refused with the alert {}: {}", alert_name(*alert), alert::meaning(*alert))]
-    Alert {
-        /// The alert.
-        alert: AlertDescription,
-    },
+    #[error("{0}")]
+    Alert(PeerAlert),
     /// The peer supports only TLS 1.2 or older.
     #[error(
         "the peer offers no TLS version that is allowed here (TLS 1.3 only, unless the builder's allow_tls12() is called)"
@@ -67,7 +64,7 @@ impl HandshakeError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::KeyNotProven { .. } => "key_not_proven",
-            Self::Alert { .. } => "alert_received",
+            Self::Alert(_) => "alert_received",
             Self::VersionTooOld => "version_too_old",
             Self::PlaintextHttp => "plaintext_http",
             Self::Tls(_) => "tls",
@@ -78,21 +75,25 @@ impl HandshakeError {
         }
     }
 
-    /// The name of the alert that the peer sent, in RFC 8446's spelling.
-    pub fn alert(&self) -> Option<AlertDescription> {
+    /// The alert that the peer sent, if it is one.
+    pub const fn alert(&self) -> Option<AlertDescription> {
         match self {
-            Self::Alert { alert } => Some(*alert),
+            Self::Alert(alert) => Some(alert.alert()),
             _ => None,
         }
     }
 }
 
 impl HandshakeError {
-    pub(crate) fn from_rustls(error: rustls::Error, received: Received<'_>) -> Self {
+    pub(crate) fn from_rustls(error: rustls::Error, capture: &Capture) -> Self {
         use rustls::Error as E;
 
         match error {
-            E::AlertReceived(alert) => Self::Alert { alert },
+            E::AlertReceived(alert) => Self::Alert(PeerAlert::new(
+                alert,
+                capture.peer(),
+                capture.shown().map(|shown| &**shown),
+            )),
             E::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -100,17 +101,19 @@ impl HandshakeError {
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
             ) => Self::VersionTooOld,
-            E::InvalidMessage(_) if looks_like_http(received.prefix) => Self::PlaintextHttp,
+            E::InvalidMessage(_) if looks_like_http(capture.received().prefix) => {
+                Self::PlaintextHttp
+            }
             other => Self::Tls(other),
         }
     }
 
     /// Takes an error as rustls' `complete_io` and tokio-rustls give it.
-    pub(crate) fn from_io(error: io::Error, received: Received<'_>) -> Self {
+    pub(crate) fn from_io(error: io::Error, capture: &Capture) -> Self {
         match error.downcast::<rustls::Error>() {
-            Ok(error) => Self::from_rustls(error, received),
+            Ok(error) => Self::from_rustls(error, capture),
             Err(error) if is_close(error.kind()) => Self::Closed {
-                received: received.total,
+                received: capture.received().total,
             },
             Err(error) => Self::Io(error),
         }

@@ -38,7 +38,9 @@ impl ServerCertificates {
 
 impl ResolvesServerCert for ServerCertificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(self.choose(hello.server_name())))
+        let chosen = self.choose(hello.server_name());
+        capture::record_shown(chosen);
+        Some(Arc::clone(chosen))
     }
 }
 
@@ -60,6 +62,7 @@ impl ResolvesClientCert for ClientCertificate {
         _schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         capture::record_request_for_certificate();
+        capture::record_shown(&self.0);
         // Hints are not obeyed: with one certificate, sending it gives the server's log its name
         // and us the server's alert; sending none gives neither.
         Some(Arc::clone(&self.0))
