@@ -75,7 +75,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// back as it is. (Our [`TlsStream`](crate::TlsStream) does so by itself.)
     pub fn name_alert(&self, error: io::Error) -> io::Error {
         alert::named(error, |alert| {
-            PeerAlert::new(alert, Usage::Server, Some(&self.core.configs().certificate))
+            PeerAlert::of_handshake(alert, Usage::Server, Some(&self.core.configs().certificate))
         })
     }
 }

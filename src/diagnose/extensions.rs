@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn constraints_are_told_in_words() {
         // permitted: DNS corp.example, IP 10.0.0.0/8; excluded: e-mail of evil.example
-        let permitted = b"\xa0\x1e\x30\x0e\x82\x0ccorp.example\x30\x0a\x87\x08\x0a\0\0\0\xff\0\0\0";
+        let permitted = b"\xa0\x1c\x30\x0e\x82\x0ccorp.example\x30\x0a\x87\x08\x0a\0\0\0\xff\0\0\0";
         let excluded = b"\xa1\x10\x30\x0e\x81\x0cevil.example";
         let mut both = permitted.to_vec();
         assert_eq!(

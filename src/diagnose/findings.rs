@@ -464,7 +464,9 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
     use ChainError as E;
 
     let about = error.certificate();
-    let whole = error.to_string();
+    // Display tells a remedy too, behind a semicolon.
+    let line = error.to_string();
+    let whole = line.split("; ").next().unwrap_or_default().to_owned();
     let (cause, remedy, try_this): (String, &str, Vec<String>) = match error {
         E::NoCertificate => (
             "there is no certificate".into(),

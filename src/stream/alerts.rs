@@ -48,7 +48,7 @@ impl Alerts {
     /// the alert arrives at the first read: there it must say what it means.
     pub(super) fn name(&mut self, error: io::Error) -> io::Error {
         alert::named(error, |description| {
-            let alert = PeerAlert::new(description, self.peer, self.shown.as_deref());
+            let alert = PeerAlert::of_handshake(description, self.peer, self.shown.as_deref());
             let heard = self.heard.get_or_insert_default();
             heard.get_or_init(|| alert.clone());
             alert

@@ -34,12 +34,21 @@ pub struct PeerAlert {
 }
 
 impl PeerAlert {
-    pub(crate) fn new(alert: AlertDescription, peer: Usage, own: Option<&CertifiedKey>) -> Self {
-        Self {
-            alert,
-            peer,
-            own: own.and_then(leaf_of),
-        }
+    /// What this alert says when a peer of this side sends it, which was shown this certificate
+    /// of ours.
+    ///
+    /// For connections that this crate does not drive: with QUIC the alert is the error code of the
+    /// close, minus `0x0100` (RFC 9001 section 4.8).
+    pub const fn new(alert: AlertDescription, peer: Usage, own: Option<Certificate>) -> Self {
+        Self { alert, peer, own }
+    }
+
+    pub(crate) fn of_handshake(
+        alert: AlertDescription,
+        peer: Usage,
+        shown: Option<&CertifiedKey>,
+    ) -> Self {
+        Self::new(alert, peer, shown.and_then(leaf_of))
     }
 
     /// The alert.

@@ -15,7 +15,9 @@ use crate::pki::Certificate;
 pub enum HandshakeError {
     /// The peer showed a certificate and did not prove that it owns the key: the certificate may
     /// be stolen. It is *claimed*, not the peer's.
-    #[error("the peer presented {certificate} but did not prove that it owns its key")]
+    #[error(
+        "the peer presented {certificate} but did not prove that it owns its key; see that its key belongs to it, or who shows what is not his"
+    )]
     KeyNotProven {
         /// The certificate that was claimed.
         certificate: Certificate,
@@ -25,23 +27,27 @@ pub enum HandshakeError {
     Alert(PeerAlert),
     /// The peer supports only TLS 1.2 or older.
     #[error(
-        "the peer offers no TLS version that is allowed here (TLS 1.3 only, unless the builder's allow_tls12() is called)"
+        "the peer offers no TLS version that is allowed here (TLS 1.3 only); turn on TLS 1.3 there, or call the builder's allow_tls12()"
     )]
     VersionTooOld,
     /// The peer speaks HTTP without TLS.
-    #[error("the peer sent a plaintext HTTP request to a TLS port: use https://")]
+    #[error("the peer speaks plaintext HTTP on a TLS port; use https://, or the port for TLS")]
     PlaintextHttp,
     /// The peer does not speak TLS, or breaks its rules.
-    #[error("TLS failed: {0}")]
+    #[error("TLS failed: {0}; see that the peer speaks TLS on this port")]
     Tls(rustls::Error),
     /// The peer closed the connection in the middle of the handshake.
-    #[error("the peer closed the connection during the handshake, after sending {received} bytes")]
+    #[error(
+        "the peer closed the connection during the handshake, after sending {received} bytes; see its log, and that it speaks TLS on this port"
+    )]
     Closed {
         /// How many bytes had come from it.
         received: u64,
     },
     /// The handshake, decision included, took too long.
-    #[error("not finished within {timeout:?} ({received} bytes had come from the peer)")]
+    #[error(
+        "not finished within {timeout:?} ({received} bytes had come from the peer); see what it waits for, or raise handshake_timeout()"
+    )]
     TimedOut {
         /// The limit.
         timeout: Duration,
@@ -49,13 +55,15 @@ pub enum HandshakeError {
         received: u64,
     },
     /// The peer sent more than any handshake takes.
-    #[error("the peer sent more than {limit} bytes before it was admitted")]
+    #[error(
+        "the peer sent more than {limit} bytes before it was admitted; if its chain is that long, raise max_handshake_bytes()"
+    )]
     TooMuchReceived {
         /// The limit in force.
         limit: usize,
     },
     /// The transport failed.
-    #[error("the connection failed during the handshake: {0}")]
+    #[error("the connection failed during the handshake: {0}; see the network, and try again")]
     Io(io::Error),
 }
 
@@ -89,7 +97,7 @@ impl HandshakeError {
         use rustls::Error as E;
 
         match error {
-            E::AlertReceived(alert) => Self::Alert(PeerAlert::new(
+            E::AlertReceived(alert) => Self::Alert(PeerAlert::of_handshake(
                 alert,
                 capture.peer(),
                 capture.shown().map(|shown| &**shown),
