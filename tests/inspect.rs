@@ -3,6 +3,11 @@
 
 #[path = "inspect/chains.rs"]
 mod chains;
+#[path = "../examples/inspect/connect/mod.rs"]
+#[allow(dead_code, reason = "the program uses the rest")]
+mod connect;
+#[path = "inspect/connecting.rs"]
+mod connecting;
 #[path = "common/example.rs"]
 mod example;
 #[path = "inspect/explain.rs"]

@@ -231,6 +231,34 @@ async fn a_command_line_that_cannot_work_is_refused() {
         (&["a.pem", "b.pem"], "unexpected argument 'b.pem'"),
         (&["a.pem", "--explain"], "--trust <FILE>"),
         (&["a.pem", "--server-name", "a.example"], "--explain"),
+        (&["a.pem", "--key", "a.key"], "--explain"),
+        (
+            &["a.pem", "--connect", "a.example:443"],
+            "cannot be used with",
+        ),
+        (&["--connect", "a.example"], "not HOST:PORT"),
+        (
+            &["--connect", "a.example:443", "--key", "a.key"],
+            "belongs to --cert",
+        ),
+        (
+            &["--connect", "a.example:443", "--cert", "a.crt"],
+            "--key <FILE>",
+        ),
+        (&["--timeout", "3", "a.pem"], "are for --connect"),
+        (
+            &[
+                "--cert",
+                "a.crt",
+                "--key",
+                "a.key",
+                "--explain",
+                "--pin",
+                "b.pem",
+                "a.pem",
+            ],
+            "are for --connect",
+        ),
         (
             &[
                 "a.pem",

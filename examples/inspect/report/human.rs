@@ -13,7 +13,12 @@ impl fmt::Display for Report {
         if let Some(problem) = &self.problem {
             writeln!(f, "problem: {problem}\n")?;
         }
-        if let Some(explained) = &self.explain {
+        if let Some(connection) = &self.connection {
+            writeln!(f, "{connection}")?;
+            if self.certificate.is_none() {
+                return Ok(()); // there is nothing more to say
+            }
+        } else if let Some(explained) = &self.explain {
             writeln!(f, "{}\n", aside.file)?;
             return explained.told().fmt(f);
         }
@@ -23,7 +28,10 @@ impl fmt::Display for Report {
             self.others(f)?;
             self.identities(f)?;
         }
-        self.verdict(f)
+        match &self.explain {
+            Some(explained) => explained.told().fmt(f),
+            None => self.verdict(f),
+        }
     }
 }
 

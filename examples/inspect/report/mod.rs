@@ -1,6 +1,7 @@
 //! What is to be said of a certificate and its chain.
 
 mod chain;
+mod connection;
 mod described;
 mod explained;
 mod human;
@@ -15,9 +16,11 @@ use countersign::trust::Usage;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde::{Serialize, Serializer};
 
+use crate::connect::Seen;
 use crate::shared::IdentityKind;
 use crate::shared::material::{BelievedError, Believing};
 use chain::Chain;
+use connection::Connection;
 use described::Described;
 use explained::Explained;
 use verdict::Verdict;
@@ -49,6 +52,7 @@ pub(crate) struct Report {
     extractors: Extractors,
     verify: Option<Outcome<Verdict>>,
     explain: Option<Explained>,
+    connection: Option<Connection>,
     /// What the report for people says besides.
     #[serde(skip)]
     aside: Aside,
@@ -88,8 +92,25 @@ impl Report {
 
     /// What there is to say of the file of this name with these bytes, or why it has none.
     pub(crate) fn on(file: &str, bytes: Result<&[u8], &String>, question: &Question) -> Self {
-        let file = text::on_one_line(file);
-        let chain = Chain::read(bytes);
+        Self::about(text::on_one_line(file), &Chain::read(bytes), None, question)
+    }
+
+    /// What there is to say of a server.
+    pub(crate) fn on_server(name: &str, seen: &Seen, question: &Question) -> Self {
+        let chain = Chain {
+            certificates: seen.chain.clone(),
+            problem: seen.problem.as_deref().map(text::on_one_line),
+        };
+        let connection = Connection::new(seen);
+        Self::about(text::on_one_line(name), &chain, Some(connection), question)
+    }
+
+    fn about(
+        file: String,
+        chain: &Chain,
+        connection: Option<Connection>,
+        question: &Question,
+    ) -> Self {
         let first = chain.first();
         let problem = first.as_ref().err().or(chain.problem.as_ref());
         let problem = problem.map(|problem| format!("{file}: {problem}"));
@@ -102,8 +123,9 @@ impl Report {
             problem: problem.or(unreadable_key),
             certificate: first.as_ref().ok().map(Described::new),
             extractors: Extractors::new(first.as_ref()),
-            verify: verdict::verify(&chain, question),
-            explain: explained::explain(&chain, question),
+            verify: verdict::verify(chain, question),
+            explain: explained::explain(chain, question),
+            connection,
             aside: Aside {
                 others: others.iter().map(summary).collect(),
                 more,
@@ -120,6 +142,7 @@ impl Report {
             && self.certificate.is_some()
             && !matches!(self.verify, Some(Outcome::Error { .. }))
             && self.explain.as_ref().is_none_or(Explained::is_good)
+            && self.connection.as_ref().is_none_or(Connection::is_good)
     }
 
     pub(crate) fn to_json(&self) -> String {
