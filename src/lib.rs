@@ -67,6 +67,10 @@
 //! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
 //! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
 //!
+//! A peer that is refused learns nothing but an alert. When it is we who are refused, the alert
+//! becomes a [`PeerAlert`]: which certificate of ours, why, and what to do. Where a chain's line is not
+//! enough, [`diagnose`](mod@diagnose) goes through it step by step.
+//!
 //! # What happens while it is open
 //!
 //! A `TlsStream` is judged again whenever policy, trust, CRLs or deny list change, and cut if its peer

@@ -228,6 +228,45 @@ fn each_fault_has_its_name() {
     }
 }
 
+/// All of it is told, and first that for which the verifier refuses the chain.
+#[test]
+fn several_things_are_wrong() {
+    let (root, stranger) = (TestCa::new("Root"), TestCa::new("Stranger"));
+    let narrow = TestCa::builder("Narrow")
+        .name_constraints(&permits("corp.example"))
+        .path_len(Some(0))
+        .signed_by(&root)
+        .intermediate("Below");
+    for (issued, codes) in [
+        (
+            stranger.leaf().common_name("alice").expired().issue(),
+            &["expired", "missing_issuer"][..],
+        ),
+        (
+            stranger
+                .leaf()
+                .common_name("alice")
+                .server_only()
+                .expired()
+                .issue(),
+            &["wrong_extended_key_usage", "missing_issuer", "expired"],
+        ),
+        (
+            narrow
+                .leaf()
+                .common_name("alice")
+                .dns("alice.example")
+                .expired()
+                .issue(),
+            &["expired", "path_length", "name_constraints"],
+        ),
+    ] {
+        let report = examine(root.trust(), issued.chain());
+        let found: Vec<&str> = report.findings().iter().map(|it| it.code()).collect();
+        assert_eq!(found, codes, "{report}");
+    }
+}
+
 /// Path building says "bad signature" of these: a self-issued intermediate has its root's name, so
 /// that the root's key is tried first.
 #[test]

@@ -163,3 +163,71 @@ fn a_chain_made_to_be_searched_long_is_not() {
         begin.elapsed()
     );
 }
+
+/// Chains with a few octets changed, cut off or added: whatever is read of them, it is examined
+/// without a panic, and as the verifier has it.
+#[test]
+fn damaged_chains() {
+    let root = TestCa::new("Root");
+    let narrow = der::sequence(&[der::tlv(
+        0xa0,
+        der::sequence(&[der::tlv(0x82, "corp.example")]),
+    )]);
+    let issuing = TestCa::builder("Issuing")
+        .path_len(Some(1))
+        .name_constraints(&narrow)
+        .extended_key_usage(&["1.3.6.1.5.5.7.3.2"])
+        .signed_by(&root);
+    let access = der::sequence(&[der::sequence(&[
+        der::oid("1.3.6.1.5.5.7.48.2"),
+        der::tlv(0x86, "http://ca.example/"),
+    ])]);
+    let issued = issuing
+        .intermediate("Below")
+        .leaf()
+        .common_name("alice")
+        .dns("alice.corp.example")
+        .extension("1.3.6.1.5.5.7.1.1", false, &access)
+        .issue();
+    let lists =
+        [&root, &issuing].map(|ca| countersign::pki::Crl::from_der(&ca.crl().build()).unwrap());
+    let crls = countersign::trust::Crls::new(lists).unwrap();
+    let verifiers = [
+        verifier(root.trust(), Usage::Client),
+        verifier(root.trust(), Usage::Client).revocation(crls),
+    ];
+    // The same numbers in every run (xorshift).
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % limit as u64) as usize
+    };
+    let mut read = 0;
+    for round in 0..1_500 {
+        let mut chain: Vec<Vec<u8>> = issued.chain().iter().map(|der| der.to_vec()).collect();
+        let which = below(chain.len());
+        let bytes = &mut chain[which];
+        let place = below(bytes.len());
+        match round % 4 {
+            0 => bytes[place] ^= 1 << below(8),
+            1 => bytes[place] = below(256) as u8,
+            2 => {
+                let other = below(bytes.len());
+                bytes.swap(place, other);
+            }
+            _ => bytes.truncate(place),
+        }
+        let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(Into::into).collect();
+        for verifier in &verifiers {
+            let report = checked(&chain, verifier, &Case::new(verifier, at(0)), at(0));
+            read += usize::from(
+                report
+                    .cause()
+                    .is_some_and(|cause| cause.code() != "malformed_certificate"),
+            );
+        }
+    }
+    assert!(read > 250, "{read}");
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use countersign::identity::CommonName;
 use countersign::testing::{Issued, TestCa};
+use countersign::trust::Usage;
 use countersign::{Acceptor, Decision, Peer, Policy, policy};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -18,9 +19,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::connect;
 use crate::example::example;
-use crate::looking::parse;
+use crate::looking::{VALIDATOR, asking, checked, parse};
 use crate::programs::{PATIENCE, command, has_openssl, run};
+use crate::report::Report;
 
 const SERVER: &str = "server.example";
 
@@ -208,6 +211,17 @@ async fn our_own_acceptor() {
         "\nTRUSTED as a server at ",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    for (pointer, value) in [
+        ("/connection", json!("yes")),
+        ("/connection/tls/version", json!("3.0")),
+        ("/connection/answer/code", json!("perhaps")),
+        ("/connection/answer/message", json!("")),
+        ("/connection/authorities/0", json!("two\nlines")),
+    ] {
+        let mut spoiled = json.clone();
+        *spoiled.pointer_mut(pointer).expect(pointer) = value;
+        assert!(!VALIDATOR.is_valid(&spoiled), "{pointer}");
     }
 }
 
@@ -423,6 +437,69 @@ async fn what_is_no_tls_server() {
         assert!(!text.contains(" as a server at "), "{text}");
         assert_eq!(json["certificate"], Value::Null);
     }
+}
+
+/// Between us and a good server somebody changes an octet: that is told in words, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_changed_octet_anywhere() {
+    let world = World::new();
+    let server = raw(raw_config(
+        &world.server(),
+        Some(&world.ca),
+        &version::TLS12,
+    ))
+    .await;
+    let address = server.address;
+    let mut seen = 0;
+    for place in (0..1_400).step_by(20) {
+        let proxy = serve(move |near| async move {
+            let far = TcpStream::connect(address).await.expect("the server");
+            let (mut from_client, mut to_client) = near.into_split();
+            let (mut from_server, mut to_server) = far.into_split();
+            let up = tokio::io::copy(&mut from_client, &mut to_server);
+            let down = async {
+                let (mut at, mut buffer) = (0, [0; 4096]);
+                while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                    if let Some(octet) = (at..at + count).position(|position| position == place) {
+                        buffer[octet] ^= 0x41;
+                    }
+                    at += count;
+                    if to_client.write_all(&buffer[..count]).await.is_err() {
+                        break;
+                    }
+                }
+                let _ = to_client.shutdown().await;
+            };
+            tokio::select! { _ = up => {}, () = down => {} }
+        })
+        .await;
+        let (host, port) = (proxy.address.ip().to_string(), proxy.address.port());
+        let called = tokio::task::spawn_blocking(move || {
+            connect::call(connect::Call {
+                host,
+                port,
+                server_name: SERVER.try_into().expect("a name"),
+                credentials: None,
+                timeout: Duration::from_millis(700),
+            })
+        });
+        let found = called.await.expect("no panic");
+        let problem = found.problem.clone().unwrap_or_default();
+        assert!(
+            !problem.starts_with("nothing was found"),
+            "{place}: {problem}"
+        );
+        assert!(found.address.is_some() && (found.problem.is_some() || found.answer.is_some()));
+        let question = asking(
+            world.ca.trust(),
+            Usage::Server,
+            rustls_pki_types::UnixTime::now(),
+        );
+        let report = Report::on_server("it", &found, &question);
+        checked(&report);
+        seen += usize::from(!found.chain.is_empty());
+    }
+    assert!(seen > 10, "{seen}"); // some of it was read, with and without the change
 }
 
 /// A server may name authorities as it likes.
