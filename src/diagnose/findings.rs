@@ -7,12 +7,12 @@ use rustls_pki_types::UnixTime;
 
 use super::commands::{self, lines, reissue};
 use super::extensions::{AuthorityKey, describe_constraints, describe_name, subject_key};
-use super::paths::{AtHand, Candidate};
+use super::paths::Candidate;
 use super::report::Finding;
 use crate::pki::text::{Hex, Listed};
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, DistinguishedName};
-use crate::trust::{ChainError, Usage};
+use crate::trust::Usage;
 
 /// A certificate by the shortest name that it has: `"CN=alice"`.
 pub(crate) struct Named<'a>(pub(crate) &'a Certificate);
@@ -31,7 +31,7 @@ impl fmt::Display for Named<'_> {
 }
 
 /// How far a time is from ours: `3 days`.
-struct Apart(UnixTime, UnixTime);
+pub(super) struct Apart(pub(super) UnixTime, pub(super) UnixTime);
 
 impl fmt::Display for Apart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,7 +47,7 @@ impl fmt::Display for Apart {
     }
 }
 
-fn finding(
+pub(super) fn finding(
     code: &'static str,
     certificate: Option<&Certificate>,
     (cause, remedy): (String, &str),
@@ -63,8 +63,8 @@ fn finding(
 }
 
 const SHOW_DATES: &str = "openssl x509 -in CERT.pem -noout -dates";
-const SHOW_CLOCK: &str = "date -u +%FT%TZ";
-const SHOW_CHAIN: &str =
+pub(super) const SHOW_CLOCK: &str = "date -u +%FT%TZ";
+pub(super) const SHOW_CHAIN: &str =
     "openssl crl2pkcs7 -nocrl -certfile CHAIN.pem | openssl pkcs7 -print_certs -noout";
 
 pub(super) fn expired(
@@ -457,220 +457,4 @@ pub(super) fn unusable_key(leaf: Option<&Certificate>, problem: &str) -> Finding
     let remedy = "use an unencrypted PKCS#8 key for ECDSA P-256 or P-384, Ed25519 or RSA";
     let try_this = lines(["openssl pkey -in KEY.pem -noout -text_pub"]);
     finding("unusable_key", leaf, (cause, remedy), try_this)
-}
-
-/// What the verifier refused by itself.
-pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand<'_>>) -> Finding {
-    use ChainError as E;
-
-    let about = error.certificate();
-    // Display tells a remedy too, behind a semicolon.
-    let line = error.to_string();
-    let whole = line.split("; ").next().unwrap_or_default().to_owned();
-    let (cause, remedy, try_this): (String, &str, Vec<String>) = match error {
-        E::NoCertificate => (
-            "there is no certificate".into(),
-            "give the peer a certificate that this side trusts, and its key (curl: --cert and --key)",
-            Vec::new(),
-        ),
-        E::TooLong { length, limit } => (
-            format!("the chain has {length} certificates, over the limit of {limit}"),
-            "send the peer's own certificate and its intermediates only, and no bundle of roots",
-            lines([SHOW_CHAIN]),
-        ),
-        E::Malformed { position, source } => (
-            format!("certificate {position} of the chain cannot be read: {source}"),
-            "issue it anew, with a tool that writes DER",
-            lines([
-                "openssl asn1parse -in CERT.pem -i",
-                "openssl x509 -in CERT.pem -noout -text",
-            ]),
-        ),
-        E::Version1 { certificate } => (
-            format!(
-                "{} is X.509 version 1, which TLS peers refuse",
-                Named(certificate)
-            ),
-            "issue it as version 3: `openssl x509 -req` does so when it is given extensions",
-            reissue(certificate, usage, None),
-        ),
-        E::KeyTooLarge {
-            certificate,
-            bits,
-            limit,
-        } => (
-            format!(
-                "{} has an RSA key of {bits} bits, over the limit of {limit}",
-                Named(certificate)
-            ),
-            "use a smaller key: 3072 bits, or ECDSA P-256",
-            lines([
-                "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.new.pem",
-            ]),
-        ),
-        E::CaAsEndEntity { certificate } => (
-            format!(
-                "{} is a CA certificate, and the peer uses it as its own (`openssl req -x509` makes such)",
-                Named(certificate)
-            ),
-            "issue a certificate without CA:TRUE to the peer, or pin this one",
-            reissue(certificate, usage, None),
-        ),
-        E::EndEntityMaySign {
-            certificate,
-            usage: bits,
-        } => (
-            format!(
-                "{} may sign certificates or CRLs (keyUsage: {bits}), which a peer must not",
-                Named(certificate)
-            ),
-            "issue it without keyCertSign and cRLSign",
-            reissue(certificate, usage, None),
-        ),
-        E::NoDigitalSignature {
-            certificate,
-            usage: bits,
-        } => (
-            format!(
-                "{} may not sign handshakes (keyUsage: {bits})",
-                Named(certificate)
-            ),
-            "issue it with keyUsage digitalSignature",
-            reissue(certificate, usage, None),
-        ),
-        E::WrongUsage {
-            certificate,
-            wanted,
-            present,
-        } => (
-            format!(
-                "{} is not for {wanted} (extendedKeyUsage: {})",
-                Named(certificate),
-                Listed(present)
-            ),
-            match usage {
-                Usage::Client => "issue it with extendedKeyUsage=clientAuth",
-                Usage::Server => "issue it with extendedKeyUsage=serverAuth",
-            },
-            reissue(certificate, usage, None),
-        ),
-        E::NoTrustDomain { certificate, error } => (
-            format!("{} belongs to no trust domain: {error}", Named(certificate)),
-            "issue it with exactly one URI SAN, a SPIFFE ID",
-            lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
-        ),
-        E::UnknownTrustDomain {
-            certificate,
-            trust_domain,
-            known,
-        } => (
-            format!(
-                "{} is of the trust domain {}, and there are bundles for {} only",
-                Named(certificate),
-                crate::pki::text::Escaped(trust_domain),
-                Listed(known)
-            ),
-            "federate: add the bundle of that trust domain; or correct the SPIFFE ID",
-            lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
-        ),
-        E::Revoked { certificate, crl } => (
-            format!(
-                "{} is revoked, by CRL {crl} of its issuer",
-                Named(certificate)
-            ),
-            "it stays refused: issue a new certificate for a new key",
-            lines([
-                "openssl x509 -in CERT.pem -noout -serial",
-                "openssl crl -in CRL.pem -noout -text",
-                "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.new.pem",
-            ]),
-        ),
-        E::CrlExpired {
-            certificate,
-            next_update,
-            now,
-        } => (
-            format!(
-                "whether {} is revoked is unknown: the CRL of \"{}\" was due to be replaced at {}, {} ago, and our clock says {}",
-                Named(certificate),
-                certificate.issuer(),
-                Rfc3339(*next_update),
-                Apart(*next_update, *now),
-                Rfc3339(*now)
-            ),
-            "load the newer one that its issuer has published, and see why it did not come; a grace bridges late ones",
-            lines([
-                "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
-                SHOW_CLOCK,
-            ]),
-        ),
-        E::UnknownRevocationStatus { certificate, cause } => (
-            format!(
-                "whether {} is revoked is unknown: {cause}",
-                Named(certificate)
-            ),
-            "load the CRL of its issuer; or declare with no_crl_from that this issuer publishes none",
-            lines([
-                "openssl x509 -in CERT.pem -noout -issuer -ext crlDistributionPoints",
-                "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
-            ]),
-        ),
-        E::MayNotSignCrls { certificate } => (
-            format!(
-                "whether {} is revoked is unknown: the certificate of \"{}\" does not allow it to sign CRLs",
-                Named(certificate),
-                certificate.issuer()
-            ),
-            "issue that authority's certificate with keyUsage cRLSign",
-            commands::reissue_authority(None),
-        ),
-        E::NameMismatch {
-            certificate,
-            expected,
-            present,
-        } => (
-            format!(
-                "{} is not valid for \"{}\", the name that was dialled: its names are {}",
-                Named(certificate),
-                crate::pki::text::Escaped(expected),
-                Listed(present)
-            ),
-            "dial one of its names, or issue it with this name as a subjectAltName (the common name does not count)",
-            {
-                let mut all = lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]);
-                all.extend(reissue(certificate, usage, Some(expected)));
-                all
-            },
-        ),
-        E::BreaksRfc5280 {
-            certificate,
-            rule,
-            section,
-        } => (
-            format!(
-                "{} breaks RFC 5280 section {section}: {rule}",
-                Named(certificate)
-            ),
-            "reissue it, or accept such certificates with Profile::Compatible",
-            lines(["openssl x509 -in CERT.pem -noout -text"]),
-        ),
-        E::IssuerMayNotSign { certificate } => return issuer_may_not_sign(certificate),
-        E::BadSignature { certificate } => {
-            let named =
-                at_hand.map_or_else(Vec::new, |at_hand| at_hand.named_as_issuer_of(certificate));
-            return bad_signature(certificate, &named);
-        }
-        // What the walk has not found by itself.
-        E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {
-            (
-                whole,
-                "see what path validation says, and issue the certificate anew",
-                lines([
-                    SHOW_CHAIN,
-                    "openssl verify -CAfile ROOTS.pem -untrusted CHAIN.pem CERT.pem",
-                ]),
-            )
-        }
-    };
-    finding(error.reason(), about, (cause, remedy), try_this)
 }

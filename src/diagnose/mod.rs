@@ -35,6 +35,7 @@ mod extensions;
 mod findings;
 mod path;
 mod paths;
+mod refused;
 mod report;
 
 use rustls::crypto::CryptoProvider;
@@ -233,7 +234,7 @@ impl<'c> Doctor<'c> {
         | ChainError::Malformed { .. }
         | ChainError::KeyTooLarge { .. } = error
         {
-            let found = vec![findings::of_error(error, verifier.usage(), None)];
+            let found = vec![refused::of_error(error, verifier.usage(), None)];
             self.conclude("read", found, String::new);
             self.skip(&REST, "the chain has to be readable first");
             return;
@@ -266,7 +267,7 @@ impl<'c> Doctor<'c> {
         }
         let found = found
             .iter()
-            .map(|problem| findings::of_error(problem, verifier.usage(), None))
+            .map(|problem| refused::of_error(problem, verifier.usage(), None))
             .collect();
         let fit = self.fit(leaf);
         self.conclude("leaf", found, || fit);
@@ -274,7 +275,7 @@ impl<'c> Doctor<'c> {
         let store = match store {
             Ok(store) => store,
             Err(unknown) => {
-                let found = vec![findings::of_error(&unknown, verifier.usage(), None)];
+                let found = vec![refused::of_error(&unknown, verifier.usage(), None)];
                 self.conclude("trust", found, String::new);
                 self.skip(&REST[2..], "there is nobody to trust for it");
                 self.put_first(error, None);
@@ -312,7 +313,7 @@ impl<'c> Doctor<'c> {
             Some(place) => self.findings[..=place].rotate_right(1),
             None => {
                 let at_hand = examination.map(PathExamination::at_hand);
-                let finding = findings::of_error(error, self.case.verifier.usage(), at_hand);
+                let finding = refused::of_error(error, self.case.verifier.usage(), at_hand);
                 if let Some(step) = self.steps.iter_mut().find(|step| step.code == "path") {
                     step.outcome = Outcome::Failed;
                     step.detail.clone_from(&finding.cause);
@@ -332,7 +333,7 @@ impl<'c> Doctor<'c> {
         };
         let found = match ChainVerifier::verify_name(leaf, name) {
             Ok(()) => Vec::new(),
-            Err(error) => vec![findings::of_error(&error, self.case.verifier.usage(), None)],
+            Err(error) => vec![refused::of_error(&error, self.case.verifier.usage(), None)],
         };
         self.conclude("name", found, || format!("valid for \"{}\"", name.to_str()));
     }

@@ -8,6 +8,7 @@ use super::extensions::{
 };
 use super::findings::{self, Missing, Named};
 use super::paths::{AtHand, Candidate, Path, Signature};
+use super::refused;
 use super::report::Finding;
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::{Certificate, DistinguishedName, der};
@@ -141,7 +142,7 @@ impl<'a> PathExamination<'a> {
         let mut found = limits(&self.path, self.verifier.usage());
         found.extend(self.names());
         if let ChainError::BreaksRfc5280 { .. } = self.error {
-            found.push(findings::of_error(self.error, self.verifier.usage(), None));
+            found.push(refused::of_error(self.error, self.verifier.usage(), None));
         }
         found
     }
@@ -157,7 +158,7 @@ impl<'a> PathExamination<'a> {
                 | ChainError::CrlExpired { .. }
                 | ChainError::MayNotSignCrls { .. },
             ) => {
-                found.push(findings::of_error(self.error, self.verifier.usage(), None));
+                found.push(refused::of_error(self.error, self.verifier.usage(), None));
                 Ok(passed)
             }
             (Some(_), _) if complete => Err("the rest has to be right first"),
