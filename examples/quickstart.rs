@@ -115,7 +115,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         println!("\n{}", visit.story);
         println!("   the server logs:  {server_logs}");
         println!("   the client sees:  {client_sees}");
-        if refused == visit.refused && client_sees.starts_with(visit.client_sees) {
+        if refused == visit.refused && client_sees.contains(visit.client_sees) {
             println!("   => {}", visit.moral);
         } else {
             println!("   => THIS IS NOT WHAT SHOULD HAPPEN; please report it.");
@@ -154,7 +154,7 @@ fn visits(ca: &TestCa, strange_ca: &TestCa) -> [Visit; 3] {
             certificate: worker("shipping", ca),
             moral: "NOT LET IN: the certificate is trusted, but the policy denies its holder.",
             refused: Some("denied"),
-            client_sees: "the peer refused with the alert access_denied",
+            client_sees: "access_denied (its policy: ",
         },
         Visit {
             story: "3. An impostor calls itself the billing worker, with a certificate from \"Strange CA\".",
@@ -162,7 +162,7 @@ fn visits(ca: &TestCa, strange_ca: &TestCa) -> [Visit; 3] {
             moral: "NOT LET IN: nobody whom the server trusts vouches for that name. \
                     The policy is not even asked.",
             refused: Some("unknown_issuer"),
-            client_sees: "the peer refused with the alert unknown_ca",
+            client_sees: "unknown_ca (issuer \"CN=Strange CA\" is not in the server's trust store",
         },
     ]
 }

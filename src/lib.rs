@@ -68,6 +68,10 @@
 //! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
 //! [`manual::troubleshooting`] begins at the other end: with what a refused client prints.
 //!
+//! A peer that is refused learns nothing but an alert. When it is we who are refused, the alert
+//! becomes a [`PeerAlert`]: which certificate of ours, why, and what to do. Where a chain's line is not
+//! enough, [`diagnose`](mod@diagnose) goes through it step by step.
+//!
 //! # What happens while it is open
 //!
 //! A `TlsStream` is judged again whenever policy, trust, CRLs or deny list change, and cut if its peer
@@ -116,6 +120,7 @@
 
 pub mod audit;
 mod client;
+pub mod diagnose;
 pub mod gate;
 pub mod identity;
 #[cfg(doc)]
@@ -143,8 +148,8 @@ pub use server::{AcceptError, Acceptor, Shed};
 #[cfg(feature = "tokio")]
 pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 #[cfg(feature = "tokio")]
-pub use stream::{Draining, TlsStream};
-pub use tls::{BuildError, HandshakeError, Resumption, Update, builder};
+pub use stream::{AlertWatch, Draining, TlsStream};
+pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption, Update, builder};
 pub use trust::TrustStore;
 
 /// The README's examples are compiled with the documentation's.

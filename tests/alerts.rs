@@ -268,3 +268,176 @@ async fn the_alert_outruns_the_reset() {
         assert_eq!(seen, AlertDescription::AccessDenied);
     }
 }
+
+/// One line for each alert, on either side: who refused which certificate, why, and what to do.
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_told_in_words() {
+    let ca = TestCa::new("Root");
+    let stranger = TestCa::new("Stranger");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let leaf = || ca.leaf().common_name("client").dns("client.example");
+    let strange = stranger.leaf().common_name("client").dns("client.example");
+    for (client, start, remedy) in [
+        (
+            strange.issue(),
+            "the server refused our certificate \"CN=client\": unknown_ca (issuer \"CN=Stranger\" is \
+             not in the server's trust store, or an intermediate is missing)",
+            "have that CA added there, or append the intermediates",
+        ),
+        (
+            leaf().expired().issue(),
+            "the server refused our certificate \"CN=client\": certificate_expired (expired or not yet \
+             valid by the server's clock: it is valid from 20",
+            "renew it and its intermediates",
+        ),
+        (
+            leaf().server_only().issue(),
+            "the server refused our certificate \"CN=client\": unsupported_certificate (it is not for \
+             this use (clientAuth), or is a CA certificate)",
+            "issue it with extendedKeyUsage=clientAuth",
+        ),
+        (
+            ca.leaf().common_name("client").issue(),
+            "the server refused our certificate \"CN=client\": access_denied (its policy: ",
+            "have us allowed there",
+        ),
+    ] {
+        let connector = countersign::Connector::builder()
+            .credentials(client.credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::allow_any())
+            .build()
+            .unwrap();
+        let (server, stream) = handshake(&acceptor, &connector).await;
+        assert!(server.is_err());
+        let mut stream = stream.unwrap(); // with TLS 1.3 the refusal comes with the first read
+        let watch = stream.alert_watch();
+        assert!(watch.get().is_none());
+        let error = stream.read_u8().await.unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with(start), "{message}");
+        let (_, told) = message.split_once("; ").expect("a remedy");
+        assert!(told.starts_with(remedy), "{message}");
+        assert!(!message.contains('\n'), "{message}");
+
+        // Whatever becomes of the stream and of its error, who watches knows.
+        drop((stream, error));
+        let alert = watch.get().expect("an alert");
+        assert_eq!(alert.to_string(), message);
+        assert_eq!(alert.peer(), countersign::trust::Usage::Server);
+        assert_eq!(alert.own_certificate(), Some(&client.certificate()));
+    }
+
+    // A client that refuses our server's certificate.
+    for version in VERSIONS {
+        let acceptor = Acceptor::builder()
+            .credentials(
+                stranger
+                    .leaf()
+                    .common_name("us")
+                    .dns(SERVER)
+                    .issue()
+                    .credentials(),
+            )
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::allow_any())
+            .allow_tls12()
+            .build()
+            .unwrap();
+        let (error, _) = refused_by_raw_client(&acceptor, raw_client(&ca, version, None)).await;
+        let message = error.to_string();
+        assert_eq!(error.reason(), "alert_received");
+        assert_eq!(
+            message,
+            "the client refused our certificate \"CN=us\": unknown_ca (issuer \"CN=Stranger\" is not in \
+             the client's trust store, or an intermediate is missing); have that CA added there, or \
+             append the intermediates to our certificate's file",
+            "{version:?}"
+        );
+    }
+}
+
+/// A client that does not believe the acceptor: what both made of it.
+async fn refused_by_raw_client(
+    acceptor: &Acceptor<DnsName>,
+    config: rustls::ClientConfig,
+) -> (AcceptError, std::io::Error) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let client = connector.connect(SERVER.try_into().unwrap(), far);
+    let (server, client) = tokio::join!(acceptor.accept(near), client);
+    (server.unwrap_err(), client.map(drop).unwrap_err())
+}
+
+/// Each alert has a cause and a remedy, whoever sends it.
+#[tokio::test(start_paused = true)]
+async fn every_alert_has_a_cause_and_a_remedy() {
+    let ca = TestCa::new("Root");
+    let connector = connector(&ca, "client.example").build().unwrap();
+    for number in 0..=255 {
+        let (near, mut far) = tokio::io::duplex(64 * 1024);
+        let serve = async {
+            let mut hello = [0; 5];
+            far.read_exact(&mut hello).await.unwrap();
+            far.write_all(&[21, 3, 3, 0, 2, 2, number]).await.unwrap();
+            far.shutdown().await.unwrap();
+            let _ = far.read_to_end(&mut Vec::new()).await;
+        };
+        let (client, ()) = tokio::join!(connector.connect(SERVER, near), serve);
+        let error = client.map(drop).unwrap_err();
+        // close_notify and user_canceled end a connection without refusing anybody.
+        if error.reason() != "alert_received" {
+            assert!(matches!(number, 0 | 90), "{number}: {error}");
+            continue;
+        }
+        let message = error.to_string();
+        assert!(message.starts_with("the server refused "), "{message}");
+        let (cause, remedy) = message.split_once("; ").expect("a remedy");
+        assert!(cause.ends_with(')') && !remedy.is_empty(), "{message}");
+    }
+}
+
+/// Without tokio a read gives rustls' own error; the connector puts words to it.
+#[test]
+fn the_blocking_client_is_told_too() {
+    use std::io::Read as _;
+
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, deny_all).build().unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (tcp, _) = listener.accept().unwrap();
+            tcp.set_nonblocking(true).unwrap();
+            let tcp = tokio::net::TcpStream::from_std(tcp).unwrap();
+            acceptor.accept(tcp).await.map(drop).unwrap_err().reason()
+        })
+    });
+    let mut tcp = std::net::TcpStream::connect(address).unwrap();
+    tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut handshake = connector.start(SERVER).unwrap();
+    handshake.complete(&mut tcp).unwrap();
+    let (connection, _) = handshake.admit(None).unwrap();
+    let mut stream = rustls::StreamOwned::new(connection, tcp);
+    let error = stream.read(&mut [0; 1]).unwrap_err();
+    let error = connector.name_alert(error);
+    let message = error.to_string();
+    assert!(
+        message.contains(": access_denied (its policy: "),
+        "{message}"
+    );
+    let named = error.downcast::<HandshakeError>().unwrap();
+    assert_eq!(named.alert(), Some(AlertDescription::AccessDenied));
+    assert_eq!(server.join().unwrap(), "denied");
+
+    let other = connector.name_alert(std::io::ErrorKind::TimedOut.into());
+    assert_eq!(other.kind(), std::io::ErrorKind::TimedOut);
+}

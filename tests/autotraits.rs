@@ -14,6 +14,7 @@ use countersign::audit::{
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
+use countersign::diagnose::{self, Case, Finding, Report, Step};
 use countersign::gate::{Admission, AdmitError, Ended, Handshaken, OpenConnection, ServerNames};
 use countersign::identity::{
     All, And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
@@ -43,9 +44,10 @@ use countersign::trust::{
     UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
-    AcceptError, Acceptor, BuildError, Certificate, ClientHandshake, ConnectError, ConnectionInfo,
-    Connector, Credentials, Decision, Draining, Gate, HandshakeError, Listener, ListenerBuilder,
-    ListenerHandle, Peer, Policy, Resumption, Shed, TlsStream, TrustStore, Update, WhenFull,
+    AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
+    ConnectionInfo, Connector, Credentials, Decision, Draining, Gate, HandshakeError, Listener,
+    ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption, Shed, TlsStream,
+    TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -63,6 +65,13 @@ fn values_go_everywhere() {
     is_plain::<Admission<SpiffeId>>();
     is_plain::<ServerNames>();
     is_plain::<TrustStore>();
+    is_shareable::<Case<'static>>();
+    is_plain::<Finding>();
+    is_plain::<AlertWatch>();
+    is_plain::<PeerAlert>();
+    is_plain::<diagnose::Outcome>();
+    is_plain::<Report>();
+    is_plain::<Step>();
     is_plain::<Anchor>();
     is_plain::<ExtendedKeyUsage>();
     is_plain::<Limits>();

@@ -177,7 +177,7 @@ async fn an_acceptor_admits_at_the_limit_and_refuses_one_byte_above() {
         let error = server.err().unwrap();
         assert_eq!(error.reason(), "too_much_received", "{version:?}");
         let says = format!(
-            "the peer sent more than {} bytes before it was admitted",
+            "the peer sent more than {} bytes before it was admitted; if its chain is that long, raise max_handshake_bytes()",
             whole - 1
         );
         assert_eq!(error.to_string(), says);

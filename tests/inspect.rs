@@ -3,8 +3,15 @@
 
 #[path = "inspect/chains.rs"]
 mod chains;
+#[path = "../examples/inspect/connect/mod.rs"]
+#[allow(dead_code, reason = "the program uses the rest")]
+mod connect;
+#[path = "inspect/connecting.rs"]
+mod connecting;
 #[path = "common/example.rs"]
 mod example;
+#[path = "inspect/explain.rs"]
+mod explain;
 #[path = "inspect/files.rs"]
 mod files;
 #[path = "inspect/hostile.rs"]

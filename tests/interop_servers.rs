@@ -62,7 +62,7 @@ async fn haproxy_as_a_server() {
             .call(&server, &world.pki.impostor(), &world.pki.ca_file)
             .await;
         assert_eq!(impostor.code, Some(1));
-        let alert = "error: the peer refused with the alert unknown_ca";
+        let alert = "error: the server refused our certificate \"CN=alice\": unknown_ca";
         assert!(impostor.stderr.starts_with(alert), "{impostor:?}");
     }
 }

@@ -36,7 +36,7 @@ async fn alert_at(stream: &mut Stream) -> Option<AlertDescription> {
     match stream.read_u8().await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
         Err(error) => match error.downcast::<HandshakeError>() {
-            Ok(HandshakeError::Alert { alert }) => Some(alert),
+            Ok(HandshakeError::Alert(alert)) => Some(alert.alert()),
             other => panic!("{other:?}"),
         },
         Ok(byte) => panic!("read {byte}"),

@@ -132,8 +132,8 @@ impl Ours {
 /// The alert that one side sent and the other side tells of.
 fn alert(said: &str, error: &AcceptError) -> Option<Alert> {
     let (number, sender) = match error {
-        AcceptError::Handshake(HandshakeError::Alert { alert }) => {
-            (u8::from(*alert), Sender::Client)
+        AcceptError::Handshake(HandshakeError::Alert(alert)) => {
+            (u8::from(alert.alert()), Sender::Client)
         }
         AcceptError::Handshake(HandshakeError::TimedOut { .. } | HandshakeError::Closed { .. }) => {
             return None;

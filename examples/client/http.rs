@@ -33,12 +33,17 @@ pub(crate) fn host_and_port(url: &Uri) -> Result<(&str, u16), String> {
 }
 
 /// Writes the response's body to standard output.
-pub(crate) async fn get<I>(stream: TlsStream<TcpStream, I>, url: &Uri) -> Result<(), Box<dyn Error>>
+pub(crate) async fn get<I>(
+    mut stream: TlsStream<TcpStream, I>,
+    url: &Uri,
+) -> Result<(), Box<dyn Error>>
 where
     I: Send + Sync + 'static,
 {
     let http2 = stream.peer().connection().alpn() == Some(b"h2");
     let request = request(url, http2)?;
+    // Of a read that fails, hyper tells what it likes.
+    let refusal = stream.alert_watch();
     let io = TokioIo::new(stream);
     let (response, connection) = if http2 {
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
@@ -54,6 +59,9 @@ where
         Err(error) => Err(error.into()),
     };
     let ended = timeout(GOODBYE_TIME, connection).await;
+    if let (Err(_), Some(alert)) = (&result, refusal.get()) {
+        return Err(alert.to_string().into());
+    }
     let status = match (result, ended) {
         (Ok(status), _) => status,
         // It depends on the timing whether the request or the connection hears why it failed.

@@ -12,7 +12,8 @@ use crate::ConnectionInfo;
 use crate::audit::{Stage, Witness};
 use crate::gate::Admission;
 use crate::tls::capture::{Capture, record_received};
-use crate::tls::{self, HandshakeError, Refused};
+use crate::tls::{self, HandshakeError, PeerAlert, Refused, alert};
+use crate::trust::Usage;
 
 /// A client's handshake that you drive without tokio; made by [`Connector::start`].
 ///
@@ -69,6 +70,20 @@ impl<I: Send + Sync + 'static> Connector<I> {
     }
 }
 
+impl<I: Send + Sync + 'static> Connector<I> {
+    /// Puts words to the alert that a read of a connection of [`start`](Self::start) gave.
+    ///
+    /// With TLS 1.3 a server refuses us after our side of the handshake is over: the refusal comes
+    /// with the first read, as rustls' own error. It comes back as one around
+    /// [`HandshakeError::Alert`], which says what it means and what to do; any other error comes
+    /// back as it is. (Our [`TlsStream`](crate::TlsStream) does so by itself.)
+    pub fn name_alert(&self, error: io::Error) -> io::Error {
+        alert::named(error, |alert| {
+            PeerAlert::of_handshake(alert, Usage::Server, Some(&self.core.configs().certificate))
+        })
+    }
+}
+
 impl<I: Send + Sync + 'static> ClientHandshake<I> {
     /// Reads and writes until the handshake is over, and blocks as the transport does: give a
     /// socket its timeouts before.
@@ -92,7 +107,7 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
                 Some(chain) => HandshakeError::KeyNotProven {
                     certificate: chain.leaf().clone(),
                 },
-                None => HandshakeError::from_io(error, self.capture.received()),
+                None => HandshakeError::from_io(error, &self.capture),
             };
             let refused = Refused::of(error, &self.capture);
             if !may_go_on {

@@ -19,7 +19,10 @@ pub enum ConnectError {
     )]
     NotAsked,
     /// The name to dial is neither a DNS name nor an IP address.
-    #[error("\"{}\" is neither a DNS name nor an IP address", Escaped(name))]
+    #[error(
+        "\"{}\" is neither a DNS name nor an IP address; dial one, without a scheme or a port",
+        Escaped(name)
+    )]
     InvalidServerName {
         /// The name.
         name: String,

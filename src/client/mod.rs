@@ -278,7 +278,8 @@ mod connect {
         ///
         /// With TLS 1.3 the server judges us after our side of the handshake is over: that it
         /// refuses us shows at the first read, as an [`std::io::Error`] around
-        /// [`HandshakeError::Alert`](crate::HandshakeError::Alert).
+        /// [`HandshakeError::Alert`](crate::HandshakeError::Alert), and in the stream's
+        /// [`alert_watch`](TlsStream::alert_watch).
         ///
         /// # Errors
         /// [`ConnectError`]: why there is no connection.
@@ -357,7 +358,7 @@ mod connect {
                     if core.configs().credentials != configs.credentials {
                         self.keeper.drain(&admitted.1, Ended::CredentialsReplaced);
                     }
-                    Ok(admit(tls.into(), admitted))
+                    Ok(admit(tls.into(), admitted, &capture))
                 }
                 Err(refused) => {
                     refuse(tls.into(), &refused).await;

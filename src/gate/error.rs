@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::audit::NotRecorded;
-use crate::identity::IdentityError;
+use crate::identity::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
 use crate::pki::text::Escaped;
 use crate::policy::DeniedBy;
@@ -20,7 +20,7 @@ pub enum AdmitError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The certificate is trusted but does not say, in one way only, who its holder is.
-    #[error("no identity in {certificate}: {error}")]
+    #[error("no identity in {certificate}: {error}; {}", remedy(error.kind()))]
     Identity {
         /// The peer's certificate.
         certificate: Certificate,
@@ -28,7 +28,9 @@ pub enum AdmitError {
         error: IdentityError,
     },
     /// The peer is on the deny list.
-    #[error("denied by the deny list, which has {by}: {certificate}")]
+    #[error(
+        "denied by the deny list, which has {by}: {certificate}; take the entry off the list to let it in"
+    )]
     DenyListed {
         /// The peer's certificate.
         certificate: Certificate,
@@ -36,7 +38,10 @@ pub enum AdmitError {
         by: DeniedBy,
     },
     /// The policy denied the peer.
-    #[error("denied by policy: {}: {certificate}", Escaped(reason))]
+    #[error(
+        "denied by policy: {}: {certificate}; to let it in, have the policy allow it",
+        Escaped(reason)
+    )]
     Denied {
         /// The peer's certificate.
         certificate: Certificate,
@@ -44,13 +49,17 @@ pub enum AdmitError {
         reason: Cow<'static, str>,
     },
     /// The policy panicked, which counts as a denial.
-    #[error("denied because the policy panicked on {certificate}; see its panic message")]
+    #[error(
+        "denied because the policy panicked on {certificate}; see its panic message, and mend it"
+    )]
     PolicyPanicked {
         /// The peer's certificate.
         certificate: Certificate,
     },
     /// The async policy gave no answer in time, which counts as a denial.
-    #[error("denied because the policy gave no answer within {timeout:?} for {certificate}")]
+    #[error(
+        "denied because the policy gave no answer within {timeout:?} for {certificate}; see whom it asks, or give it more time"
+    )]
     PolicyTimedOut {
         /// The peer's certificate.
         certificate: Certificate,
@@ -59,13 +68,17 @@ pub enum AdmitError {
     },
     /// The async policy could not be asked about an open connection, because the runtime that
     /// should have done it has ended; that counts as a denial.
-    #[error("denied because the policy could not be asked: the runtime has ended: {certificate}")]
+    #[error(
+        "denied because the policy could not be asked: the runtime has ended: {certificate}; open the first connection on a runtime that lives as long as the others"
+    )]
     PolicyNotAsked {
         /// The peer's certificate.
         certificate: Certificate,
     },
     /// The peer would have been admitted, and that could not be recorded: no record, no session.
-    #[error("refused because there would be no record of {certificate}: {error}")]
+    #[error(
+        "refused because there would be no record of {certificate}: {error}; see to the audit sink"
+    )]
     NotAudited {
         /// The peer's certificate.
         certificate: Certificate,
@@ -73,26 +86,42 @@ pub enum AdmitError {
         error: NotRecorded,
     },
     /// The policy is async, and the gate was asked synchronously.
-    #[error("the policy is asynchronous: ask the gate with admit_async")]
+    #[error("the policy is asynchronous; ask the gate with admit_async")]
     PolicyIsAsync,
     /// The gate was asked about a connection that is still handshaking.
-    #[error("the handshake is not finished: the peer has not proven its key yet")]
+    #[error("the handshake is not finished: the peer has not proven its key yet; ask when it is")]
     HandshakeIncomplete,
     /// A client's gate must check the server's name and was given none, or one that is neither a
     /// DNS name nor an IP address.
     #[error(
-        "the name that was dialled is not known, so the server's certificate cannot be checked against it"
+        "the name that was dialled is not known, so the server's certificate cannot be checked against it; give its DNS name or IP address, or choose ServerNames::LeaveToPolicy"
     )]
     UnknownServerName,
     /// The clock gave no time.
-    #[error("the clock gave no time, so no validity can be checked")]
+    #[error(
+        "the clock gave no time, so no validity can be checked; give the builder a clock() that does"
+    )]
     NoClock,
+}
+
+/// What to do about a certificate that does not name its holder.
+const fn remedy(kind: IdentityErrorKind) -> &'static str {
+    use IdentityErrorKind as K;
+
+    match kind {
+        K::Missing => "issue it with that field, or identify by one that it has",
+        K::Ambiguous => "issue it with exactly one, or read them all() where several are right",
+        K::Panicked => "see its panic message, and mend the extractor",
+        K::BadEncoding | K::BadSyntax | K::TooLong | K::Forbidden => {
+            "issue it with one that is well-formed and allowed"
+        }
+    }
 }
 
 impl AdmitError {
     /// A stable code for programs: `"denied"`, `"unknown_issuer"`, `"identity_ambiguous"`.
     pub const fn reason(&self) -> &'static str {
-        use crate::identity::IdentityErrorKind as K;
+        use IdentityErrorKind as K;
 
         match self {
             Self::Chain(error) => error.reason(),

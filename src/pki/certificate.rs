@@ -12,6 +12,7 @@ use x509_parser::public_key::RSAPublicKey;
 use super::der;
 use super::name::DistinguishedName;
 use super::san::{GeneralName, SanError, read_general_names};
+use super::signed::{Signed, bit_string};
 use super::structure::{Spki, Structure};
 use super::text::{Hex, from_hex};
 use super::time::Rfc3339;
@@ -226,6 +227,23 @@ impl Certificate {
             .inner
             .spki_sha256
             .get_or_init(|| Fingerprint::of(self.spki()))
+    }
+
+    /// What its issuer signed, and the signature.
+    pub(crate) fn signed(&self) -> Result<Signed<'_>, der::NotDer> {
+        let mut parts = der::Reader::new(der::single(self.der(), der::SEQUENCE)?);
+        Ok(Signed {
+            message: parts.expect(der::SEQUENCE)?.whole,
+            algorithm: parts.expect(der::SEQUENCE)?.content,
+            signature: bit_string(parts.expect(der::BIT_STRING)?.content)?,
+        })
+    }
+
+    /// The value of the extension with this object identifier; the first one's.
+    pub(crate) fn extension(&self, oid: &str) -> Option<&[u8]> {
+        let mut all = self.inner.extensions.iter();
+        let extension = all.find(|extension| extension.oid == oid)?;
+        Some(&extension.value)
     }
 
     /// Whether the issuer's name is the subject's. The signature is not checked.
@@ -494,6 +512,22 @@ impl fmt::Debug for KeyUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyUsage({self})")
     }
+}
+
+/// The name of a purpose in extendedKeyUsage, for people: `serverAuth` for `1.3.6.1.5.5.7.3.1`.
+///
+/// Those of RFC 5280 section 4.2.1.12 have one; `None` for any other.
+pub fn key_purpose_name(oid: &str) -> Option<&'static str> {
+    Some(match oid {
+        "1.3.6.1.5.5.7.3.1" => "serverAuth",
+        "1.3.6.1.5.5.7.3.2" => "clientAuth",
+        "1.3.6.1.5.5.7.3.3" => "codeSigning",
+        "1.3.6.1.5.5.7.3.4" => "emailProtection",
+        "1.3.6.1.5.5.7.3.8" => "timeStamping",
+        "1.3.6.1.5.5.7.3.9" => "OCSPSigning",
+        "2.5.29.37.0" => "anyExtendedKeyUsage",
+        _ => return None,
+    })
 }
 
 /// The bytes are not a certificate that can be read in one way only.

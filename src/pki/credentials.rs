@@ -281,27 +281,29 @@ pub enum CredentialsError {
     #[error(transparent)]
     Pem(#[from] PemError),
     /// The chain is empty: the file holds no CERTIFICATE block.
-    #[error("{place} holds no certificate")]
+    #[error("{place} holds no certificate; give the file with our CERTIFICATE block")]
     NoCertificate {
         /// The file, or "the given bytes".
         place: String,
     },
     /// The file holds no private key block.
-    #[error("{place} holds no private key (PKCS#8, PKCS#1 or SEC1)")]
+    #[error(
+        "{place} holds no private key (PKCS#8, PKCS#1 or SEC1); give the file with our PRIVATE KEY block"
+    )]
     NoKey {
         /// The file, or "the given bytes".
         place: String,
     },
     /// The file holds two private keys, and which is meant cannot be known.
     #[error(
-        "{place} holds more than one private key: leave only the one that belongs to the certificate"
+        "{place} holds more than one private key; leave only the one that belongs to the certificate"
     )]
     SeveralKeys {
         /// The file, or "the given bytes".
         place: String,
     },
     /// A certificate of the chain is malformed.
-    #[error("certificate {position} of the chain: {source}")]
+    #[error("certificate {position} of the chain: {source}; have it issued anew")]
     Malformed {
         /// Counted from 1, the leaf.
         position: usize,
@@ -318,7 +320,9 @@ pub enum CredentialsError {
         certificate: Certificate,
     },
     /// The key cannot be used: damaged, or of a kind that the provider does not know.
-    #[error("the private key in {place} cannot be used: {problem}")]
+    #[error(
+        "the private key in {place} cannot be used: {problem}; use one for ECDSA P-256 or P-384, Ed25519 or RSA"
+    )]
     UnusableKey {
         /// The file, or "the given bytes".
         place: String,

@@ -53,36 +53,44 @@ struct Scope {
 #[non_exhaustive]
 pub enum UnusableCrl {
     /// The bytes are no CRL, or a part of it is not DER.
-    #[error("not a CRL: cannot read {0}")]
+    #[error("not a CRL: cannot read {0}; fetch it again")]
     Malformed(&'static str),
     /// Version 1, which has neither a number nor extensions.
     #[error(
-        "the CRL is version 1 (RFC 5280 section 5.1.2.1 requires 2): `openssl ca -gencrl` makes version 2 when its section has `crl_extensions`, naming one with `authorityKeyIdentifier=keyid`"
+        "the CRL is version 1 (RFC 5280 section 5.1.2.1 requires 2); `openssl ca -gencrl` makes version 2 when its section has `crl_extensions`, naming one with `authorityKeyIdentifier=keyid`"
     )]
     Version1,
     /// Without nextUpdate nobody can tell when it has gone stale.
-    #[error("the CRL has no nextUpdate, which RFC 5280 section 5.1.2.5 requires")]
+    #[error(
+        "the CRL has no nextUpdate, which RFC 5280 section 5.1.2.5 requires; have its issuer publish one that has"
+    )]
     NoNextUpdate,
     /// The number is missing, critical, negative or over 20 octets.
-    #[error("the CRL's {0} (RFC 5280 section 5.2.3)")]
+    #[error("the CRL's {0} (RFC 5280 section 5.2.3); have its issuer number it")]
     BadNumber(&'static str),
     /// A delta CRL only says what changed since another one.
-    #[error("it is a delta CRL (RFC 5280 section 5.2.4): load the complete one")]
+    #[error("it is a delta CRL (RFC 5280 section 5.2.4); load the complete one")]
     Delta,
     /// An indirect CRL revokes other issuers' certificates.
-    #[error("it is an indirect CRL, about other issuers' certificates (RFC 5280 section 5.2.5)")]
+    #[error(
+        "it is an indirect CRL, about other issuers' certificates (RFC 5280 section 5.2.5); load each issuer's own"
+    )]
     Indirect,
     /// The list holds only what was revoked for some reasons.
     #[error(
-        "the CRL holds only some reasons of revocation (onlySomeReasons, RFC 5280 section 5.2.5): load a complete one"
+        "the CRL holds only some reasons of revocation (onlySomeReasons, RFC 5280 section 5.2.5); load a complete one"
     )]
     SomeReasons,
     /// The issuing distribution point names certificates of another kind, or itself in another
     /// way than by URI.
-    #[error("the CRL's scope is not supported: {0} (RFC 5280 section 5.2.5)")]
+    #[error(
+        "the CRL's scope is not supported: {0} (RFC 5280 section 5.2.5); load one of the issuer's that is complete"
+    )]
     Scope(&'static str),
     /// A critical extension that must be understood and is not.
-    #[error("the CRL has the critical extension {oid}, which is not supported")]
+    #[error(
+        "the CRL has the critical extension {oid}, which is not supported; have its issuer publish one without"
+    )]
     CriticalExtension {
         /// The extension's dotted object identifier.
         oid: String,

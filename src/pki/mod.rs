@@ -7,15 +7,15 @@ pub(crate) mod der;
 mod name;
 pub(crate) mod pem;
 pub(crate) mod provider;
-mod san;
-mod signed;
+pub(crate) mod san;
+pub(crate) mod signed;
 mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
 
 pub use certificate::{
     Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,
-    PublicKeyKind, SerialNumber,
+    PublicKeyKind, SerialNumber, key_purpose_name,
 };
 pub use credentials::{Credentials, CredentialsError};
 pub use crl::{Crl, UnusableCrl};

@@ -22,6 +22,12 @@ impl DistinguishedName {
         Ok(Self { der: der.into() })
     }
 
+    /// Reads an encoded `Name`, such as one of the authorities from which a server wants a
+    /// certificate. `None` for anything that is not the DER of a name.
+    pub fn parse(der: &[u8]) -> Option<Self> {
+        Self::from_der(der).ok()
+    }
+
     /// Takes the content of a `Name`, without the outer SEQUENCE, as trust anchors hold it.
     pub(crate) fn from_rdn_sequence(content: &[u8]) -> Result<Self, NotDer> {
         Self::from_der(&der::sequence(content))

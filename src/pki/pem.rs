@@ -61,7 +61,7 @@ impl fmt::Display for BlockPlace {
 #[non_exhaustive]
 pub enum PemError {
     /// The file could not be read: it is missing, or this process may not.
-    #[error("cannot read {}: {source}", Origin::File(file.clone()))]
+    #[error("cannot read {}: {source}; check the path and its permissions", Origin::File(file.clone()))]
     Io {
         /// The file.
         file: PathBuf,
@@ -71,7 +71,7 @@ pub enum PemError {
     /// There is no PEM block at all: an empty file, or DER given as PEM.
     #[error(
         "{place} holds no PEM block{}",
-        if *.looks_like_der { "; it looks like DER: use the from_der functions, or convert it with `openssl x509 -inform der -in FILE -out FILE.pem`" } else { "" }
+        if *.looks_like_der { "; it looks like DER: use the from_der functions, or convert it with `openssl x509 -inform der -in FILE -out FILE.pem`" } else { "; give one with -----BEGIN lines" }
     )]
     Empty {
         /// The file, or "the given bytes".
@@ -80,13 +80,15 @@ pub enum PemError {
         looks_like_der: bool,
     },
     /// A block is cut off: its `-----END` line is missing, as in a half-written file.
-    #[error("{place} has no matching -----END line: the file is cut off or damaged")]
+    #[error(
+        "{place} has no matching -----END line: the file is cut off or damaged; write it again, whole"
+    )]
     CutOff {
         /// The block.
         place: BlockPlace,
     },
     /// A block's BEGIN line or base64 is damaged.
-    #[error("{place} is damaged: {problem}")]
+    #[error("{place} is damaged: {problem}; write it again")]
     Damaged {
         /// The block.
         place: BlockPlace,
@@ -102,7 +104,9 @@ pub enum PemError {
         place: BlockPlace,
     },
     /// A block of another kind stands where only one kind is expected.
-    #[error("{place} is a {label}, where only {expected} is expected")]
+    #[error(
+        "{place} is a {label}, where only {expected} is expected; remove it, or give another file"
+    )]
     Unexpected {
         /// The block.
         place: BlockPlace,

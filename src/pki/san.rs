@@ -65,7 +65,7 @@ pub(super) fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>, SanEr
     Ok(names)
 }
 
-fn read_general_name(tag: u8, content: &[u8]) -> GeneralName {
+pub(crate) fn read_general_name(tag: u8, content: &[u8]) -> GeneralName {
     let name = match tag {
         0xa0 => read_other_name(content),
         0x81 => Ok(GeneralName::Email(content.into())),

@@ -29,7 +29,10 @@ pub enum ReloadError {
         error: Arc<BuildError>,
     },
     /// A file is larger than any that makes sense.
-    #[error("{} is larger than {limit} bytes", file.display())]
+    #[error(
+        "{} is larger than {limit} bytes; see whether it is the file that was meant",
+        file.display()
+    )]
     TooLarge {
         /// The file.
         file: PathBuf,
@@ -37,7 +40,7 @@ pub enum ReloadError {
         limit: u64,
     },
     /// A socket, a pipe or a device stands where a file or a folder is to be read.
-    #[error("{} is neither a file nor a folder", path.display())]
+    #[error("{} is neither a file nor a folder; put one there", path.display())]
     NotAFile {
         /// What is there.
         path: PathBuf,
@@ -52,18 +55,18 @@ pub enum ReloadError {
     },
     /// A loader panicked, or code of the application that applying calls.
     #[error("{}", match part {
-        Some(part) => format!("{part}: the loader panicked"),
-        None => "it panicked when it was applied".to_owned(),
+        Some(part) => format!("{part}: the loader panicked; see its panic message, and mend it"),
+        None => "it panicked when it was applied; see its panic message, and mend it".to_owned(),
     })]
     Panicked {
         /// What the source is for; `None` when it happened later.
         part: Option<Part>,
     },
     /// The deny list is not the one that the acceptor or the connector was built with.
-    #[error("nobody asks this deny list: give it to the builder, too")]
+    #[error("nobody asks this deny list; give it to the builder, too")]
     OtherDenyList,
     /// The runtime on which the reload ran has ended.
-    #[error("the reload has ended with its runtime")]
+    #[error("the reload has ended with its runtime; start it on one that lives on")]
     Stopped,
 }
 

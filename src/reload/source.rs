@@ -200,9 +200,9 @@ fn read_text(path: &Path) -> Result<String, TextError> {
 /// Why a file is no text.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TextError {
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {source}; check the path and its permissions", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
-    #[error("{}, line {line}: not UTF-8", file.display())]
+    #[error("{}, line {line}: not UTF-8; save it so", file.display())]
     NotText { file: PathBuf, line: usize },
 }
 

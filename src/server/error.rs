@@ -27,13 +27,15 @@ pub enum AcceptError {
 #[non_exhaustive]
 pub enum Shed {
     /// As many handshakes as allowed are under way.
-    #[error("too many handshakes are under way")]
+    #[error("too many handshakes are under way; see who stalls, or raise max_handshakes()")]
     TooManyHandshakes,
     /// As many handshakes of its address as allowed are under way.
-    #[error("too many handshakes of its address are under way")]
+    #[error(
+        "too many handshakes of its address are under way; see what it does, or raise max_handshakes_per_address()"
+    )]
     TooManyOfAddress,
     /// Its address is not admitted.
-    #[error("its address is not admitted")]
+    #[error("its address is not admitted; to let it in, have admit() take it")]
     AddressNotAdmitted,
 }
 

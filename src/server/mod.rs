@@ -326,7 +326,7 @@ mod accept {
                 Err(error) => Err(Refused::Gate(error)),
             };
             match judged {
-                Ok(admitted) => Ok(admit(tls.into(), admitted)),
+                Ok(admitted) => Ok(admit(tls.into(), admitted, &capture)),
                 Err(refused) => {
                     refuse(tls.into(), &refused).await;
                     Err(refused.into())

@@ -11,6 +11,7 @@ use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::alerts::Alerts;
 use super::parting::{FAREWELL_TIME, Parting};
 use super::{Keeper, TlsStream, Wire};
 use crate::audit::{Stage, Witness};
@@ -18,6 +19,7 @@ use crate::gate::live::Entered;
 use crate::gate::{Admission, AdmitError, Gate, Identified};
 use crate::tls::capture::Capture;
 use crate::tls::{Bounds, HandshakeError, Refused, TooMuchReceived, seal};
+use crate::trust::Usage;
 
 /// Polls a future of tokio-rustls inside a connection's capture.
 struct Captured<'a, F> {
@@ -105,7 +107,7 @@ impl Attempt {
                 certificate: chain.leaf().clone(),
             },
             None if is_too_much(&error) => HandshakeError::TooMuchReceived { limit: self.bytes },
-            None => HandshakeError::from_io(error, capture.received()),
+            None => HandshakeError::from_io(error, capture),
         }
     }
 
@@ -210,13 +212,21 @@ pub(super) fn last_words<IO>(
 pub(crate) fn admit<IO, I>(
     mut tls: tokio_rustls::TlsStream<Wire<IO>>,
     (admission, entered): (Admission<I>, Entered<I>),
+    capture: &Capture,
 ) -> TlsStream<IO, I>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    match &mut tls {
-        tokio_rustls::TlsStream::Client(tls) => tls.get_mut().0.stop_watching(),
-        tokio_rustls::TlsStream::Server(tls) => tls.get_mut().0.stop_watching(),
-    }
-    TlsStream::new(tls, admission, entered)
+    let peer = match &mut tls {
+        tokio_rustls::TlsStream::Client(tls) => {
+            tls.get_mut().0.stop_watching();
+            Usage::Server
+        }
+        tokio_rustls::TlsStream::Server(tls) => {
+            tls.get_mut().0.stop_watching();
+            Usage::Client
+        }
+    };
+    let alerts = Alerts::from(peer, capture.shown().cloned());
+    TlsStream::new(tls, admission, entered, alerts)
 }

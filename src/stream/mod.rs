@@ -1,5 +1,6 @@
 //! An admitted connection.
 
+mod alerts;
 mod draining;
 pub(crate) mod handshake;
 mod info;
@@ -7,6 +8,7 @@ mod keeper;
 mod parting;
 mod wire;
 
+pub use alerts::AlertWatch;
 pub use draining::Draining;
 pub(crate) use info::info_of;
 pub(crate) use keeper::Keeper;
@@ -22,13 +24,13 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use self::alerts::Alerts;
 use self::handshake::last_words;
 use self::parting::{FAREWELL_TIME, Parting};
 use crate::Peer;
-use crate::audit::{Action, Traffic};
+use crate::audit::{Action, Alert, Traffic};
 use crate::gate::live::{Entered, Half, Lease};
-use crate::gate::{Admission, Ended};
-use crate::tls::HandshakeError;
+use crate::gate::{Admission, Ended, alert_name};
 
 /// A TLS connection to a peer that was verified, identified and allowed.
 ///
@@ -52,6 +54,7 @@ pub struct TlsStream<IO, I> {
     entered: Entered<I>,
     opened: Instant,
     traffic: Traffic,
+    alerts: Alerts,
 }
 
 enum State<IO> {
@@ -68,6 +71,7 @@ impl<IO, I> TlsStream<IO, I> {
         tls: tokio_rustls::TlsStream<Wire<IO>>,
         admission: Admission<I>,
         entered: Entered<I>,
+        alerts: Alerts,
     ) -> Self
     where
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -80,6 +84,7 @@ impl<IO, I> TlsStream<IO, I> {
             entered,
             opened: Instant::now(),
             traffic: Traffic::default(),
+            alerts,
         }
     }
 
@@ -106,6 +111,12 @@ impl<IO, I> TlsStream<IO, I> {
         Draining::new(Arc::clone(self.entered.connection().lease()))
     }
 
+    /// Remembers the alert with which the peer refuses us, if it does, also when the stream has been
+    /// given away: to a library that tells of a failed read in its own words, say.
+    pub fn alert_watch(&mut self) -> AlertWatch {
+        self.alerts.watch()
+    }
+
     /// The transport below TLS.
     ///
     /// # Panics
@@ -125,6 +136,26 @@ impl<IO, I> TlsStream<IO, I> {
 
     fn lease(&self) -> &Lease {
         self.entered.connection().lease()
+    }
+
+    fn tell_end(&self) {
+        let connection = self.entered.connection();
+        connection.log().counts().closed();
+        let heard = self.alerts.heard();
+        let reason = match (self.lease().why_draining(), heard) {
+            (Some(why), _) => why.reason(),
+            (None, Some(_)) => "alert_received",
+            (None, None) => "closed",
+        };
+        connection.tell(Action::Ended, reason, |event| {
+            event.rule = Some(self.admission.rule_name());
+            event.duration = Some(self.opened.elapsed());
+            event.traffic = Some(self.traffic);
+            if let Some(alert) = heard {
+                event.alert = Some(Alert::Received(alert_name(alert.alert()).into()));
+                event.detail = Some(alert.to_string());
+            }
+        });
     }
 
     /// Counts what was written.
@@ -242,18 +273,7 @@ impl<IO, I> Drop for TlsStream<IO, I> {
         if let Some(why) = self.lease().why_cut() {
             (self.part_at_once)(state, why);
         }
-        let connection = self.entered.connection();
-        let why = self.lease().why_draining();
-        connection.log().counts().closed();
-        connection.tell(
-            Action::Ended,
-            why.map_or("closed", Ended::reason),
-            |event| {
-                event.rule = Some(self.admission.rule_name());
-                event.duration = Some(self.opened.elapsed());
-                event.traffic = Some(self.traffic);
-            },
-        );
+        self.tell_end();
     }
 }
 
@@ -280,7 +300,7 @@ where
         let before = buffer.filled().len();
         let poll = this.poll_open(cx, Half::Read, |tls, cx| tls.poll_read(cx, buffer));
         this.traffic.received += buffer.filled().len().saturating_sub(before) as u64;
-        poll.map_err(name_alert)
+        poll.map_err(|error| this.alerts.name(error))
     }
 }
 
@@ -325,19 +345,6 @@ where
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_mut()
             .poll_open(cx, Half::Write, |tls, cx| tls.poll_shutdown(cx))
-    }
-}
-
-/// A TLS 1.3 server refuses a client after the client's side of the handshake is over, so that the
-/// alert arrives at the first read: there it must say what it means.
-fn name_alert(error: io::Error) -> io::Error {
-    let kind = error.kind();
-    match error.downcast::<rustls::Error>() {
-        Ok(rustls::Error::AlertReceived(alert)) => {
-            io::Error::new(kind, HandshakeError::Alert { alert })
-        }
-        Ok(other) => io::Error::new(kind, other),
-        Err(error) => error,
     }
 }
 

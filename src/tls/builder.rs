@@ -579,31 +579,37 @@ pub enum BuildError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The trust store has neither a root nor a pin: no peer could ever be admitted.
-    #[error("the trust store is empty, so no peer could ever be admitted: give it a root or a pin")]
+    #[error("the trust store is empty, so no peer could ever be admitted; give it a root or a pin")]
     EmptyTrust,
     /// No cryptography is compiled in, and none was given.
-    #[error("no crypto provider: turn on the feature aws-lc-rs or ring, or call crypto_provider()")]
+    #[error("no crypto provider; turn on the feature aws-lc-rs or ring, or call crypto_provider()")]
     NoProvider,
     /// The provider has no cipher suite for the allowed TLS versions.
-    #[error("the crypto provider cannot be used: {0}")]
+    #[error(
+        "the crypto provider cannot be used: {0}; give one with cipher suites for the allowed TLS versions"
+    )]
     Provider(rustls::Error),
     /// An application protocol's name is empty or over 255 bytes (RFC 7301).
-    #[error("an ALPN protocol name must have 1 to 255 bytes")]
+    #[error("an ALPN protocol name must have 1 to 255 bytes; leave the other out")]
     InvalidAlpn,
     /// A name given for SNI is no DNS name.
-    #[error("\"{name}\" is no DNS name to choose a certificate by")]
+    #[error(
+        "\"{name}\" is no DNS name to choose a certificate by; give a host name, or *. and a domain"
+    )]
     InvalidName {
         /// The name.
         name: String,
     },
     /// Two certificates were given for the same name.
-    #[error("two certificates were given for the name \"{name}\"")]
+    #[error("two certificates were given for the name \"{name}\"; leave one of them out")]
     NameTwice {
         /// The name.
         name: String,
     },
     /// A connector was given a certificate for a name (SNI): only acceptors choose by one.
-    #[error("a connector has one certificate, and none for the name \"{name}\"")]
+    #[error(
+        "a connector has one certificate, and none for the name \"{name}\"; give it without a name"
+    )]
     NamedByClient {
         /// The name.
         name: String,
@@ -612,11 +618,13 @@ pub enum BuildError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// Stateless resumption needs a ticket cipher, which comes with a built-in provider.
-    #[error("stateless resumption needs the feature aws-lc-rs or ring for its tickets")]
+    #[error(
+        "stateless resumption needs the feature aws-lc-rs or ring for its tickets; turn one on, or choose Resumption::Stateful"
+    )]
     NoTicketer,
     /// A certificate of the new credentials has expired.
     #[error(
-        "our own {certificate} expired at {}; our clock says {}",
+        "our own {certificate} expired at {}, and our clock says {}; renew it, or set the clock",
         Rfc3339(certificate.not_after()), Rfc3339(*now)
     )]
     CertificateExpired {
@@ -627,7 +635,7 @@ pub enum BuildError {
     },
     /// A certificate of the new credentials is not valid yet.
     #[error(
-        "our own {certificate} is not valid before {}; our clock says {}",
+        "our own {certificate} is not valid before {}, and our clock says {}; wait, or set the clock",
         Rfc3339(certificate.not_before()), Rfc3339(*now)
     )]
     CertificateNotYetValid {
@@ -637,7 +645,9 @@ pub enum BuildError {
         now: UnixTime,
     },
     /// The clock gives no time to judge new credentials by.
-    #[error("the clock gives no time, so that nobody can say whether our certificate is valid")]
+    #[error(
+        "the clock gives no time, so that nobody can say whether our certificate is valid; give the builder a clock() that does"
+    )]
     NoClock,
     /// A CRL bears the name of an authority that is trusted, and none of that name signed it; nor
     /// does its authorityKeyIdentifier tell it from those that one signed.
@@ -649,7 +659,9 @@ pub enum BuildError {
         crl: Crl,
     },
     /// A certificate was given for a name that it is not valid for.
-    #[error("{certificate} is not valid for the name \"{name}\" that it was given for")]
+    #[error(
+        "{certificate} is not valid for the name \"{name}\" that it was given for; give it for one of its own, or issue it with this one"
+    )]
     NotCovered {
         /// The name.
         name: String,

@@ -11,10 +11,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use rustls::AlertDescription;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::gate::{TrustId, Verified};
-use crate::trust::{ChainError, VerifiedChain};
+use crate::trust::{ChainError, Usage, VerifiedChain};
 
 /// What was seen of one connection's handshake.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(crate) struct Capture {
     resumed: Option<Origin>,
     signature_failed: bool,
     asked_for_certificate: bool,
+    /// The certificate of ours that the peer is shown.
+    shown: Option<Arc<CertifiedKey>>,
     prefix: [u8; PREFIX],
     received: u64,
 }
@@ -162,6 +165,19 @@ impl Capture {
         })
     }
 
+    /// Which side the peer is on: only a server's capture begins under a trust.
+    pub(super) const fn peer(&self) -> Usage {
+        match self.began {
+            Some(_) => Usage::Client,
+            None => Usage::Server,
+        }
+    }
+
+    /// The certificate of ours that the peer was shown; `None` in a resumed handshake.
+    pub(crate) const fn shown(&self) -> Option<&Arc<CertifiedKey>> {
+        self.shown.as_ref()
+    }
+
     /// Whether the server asked for our certificate.
     pub(crate) const fn asked_for_certificate(&self) -> bool {
         self.asked_for_certificate
@@ -213,6 +229,11 @@ pub(super) fn record_signature(valid: bool) {
 
 pub(super) fn record_request_for_certificate() {
     record(|capture| capture.asked_for_certificate = true);
+}
+
+/// Notes which certificate of ours the peer is shown.
+pub(super) fn record_shown(certificate: &Arc<CertifiedKey>) {
+    record(|capture| capture.shown = Some(Arc::clone(certificate)));
 }
 
 /// Notes bytes that came from the peer.

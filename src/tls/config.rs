@@ -11,6 +11,7 @@ use rustls::{ClientConfig, KeyLog, ServerConfig, SupportedProtocolVersion, versi
 use rustls_pki_types::ServerName;
 
 use super::BuildError;
+use super::alert::leaf_of;
 use super::resolver::{ClientCertificate, ServerCertificates};
 use super::resumption::{Resumption, ServerSessions};
 use super::sessions::MutualSessions;
@@ -186,6 +187,8 @@ pub(crate) struct ClientConfigs {
     pub(crate) private: Arc<ClientConfig>,
     /// For connections that leave our hands: they cannot.
     pub(crate) public: Arc<ClientConfig>,
+    /// What they show.
+    pub(crate) certificate: Arc<CertifiedKey>,
 }
 
 /// What a client's configurations of all generations have in common, with the certificate of the
@@ -280,15 +283,9 @@ impl ClientTemplate {
             credentials: self.replaced,
             private: Arc::new(config),
             public,
+            certificate: self.certificate.0.clone(),
         })
     }
-}
-
-fn leaf_of(key: &CertifiedKey) -> Option<Certificate> {
-    // It was parsed when the credentials were made.
-    key.cert
-        .first()
-        .and_then(|der| Certificate::from_der(der).ok())
 }
 
 fn build_client<I: Send + Sync + 'static>(

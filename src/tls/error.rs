@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, PeerIncompatible};
 
-use super::alert;
-use super::capture::Received;
-use crate::gate::alert_name;
+use super::alert::PeerAlert;
+use super::capture::Capture;
 use crate::pki::Certificate;
 
 /// Why a TLS handshake failed before the gate could judge.
@@ -16,36 +15,39 @@ use crate::pki::Certificate;
 pub enum HandshakeError {
     /// The peer showed a certificate and did not prove that it owns the key: the certificate may
     /// be stolen. It is *claimed*, not the peer's.
-    #[error("the peer presented {certificate} but did not prove that it owns its key")]
+    #[error(
+        "the peer presented {certificate} but did not prove that it owns its key; see that its key belongs to it, or who shows what is not his"
+    )]
     KeyNotProven {
         /// The certificate that was claimed.
         certificate: Certificate,
     },
     /// The peer ended the handshake, or refused us after it, with an alert.
-    #[error("the peer refused with the alert {}: {}", alert_name(*alert), alert::meaning(*alert))]
-    Alert {
-        /// The alert.
-        alert: AlertDescription,
-    },
+    #[error("{0}")]
+    Alert(PeerAlert),
     /// The peer supports only TLS 1.2 or older.
     #[error(
-        "the peer offers no TLS version that is allowed here (TLS 1.3 only, unless the builder's allow_tls12() is called)"
+        "the peer offers no TLS version that is allowed here (TLS 1.3 only); turn on TLS 1.3 there, or call the builder's allow_tls12()"
     )]
     VersionTooOld,
     /// The peer speaks HTTP without TLS.
-    #[error("the peer sent a plaintext HTTP request to a TLS port: use https://")]
+    #[error("the peer speaks plaintext HTTP on a TLS port; use https://, or the port for TLS")]
     PlaintextHttp,
-    /// The peer does not speak TLS, or breaks its rules.
-    #[error("TLS failed: {0}")]
+    /// The peer does not speak TLS, breaks its rules, or has no parameters in common with us.
+    #[error("TLS failed: {_0}; {}", remedy(_0))]
     Tls(rustls::Error),
     /// The peer closed the connection in the middle of the handshake.
-    #[error("the peer closed the connection during the handshake, after sending {received} bytes")]
+    #[error(
+        "the peer closed the connection during the handshake, after sending {received} bytes; see its log, and that it speaks TLS on this port"
+    )]
     Closed {
         /// How many bytes had come from it.
         received: u64,
     },
     /// The handshake, decision included, took too long.
-    #[error("not finished within {timeout:?} ({received} bytes had come from the peer)")]
+    #[error(
+        "not finished within {timeout:?} ({received} bytes had come from the peer); see what it waits for, or raise handshake_timeout()"
+    )]
     TimedOut {
         /// The limit.
         timeout: Duration,
@@ -53,13 +55,15 @@ pub enum HandshakeError {
         received: u64,
     },
     /// The peer sent more than any handshake takes.
-    #[error("the peer sent more than {limit} bytes before it was admitted")]
+    #[error(
+        "the peer sent more than {limit} bytes before it was admitted; if its chain is that long, raise max_handshake_bytes()"
+    )]
     TooMuchReceived {
         /// The limit in force.
         limit: usize,
     },
     /// The transport failed.
-    #[error("the connection failed during the handshake: {0}")]
+    #[error("the connection failed during the handshake: {0}; see the network, and try again")]
     Io(io::Error),
 }
 
@@ -68,7 +72,7 @@ impl HandshakeError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::KeyNotProven { .. } => "key_not_proven",
-            Self::Alert { .. } => "alert_received",
+            Self::Alert(_) => "alert_received",
             Self::VersionTooOld => "version_too_old",
             Self::PlaintextHttp => "plaintext_http",
             Self::Tls(_) => "tls",
@@ -79,21 +83,31 @@ impl HandshakeError {
         }
     }
 
-    /// The name of the alert that the peer sent, in RFC 8446's spelling.
-    pub fn alert(&self) -> Option<AlertDescription> {
+    /// The alert that the peer sent, if it is one.
+    pub const fn alert(&self) -> Option<AlertDescription> {
         match self {
-            Self::Alert { alert } => Some(*alert),
+            Self::Alert(alert) => Some(alert.alert()),
             _ => None,
         }
     }
 }
 
 impl HandshakeError {
-    pub(crate) fn from_rustls(error: rustls::Error, received: Received<'_>) -> Self {
+    pub(crate) fn from_rustls(error: rustls::Error, capture: &Capture) -> Self {
         use rustls::Error as E;
 
         match error {
-            E::AlertReceived(alert) => Self::Alert { alert },
+            // A goodbye, and no refusal.
+            E::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => {
+                Self::Closed {
+                    received: capture.received().total,
+                }
+            }
+            E::AlertReceived(alert) => Self::Alert(PeerAlert::of_handshake(
+                alert,
+                capture.peer(),
+                capture.shown().map(|shown| &**shown),
+            )),
             E::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -101,20 +115,45 @@ impl HandshakeError {
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
             ) => Self::VersionTooOld,
-            E::InvalidMessage(_) if looks_like_http(received.prefix) => Self::PlaintextHttp,
+            E::InvalidMessage(_) if looks_like_http(capture.received().prefix) => {
+                Self::PlaintextHttp
+            }
             other => Self::Tls(other),
         }
     }
 
     /// Takes an error as rustls' `complete_io` and tokio-rustls give it.
-    pub(crate) fn from_io(error: io::Error, received: Received<'_>) -> Self {
+    pub(crate) fn from_io(error: io::Error, capture: &Capture) -> Self {
         match error.downcast::<rustls::Error>() {
-            Ok(error) => Self::from_rustls(error, received),
+            Ok(error) => Self::from_rustls(error, capture),
             Err(error) if is_close(error.kind()) => Self::Closed {
-                received: received.total,
+                received: capture.received().total,
             },
             Err(error) => Self::Io(error),
         }
+    }
+}
+
+/// What to do about an error of rustls' own.
+const fn remedy(error: &rustls::Error) -> &'static str {
+    use PeerIncompatible as P;
+    use rustls::Error as E;
+
+    match error {
+        E::PeerIncompatible(P::ExtendedMasterSecretExtensionRequired) => {
+            "with TLS 1.2 the peer must have extended master secret (RFC 7627): update its TLS library, or have it speak TLS 1.3"
+        }
+        E::PeerIncompatible(P::NoCipherSuitesInCommon | P::NoKxGroupsInCommon) => {
+            "update the peer's TLS library: it has no cipher suite with forward secrecy, or no key exchange group, that we have"
+        }
+        E::PeerIncompatible(
+            P::NoSignatureSchemesInCommon | P::NoCertificateRequestSignatureSchemesInCommon,
+        ) => "use a certificate with a key of a kind that the other side has, such as P-256",
+        E::NoApplicationProtocol => {
+            "offer an application protocol (ALPN) that both have: alpn() of the builder"
+        }
+        E::PeerIncompatible(_) => "compare what both sides support",
+        _ => "see that the peer speaks TLS on this port",
     }
 }
 

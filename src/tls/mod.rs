@@ -21,6 +21,7 @@ use crate::audit::Witness;
 use crate::gate::{AdmitError, Gate, Handshaken, Identified};
 use capture::Capture;
 
+pub use alert::PeerAlert;
 pub use builder::BuildError;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;

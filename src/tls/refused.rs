@@ -97,8 +97,8 @@ fn show(event: &mut AuditEvent, capture: &Capture) {
 
 fn alert(error: &HandshakeError, is_handshaken: bool, capture: &Capture) -> Option<Alert> {
     let sent = match error {
-        HandshakeError::Alert { alert, .. } => {
-            return Some(Alert::Received(alert_name(*alert).into()));
+        HandshakeError::Alert(alert) => {
+            return Some(Alert::Received(alert_name(alert.alert()).into()));
         }
         // Encrypted, with TLS 1.3.
         HandshakeError::KeyNotProven { .. } => AlertDescription::DecryptError,

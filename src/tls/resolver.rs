@@ -41,7 +41,9 @@ impl ResolvesServerCert for ServerCertificates {
         if let Some(name) = hello.server_name() {
             capture::record_server_name(name);
         }
-        Some(Arc::clone(self.choose(hello.server_name())))
+        let chosen = self.choose(hello.server_name());
+        capture::record_shown(chosen);
+        Some(Arc::clone(chosen))
     }
 }
 
@@ -63,6 +65,7 @@ impl ResolvesClientCert for ClientCertificate {
         _schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         capture::record_request_for_certificate();
+        capture::record_shown(&self.0);
         // Hints are not obeyed: with one certificate, sending it gives the server's log its name
         // and us the server's alert; sending none gives neither.
         Some(Arc::clone(&self.0))

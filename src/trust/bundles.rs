@@ -35,7 +35,10 @@ pub struct TrustBundles {
 #[non_exhaustive]
 pub enum BundleError {
     /// The name is not one of a trust domain.
-    #[error("\"{}\": {source}", crate::pki::text::Escaped(name))]
+    #[error(
+        "\"{}\" names no trust domain: {source}; write it as in example.org",
+        crate::pki::text::Escaped(name)
+    )]
     InvalidName {
         /// The name.
         name: String,
@@ -43,14 +46,14 @@ pub enum BundleError {
         source: IdentityError,
     },
     /// The bundle has neither a root nor a pin.
-    #[error("the trust bundle of {name} is empty: to believe nobody of a domain, leave it out")]
+    #[error("the trust bundle of {name} is empty; to believe nobody of a domain, leave it out")]
     Empty {
         /// The trust domain.
         name: String,
     },
     /// There is one set of roots for everybody, and none by trust domain.
     #[error(
-        "the trust store is not by trust domain: give the builder TrustStore::by_trust_domain()"
+        "the trust store is not by trust domain; give the builder TrustStore::by_trust_domain()"
     )]
     NotByTrustDomain,
 }

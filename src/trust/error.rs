@@ -20,13 +20,16 @@ pub enum TrustError {
     #[error(transparent)]
     Pem(#[from] PemError),
     /// The folder has no `*.pem`, `*.crt` or `*.cer` file.
-    #[error("{} holds no *.pem, *.crt or *.cer file", folder.display())]
+    #[error(
+        "{} holds no *.pem, *.crt or *.cer file; put the root certificates there under such names",
+        folder.display()
+    )]
     EmptyFolder {
         /// The folder.
         folder: PathBuf,
     },
     /// A certificate cannot be parsed, or not be used as a trust anchor.
-    #[error("{place}: {problem}")]
+    #[error("{place}: {problem}; remove it, or put a root certificate in its place")]
     Malformed {
         /// The file and block.
         place: String,
@@ -76,7 +79,9 @@ pub enum ChainError {
     )]
     NoCertificate,
     /// The chain has too many certificates.
-    #[error("the peer's chain has {length} certificates, over the limit of {limit}")]
+    #[error(
+        "the peer's chain has {length} certificates, over the limit of {limit}; have it send its own and its intermediates only, and no bundle of roots"
+    )]
     TooLong {
         /// How many certificates were presented.
         length: usize,
@@ -84,7 +89,7 @@ pub enum ChainError {
         limit: usize,
     },
     /// A certificate of the chain cannot be parsed.
-    #[error("certificate {position} of the peer's chain: {source}")]
+    #[error("certificate {position} of the peer's chain: {source}; have it issued anew")]
     Malformed {
         /// Counted from 1, the leaf.
         position: usize,
@@ -98,7 +103,9 @@ pub enum ChainError {
         certificate: Certificate,
     },
     /// An RSA key is so large that verifying with it would be a burden.
-    #[error("{certificate} has an RSA key of {bits} bits, over the limit of {limit}")]
+    #[error(
+        "{certificate} has an RSA key of {bits} bits, over the limit of {limit}; use a smaller one, or ECDSA P-256"
+    )]
     KeyTooLarge {
         /// The certificate with the key.
         certificate: Certificate,
@@ -109,7 +116,7 @@ pub enum ChainError {
     },
     /// A CA certificate was used as an end entity.
     #[error(
-        "{certificate} is a CA certificate used as an end entity (`openssl req -x509` makes such): pin it, or issue a leaf certificate without CA:TRUE from it"
+        "{certificate} is a CA certificate used as an end entity (`openssl req -x509` makes such); pin it, or issue a leaf certificate without CA:TRUE from it"
     )]
     CaAsEndEntity {
         /// The peer's certificate.
@@ -117,7 +124,7 @@ pub enum ChainError {
     },
     /// The leaf's keyUsage lets it sign certificates or CRLs (RFC 5280 section 4.2.1.3).
     #[error(
-        "{certificate} may sign certificates or CRLs (keyUsage: {usage}), which an end entity must not: issue it without keyCertSign and cRLSign"
+        "{certificate} may sign certificates or CRLs (keyUsage: {usage}), which an end entity must not; issue it without keyCertSign and cRLSign"
     )]
     EndEntityMaySign {
         /// The peer's certificate.
@@ -127,7 +134,7 @@ pub enum ChainError {
     },
     /// The leaf's keyUsage lacks digitalSignature (RFC 8446 section 4.4.2.2).
     #[error(
-        "{certificate} may not sign handshakes (keyUsage: {usage}): issue it with digitalSignature"
+        "{certificate} may not sign handshakes (keyUsage: {usage}); issue it with digitalSignature"
     )]
     NoDigitalSignature {
         /// The peer's certificate.
@@ -136,14 +143,16 @@ pub enum ChainError {
         usage: KeyUsage,
     },
     /// An intermediate may not sign certificates: no CA, or a keyUsage without keyCertSign.
-    #[error("{certificate} stands as an issuer in the chain but may not sign certificates")]
+    #[error(
+        "{certificate} stands as an issuer in the chain but may not sign certificates; issue it with CA:TRUE and keyCertSign, or sign with an authority that may"
+    )]
     IssuerMayNotSign {
         /// The intermediate.
         certificate: Certificate,
     },
     /// The leaf's or an intermediate's validity is over.
     #[error(
-        "{certificate} expired at {}; our clock says {}",
+        "{certificate} expired at {}, and our clock says {}; renew it, or set the clock",
         Rfc3339(*not_after), Rfc3339(*now)
     )]
     Expired {
@@ -156,7 +165,7 @@ pub enum ChainError {
     },
     /// The leaf's or an intermediate's validity has not begun.
     #[error(
-        "{certificate} is not valid before {}; our clock says {}: if the clock is right, wait or reissue",
+        "{certificate} is not valid before {}, and our clock says {}; if the clock is right, wait or reissue",
         Rfc3339(*not_before), Rfc3339(*now)
     )]
     NotYetValid {
@@ -182,7 +191,7 @@ pub enum ChainError {
     },
     /// A CA of the right name exists, but its key did not make the signature.
     #[error(
-        "bad signature: a CA named \"{}\" is known, but its key did not sign {certificate}: the CA's key was replaced, or another CA bears its name",
+        "bad signature: a CA named \"{}\" is known, but its key did not sign {certificate}: the CA's key was replaced, or another CA bears its name; trust the CA that signed it too, or have it issued by the known one",
         certificate.issuer()
     )]
     BadSignature {
@@ -190,7 +199,7 @@ pub enum ChainError {
         certificate: Certificate,
     },
     /// A CRL of the certificate's issuer lists it.
-    #[error("{certificate} is revoked, by CRL {crl} of its issuer: issue a new one")]
+    #[error("{certificate} is revoked, by CRL {crl} of its issuer; issue a new one for a new key")]
     Revoked {
         /// The revoked certificate.
         certificate: Certificate,
@@ -199,7 +208,7 @@ pub enum ChainError {
     },
     /// No CRL tells whether the certificate is revoked.
     #[error(
-        "whether {certificate} is revoked is unknown: {cause}; or declare with no_crl_from that \"{}\" publishes none",
+        "whether {certificate} is revoked is unknown: {cause}; load it, or declare with no_crl_from that \"{}\" publishes none",
         certificate.issuer()
     )]
     UnknownRevocationStatus {
@@ -231,7 +240,9 @@ pub enum ChainError {
         certificate: Certificate,
     },
     /// Trust goes by SPIFFE trust domain, and the leaf has not exactly one SPIFFE ID.
-    #[error("{certificate} belongs to no trust domain: {error}")]
+    #[error(
+        "{certificate} belongs to no trust domain: {error}; issue it with exactly one SPIFFE ID"
+    )]
     NoTrustDomain {
         /// The peer's certificate.
         certificate: Certificate,
@@ -254,7 +265,7 @@ pub enum ChainError {
     },
     /// The leaf's extendedKeyUsage does not allow this use.
     #[error(
-        "{certificate} is not for {wanted} (extendedKeyUsage: {}): issue it with extendedKeyUsage={wanted}",
+        "{certificate} is not for {wanted} (extendedKeyUsage: {}); issue it with extendedKeyUsage={wanted}",
         Listed(present)
     )]
     WrongUsage {
@@ -267,7 +278,7 @@ pub enum ChainError {
     },
     /// The server's certificate is not valid for the name that was dialled (RFC 9525).
     #[error(
-        "name mismatch: {certificate} is not valid for \"{expected}\"; its names are {}",
+        "name mismatch: {certificate} is not valid for \"{expected}\"; its names are {}; dial one of them, or issue it with this name as a subjectAltName",
         Listed(present)
     )]
     NameMismatch {
@@ -293,7 +304,9 @@ pub enum ChainError {
     },
     /// Another rule of RFC 5280 is broken: name constraints, path length, an unknown critical
     /// extension, an unsupported signature algorithm.
-    #[error("{certificate} was refused by path validation: {problem}")]
+    #[error(
+        "{certificate} was refused by path validation: {problem}; diagnose() tells which certificate breaks which rule"
+    )]
     Invalid {
         /// The peer's certificate.
         certificate: Certificate,

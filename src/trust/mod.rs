@@ -12,7 +12,9 @@ mod store;
 
 pub use bundles::{BundleError, Trust, TrustBundles};
 pub use error::{ChainError, NoStatus, TrustError};
+pub(crate) use path::pin_of;
 pub use path::{Anchor, ChainVerifier, ExtendedKeyUsage, Limits, Usage, VerifiedChain};
 pub use profile::Profile;
 pub use revocation::{CrlError, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
+pub(crate) use store::Root;
 pub use store::TrustStore;

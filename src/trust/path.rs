@@ -15,7 +15,9 @@ use super::store::root_id;
 use super::{ChainError, Profile, Trust, TrustStore};
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
-use crate::pki::{Certificate, Crl, DistinguishedName, Fingerprint, GeneralName, PublicKeyKind};
+use crate::pki::{
+    Certificate, Crl, DistinguishedName, Fingerprint, GeneralName, PublicKeyKind, key_purpose_name,
+};
 
 /// A certificate chain that was verified: from the leaf up to, but without, what it is anchored in.
 ///
@@ -174,21 +176,21 @@ pub enum Usage {
 }
 
 impl Usage {
-    const fn oid(self) -> &'static str {
+    pub(crate) const fn oid(self) -> &'static str {
         match self {
             Self::Client => "1.3.6.1.5.5.7.3.2",
             Self::Server => "1.3.6.1.5.5.7.3.1",
         }
     }
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Client => "clientAuth",
             Self::Server => "serverAuth",
         }
     }
 
-    const fn for_webpki(self) -> WebpkiUsage {
+    pub(crate) const fn for_webpki(self) -> WebpkiUsage {
         match self {
             Self::Client => WebpkiUsage::client_auth(),
             Self::Server => WebpkiUsage::server_auth(),
@@ -304,6 +306,15 @@ impl ChainVerifier {
         &self.algorithms
     }
 
+    pub(crate) const fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// The CRLs and the choices about them.
+    pub(crate) fn choices(&self) -> Option<&Revocation> {
+        self.revocation.as_ref().map(Checker::choices)
+    }
+
     /// Verifies a chain as presented, leaf first, at the time `now`.
     ///
     /// # Errors
@@ -335,16 +346,13 @@ impl ChainVerifier {
         let store = self.store_for(leaf)?;
         // A pin replaces the chain, so that a pinned certificate may even be a CA's.
         let pin = pin_of(store, leaf);
-        if pin.is_none() {
-            check_is_end_entity(leaf)?;
+        if let Some(problem) = self
+            .problems_of_leaf(leaf, pin.is_some())
+            .into_iter()
+            .next()
+        {
+            return Err(problem);
         }
-        if let Some(usage) = leaf.key_usage().filter(|usage| !usage.digital_signature()) {
-            return Err(ChainError::NoDigitalSignature {
-                certificate: leaf.clone(),
-                usage,
-            });
-        }
-        self.check_extended_key_usage(leaf)?;
         match pin {
             Some(anchor) => {
                 check_validity(leaf, now)?;
@@ -360,6 +368,23 @@ impl ChainVerifier {
             }
             None => self.build_path(leaf, intermediates, store, now, stale),
         }
+    }
+
+    /// Everything that is wrong with a leaf by itself: it is refused for the first.
+    pub(crate) fn problems_of_leaf(&self, leaf: &Certificate, is_pinned: bool) -> Vec<ChainError> {
+        let end_entity = if is_pinned {
+            Ok(())
+        } else {
+            check_is_end_entity(leaf)
+        };
+        [
+            end_entity,
+            check_signs_handshakes(leaf),
+            self.check_extended_key_usage(leaf),
+        ]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
     }
 
     /// Whether a chain that was verified once, perhaps by another trust, leads to somebody whom
@@ -456,7 +481,7 @@ impl ChainVerifier {
     }
 
     /// The roots and pins that may vouch for this leaf: by trust domain, those of its own only.
-    fn store_for(&self, leaf: &Certificate) -> Result<&TrustStore, ChainError> {
+    pub(crate) fn store_for(&self, leaf: &Certificate) -> Result<&TrustStore, ChainError> {
         let bundles = match &self.trust {
             Trust::Store(store) => return Ok(store),
             Trust::ByTrustDomain(bundles) => bundles,
@@ -706,7 +731,7 @@ fn subject_of(anchor: &rustls_pki_types::TrustAnchor<'_>) -> Option<Distinguishe
     DistinguishedName::from_rdn_sequence(&anchor.subject).ok()
 }
 
-fn pin_of(store: &TrustStore, leaf: &Certificate) -> Option<Anchor> {
+pub(crate) fn pin_of(store: &TrustStore, leaf: &Certificate) -> Option<Anchor> {
     if store.has_pinned_certificate(leaf) {
         Some(Anchor::PinnedCertificate)
     } else if store.has_pinned_key(leaf) {
@@ -725,6 +750,16 @@ fn check_is_end_entity(leaf: &Certificate) -> Result<(), ChainError> {
         Some(usage) if usage.key_cert_sign() || usage.crl_sign() => {
             Err(ChainError::EndEntityMaySign { certificate, usage })
         }
+        _ => Ok(()),
+    }
+}
+
+fn check_signs_handshakes(leaf: &Certificate) -> Result<(), ChainError> {
+    match leaf.key_usage() {
+        Some(usage) if !usage.digital_signature() => Err(ChainError::NoDigitalSignature {
+            certificate: leaf.clone(),
+            usage,
+        }),
         _ => Ok(()),
     }
 }
@@ -758,16 +793,7 @@ pub(super) fn oversized_rsa(certificate: &Certificate, limit: usize) -> Option<u
 }
 
 fn purpose_name(oid: &str) -> String {
-    match oid {
-        "1.3.6.1.5.5.7.3.1" => "serverAuth".into(),
-        "1.3.6.1.5.5.7.3.2" => "clientAuth".into(),
-        "1.3.6.1.5.5.7.3.3" => "codeSigning".into(),
-        "1.3.6.1.5.5.7.3.4" => "emailProtection".into(),
-        "1.3.6.1.5.5.7.3.8" => "timeStamping".into(),
-        "1.3.6.1.5.5.7.3.9" => "OCSPSigning".into(),
-        "2.5.29.37.0" => "anyExtendedKeyUsage".into(),
-        other => other.into(),
-    }
+    key_purpose_name(oid).unwrap_or(oid).to_owned()
 }
 
 fn host_names(certificate: &Certificate) -> Vec<String> {

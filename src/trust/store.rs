@@ -12,7 +12,7 @@ use super::error::TrustError;
 use super::revocation::Issuer;
 use super::{TrustBundles, files};
 use crate::pki::pem::{Origin, PemError, read_blocks};
-use crate::pki::{Certificate, DistinguishedName, Fingerprint, KeyUsage, der};
+use crate::pki::{Certificate, DistinguishedName, Fingerprint, der};
 
 /// Whom we believe: trust anchors, pinned certificates and keys, and extra intermediates.
 ///
@@ -43,13 +43,13 @@ pub struct TrustStore {
 
 /// A trust anchor as the issuer of certificates and CRLs.
 #[derive(Clone)]
-struct Root {
+pub(crate) struct Root {
     /// `None` when it is not DER, which rustls-webpki does not mind.
-    name: Option<DistinguishedName>,
-    spki: Box<[u8]>,
+    pub(crate) name: Option<DistinguishedName>,
+    pub(crate) spki: Box<[u8]>,
     spki_sha256: Fingerprint,
-    /// `None` without the extension, and for an anchor that came without its certificate.
-    key_usage: Option<KeyUsage>,
+    /// `None` for an anchor that came without it.
+    pub(crate) certificate: Option<Certificate>,
 }
 
 impl TrustStore {
@@ -153,7 +153,7 @@ impl TrustStore {
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         for (anchor, root) in other.anchors.into_iter().zip(other.roots) {
-            self.add_anchor(anchor, root.key_usage);
+            self.add_anchor(anchor, root.certificate);
         }
         self.pinned_certificates.extend(other.pinned_certificates);
         self.pinned_keys.extend(other.pinned_keys);
@@ -241,7 +241,13 @@ impl TrustStore {
         self.intermediates.iter().map(Certificate::subject)
     }
 
-    pub(super) fn intermediates(&self) -> &[Certificate] {
+    /// The anchors, each with its name, its SubjectPublicKeyInfo, and its certificate where it came
+    /// with one.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = (&TrustAnchor<'static>, &Root)> {
+        self.anchors.iter().zip(&self.roots)
+    }
+
+    pub(crate) fn intermediates(&self) -> &[Certificate] {
         &self.intermediates
     }
 
@@ -298,11 +304,11 @@ impl TrustStore {
                 place: place.to_owned(),
                 problem: format!("{certificate} cannot be a trust anchor: {error}"),
             })?;
-        self.add_anchor(anchor.to_owned(), certificate.key_usage());
+        self.add_anchor(anchor.to_owned(), Some(certificate));
         Ok(())
     }
 
-    fn add_anchor(&mut self, anchor: TrustAnchor<'static>, key_usage: Option<KeyUsage>) {
+    fn add_anchor(&mut self, anchor: TrustAnchor<'static>, certificate: Option<Certificate>) {
         let id = root_id(&anchor);
         if !self.known_anchors.contains_key(&id) {
             self.known_anchors.insert(id, self.anchors.len());
@@ -312,7 +318,7 @@ impl TrustStore {
                 name: DistinguishedName::from_rdn_sequence(&anchor.subject).ok(),
                 spki_sha256: Fingerprint::of(&spki),
                 spki: spki.into(),
-                key_usage,
+                certificate,
             });
             self.anchors.push(anchor);
         }
@@ -325,7 +331,7 @@ impl Root {
             name: self.name.as_ref()?,
             spki: &self.spki,
             spki_sha256: self.spki_sha256,
-            key_usage: self.key_usage,
+            key_usage: self.certificate.as_ref().and_then(Certificate::key_usage),
         })
     }
 }

@@ -61,6 +61,39 @@ async fn an_end_says_how_long_and_how_much() {
     assert_eq!(acceptor.stats().open, 0);
 }
 
+/// With TLS 1.3, that a server refuses us comes after our side of the handshake.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_refused_late_tells_the_alert() {
+    let ca = TestCa::new("Root");
+    let trail = Memory::new();
+    let acceptor = acceptor(&ca, deny_all).build().unwrap();
+    let connector = connector(&ca, "client.example")
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let (_server, client) = handshake(&acceptor, &connector).await;
+    let mut client = client.unwrap();
+    client.read_u8().await.unwrap_err();
+    drop(client);
+    let events = trail.take();
+    assert_eq!(
+        actions(&events),
+        [
+            (Action::Admitted, None),
+            (Action::Ended, Some("alert_received"))
+        ]
+    );
+    assert_eq!(
+        events[1].alert,
+        Some(Alert::Received("access_denied".into()))
+    );
+    let detail = events[1].detail.as_ref().unwrap();
+    assert!(
+        detail.starts_with("the server refused our certificate"),
+        "{detail}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_change_of_the_rules_is_told_with_its_reason() {
     let ca = TestCa::new("Root");

@@ -143,12 +143,9 @@ where
             error.downcast::<HandshakeError>().expect("a named alert")
         }
     };
-    assert!(
-        error
-            .to_string()
-            .starts_with("the peer refused with the alert "),
-        "{error}"
-    );
+    let message = error.to_string();
+    assert!(message.starts_with("the server refused "), "{message}");
+    assert!(message.contains("); "), "no remedy: {message}");
     error.alert().expect("an alert")
 }
 

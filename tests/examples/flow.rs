@@ -126,8 +126,9 @@ async fn a_denied_client_is_told_so_in_one_line() {
     assert_eq!((finished.code, &*finished.stdout), (Some(1), ""));
     assert_eq!(
         finished.stderr,
-        "error: the peer refused with the alert access_denied: our certificate is trusted, and \
-         the peer's policy denies us\n"
+        "error: the server refused our certificate \"URI:spiffe://example.org/ns/shipping\": \
+         access_denied (its policy: the certificate is trusted, and the server's policy or deny list \
+         denies us, or it finds no identity in it); have us allowed there, or use a certificate that is\n"
     );
     let [line] = &server.stop().await.attempts()[..] else {
         panic!("one outcome for each connection");
@@ -154,8 +155,12 @@ async fn a_client_of_an_unknown_ca_proves_nothing() {
 
     let finished = client(&files, to_orders(&pki), &server.url()).await;
     assert_eq!(finished.code, Some(1));
-    let refusal = "error: the peer refused with the alert unknown_ca: ";
-    assert!(finished.stderr.starts_with(refusal), "{finished:?}");
+    let issuer = impostor.certificate().issuer().to_string();
+    let refusal = format!(
+        "error: the server refused our certificate \"URI:{BILLING}\": unknown_ca (issuer \"{issuer}\" \
+         is not in the server's trust store, or an intermediate is missing); "
+    );
+    assert!(finished.stderr.starts_with(&refusal), "{finished:?}");
     let [line] = &server.stop().await.attempts()[..] else {
         panic!("one outcome for each connection");
     };
@@ -290,7 +295,8 @@ async fn the_client_speaks_http1_and_hears_a_refusal_there() {
             Ok(served) => assert_eq!(served.identity, "alice"),
             Err(error) => {
                 assert_eq!(error.reason(), "denied");
-                let line = "error: the peer refused with the alert access_denied: ";
+                let line =
+                    "error: the server refused our certificate \"CN=mallory\": access_denied (";
                 assert!(finished.stderr.starts_with(line), "{finished:?}");
             }
         }

@@ -29,8 +29,14 @@ async fn the_server_lets_in_whom_it_should_by_every_kind_of_identity() {
         let files = pki.files("other", &named.other);
         let refused = client(&files, &trust, &server.url()).await;
         assert_eq!((refused.code, &*refused.stdout), (Some(1), ""), "{kind}");
-        let alert = "error: the peer refused with the alert access_denied: ";
-        assert!(refused.stderr.starts_with(alert), "{kind}: {refused:?}");
+        let alert = ": access_denied (its policy: ";
+        assert!(
+            refused
+                .stderr
+                .starts_with("error: the server refused our certificate "),
+            "{kind}: {refused:?}"
+        );
+        assert!(refused.stderr.contains(alert), "{kind}: {refused:?}");
 
         let log = server.stop().await.attempts();
         let shown = log[0]["countersign"]["identity"]["value"].as_str();

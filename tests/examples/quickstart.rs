@@ -26,7 +26,7 @@ async fn it_says_who_is_let_in_and_who_is_not_and_why() {
             [
                 "2. A shipping worker calls, with a certificate from \"Example CA\" too.",
                 "the server logs:  refused (denied): denied by policy: only billing may call orders: ",
-                "the client sees:  the peer refused with the alert access_denied: ",
+                "the client sees:  the server refused our certificate \"CN=shipping worker\": access_denied (its policy: ",
                 "=> NOT LET IN: the certificate is trusted, but the policy denies its holder.",
             ],
         ),
@@ -35,7 +35,7 @@ async fn it_says_who_is_let_in_and_who_is_not_and_why() {
             [
                 "3. An impostor calls itself the billing worker, with a certificate from \"Strange CA\".",
                 "the server logs:  refused (unknown_issuer): unknown issuer: ",
-                "the client sees:  the peer refused with the alert unknown_ca: ",
+                "the client sees:  the server refused our certificate \"CN=billing worker\": unknown_ca (issuer \"CN=Strange CA\" is not in the server's trust store, ",
                 "=> NOT LET IN: nobody whom the server trusts vouches for that name.",
             ],
         ),

@@ -50,7 +50,8 @@ async fn a_revoked_client_is_refused_and_told_so() {
     assert_eq!(refused.code, Some(1));
     assert_eq!(
         refused.stderr,
-        "error: the peer refused with the alert certificate_revoked: our certificate is revoked\n"
+        "error: the server refused our certificate \"CN=bad\": certificate_revoked (it is revoked, by a \
+         CRL or a deny list there); get a new certificate for a new key\n"
     );
     let stopped = server.stop().await;
     let outcomes = outcomes(&stopped.log);

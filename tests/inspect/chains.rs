@@ -200,8 +200,7 @@ fn a_file_that_cannot_be_read_is_not_trusted() {
     let missing: Result<TrustStore, TrustError> = TrustStore::from_pem_file("no-such-file.pem");
     let question = Question {
         believing: Err(missing.expect_err("there is no such file").into()),
-        usage: Usage::Client,
-        now: in_days(0),
+        ..asking(TrustStore::empty(), Usage::Client, in_days(0))
     };
     let report = Report::on("it.pem", Ok(pem.as_bytes()), &question);
     let json = checked(&report);

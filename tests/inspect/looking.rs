@@ -32,6 +32,9 @@ pub(crate) fn asking(trust: impl Into<Trust>, usage: Usage, now: UnixTime) -> Qu
         }),
         usage,
         now,
+        explain: false,
+        server_name: None,
+        key: None,
     }
 }
 
@@ -64,7 +67,14 @@ pub(crate) fn checked(report: &Report) -> Value {
     );
 
     // The exit status says nothing that the JSON does not.
-    let good = json["problem"].is_null() && json["verify"]["error"].is_null();
+    let wrong = json["explain"]["findings"].as_array();
+    let connection = &json["connection"];
+    let refused = connection["answer"]["code"] != "admitted" && connection["sent_ours"] == true;
+    let good = json["problem"].is_null()
+        && json["verify"]["error"].is_null()
+        && connection["key_proven"] != false
+        && !refused
+        && wrong.is_none_or(Vec::is_empty);
     assert_eq!(report.is_good(), good, "{text}");
     json
 }

@@ -177,6 +177,45 @@ async fn people_get_text() {
 }
 
 #[tokio::test]
+async fn it_explains() {
+    let fixture = Fixture::new();
+    let root = TestCa::new("Root");
+    let issued = root.leaf().common_name("alice").dns("a.example").issue();
+    let other = root.leaf().issue();
+    let chain = fixture.write("chain.pem", issued.chain_pem());
+    let roots = fixture.write("roots.pem", root.pem());
+    let key = fixture.write("key.pem", issued.key_pem());
+    let other_key = fixture.write("other.pem", other.key_pem());
+    let missing = fixture.folder.path().join("missing.pem");
+    for (side, name, key, code, cause) in [
+        ("client", "a.example", &key, 0, Value::Null),
+        ("server", "b.example", &key, 1, "name_mismatch".into()),
+        ("client", "a.example", &other_key, 1, "key_mismatch".into()),
+        ("client", "a.example", &missing, 1, Value::Null),
+    ] {
+        let options: [&OsStr; 10] = [
+            chain.as_ref(),
+            "--explain".as_ref(),
+            "--trust".as_ref(),
+            roots.as_ref(),
+            "--as".as_ref(),
+            side.as_ref(),
+            "--server-name".as_ref(),
+            name.as_ref(),
+            "--key".as_ref(),
+            key.as_ref(),
+        ];
+        let (actual, report) = json(&options).await;
+        assert_eq!(actual, Some(code), "{report:#}");
+        assert_eq!(report["explain"]["findings"][0]["code"], cause);
+        assert_eq!(report["problem"].is_null(), *key != missing);
+        let text = inspect(options).await;
+        assert_eq!(text.code, Some(code));
+        assert!(text.stdout.contains("\nWhat was looked at\n"), "{text:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_line_that_cannot_work_is_refused() {
     for (arguments, why) in [
         (&[][..], "<CHAIN>"),
@@ -190,6 +229,47 @@ async fn a_command_line_that_cannot_work_is_refused() {
             "possible values: client, server",
         ),
         (&["a.pem", "b.pem"], "unexpected argument 'b.pem'"),
+        (&["a.pem", "--explain"], "--trust <FILE>"),
+        (&["a.pem", "--server-name", "a.example"], "--explain"),
+        (&["a.pem", "--key", "a.key"], "--explain"),
+        (
+            &["a.pem", "--connect", "a.example:443"],
+            "cannot be used with",
+        ),
+        (&["--connect", "a.example"], "not HOST:PORT"),
+        (
+            &["--connect", "a.example:443", "--key", "a.key"],
+            "belongs to --cert",
+        ),
+        (
+            &["--connect", "a.example:443", "--cert", "a.crt"],
+            "--key <FILE>",
+        ),
+        (&["--timeout", "3", "a.pem"], "are for --connect"),
+        (
+            &[
+                "--cert",
+                "a.crt",
+                "--key",
+                "a.key",
+                "--explain",
+                "--pin",
+                "b.pem",
+                "a.pem",
+            ],
+            "are for --connect",
+        ),
+        (
+            &[
+                "a.pem",
+                "--explain",
+                "--pin",
+                "b.pem",
+                "--server-name",
+                "a b",
+            ],
+            "neither a DNS name nor an IP address",
+        ),
     ] {
         let finished = inspect(arguments).await;
         assert_eq!((finished.code, &*finished.stdout), (Some(2), ""));

@@ -7,6 +7,7 @@ use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 
 use crate::looking::{SCHEMA, VALIDATOR, asking, look, look_and_ask};
+use crate::report::Question;
 use crate::shared::IdentityKind;
 
 #[test]
@@ -30,7 +31,10 @@ fn it_is_a_schema_and_names_every_kind_of_identity() {
 fn a_spoiled_report_does_not_fit() {
     let ca = TestCa::new("Root");
     let issued = ca.leaf().common_name("alice").dns("a.example.org").issue();
-    let question = asking(ca.trust(), Usage::Client, UnixTime::now());
+    let question = Question {
+        explain: true,
+        ..asking(ca.trust(), Usage::Client, UnixTime::now())
+    };
     let good = look_and_ask(issued.chain_pem(), &question);
     assert!(VALIDATOR.is_valid(&good));
     for (pointer, value) in [
@@ -64,6 +68,11 @@ fn a_spoiled_report_does_not_fit() {
             "/extractors/cn",
             json!({"error": "odd", "message": "of an unknown code"}),
         ),
+        ("/explain", json!("ok")),
+        ("/explain/findings", json!([{"code": "expired"}])),
+        ("/explain/steps", json!([])),
+        ("/explain/steps/0/outcome", json!("perhaps")),
+        ("/explain/steps/0/detail", json!("two\nlines")),
         ("/verify", json!("ok")),
         ("/verify/ok/path", json!([])),
         (
@@ -78,6 +87,7 @@ fn a_spoiled_report_does_not_fit() {
     for (object, key) in [
         ("", "verify"),
         ("", "problem"),
+        ("", "explain"),
         ("/certificate", "issuer"),
         ("/extractors", "psd2"),
         ("/verify/ok", "anchor"),

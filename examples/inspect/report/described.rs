@@ -1,7 +1,7 @@
 //! One certificate, as it describes itself.
 
 use countersign::Certificate;
-use countersign::pki::{GeneralName, PublicKeyKind};
+use countersign::pki::{GeneralName, PublicKeyKind, key_purpose_name};
 use serde::Serialize;
 
 use super::text::{self, hex};
@@ -85,9 +85,10 @@ impl Described {
                     "nothing" => Vec::new(),
                     names => names.split(", ").map(str::to_owned).collect(),
                 }),
-            extended_key_usage: certificate
-                .extended_key_usage()
-                .map(|oids| oids.iter().map(|oid| purpose(oid).to_owned()).collect()),
+            extended_key_usage: certificate.extended_key_usage().map(|oids| {
+                let name = |oid: &String| key_purpose_name(oid).unwrap_or(oid).to_owned();
+                oids.iter().map(name).collect()
+            }),
             public_key: PublicKey::new(certificate.public_key()),
             extensions: certificate
                 .extensions()
@@ -173,20 +174,6 @@ impl PublicKey {
             algorithm: algorithm.to_owned(),
             bits,
         }
-    }
-}
-
-/// The purpose by its name in RFC 5280, where it has one.
-fn purpose(oid: &str) -> &str {
-    match oid {
-        "1.3.6.1.5.5.7.3.1" => "serverAuth",
-        "1.3.6.1.5.5.7.3.2" => "clientAuth",
-        "1.3.6.1.5.5.7.3.3" => "codeSigning",
-        "1.3.6.1.5.5.7.3.4" => "emailProtection",
-        "1.3.6.1.5.5.7.3.8" => "timeStamping",
-        "1.3.6.1.5.5.7.3.9" => "OCSPSigning",
-        "2.5.29.37.0" => "anyExtendedKeyUsage",
-        other => other,
     }
 }
 

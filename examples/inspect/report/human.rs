@@ -13,13 +13,25 @@ impl fmt::Display for Report {
         if let Some(problem) = &self.problem {
             writeln!(f, "problem: {problem}\n")?;
         }
+        if let Some(connection) = &self.connection {
+            writeln!(f, "{connection}")?;
+            if self.certificate.is_none() {
+                return Ok(()); // there is nothing more to say
+            }
+        } else if let Some(explained) = &self.explain {
+            writeln!(f, "{}\n", aside.file)?;
+            return explained.told().fmt(f);
+        }
         if let Some(certificate) = &self.certificate {
             writeln!(f, "The first certificate of {}\n", aside.file)?;
             self.certificate(f, certificate)?;
             self.others(f)?;
             self.identities(f)?;
         }
-        self.verdict(f)
+        match &self.explain {
+            Some(explained) => explained.told().fmt(f),
+            None => self.verdict(f),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is to be said of a certificate and its chain.
 
 mod chain;
+mod connection;
 mod described;
+mod explained;
 mod human;
 mod text;
 mod verdict;
@@ -11,13 +13,16 @@ use std::path::Path;
 use clap::ValueEnum as _;
 use countersign::Certificate;
 use countersign::trust::Usage;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde::{Serialize, Serializer};
 
+use crate::connect::Seen;
 use crate::shared::IdentityKind;
 use crate::shared::material::{BelievedError, Believing};
 use chain::Chain;
+use connection::Connection;
 use described::Described;
+use explained::Explained;
 use verdict::Verdict;
 
 pub(crate) use text::parse_time;
@@ -29,6 +34,12 @@ pub(crate) struct Question {
     /// Which side the chain's holder is on.
     pub(crate) usage: Usage,
     pub(crate) now: UnixTime,
+    /// Whether to tell why, step by step.
+    pub(crate) explain: bool,
+    /// Which name was dialled, if that is to be explained.
+    pub(crate) server_name: Option<ServerName<'static>>,
+    /// Which key is to belong to the certificate, or why it cannot be read.
+    pub(crate) key: Option<Result<PrivateKeyDer<'static>, String>>,
 }
 
 /// Everything that there is to say. What does not apply is `null`.
@@ -40,6 +51,8 @@ pub(crate) struct Report {
     certificate: Option<Described>,
     extractors: Extractors,
     verify: Option<Outcome<Verdict>>,
+    explain: Option<Explained>,
+    connection: Option<Connection>,
     /// What the report for people says besides.
     #[serde(skip)]
     aside: Aside,
@@ -79,16 +92,40 @@ impl Report {
 
     /// What there is to say of the file of this name with these bytes, or why it has none.
     pub(crate) fn on(file: &str, bytes: Result<&[u8], &String>, question: &Question) -> Self {
-        let file = text::on_one_line(file);
-        let chain = Chain::read(bytes);
+        Self::about(text::on_one_line(file), &Chain::read(bytes), None, question)
+    }
+
+    /// What there is to say of a server.
+    pub(crate) fn on_server(name: &str, seen: &Seen, question: &Question) -> Self {
+        let chain = Chain {
+            certificates: seen.chain.clone(),
+            problem: seen.problem.as_deref().map(text::on_one_line),
+        };
+        let connection = Connection::new(seen);
+        Self::about(text::on_one_line(name), &chain, Some(connection), question)
+    }
+
+    fn about(
+        file: String,
+        chain: &Chain,
+        connection: Option<Connection>,
+        question: &Question,
+    ) -> Self {
         let first = chain.first();
         let problem = first.as_ref().err().or(chain.problem.as_ref());
+        let problem = problem.map(|problem| format!("{file}: {problem}"));
+        let unreadable_key = match &question.key {
+            Some(Err(problem)) => Some(text::on_one_line(problem)),
+            _ => None,
+        };
         let (others, more) = chain.others();
         Self {
-            problem: problem.map(|problem| format!("{file}: {problem}")),
+            problem: problem.or(unreadable_key),
             certificate: first.as_ref().ok().map(Described::new),
             extractors: Extractors::new(first.as_ref()),
-            verify: verdict::verify(&chain, question),
+            verify: verdict::verify(chain, question),
+            explain: explained::explain(chain, question),
+            connection,
             aside: Aside {
                 others: others.iter().map(summary).collect(),
                 more,
@@ -104,6 +141,8 @@ impl Report {
         self.problem.is_none()
             && self.certificate.is_some()
             && !matches!(self.verify, Some(Outcome::Error { .. }))
+            && self.explain.as_ref().is_none_or(Explained::is_good)
+            && self.connection.as_ref().is_none_or(Connection::is_good)
     }
 
     pub(crate) fn to_json(&self) -> String {

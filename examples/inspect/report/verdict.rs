@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::chain::Chain;
 use super::{Outcome, Question, text};
+use crate::shared::material::Believing;
 
 /// A chain that is trusted.
 #[derive(Serialize)]
@@ -50,17 +51,21 @@ pub(super) fn verify(chain: &Chain, question: &Question) -> Option<Outcome<Verdi
         };
         return refused(reason, problem.clone());
     }
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let trust = believing.trust.clone();
-    let mut verifier = ChainVerifier::new(trust, question.usage, &provider);
-    if let Some(revocation) = &believing.revocation {
-        verifier = verifier.revocation(revocation.clone());
-    }
-    match verifier.verify(&chain.certificates, question.now) {
+    match verifier(believing, question.usage).verify(&chain.certificates, question.now) {
         Ok(verified) => Some(Outcome::Ok {
             ok: Verdict::new(&verified, question),
         }),
         Err(error) => refused(error.reason(), error.to_string()),
+    }
+}
+
+/// Who verifies as the server or the client would that is told to believe the same.
+pub(super) fn verifier(believing: &Believing, usage: Usage) -> ChainVerifier {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let verifier = ChainVerifier::new(believing.trust.clone(), usage, &provider);
+    match &believing.revocation {
+        Some(revocation) => verifier.revocation(revocation.clone()),
+        None => verifier,
     }
 }
 

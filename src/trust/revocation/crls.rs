@@ -28,7 +28,7 @@ pub enum CrlError {
     Pem(#[from] PemError),
     /// The folder has no `*.crl`, `*.pem` or `*.der` file.
     #[error(
-        "{} holds no *.crl, *.pem or *.der file: revocation was asked for, and there is no CRL",
+        "{} holds no *.crl, *.pem or *.der file: revocation was asked for, and there is no CRL; put one there",
         folder.display()
     )]
     EmptyFolder {
@@ -36,7 +36,7 @@ pub enum CrlError {
         folder: PathBuf,
     },
     /// No CRL was given at all.
-    #[error("revocation was asked for, and no CRL was given")]
+    #[error("revocation was asked for, and no CRL was given; give one, or leave revocation out")]
     None,
     /// A CRL cannot be parsed, or says something that cannot be honoured.
     #[error("{place}: {problem}")]

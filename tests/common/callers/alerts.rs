@@ -31,6 +31,13 @@ pub(crate) fn alert_name(number: u8) -> String {
 /// Which alert a program says that it got.
 pub(crate) fn named(said: &str) -> Option<u8> {
     let said = said.to_lowercase().replace('_', " ");
+    // Our own words: the name before what it means.
+    if said.starts_with("the server refused our certificate")
+        || said.starts_with("the server refused us: ")
+    {
+        let is_named = |(_, name, _): &&(u8, &str, &str)| said.contains(&format!(": {name} ("));
+        return ALERTS.iter().find(is_named).map(|(number, ..)| *number);
+    }
     let (_, alert) = [
         "remote error: tls: ",
         "received alert [",
@@ -63,6 +70,10 @@ fn every_spelling_is_known() {
         ),
         ("remote error: tls: unknown certificate", Some(46)),
         ("*** Received alert [44]: Certificate was revoked", Some(44)),
+        (
+            "the server refused our certificate \"CN=a\": unknown_ca (issuer \"CN=b\" is not …); have",
+            Some(48),
+        ),
         ("certificate verify failed", None),
     ] {
         assert_eq!(named(said), number, "{said}");

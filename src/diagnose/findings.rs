@@ -1,0 +1,460 @@
+//! Each finding in words: the cause, the remedy, and commands.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use rustls_pki_types::UnixTime;
+
+use super::commands::{self, lines, reissue};
+use super::extensions::{AuthorityKey, describe_constraints, describe_name, subject_key};
+use super::paths::Candidate;
+use super::report::Finding;
+use crate::pki::text::{Hex, Listed};
+use crate::pki::time::Rfc3339;
+use crate::pki::{Certificate, DistinguishedName};
+use crate::trust::Usage;
+
+/// A certificate by the shortest name that it has: `"CN=alice"`.
+pub(crate) struct Named<'a>(pub(crate) &'a Certificate);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let certificate = self.0;
+        if !certificate.subject().is_empty() {
+            return write!(f, "\"{}\"", certificate.subject());
+        }
+        match certificate.subject_alternative_names().map(<[_]>::first) {
+            Ok(Some(name)) => write!(f, "\"{}\"", describe_name(name)),
+            _ => write!(f, "with serial {}", certificate.serial()),
+        }
+    }
+}
+
+/// How far a time is from ours: `3 days`.
+pub(super) struct Apart(pub(super) UnixTime, pub(super) UnixTime);
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs().abs_diff(self.1.as_secs());
+        let (count, unit) = match seconds {
+            0..120 => (seconds, "second"),
+            120..7_200 => (seconds / 60, "minute"),
+            7_200..172_800 => (seconds / 3_600, "hour"),
+            _ => (seconds / 86_400, "day"),
+        };
+        let plural = if count == 1 { "" } else { "s" };
+        write!(f, "{count} {unit}{plural}")
+    }
+}
+
+pub(super) fn finding(
+    code: &'static str,
+    certificate: Option<&Certificate>,
+    (cause, remedy): (String, &str),
+    commands: Vec<String>,
+) -> Finding {
+    Finding {
+        code,
+        certificate: certificate.cloned(),
+        cause,
+        remedy: remedy.to_owned(),
+        commands,
+    }
+}
+
+const SHOW_DATES: &str = "openssl x509 -in CERT.pem -noout -dates";
+pub(super) const SHOW_CLOCK: &str = "date -u +%FT%TZ";
+pub(super) const SHOW_CHAIN: &str =
+    "openssl crl2pkcs7 -nocrl -certfile CHAIN.pem | openssl pkcs7 -print_certs -noout";
+
+pub(super) fn expired(
+    certificate: &Certificate,
+    is_leaf: bool,
+    usage: Usage,
+    now: UnixTime,
+) -> Finding {
+    let end = certificate.not_after();
+    let cause = format!(
+        "{} expired at {}, {} ago: our clock says {}",
+        Named(certificate),
+        Rfc3339(end),
+        Apart(end, now),
+        Rfc3339(now)
+    );
+    let remedy = if is_leaf {
+        "renew it, and have the peer load the new one; if the clock is wrong, set it"
+    } else {
+        "renew this authority's certificate and put it into the chains below it; if the clock is wrong, set it"
+    };
+    let mut try_this = lines([SHOW_DATES, SHOW_CLOCK]);
+    try_this.extend(if is_leaf {
+        reissue(certificate, usage, None)
+    } else {
+        commands::reissue_authority(super::extensions::path_length(certificate))
+    });
+    finding("expired", Some(certificate), (cause, remedy), try_this)
+}
+
+pub(super) fn not_yet_valid(certificate: &Certificate, now: UnixTime) -> Finding {
+    let start = certificate.not_before();
+    let cause = format!(
+        "{} is not valid before {}, in {}: our clock says {}",
+        Named(certificate),
+        Rfc3339(start),
+        Apart(start, now),
+        Rfc3339(now)
+    );
+    let remedy =
+        "if our clock is behind, set it (NTP); if not, wait, or issue it with an earlier notBefore";
+    let try_this = lines([SHOW_CLOCK, SHOW_DATES]);
+    finding(
+        "not_yet_valid",
+        Some(certificate),
+        (cause, remedy),
+        try_this,
+    )
+}
+
+/// Nothing on the path is valid yet, the root included.
+pub(super) fn clock_wrong(youngest: &Certificate, oldest: &Certificate, now: UnixTime) -> Finding {
+    let start = oldest.not_before();
+    let cause = format!(
+        "our clock is wrong: it says {}, and no certificate of the path is that old, not even {}, valid from {}, {} later",
+        Rfc3339(now),
+        Named(oldest),
+        Rfc3339(start),
+        Apart(start, now)
+    );
+    let remedy = "set this machine's clock (NTP), then try again";
+    let try_this = lines([SHOW_CLOCK, SHOW_DATES]);
+    finding("clock_wrong", Some(youngest), (cause, remedy), try_this)
+}
+
+pub(super) fn invalid_validity(certificate: &Certificate) -> Finding {
+    let cause = format!(
+        "{} is valid at no time: its notBefore {} comes after its notAfter {}",
+        Named(certificate),
+        Rfc3339(certificate.not_before()),
+        Rfc3339(certificate.not_after())
+    );
+    let remedy = "issue it anew with the two in order";
+    finding(
+        "invalid_validity",
+        Some(certificate),
+        (cause, remedy),
+        lines([SHOW_DATES]),
+    )
+}
+
+/// Nobody bears the name of a certificate's issuer.
+pub(super) struct Missing<'a> {
+    /// The last certificate of the path.
+    pub(super) top: &'a Certificate,
+    pub(super) is_leaf: bool,
+    /// How many certificates were presented behind the leaf.
+    pub(super) sent: usize,
+    pub(super) roots: Vec<DistinguishedName>,
+    /// What speaks for an intermediate: that its own issuer is known, say.
+    pub(super) evidence: Option<String>,
+    pub(super) has_pins: bool,
+}
+
+impl Missing<'_> {
+    pub(super) fn finding(&self) -> Finding {
+        let (top, issuer) = (self.top, self.top.issuer());
+        let mut trusted = format!("this side trusts {}", Listed(&self.roots));
+        if self.roots.is_empty() && self.has_pins {
+            trusted = "this side trusts pins only".into();
+        }
+        let sent = match self.sent {
+            0 => "its own certificate alone",
+            1 => "its own certificate, and one of somebody else",
+            _ => "its own certificate, and those of others",
+        };
+        if let Some(evidence) = &self.evidence {
+            let cause = format!(
+                "the intermediate \"{issuer}\" is missing, which issued {}: the peer sent {sent}, and {evidence}",
+                Named(top)
+            );
+            let remedy = "have the peer send it: its certificate file holds its own certificate first, then each issuer's; or give it to this side as an extra intermediate";
+            return finding(
+                "missing_intermediate",
+                Some(top),
+                (cause, remedy),
+                complete_chain(),
+            );
+        }
+        if !self.is_leaf {
+            let cause = format!(
+                "the chain ends at {}, whose issuer \"{issuer}\" is not trusted here: {trusted}",
+                Named(top)
+            );
+            let remedy = "add that root to the trust store if you mean to trust it, or have the peer get a certificate from a CA that is; if it is an intermediate, have the peer send it too";
+            return finding("untrusted_root", Some(top), (cause, remedy), add_root());
+        }
+        let cause = format!(
+            "the issuer of {} is missing: the peer sent {sent}, nothing of \"{issuer}\", and {trusted}",
+            Named(top)
+        );
+        let remedy = "if it is an intermediate, have the peer send it behind its own certificate; if it is a root, add it to the trust store, or have the peer get a certificate from a CA that is there";
+        let mut try_this = complete_chain();
+        try_this.insert(
+            1,
+            "openssl x509 -in CERT.pem -noout -issuer -ext authorityInfoAccess,authorityKeyIdentifier".into(),
+        );
+        finding("missing_issuer", Some(top), (cause, remedy), try_this)
+    }
+}
+
+fn complete_chain() -> Vec<String> {
+    lines([
+        SHOW_CHAIN,
+        "openssl verify -CAfile ROOTS.pem -untrusted CA.pem CERT.pem",
+        "cat CERT.pem CA.pem > CHAIN.pem",
+    ])
+}
+
+fn add_root() -> Vec<String> {
+    lines([
+        SHOW_CHAIN,
+        "openssl x509 -in CA.pem -noout -subject -fingerprint -sha256",
+        "cat CA.pem >> ROOTS.pem",
+    ])
+}
+
+pub(super) fn untrusted_root(top: &Certificate, roots: &[DistinguishedName]) -> Finding {
+    let cause = format!(
+        "the chain is whole, and its root {} is not trusted here: this side trusts {}",
+        Named(top),
+        Listed(roots)
+    );
+    let remedy = "add that root to the trust store if you mean to trust it, or have the peer get a certificate from a CA that is";
+    finding("untrusted_root", Some(top), (cause, remedy), add_root())
+}
+
+pub(super) fn self_signed(leaf: &Certificate) -> Finding {
+    let cause = format!("{} is self-signed: nobody vouches for it", Named(leaf));
+    let remedy = "pin exactly this certificate, or issue one from a CA that is trusted here";
+    let try_this = lines(["openssl x509 -in CERT.pem -noout -subject -fingerprint -sha256"]);
+    finding("self_signed", Some(leaf), (cause, remedy), try_this)
+}
+
+pub(super) fn root_of_other_trust_domain(top: &Certificate, own: &str, other: &str) -> Finding {
+    let cause = format!(
+        "\"{}\", which issued {}, vouches for the trust domain {other} alone, and the certificate is of {own}",
+        top.issuer(),
+        Named(top)
+    );
+    let remedy = "issue it from an authority of its own trust domain, or correct its SPIFFE ID";
+    finding(
+        "root_of_other_trust_domain",
+        Some(top),
+        (cause, remedy),
+        Vec::new(),
+    )
+}
+
+pub(super) fn issuer_name_differs(
+    top: &Certificate,
+    signer: Option<&DistinguishedName>,
+) -> Finding {
+    let mut cause = format!(
+        "{} was signed by a key that is here, under another name: it says \"{}\"",
+        Named(top),
+        top.issuer()
+    );
+    if let Some(name) = signer {
+        let alike = name.to_string() == top.issuer().to_string();
+        let encoding = if alike {
+            ", which looks alike and is encoded in another way"
+        } else {
+            ""
+        };
+        let _ = write!(cause, ", and that authority is \"{name}\"{encoding}");
+    }
+    let remedy = "issue it from the authority's present certificate: names are compared octet by octet, UTF8String and PrintableString differ";
+    let try_this = lines([
+        "openssl x509 -in CERT.pem -noout -issuer -nameopt multiline,show_type",
+        "openssl x509 -in CA.pem -noout -subject -nameopt multiline,show_type",
+    ]);
+    finding("issuer_name_differs", Some(top), (cause, remedy), try_this)
+}
+
+/// Somebody bears the issuer's name, and nobody's key made the signature.
+pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Finding {
+    let wanted = AuthorityKey::of(top).key;
+    let keys: Vec<&[u8]> = named
+        .iter()
+        .filter_map(|candidate| candidate.certificate())
+        .filter_map(subject_key)
+        .collect();
+    let show_keys = lines([
+        "openssl x509 -in CERT.pem -noout -issuer -ext authorityKeyIdentifier",
+        "openssl x509 -in CA.pem -noout -subject -ext subjectKeyIdentifier",
+        "openssl verify -partial_chain -CAfile CA.pem CERT.pem",
+    ]);
+    let issuer = top.issuer();
+    match wanted {
+        Some(wanted) if keys.contains(&wanted) => {
+            let cause = format!(
+                "the signature of {} is wrong: the key of \"{issuer}\" that it names did not make it, so it was forged or damaged",
+                Named(top)
+            );
+            let remedy = "do not trust it; issue it again, and see who made this one";
+            finding("bad_signature", Some(top), (cause, remedy), show_keys)
+        }
+        Some(wanted) if !keys.is_empty() => {
+            let shown: Vec<String> = keys.iter().map(|key| Hex(key).to_string()).collect();
+            let cause = format!(
+                "there are two authorities named \"{issuer}\", or it got a new key: {} was signed by the key {}, and the one here has {}",
+                Named(top),
+                Hex(wanted),
+                Listed(&shown)
+            );
+            let remedy = "if the authority's key was replaced, add its new certificate to the trust store beside the old one; if not, have the certificate issued by the authority that is trusted";
+            finding("same_name_other_key", Some(top), (cause, remedy), show_keys)
+        }
+        _ => {
+            let cause = format!(
+                "an authority named \"{issuer}\" is here, and its key did not sign {}: its key was replaced, another bears its name, or the certificate was forged",
+                Named(top)
+            );
+            let remedy = "compare the authority's certificate with that of the one who issued it, and add the latter to the trust store if you mean to trust it";
+            finding("bad_signature", Some(top), (cause, remedy), show_keys)
+        }
+    }
+}
+
+pub(super) fn unsupported_algorithm(top: &Certificate) -> Finding {
+    let cause = format!(
+        "{} is signed by an algorithm that is not supported here, such as SHA-1, MD5 or DSA",
+        Named(top)
+    );
+    let remedy = "issue it with ECDSA, Ed25519, or RSA with SHA-256";
+    let try_this = lines(["openssl x509 -in CERT.pem -noout -text | grep 'Signature Algorithm'"]);
+    finding(
+        "unsupported_algorithm",
+        Some(top),
+        (cause, remedy),
+        try_this,
+    )
+}
+
+pub(super) fn issuer_may_not_sign(issuer: &Certificate) -> Finding {
+    let why = if issuer.is_ca() {
+        "its keyUsage lacks keyCertSign"
+    } else {
+        "it is no CA (basicConstraints)"
+    };
+    let cause = format!(
+        "{} stands as an issuer in the path and may not sign certificates: {why}",
+        Named(issuer)
+    );
+    let remedy = "issue this authority's certificate anew with CA:TRUE and keyCertSign, or sign with one that may";
+    let try_this = commands::reissue_authority(None);
+    finding(
+        "issuer_may_not_sign",
+        Some(issuer),
+        (cause, remedy),
+        try_this,
+    )
+}
+
+pub(super) fn path_length(issuer: &Certificate, allowed: usize, below: usize) -> Finding {
+    let cause = format!(
+        "{} allows {allowed} authorities below itself (pathLenConstraint), and there are {below}",
+        Named(issuer)
+    );
+    let remedy =
+        "issue the leaf higher up, or this authority's certificate with a greater path length";
+    let try_this = commands::reissue_authority(Some(below));
+    finding("path_length", Some(issuer), (cause, remedy), try_this)
+}
+
+pub(super) fn path_too_deep(leaf: &Certificate, issuers: usize, most: usize) -> Finding {
+    let cause = format!("the path has {issuers} intermediates, and at most {most} are followed");
+    let remedy = "issue the certificate from an authority nearer to its root";
+    finding(
+        "path_too_deep",
+        Some(leaf),
+        (cause, remedy),
+        lines([SHOW_CHAIN]),
+    )
+}
+
+/// `holder` is the authority, or a root that came without its certificate.
+pub(super) fn name_constraints(leaf: &Certificate, holder: &str, constraints: &[u8]) -> Finding {
+    let names = leaf.subject_alternative_names().unwrap_or_default();
+    let mut all: Vec<String> = names.iter().map(describe_name).collect();
+    if !leaf.subject().is_empty() {
+        all.insert(0, format!("\"{}\"", leaf.subject()));
+    }
+    let cause = format!(
+        "{} has a name that {holder} may not vouch for: it {}, and the names are {}",
+        Named(leaf),
+        describe_constraints(constraints),
+        Listed(&all)
+    );
+    let remedy = "issue it from an authority that may vouch for these names, or without the one that is not allowed";
+    let try_this = lines([
+        "openssl x509 -in CERT.pem -noout -subject -ext subjectAltName",
+        "openssl x509 -in CA.pem -noout -ext nameConstraints",
+    ]);
+    finding("name_constraints", Some(leaf), (cause, remedy), try_this)
+}
+
+pub(super) fn critical_extension(certificate: &Certificate, oid: &str) -> Finding {
+    let cause = format!(
+        "{} has the critical extension {oid}, which path validation does not know and must not pass over",
+        Named(certificate)
+    );
+    let remedy = "issue it without this extension, or with the extension not critical";
+    let try_this = lines(["openssl x509 -in CERT.pem -noout -text"]);
+    finding(
+        "critical_extension",
+        Some(certificate),
+        (cause, remedy),
+        try_this,
+    )
+}
+
+pub(super) fn wrong_usage_of_issuer(
+    issuer: &Certificate,
+    usage: Usage,
+    present: &[String],
+) -> Finding {
+    let cause = format!(
+        "{} stands as an issuer in the path and is not for {} (extendedKeyUsage: {}), which limits what it issues",
+        Named(issuer),
+        usage.name(),
+        Listed(present)
+    );
+    let remedy = "issue the leaf from an authority for this use, or this authority's certificate without extendedKeyUsage";
+    let try_this = commands::reissue_authority(super::extensions::path_length(issuer));
+    finding(
+        "wrong_extended_key_usage",
+        Some(issuer),
+        (cause, remedy),
+        try_this,
+    )
+}
+
+pub(super) fn key_mismatch(leaf: &Certificate) -> Finding {
+    let cause = format!("the private key does not belong to {}", Named(leaf));
+    let remedy = "use the key that the certificate was requested with, or request a new certificate for this key; both commands print the same when they fit";
+    let try_this = lines([
+        "openssl x509 -in CERT.pem -noout -pubkey",
+        "openssl pkey -in KEY.pem -pubout",
+    ]);
+    finding("key_mismatch", Some(leaf), (cause, remedy), try_this)
+}
+
+pub(super) fn unusable_key(leaf: Option<&Certificate>, problem: &str) -> Finding {
+    let cause = format!(
+        "the private key cannot be used: {}",
+        crate::pki::text::Escaped(problem)
+    );
+    let remedy = "use an unencrypted PKCS#8 key for ECDSA P-256 or P-384, Ed25519 or RSA";
+    let try_this = lines(["openssl pkey -in KEY.pem -noout -text_pub"]);
+    finding("unusable_key", leaf, (cause, remedy), try_this)
+}

@@ -1,0 +1,400 @@
+//! What is wrong with the way from a leaf to a root.
+
+use rustls_pki_types::{Der, TrustAnchor, UnixTime};
+use webpki::EndEntityCert;
+
+use super::extensions::{
+    AuthorityKey, name_constraints, names_an_issuer_to_fetch, path_length, unknown_critical,
+};
+use super::findings::{self, Missing, Named};
+use super::paths::{AtHand, Candidate, Path, Signature};
+use super::refused;
+use super::report::Finding;
+use crate::identity::{IdentityExtractor as _, SpiffeId};
+use crate::pki::{Certificate, DistinguishedName, der};
+use crate::trust::{ChainError, ChainVerifier, Trust, TrustStore, Usage};
+
+/// The most intermediates that rustls-webpki follows.
+const MOST_ISSUERS: usize = 6;
+
+/// One stage with what was found: what it says when that is nothing, or why it was skipped.
+pub(super) type Stage = (&'static str, Vec<Finding>, Result<String, &'static str>);
+
+pub(super) struct PathExamination<'a> {
+    at_hand: AtHand<'a>,
+    /// The one that comes nearest to being good.
+    path: Path<'a>,
+    sent: usize,
+    store: &'a TrustStore,
+    verifier: &'a ChainVerifier,
+    now: UnixTime,
+    error: &'a ChainError,
+}
+
+/// Whether findings of this code come from the stage "constraints".
+pub(super) fn is_about_constraints(code: &str) -> bool {
+    matches!(
+        code,
+        "path_length"
+            | "path_too_deep"
+            | "name_constraints"
+            | "critical_extension"
+            | "issuer_may_not_sign"
+            | "wrong_extended_key_usage"
+            | "breaks_rfc5280"
+    )
+}
+
+impl<'a> PathExamination<'a> {
+    pub(super) fn of(
+        presented: &'a [Certificate],
+        store: &'a TrustStore,
+        verifier: &'a ChainVerifier,
+        now: UnixTime,
+        error: &'a ChainError,
+    ) -> Self {
+        let at_hand = AtHand::new(presented, store, verifier.algorithms().all);
+        let leaf = &presented[0]; // whoever calls has one
+        let nearest = at_hand
+            .paths_from(leaf)
+            .into_iter()
+            .min_by_key(|path| problems_of(path, verifier.usage(), now).len());
+        Self {
+            path: nearest.unwrap_or_else(|| Path {
+                certificates: vec![leaf],
+                root: None,
+            }),
+            at_hand,
+            sent: presented.len() - 1,
+            store,
+            verifier,
+            now,
+            error,
+        }
+    }
+
+    pub(super) const fn at_hand(&self) -> &AtHand<'a> {
+        &self.at_hand
+    }
+
+    pub(super) fn stages(&self, is_pinned: bool) -> [Stage; 4] {
+        const PIN: &str = "a pin takes the place of the chain";
+        let usage = self.verifier.usage();
+        let validity = {
+            let found = if is_pinned {
+                ages(&self.path.certificates[..1], None, usage, self.now)
+            } else {
+                ages(&self.path.certificates, self.path.root, usage, self.now)
+            };
+            let ends = self.path.certificates.iter().map(|it| it.not_after());
+            let until = ends.min().unwrap_or(self.now);
+            let until = crate::pki::time::Rfc3339(until);
+            ("validity", found, Ok(format!("until {until}")))
+        };
+        if is_pinned {
+            let critical = unknown_critical(self.path.certificates[0]);
+            let found = critical
+                .map(|oid| findings::critical_extension(self.path.certificates[0], oid))
+                .into_iter()
+                .collect();
+            return [
+                ("path", Vec::new(), Err(PIN)),
+                validity,
+                ("constraints", found, Ok("a pin takes their place".into())),
+                ("revocation", Vec::new(), Err(PIN)),
+            ];
+        }
+        let (path, complete) = match self.path.root {
+            Some(_) => (("path", Vec::new(), Ok(self.told())), true),
+            None => (("path", vec![self.dead_end()], Ok(String::new())), false),
+        };
+        let constraints = {
+            let found = self.constraints();
+            let passed = if complete || !found.is_empty() {
+                Ok("each issuer may issue what is below it".into())
+            } else {
+                Err("the path has to be whole first")
+            };
+            ("constraints", found, passed)
+        };
+        let revocation = self.revocation(complete);
+        [path, validity, constraints, revocation]
+    }
+
+    fn told(&self) -> String {
+        let named = self
+            .path
+            .certificates
+            .iter()
+            .map(|it| Named(it).to_string());
+        let mut named: Vec<String> = named.collect();
+        named.push(match self.path.root {
+            Some((_, root)) => match &root.name {
+                Some(name) => format!("the root \"{name}\""),
+                None => "a root without a readable name".into(),
+            },
+            None => "nobody".into(),
+        });
+        named.join(" <- ")
+    }
+
+    fn constraints(&self) -> Vec<Finding> {
+        let mut found = limits(&self.path, self.verifier.usage());
+        found.extend(self.names());
+        if let ChainError::BreaksRfc5280 { .. } = self.error {
+            found.push(refused::of_error(self.error, self.verifier.usage(), None));
+        }
+        found
+    }
+
+    fn revocation(&self, complete: bool) -> Stage {
+        let (mut found, passed) = (Vec::new(), String::new());
+        let skipped = match (self.verifier.choices(), self.error) {
+            (None, _) => Err("no CRL was given"),
+            (
+                Some(_),
+                ChainError::Revoked { .. }
+                | ChainError::UnknownRevocationStatus { .. }
+                | ChainError::CrlExpired { .. }
+                | ChainError::MayNotSignCrls { .. },
+            ) => {
+                found.push(refused::of_error(self.error, self.verifier.usage(), None));
+                Ok(passed)
+            }
+            (Some(_), _) if complete => Err("the rest has to be right first"),
+            (Some(_), _) => Err("the path has to be whole first"),
+        };
+        ("revocation", found, skipped)
+    }
+
+    /// Which authority's name constraints the leaf breaks.
+    fn names(&self) -> Vec<Finding> {
+        let leaf = self.path.certificates[0];
+        let issuers = self.path.certificates[1..].iter().copied();
+        let mut holders: Vec<(String, Vec<u8>)> = issuers
+            .filter_map(|issuer| {
+                let constraints = name_constraints(issuer)?;
+                Some((Named(issuer).to_string(), constraints.to_vec()))
+            })
+            .collect();
+        if let Some((anchor, root)) = self.path.root
+            && let Some(constraints) = &anchor.name_constraints
+        {
+            let name = match &root.name {
+                Some(name) => format!("the root \"{name}\""),
+                None => "the root".into(),
+            };
+            holders.push((name, constraints.to_vec()));
+        }
+        holders
+            .into_iter()
+            .filter(|(_, constraints)| self.breaks(leaf, constraints))
+            .map(|(holder, constraints)| findings::name_constraints(leaf, &holder, &constraints))
+            .collect()
+    }
+
+    /// Asks rustls-webpki whether the leaf's names keep to these constraints, as if its own issuer
+    /// were a root with them, at a time at which the leaf is valid.
+    fn breaks(&self, leaf: &Certificate, constraints: &[u8]) -> bool {
+        let spki = match self.path.certificates.get(1) {
+            Some(issuer) => Some(issuer.spki()),
+            None => self.path.root.map(|(_, root)| &*root.spki),
+        };
+        let Some(spki) = spki.and_then(|spki| der::single(spki, der::SEQUENCE).ok()) else {
+            return false;
+        };
+        let anchor = [TrustAnchor {
+            subject: Der::from_slice(leaf.issuer().rdn_sequence()),
+            subject_public_key_info: Der::from_slice(spki),
+            name_constraints: Some(Der::from_slice(constraints)),
+        }];
+        let Ok(end_entity) = EndEntityCert::try_from(leaf.der()) else {
+            return false;
+        };
+        let verdict = end_entity.verify_for_usage(
+            self.verifier.algorithms().all,
+            &anchor,
+            &[],
+            leaf.not_before(),
+            self.verifier.usage().for_webpki(),
+            None,
+            None,
+        );
+        matches!(verdict, Err(webpki::Error::NameConstraintViolation))
+    }
+
+    /// Why nobody is found above the last certificate of the path.
+    fn dead_end(&self) -> Finding {
+        let top = self.path.top();
+        let is_leaf = self.path.certificates.len() == 1;
+        let roots: Vec<DistinguishedName> = self
+            .at_hand
+            .roots
+            .iter()
+            .filter_map(|(_, root)| root.name.clone())
+            .collect();
+        let signs_itself = top.is_self_issued()
+            && self.at_hand.signature(top, Candidate::Certificate(top)) == Signature::Valid;
+        let named = self.at_hand.named_as_issuer_of(top);
+        if !named.is_empty() {
+            let signatures = named.iter().map(|by| self.at_hand.signature(top, *by));
+            if signatures
+                .into_iter()
+                .any(|signature| signature == Signature::Unsupported)
+            {
+                return findings::unsupported_algorithm(top);
+            }
+            return findings::bad_signature(top, &named);
+        }
+        if signs_itself {
+            return if is_leaf {
+                findings::self_signed(top)
+            } else {
+                findings::untrusted_root(top, &roots)
+            };
+        }
+        if let Some(signer) = self.at_hand.signer_by_another_name(top) {
+            let name = match signer {
+                Candidate::Root(root) => root.name.as_ref(),
+                Candidate::Certificate(certificate) => Some(certificate.subject()),
+            };
+            return findings::issuer_name_differs(top, name);
+        }
+        if let Some((own, other)) = self.other_trust_domain(top) {
+            return findings::root_of_other_trust_domain(top, &own, &other);
+        }
+        Missing {
+            top,
+            is_leaf,
+            sent: self.sent,
+            evidence: self.evidence_for_an_intermediate(top, &roots),
+            roots,
+            has_pins: self.store.has_pins(),
+        }
+        .finding()
+    }
+
+    /// Which other trust domain has the issuer among its roots, and the leaf's own.
+    fn other_trust_domain(&self, top: &Certificate) -> Option<(String, String)> {
+        let Trust::ByTrustDomain(bundles) = self.verifier.trust() else {
+            return None;
+        };
+        let id = SpiffeId::extractor()
+            .extract(self.path.certificates[0])
+            .ok()?;
+        let other = bundles.trust_domains().find(|domain| {
+            let roots = bundles.get(domain).into_iter().flat_map(TrustStore::roots);
+            roots.into_iter().any(|(_, root)| {
+                root.name.as_ref() == Some(top.issuer())
+                    && self.at_hand.signature(top, Candidate::Root(root)) == Signature::Valid
+            })
+        })?;
+        Some((id.trust_domain().to_owned(), other.to_owned()))
+    }
+
+    /// What speaks for an intermediate that was left out, and against a root that nobody trusts.
+    fn evidence_for_an_intermediate(
+        &self,
+        top: &Certificate,
+        roots: &[DistinguishedName],
+    ) -> Option<String> {
+        let above = AuthorityKey::of(top).issuer_of_issuer;
+        if let Some(root) = above.filter(|above| above != top.issuer() && roots.contains(above)) {
+            return Some(format!(
+                "the root \"{root}\", which issued it, is trusted here"
+            ));
+        }
+        let lists = self
+            .verifier
+            .choices()
+            .map(|choices| choices.crls().lists());
+        if lists
+            .unwrap_or_default()
+            .iter()
+            .any(|list| list.issuer() == top.issuer())
+        {
+            return Some("a CRL of it is loaded here".into());
+        }
+        names_an_issuer_to_fetch(top)
+            .then(|| "the certificate says where to fetch it (authorityInfoAccess)".into())
+    }
+}
+
+/// To compare paths: what is wrong with one, names and revocation apart.
+fn problems_of(path: &Path<'_>, usage: Usage, now: UnixTime) -> Vec<Finding> {
+    let mut found = limits(path, usage);
+    found.extend(ages(&path.certificates, path.root, usage, now));
+    found
+}
+
+/// What an issuer may do, and how many may stand below it.
+fn limits(path: &Path<'_>, usage: Usage) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let issuers = &path.certificates[1..];
+    for (below, issuer) in issuers.iter().enumerate() {
+        let usage_bits = issuer.key_usage();
+        if !issuer.is_ca() || usage_bits.is_some_and(|bits| !bits.key_cert_sign()) {
+            found.push(findings::issuer_may_not_sign(issuer));
+        }
+        if let Some(allowed) = path_length(issuer).filter(|allowed| below > *allowed) {
+            found.push(findings::path_length(issuer, allowed, below));
+        }
+        if let Some(purposes) = issuer.extended_key_usage()
+            && purposes.iter().all(|oid| oid != usage.oid())
+        {
+            let names: Vec<String> = purposes
+                .iter()
+                .map(|oid| crate::pki::key_purpose_name(oid).unwrap_or(oid).to_owned())
+                .collect();
+            found.push(findings::wrong_usage_of_issuer(issuer, usage, &names));
+        }
+    }
+    for certificate in &path.certificates {
+        if let Some(oid) = unknown_critical(certificate) {
+            found.push(findings::critical_extension(certificate, oid));
+        }
+    }
+    if issuers.len() > MOST_ISSUERS {
+        found.push(findings::path_too_deep(
+            path.certificates[0],
+            issuers.len(),
+            MOST_ISSUERS,
+        ));
+    }
+    found
+}
+
+/// Which certificates of the path are not valid now, or whether it is the clock.
+fn ages(
+    path: &[&Certificate],
+    root: Option<(&TrustAnchor<'static>, &crate::trust::Root)>,
+    usage: Usage,
+    now: UnixTime,
+) -> Vec<Finding> {
+    let certificate_of_root = root.and_then(|(_, root)| root.certificate.as_ref());
+    let with_root = path.iter().copied().chain(certificate_of_root);
+    // One certificate alone may be new; an authority that is to come later is none.
+    let is_known_well = path.len() > 1 || certificate_of_root.is_some();
+    let all_later = with_root.clone().all(|it| it.not_before() > now);
+    if let Some(oldest) = with_root.min_by_key(|it| it.not_before().as_secs())
+        && all_later
+        && is_known_well
+    {
+        return vec![findings::clock_wrong(path[0], oldest, now)];
+    }
+    path.iter()
+        .enumerate()
+        .filter_map(|(index, certificate)| {
+            let (start, end) = (certificate.not_before(), certificate.not_after());
+            if start > end {
+                Some(findings::invalid_validity(certificate))
+            } else if now > end {
+                Some(findings::expired(certificate, index == 0, usage, now))
+            } else if now < start {
+                Some(findings::not_yet_valid(certificate, now))
+            } else {
+                None
+            }
+        })
+        .collect()
+}

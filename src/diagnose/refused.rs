@@ -1,0 +1,227 @@
+//! The verifier's own errors as findings.
+
+use super::commands::{self, lines, reissue};
+use super::findings::{
+    Apart, Named, SHOW_CHAIN, SHOW_CLOCK, bad_signature, finding, issuer_may_not_sign,
+};
+use super::paths::AtHand;
+use super::report::Finding;
+use crate::pki::text::{Escaped, Listed};
+use crate::pki::time::Rfc3339;
+use crate::trust::{ChainError, Usage};
+
+/// What the verifier refused by itself.
+pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand<'_>>) -> Finding {
+    use ChainError as E;
+
+    let about = error.certificate();
+    // Display tells a remedy too, behind a semicolon.
+    let line = error.to_string();
+    let whole = line.split("; ").next().unwrap_or_default().to_owned();
+    let (cause, remedy, try_this): (String, &str, Vec<String>) = match error {
+        E::NoCertificate => (
+            "there is no certificate".into(),
+            "give the peer a certificate that this side trusts, and its key (curl: --cert and --key)",
+            Vec::new(),
+        ),
+        E::TooLong { length, limit } => (
+            format!("the chain has {length} certificates, over the limit of {limit}"),
+            "send the peer's own certificate and its intermediates only, and no bundle of roots",
+            lines([SHOW_CHAIN]),
+        ),
+        E::Malformed { position, source } => (
+            format!("certificate {position} of the chain cannot be read: {source}"),
+            "issue it anew, with a tool that writes DER",
+            lines([
+                "openssl asn1parse -in CERT.pem -i",
+                "openssl x509 -in CERT.pem -noout -text",
+            ]),
+        ),
+        E::Version1 { certificate } => (
+            format!(
+                "{} is X.509 version 1, which TLS peers refuse",
+                Named(certificate)
+            ),
+            "issue it as version 3: `openssl x509 -req` does so when it is given extensions",
+            reissue(certificate, usage, None),
+        ),
+        E::KeyTooLarge {
+            certificate,
+            bits,
+            limit,
+        } => (
+            format!(
+                "{} has an RSA key of {bits} bits, over the limit of {limit}",
+                Named(certificate)
+            ),
+            "use a smaller key: 3072 bits, or ECDSA P-256",
+            lines([
+                "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.new.pem",
+            ]),
+        ),
+        E::CaAsEndEntity { certificate } => (
+            format!(
+                "{} is a CA certificate, and the peer uses it as its own (`openssl req -x509` makes such)",
+                Named(certificate)
+            ),
+            "issue a certificate without CA:TRUE to the peer, or pin this one",
+            reissue(certificate, usage, None),
+        ),
+        E::EndEntityMaySign {
+            certificate,
+            usage: bits,
+        } => (
+            format!(
+                "{} may sign certificates or CRLs (keyUsage: {bits}), which a peer must not",
+                Named(certificate)
+            ),
+            "issue it without keyCertSign and cRLSign",
+            reissue(certificate, usage, None),
+        ),
+        E::NoDigitalSignature {
+            certificate,
+            usage: bits,
+        } => (
+            format!(
+                "{} may not sign handshakes (keyUsage: {bits})",
+                Named(certificate)
+            ),
+            "issue it with keyUsage digitalSignature",
+            reissue(certificate, usage, None),
+        ),
+        E::WrongUsage {
+            certificate,
+            wanted,
+            present,
+        } => (
+            format!(
+                "{} is not for {wanted} (extendedKeyUsage: {})",
+                Named(certificate),
+                Listed(present)
+            ),
+            match usage {
+                Usage::Client => "issue it with extendedKeyUsage=clientAuth",
+                Usage::Server => "issue it with extendedKeyUsage=serverAuth",
+            },
+            reissue(certificate, usage, None),
+        ),
+        E::NoTrustDomain { certificate, error } => (
+            format!("{} belongs to no trust domain: {error}", Named(certificate)),
+            "issue it with exactly one URI SAN, a SPIFFE ID",
+            lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
+        ),
+        E::UnknownTrustDomain {
+            certificate,
+            trust_domain,
+            known,
+        } => (
+            format!(
+                "{} is of the trust domain {}, and there are bundles for {} only",
+                Named(certificate),
+                Escaped(trust_domain),
+                Listed(known)
+            ),
+            "federate: add the bundle of that trust domain; or correct the SPIFFE ID",
+            lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
+        ),
+        E::Revoked { certificate, crl } => (
+            format!(
+                "{} is revoked, by CRL {crl} of its issuer",
+                Named(certificate)
+            ),
+            "it stays refused: issue a new certificate for a new key",
+            lines([
+                "openssl x509 -in CERT.pem -noout -serial",
+                "openssl crl -in CRL.pem -noout -text",
+                "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.new.pem",
+            ]),
+        ),
+        E::CrlExpired {
+            certificate,
+            next_update,
+            now,
+        } => (
+            format!(
+                "whether {} is revoked is unknown: the CRL of \"{}\" was due to be replaced at {}, {} ago, and our clock says {}",
+                Named(certificate),
+                certificate.issuer(),
+                Rfc3339(*next_update),
+                Apart(*next_update, *now),
+                Rfc3339(*now)
+            ),
+            "load the newer one that its issuer has published, and see why it did not come; a grace bridges late ones",
+            lines([
+                "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
+                SHOW_CLOCK,
+            ]),
+        ),
+        E::UnknownRevocationStatus { certificate, cause } => (
+            format!(
+                "whether {} is revoked is unknown: {cause}",
+                Named(certificate)
+            ),
+            "load the CRL of its issuer; or declare with no_crl_from that this issuer publishes none",
+            lines([
+                "openssl x509 -in CERT.pem -noout -issuer -ext crlDistributionPoints",
+                "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
+            ]),
+        ),
+        E::MayNotSignCrls { certificate } => (
+            format!(
+                "whether {} is revoked is unknown: the certificate of \"{}\" does not allow it to sign CRLs",
+                Named(certificate),
+                certificate.issuer()
+            ),
+            "issue that authority's certificate with keyUsage cRLSign",
+            commands::reissue_authority(None),
+        ),
+        E::NameMismatch {
+            certificate,
+            expected,
+            present,
+        } => (
+            format!(
+                "{} is not valid for \"{}\", the name that was dialled: its names are {}",
+                Named(certificate),
+                Escaped(expected),
+                Listed(present)
+            ),
+            "dial one of its names, or issue it with this name as a subjectAltName (the common name does not count)",
+            {
+                let mut all = lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]);
+                all.extend(reissue(certificate, usage, Some(expected)));
+                all
+            },
+        ),
+        E::BreaksRfc5280 {
+            certificate,
+            rule,
+            section,
+        } => (
+            format!(
+                "{} breaks RFC 5280 section {section}: {rule}",
+                Named(certificate)
+            ),
+            "reissue it, or accept such certificates with Profile::Compatible",
+            lines(["openssl x509 -in CERT.pem -noout -text"]),
+        ),
+        E::IssuerMayNotSign { certificate } => return issuer_may_not_sign(certificate),
+        E::BadSignature { certificate } => {
+            let named =
+                at_hand.map_or_else(Vec::new, |at_hand| at_hand.named_as_issuer_of(certificate));
+            return bad_signature(certificate, &named);
+        }
+        // What the walk has not found by itself.
+        E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {
+            (
+                whole,
+                "see what path validation says, and issue the certificate anew",
+                lines([
+                    SHOW_CHAIN,
+                    "openssl verify -CAfile ROOTS.pem -untrusted CHAIN.pem CERT.pem",
+                ]),
+            )
+        }
+    };
+    finding(error.reason(), about, (cause, remedy), try_this)
+}

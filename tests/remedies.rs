@@ -1,0 +1,357 @@
+//! Every error is one line: the cause, a semicolon, and what to do.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+use std::error::Error;
+use std::time::Duration;
+
+use countersign::gate::AdmitError;
+use countersign::identity::{IdentityError, IdentityErrorKind};
+use countersign::pki::{CredentialsError, Crl, PemError, UnusableCrl};
+use countersign::policy::DeniedBy;
+use countersign::reload::ReloadError;
+use countersign::testing::{KeyUsageBits, TestCa};
+use countersign::trust::{BundleError, ChainError, CrlError, NoStatus, TrustError};
+use countersign::{
+    AcceptError, BuildError, Certificate, ConnectError, HandshakeError, Shed, TrustStore,
+};
+use rustls_pki_types::UnixTime;
+
+/// Cause and remedy stand there, each with a word or more, and nothing breaks the line.
+fn checked(error: &dyn Error) {
+    let line = error.to_string();
+    let (cause, remedy) = line
+        .split_once("; ")
+        .unwrap_or_else(|| panic!("no remedy: {line}"));
+    assert!(cause.len() > 10, "{line}");
+    assert!(remedy.contains(' '), "{line}");
+    assert!(!line.chars().any(char::is_control), "{line:?}");
+    assert!(!line.ends_with('.'), "{line}");
+}
+
+fn certificate() -> Certificate {
+    TestCa::new("Root")
+        .leaf()
+        .common_name("a")
+        .dns("a.example")
+        .issue()
+        .certificate()
+}
+
+fn io() -> std::io::Error {
+    std::io::ErrorKind::PermissionDenied.into()
+}
+
+#[test]
+fn of_chains() {
+    let certificate = certificate();
+    let usage = {
+        let bits = KeyUsageBits::KEY_CERT_SIGN;
+        let issued = TestCa::new("Root").leaf().key_usage(Some(bits)).issue();
+        issued.certificate().key_usage().unwrap()
+    };
+    let now = UnixTime::now();
+    let malformed = Certificate::from_der(&[0x30, 0]).unwrap_err();
+    let identity = IdentityError::new(IdentityErrorKind::Missing, "the certificate has no URI SAN");
+    let c = || certificate.clone();
+    let crl = Crl::from_der(&TestCa::new("Root").crl().build()).unwrap();
+    for error in [
+        ChainError::NoCertificate,
+        ChainError::TooLong {
+            length: 11,
+            limit: 10,
+        },
+        ChainError::Malformed {
+            position: 2,
+            source: malformed,
+        },
+        ChainError::Version1 { certificate: c() },
+        ChainError::KeyTooLarge {
+            certificate: c(),
+            bits: 16_384,
+            limit: 8_192,
+        },
+        ChainError::CaAsEndEntity { certificate: c() },
+        ChainError::EndEntityMaySign {
+            certificate: c(),
+            usage,
+        },
+        ChainError::NoDigitalSignature {
+            certificate: c(),
+            usage,
+        },
+        ChainError::IssuerMayNotSign { certificate: c() },
+        ChainError::Expired {
+            certificate: c(),
+            now,
+            not_after: now,
+        },
+        ChainError::NotYetValid {
+            certificate: c(),
+            now,
+            not_before: now,
+        },
+        ChainError::UnknownIssuer {
+            certificate: c(),
+            roots: Vec::new(),
+        },
+        ChainError::BadSignature { certificate: c() },
+        ChainError::Revoked {
+            certificate: c(),
+            crl: crl.number().clone(),
+        },
+        ChainError::UnknownRevocationStatus {
+            certificate: c(),
+            cause: NoStatus::NoCrl,
+        },
+        ChainError::CrlExpired {
+            certificate: c(),
+            next_update: now,
+            now,
+        },
+        ChainError::MayNotSignCrls { certificate: c() },
+        ChainError::NoTrustDomain {
+            certificate: c(),
+            error: identity,
+        },
+        ChainError::UnknownTrustDomain {
+            certificate: c(),
+            trust_domain: "a.example".into(),
+            known: Vec::new(),
+        },
+        ChainError::WrongUsage {
+            certificate: c(),
+            wanted: "clientAuth",
+            present: Vec::new(),
+        },
+        ChainError::NameMismatch {
+            certificate: c(),
+            expected: "b.example".into(),
+            present: Vec::new(),
+        },
+        ChainError::BreaksRfc5280 {
+            certificate: c(),
+            rule: "no rule",
+            section: "4",
+        },
+        ChainError::Invalid {
+            certificate: c(),
+            problem: webpki::Error::BadDer,
+        },
+    ] {
+        checked(&AdmitError::from(error));
+    }
+}
+
+#[test]
+fn of_the_gate() {
+    let certificate = certificate();
+    let c = || certificate.clone();
+    use IdentityErrorKind as K;
+    for kind in [
+        K::Missing,
+        K::Ambiguous,
+        K::BadEncoding,
+        K::BadSyntax,
+        K::TooLong,
+        K::Forbidden,
+        K::Panicked,
+    ] {
+        let error = IdentityError::new(kind, "the certificate has two");
+        checked(&AdmitError::Identity {
+            certificate: c(),
+            error,
+        });
+    }
+    for error in [
+        AdmitError::DenyListed {
+            certificate: c(),
+            by: DeniedBy::Key,
+        },
+        AdmitError::Denied {
+            certificate: c(),
+            reason: "closed".into(),
+        },
+        AdmitError::PolicyPanicked { certificate: c() },
+        AdmitError::PolicyTimedOut {
+            certificate: c(),
+            timeout: Duration::from_secs(1),
+        },
+        AdmitError::PolicyNotAsked { certificate: c() },
+        AdmitError::PolicyIsAsync,
+        AdmitError::HandshakeIncomplete,
+        AdmitError::UnknownServerName,
+        AdmitError::NoClock,
+    ] {
+        checked(&error);
+    }
+}
+
+#[test]
+fn of_connections() {
+    for error in [
+        HandshakeError::KeyNotProven {
+            certificate: certificate(),
+        },
+        HandshakeError::VersionTooOld,
+        HandshakeError::PlaintextHttp,
+        HandshakeError::Tls(rustls::Error::DecryptError),
+        HandshakeError::Closed { received: 0 },
+        HandshakeError::TimedOut {
+            timeout: Duration::from_secs(10),
+            received: 3,
+        },
+        HandshakeError::TooMuchReceived { limit: 1 },
+        HandshakeError::Io(io()),
+    ] {
+        checked(&AcceptError::Handshake(error));
+    }
+    for shed in [
+        Shed::TooManyHandshakes,
+        Shed::TooManyOfAddress,
+        Shed::AddressNotAdmitted,
+    ] {
+        checked(&AcceptError::Shed(shed));
+    }
+    checked(&ConnectError::NotAsked);
+    checked(&ConnectError::InvalidServerName {
+        name: "a\nb".into(),
+    });
+}
+
+#[test]
+fn of_files() {
+    let pem = |text: &str| TrustStore::from_pem(text).unwrap_err();
+    let root = TestCa::new("Root");
+    let leaf = root.leaf().issue();
+    let pem_of_leaf = leaf.leaf_only().chain_pem();
+    for error in [
+        pem(""),
+        pem("0\u{1}"),
+        pem(&root.pem()[..60]),
+        pem("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+        pem("-----BEGIN CERTIFICATE---\n"),
+        pem("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"),
+        pem("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n"),
+        pem(&leaf.key_pem()),
+        pem(&pem_of_leaf),
+        TrustStore::from_pem_file("no-such-file.pem").unwrap_err(),
+        TrustError::EmptyFolder {
+            folder: "roots".into(),
+        },
+        TrustError::Version1 {
+            place: "a.pem".into(),
+            certificate: certificate(),
+        },
+    ] {
+        checked(&error);
+    }
+    let place = || "a.pem".to_owned();
+    for error in [
+        CredentialsError::Pem(PemError::Io {
+            file: "a.pem".into(),
+            source: io(),
+        }),
+        CredentialsError::NoCertificate { place: place() },
+        CredentialsError::NoKey { place: place() },
+        CredentialsError::SeveralKeys { place: place() },
+        CredentialsError::Malformed {
+            position: 1,
+            source: Certificate::from_der(&[]).unwrap_err(),
+        },
+        CredentialsError::Version1 {
+            certificate: certificate(),
+        },
+        CredentialsError::UnusableKey {
+            place: place(),
+            problem: "it is odd".into(),
+        },
+        CredentialsError::KeyMismatch {
+            certificate: certificate(),
+            place: place(),
+            fitting_position: None,
+        },
+        CredentialsError::KeyMismatch {
+            certificate: certificate(),
+            place: place(),
+            fitting_position: Some(2),
+        },
+    ] {
+        checked(&error);
+    }
+    for problem in [
+        UnusableCrl::Malformed("it"),
+        UnusableCrl::Version1,
+        UnusableCrl::NoNextUpdate,
+        UnusableCrl::BadNumber("number is missing"),
+        UnusableCrl::Delta,
+        UnusableCrl::Indirect,
+        UnusableCrl::SomeReasons,
+        UnusableCrl::Scope("odd"),
+        UnusableCrl::CriticalExtension {
+            oid: "1.2.3".into(),
+        },
+    ] {
+        checked(&CrlError::Unusable {
+            place: place(),
+            problem,
+        });
+    }
+    checked(&CrlError::EmptyFolder {
+        folder: "crls".into(),
+    });
+    checked(&CrlError::None);
+}
+
+#[test]
+fn of_set_ups() {
+    let name = || "a.example".to_owned();
+    let now = UnixTime::now();
+    let crl = Crl::from_der(&TestCa::new("Root").crl().build()).unwrap();
+    let bundle = TrustStore::by_trust_domain()
+        .with("Example.org", TestCa::new("Root").trust())
+        .unwrap_err();
+    for error in [
+        BuildError::EmptyTrust,
+        BuildError::NoProvider,
+        BuildError::Provider(rustls::Error::FailedToGetCurrentTime),
+        BuildError::InvalidAlpn,
+        BuildError::InvalidName { name: name() },
+        BuildError::NameTwice { name: name() },
+        BuildError::NamedByClient { name: name() },
+        BuildError::Bundle(bundle),
+        BuildError::Bundle(BundleError::Empty { name: name() }),
+        BuildError::Bundle(BundleError::NotByTrustDomain),
+        BuildError::NoTicketer,
+        BuildError::CertificateExpired {
+            certificate: certificate(),
+            now,
+        },
+        BuildError::CertificateNotYetValid {
+            certificate: certificate(),
+            now,
+        },
+        BuildError::NoClock,
+        BuildError::CrlNotByIssuer { crl },
+        BuildError::NotCovered {
+            name: name(),
+            certificate: certificate(),
+        },
+    ] {
+        checked(&error);
+    }
+    for error in [
+        ReloadError::TooLarge {
+            file: "a.pem".into(),
+            limit: 1,
+        },
+        ReloadError::NotAFile {
+            path: "a.pem".into(),
+        },
+        ReloadError::KeepsChanging { looks: 3 },
+        ReloadError::Panicked { part: None },
+        ReloadError::OtherDenyList,
+        ReloadError::Stopped,
+    ] {
+        checked(&error);
+    }
+}
