@@ -77,6 +77,10 @@
 //! A task on the runtime of the first of them keeps the time of all open connections: a program with
 //! several runtimes opens connections first on one that lives as long as they do.
 //!
+//! # Under the frameworks
+//!
+//! [`integration`] has it ready for the crates that people serve and call HTTP by, one line each.
+//!
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
@@ -96,6 +100,8 @@
 //! | `serde` | | identities serialize as their text |
 //! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
 //! | `notify` | | `Reload::file_events`: changed files are noticed at once |
+//! | `hyper` | | `integration::hyper`: a server of HTTP/1.1 and HTTP/2, and a client |
+//! | `http` | | the peer in the extensions of requests; on with the feature above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.
@@ -108,6 +114,7 @@
 mod client;
 pub mod gate;
 pub mod identity;
+pub mod integration;
 mod peer;
 pub mod pki;
 pub mod policy;

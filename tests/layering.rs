@@ -18,6 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["stream"],
     &["server", "client"],
     &["reload"],
+    &["integration"],
 ];
 
 /// Stands aside: it may import everything, and nothing imports it.
@@ -38,6 +39,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "server/",
             "client/mod.rs",
             "reload/",
+            "integration/hyper/",
             "testing/connection.rs",
         ],
     ),
@@ -78,7 +80,8 @@ fn modules_import_only_from_rows_above() {
 #[test]
 fn the_checker_sees_what_it_must() {
     const LIB: &str = "pub mod pki; pub mod identity; pub mod trust; mod peer; pub mod policy; \
-        pub mod gate; mod tls; mod stream; mod server; mod client; pub mod reload; pub mod testing; \
+        pub mod gate; mod tls; mod stream; mod server; mod client; pub mod reload; pub mod integration; pub mod \
+        testing; \
         pub use peer::{ConnectionInfo, Peer}; pub use server::Acceptor; pub use tls::{builder, \
         BuildError as Built};";
     let violations = |path: &str, source: &str| {
