@@ -101,7 +101,9 @@
 //! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
 //! | `notify` | | `Reload::file_events`: changed files are noticed at once |
 //! | `hyper` | | `integration::hyper`: a server of HTTP/1.1 and HTTP/2, and a client |
-//! | `http` | | the peer in the extensions of requests; on with the feature above |
+//! | `axum` | | [`Peer`] as an argument of handlers, and `Listener` under `axum::serve` |
+//! | `tower` | | `integration::tower`: who may send which request, by method and path |
+//! | `http` | | the peer in the extensions of requests; on with the features above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.

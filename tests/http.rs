@@ -1,12 +1,18 @@
 //! countersign under the crates that people serve and call HTTP by, each the real one.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+#[path = "http/axum.rs"]
+mod axum_serve;
+#[path = "http/bypass.rs"]
+mod bypass;
 #[path = "http/drain.rs"]
 mod drain;
 #[path = "http/hyper.rs"]
 mod hyper_both;
 #[path = "http/rotation.rs"]
 mod rotation;
+#[path = "http/rules.rs"]
+mod rules;
 #[path = "http/slow.rs"]
 mod slow;
 #[path = "http/support.rs"]

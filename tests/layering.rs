@@ -40,6 +40,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "client/mod.rs",
             "reload/",
             "integration/hyper/",
+            "integration/axum.rs",
             "testing/connection.rs",
         ],
     ),

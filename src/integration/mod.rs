@@ -5,6 +5,8 @@
 //! | feature | what it gives |
 //! |---|---|
 //! | `hyper` | `hyper::Server`: HTTP/1.1 and HTTP/2, with the peer in each request; `hyper::Client` and `hyper::HttpsConnector` for hyper-util's client |
+//! | `axum` | [`Listener`](crate::Listener) for `axum::serve`, and [`Peer`](crate::Peer) as an argument of handlers |
+//! | `tower` | `tower::AuthorizeRequest`: who may send which request, by method and path |
 //! | `http` | `peer_in`, for middleware of your own |
 //!
 //! # How a request carries its peer
@@ -12,17 +14,28 @@
 //! `request.extensions().get::<Peer<SpiffeId>>()`. `I` is the identity of the acceptor; asked for
 //! another, there is none. A request cannot bring one with it: extensions are not part of HTTP.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(all(feature = "hyper", feature = "tokio"))]
 pub mod hyper;
-
-#[cfg(feature = "http")]
-use crate::Peer;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 /// The peer that a request comes from, or that a response comes from.
+///
+/// With the feature `axum` it is also found where `axum::serve` puts it.
 ///
 /// `None` when the connection was not accepted (or made) by this crate, or when its identities are of
 /// another type.
 #[cfg(feature = "http")]
-pub fn peer_in<I: Send + Sync + 'static>(extensions: &http::Extensions) -> Option<&Peer<I>> {
-    extensions.get::<Peer<I>>()
+pub fn peer_in<I: Send + Sync + 'static>(extensions: &http::Extensions) -> Option<&crate::Peer<I>> {
+    let peer = extensions.get::<crate::Peer<I>>();
+    #[cfg(feature = "axum")]
+    let peer = peer.or_else(|| {
+        use ::axum::extract::ConnectInfo;
+
+        let info = extensions.get::<ConnectInfo<crate::Peer<I>>>()?;
+        Some(&info.0)
+    });
+    peer
 }

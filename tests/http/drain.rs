@@ -38,6 +38,13 @@ impl Body for Pieces {
     }
 }
 
+/// A body that has begun, and how it goes on.
+pub(crate) fn slow_pieces() -> (mpsc::UnboundedSender<Bytes>, Pieces) {
+    let (sender, pieces) = mpsc::unbounded_channel();
+    sender.send("begun ".into()).unwrap();
+    (sender, Pieces(pieces))
+}
+
 /// A service whose answers begin at once, and go on when the test says so.
 fn slowly() -> (
     impl tower_service::Service<
@@ -52,10 +59,9 @@ fn slowly() -> (
 ) {
     let (asked, answers) = mpsc::unbounded_channel();
     let service = tower::service_fn(move |_: Request<Incoming>| {
-        let (sender, pieces) = mpsc::unbounded_channel();
-        sender.send("begun ".into()).unwrap();
+        let (sender, pieces) = slow_pieces();
         asked.send(sender).unwrap();
-        async { Ok(Response::new(Pieces(pieces))) }
+        async { Ok(Response::new(pieces)) }
     });
     (service, answers)
 }
@@ -184,13 +190,12 @@ async fn a_handler_can_watch_for_the_end() {
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let service = tower::service_fn(|request: Request<Incoming>| {
         let draining = request.extensions().get::<Draining>().unwrap().clone();
-        let (sender, pieces) = mpsc::unbounded_channel();
-        sender.send(Bytes::from("begun ")).unwrap();
+        let (sender, pieces) = slow_pieces();
         tokio::spawn(async move {
             let why = draining.await;
             sender.send(why.reason().into()).unwrap();
         });
-        async { Ok::<_, Infallible>(Response::new(Pieces(pieces))) }
+        async { Ok::<_, Infallible>(Response::new(pieces)) }
     });
     let server = serve(&acceptor, service).await;
     let client = Client::new(connector(&ca, "alice.example", "h2").build().unwrap());
