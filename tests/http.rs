@@ -3,12 +3,19 @@
 
 #[path = "http/axum.rs"]
 mod axum_serve;
+#[path = "http/bindings.rs"]
+mod bindings;
 #[path = "http/bypass.rs"]
 mod bypass;
 #[path = "http/drain.rs"]
 mod drain;
+#[path = "http/forward.rs"]
+mod forward;
 #[path = "http/hyper.rs"]
 mod hyper_both;
+#[path = "common/programs.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod programs;
 #[path = "http/rotation.rs"]
 mod rotation;
 #[path = "http/rules.rs"]

@@ -44,7 +44,7 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::Peer;
-use crate::integration::peer_in;
+use crate::integration::http::peer_in;
 
 /// With another type of identity than the acceptor's, or without our server below, there is no peer,
 /// and the request is answered with 403.

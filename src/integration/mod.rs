@@ -7,7 +7,7 @@
 //! | `hyper` | `hyper::Server`: HTTP/1.1 and HTTP/2, with the peer in each request; `hyper::Client` and `hyper::HttpsConnector` for hyper-util's client |
 //! | `axum` | [`Listener`](crate::Listener) for `axum::serve`, and [`Peer`](crate::Peer) as an argument of handlers |
 //! | `tower` | `tower::AuthorizeRequest`: who may send which request, by method and path |
-//! | `http` | `peer_in`, for middleware of your own |
+//! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for middleware of your own; `Certificate::x5t_s256` |
 //!
 //! # How a request carries its peer
 //! As a [`Peer<I>`](crate::Peer) in its extensions, whoever serves it:
@@ -16,26 +16,9 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(all(feature = "hyper", feature = "tokio"))]
 pub mod hyper;
 #[cfg(feature = "tower")]
 pub mod tower;
-
-/// The peer that a request comes from, or that a response comes from.
-///
-/// With the feature `axum` it is also found where `axum::serve` puts it.
-///
-/// `None` when the connection was not accepted (or made) by this crate, or when its identities are of
-/// another type.
-#[cfg(feature = "http")]
-pub fn peer_in<I: Send + Sync + 'static>(extensions: &http::Extensions) -> Option<&crate::Peer<I>> {
-    let peer = extensions.get::<crate::Peer<I>>();
-    #[cfg(feature = "axum")]
-    let peer = peer.or_else(|| {
-        use ::axum::extract::ConnectInfo;
-
-        let info = extensions.get::<ConnectInfo<crate::Peer<I>>>()?;
-        Some(&info.0)
-    });
-    peer
-}

@@ -162,8 +162,8 @@ async fn of_another_type_of_identity_there_is_no_peer() {
             let extensions = request.extensions();
             let body = format!(
                 "{} {}",
-                countersign::integration::peer_in::<DnsName>(extensions).is_some(),
-                countersign::integration::peer_in::<CommonName>(extensions).is_some()
+                countersign::integration::http::peer_in::<DnsName>(extensions).is_some(),
+                countersign::integration::http::peer_in::<CommonName>(extensions).is_some()
             );
             Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
         },

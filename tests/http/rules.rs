@@ -224,15 +224,17 @@ fn a_pattern_that_could_not_be_meant_is_an_error() {
     assert!(matches!(none, Err(InvalidRule::NoMethod { rule }) if rule == "r"));
 }
 
+type Notes = Arc<Mutex<Vec<String>>>;
+
 /// A layer with a note of what was denied, around a router that takes everything.
 fn noted(
     policy: impl RequestPolicy<DnsName> + 'static,
 ) -> (
     AuthorizeRequest<DnsName>,
     AuthorizedRequests<Router, DnsName>,
-    Arc<Mutex<Vec<String>>>,
+    Notes,
 ) {
-    let denied = Arc::<Mutex<Vec<String>>>::default();
+    let denied = Notes::default();
     let noted = Arc::clone(&denied);
     let layer = AuthorizeRequest::new(policy).on_denied(move |denied| {
         let who = denied.peer.map(|peer| peer.identity().to_string());

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::RequestPolicy;
 use crate::Peer;
-use crate::integration::peer_in;
+use crate::integration::http::peer_in;
 use crate::pki::text::Escaped;
 
 /// A layer that asks a [`RequestPolicy`] about each request, and answers 403 to what it denies.
