@@ -16,6 +16,8 @@ mod hyper_both;
 #[path = "common/programs.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;
+#[path = "http/reqwest.rs"]
+mod reqwest_client;
 #[path = "http/rotation.rs"]
 mod rotation;
 #[path = "http/rules.rs"]

@@ -9,6 +9,9 @@
 //! | `tower` | `tower::AuthorizeRequest`: who may send which request, by method and path |
 //! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for middleware of your own; `Certificate::x5t_s256` |
 //!
+//! reqwest needs none: its client takes
+//! [`Connector::into_rustls_config`](crate::Connector::into_rustls_config).
+//!
 //! # How a request carries its peer
 //! As a [`Peer<I>`](crate::Peer) in its extensions, whoever serves it:
 //! `request.extensions().get::<Peer<SpiffeId>>()`. `I` is the identity of the acceptor; asked for

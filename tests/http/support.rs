@@ -165,7 +165,8 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)
     all
 }
 
-fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+/// The first cause of this type.
+pub(crate) fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     causes(error)
         .into_iter()
         .find_map(|cause| cause.downcast_ref::<E>())
@@ -188,6 +189,8 @@ pub(crate) fn refused_in(error: &(dyn Error + 'static)) -> Option<&'static str> 
 /// Whether the other side refused by `access_denied`. (h2 keeps only the text of what went wrong below
 /// it.)
 pub(crate) fn is_access_denied(error: &(dyn Error + 'static)) -> bool {
+    let said = format!("{error:?}");
     alert_in(error) == Some(AlertDescription::AccessDenied)
-        || format!("{error:?}").contains("the peer refused with the alert access_denied")
+        || said.contains("the peer refused with the alert access_denied")
+        || said.contains("received fatal alert: AccessDenied")
 }
