@@ -9,6 +9,10 @@ mod bindings;
 mod bypass;
 #[path = "http/drain.rs"]
 mod drain;
+#[path = "common/example.rs"]
+mod example;
+#[path = "http/examples.rs"]
+mod examples;
 #[path = "http/forward.rs"]
 mod forward;
 #[path = "http/hyper.rs"]
