@@ -219,13 +219,23 @@ async fn chain_and_name_are_verified() {
             AlertDescription::AccessDenied,
         ),
     ] {
-        let (url, serving) = raw_server(&shown, &shown, "http/1.1").await;
-        let error = client(&alice).get(&url).send().await.unwrap_err();
-        assert_eq!(refused(&error), Some(expected));
-        assert_eq!(
-            serving.await.unwrap(),
-            Err(rustls::Error::AlertReceived(alert))
-        );
+        // reqwest's own way to give all of it up changes nothing.
+        let careless = reqwest::Client::builder()
+            .tls_backend_preconfigured(alice.clone().into_rustls_config())
+            .tls_danger_accept_invalid_certs(true)
+            .tls_danger_accept_invalid_hostnames(true)
+            .no_proxy()
+            .build()
+            .unwrap();
+        for client in [client(&alice), careless] {
+            let (url, serving) = raw_server(&shown, &shown, "http/1.1").await;
+            let error = client.get(&url).send().await.unwrap_err();
+            assert_eq!(refused(&error), Some(expected.clone()));
+            assert_eq!(
+                serving.await.unwrap(),
+                Err(rustls::Error::AlertReceived(alert))
+            );
+        }
     }
 }
 

@@ -27,8 +27,9 @@ use crate::{Draining, Listener, Peer, TlsStream};
 /// [`Draining`], for handlers that take long (a WebSocket, a stream of events) to see that it is to
 /// come to its end.
 ///
-/// When the connection is to drain, HTTP/2 clients get GOAWAY, HTTP/1.1 clients `connection: close`,
-/// and what is under way finishes. When the peer is denied or revoked it is cut, whatever is under way.
+/// When the connection is to drain, what is under way finishes, and nothing new begins: HTTP/2 clients get
+/// GOAWAY, and HTTP/1.1 connections close behind the answer. When the peer is denied or revoked it is cut,
+/// whatever is under way.
 ///
 /// ```no_run
 /// use std::time::Duration;
