@@ -88,6 +88,10 @@
 //! see [`audit`]. By default they go to [`tracing`]; the builder's `audit` takes another sink, such as
 //! lines of JSON. [`Acceptor::stats`] counts.
 //!
+//! # Under the frameworks
+//!
+//! [`integration`] has it ready for the crates that people serve and call HTTP by, one line each.
+//!
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
@@ -109,6 +113,10 @@
 //! | `notify` | | `Reload::file_events`: changed files are noticed at once |
 //! | `audit-json` | | `audit::Json`: audit events as lines of JSON in the Elastic Common Schema |
 //! | `metrics` | | figures for the recorder of the `metrics` facade |
+//! | `hyper` | | `integration::hyper`: a server of HTTP/1.1 and HTTP/2, and a client |
+//! | `axum` | | [`Peer`] as an argument of handlers, and `Listener` under `axum::serve` |
+//! | `tower` | | `integration::tower`: who may send which request, by method and path |
+//! | `http` | | `integration::http`: the peer in the extensions of requests and in the headers of forwarded ones; `Certificate::x5t_s256`; on with the features above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.
@@ -123,6 +131,7 @@ mod client;
 pub mod diagnose;
 pub mod gate;
 pub mod identity;
+pub mod integration;
 #[cfg(doc)]
 pub mod manual;
 mod peer;

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use countersign::audit::metrics::{Kind, Metric};
 use countersign::audit::{
-    Action, Alert, AuditEvent, AuditSink, AuditedIdentity, EventId, FanOut, Filter, Json, Memory,
-    NotRecorded, Outcome, Overflow, PresentedCertificate, Proof, Queue, QueueBuilder, RotatingFile,
-    Side, Stage, Stats, Tracing, Traffic,
+    Action, Alert, AuditEvent, AuditSink, AuditedIdentity, AuditedRequest, EventId, FanOut, Filter,
+    Json, Memory, NotRecorded, Outcome, Overflow, PresentedCertificate, Proof, Queue, QueueBuilder,
+    RotatingFile, Side, Stage, Stats, Tracing, Traffic,
 };
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
@@ -20,6 +20,13 @@ use countersign::identity::{
     All, And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
     IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Only, Or,
     OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, TryMap, Upn, Uri,
+};
+use countersign::integration::axum::NoPeer;
+use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
+use countersign::integration::hyper::{Client, HttpsConnector, HttpsError, HttpsStream, Server};
+use countersign::integration::tower::{
+    AuthorizeRequest, AuthorizedRequests, Denied, InvalidRule, RequestPolicy, RequestRules,
+    ResponseFuture,
 };
 use countersign::pki::{
     BadText, BlockPlace, CredentialsError, Crl, DistinguishedName, Extension, Fingerprint,
@@ -80,6 +87,7 @@ fn values_go_everywhere() {
 
     is_plain::<AuditEvent>();
     is_plain::<AuditedIdentity>();
+    is_plain::<AuditedRequest>();
     is_plain::<Action>();
     is_plain::<Alert>();
     is_plain::<EventId>();
@@ -180,6 +188,10 @@ fn values_go_everywhere() {
     is_plain::<Applied>();
     is_plain::<OwnCertificate>();
 
+    is_plain::<ForwardedIdentity>();
+    is_plain::<XfccField>();
+    is_plain::<NoPeer>();
+
     is_plain::<FixedClock>();
     is_plain::<KeyType>();
     is_plain::<KeyUsageBits>();
@@ -206,6 +218,17 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Handle>();
     is_shareable::<Status>();
     is_shareable::<Refusal>();
+
+    is_shareable::<Server>();
+    is_shareable::<Client<SpiffeId, String>>();
+    is_shareable::<HttpsConnector<SpiffeId>>();
+    is_shareable::<HttpsStream<DuplexStream, SpiffeId>>();
+    is_shareable::<AuthorizeRequest<SpiffeId>>();
+    is_shareable::<AuthorizedRequests<(), SpiffeId>>();
+    is_shareable::<RequestRules<SpiffeId>>();
+    is_shareable::<Denied<'_, SpiffeId>>();
+    is_shareable::<ResponseFuture<()>>();
+    is_shareable::<Box<dyn RequestPolicy<SpiffeId>>>();
 
     // Builders hold what runs once.
     is_sent::<NeedsCredentials<ServerSide>>();
@@ -246,6 +269,10 @@ fn errors_are_errors() {
     is_error::<InvalidFingerprint>();
     is_error::<SanError>();
     is_error::<BadText>();
+    is_error::<HttpsError>();
+    is_error::<ForwardError>();
+    is_error::<InvalidRule>();
+    is_error::<NoPeer>();
     is_error::<IdentityError>();
     is_plain::<IdentityErrorKind>();
 }

@@ -20,6 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["stream"],
     &["server", "client"],
     &["reload"],
+    &["integration"],
     &["manual"], // pages to read
 ];
 
@@ -41,6 +42,8 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "server/",
             "client/mod.rs",
             "reload/",
+            "integration/hyper/",
+            "integration/axum.rs",
             "testing/connection.rs",
         ],
     ),
@@ -90,7 +93,7 @@ fn modules_import_only_from_rows_above() {
 fn the_checker_sees_what_it_must() {
     const LIB: &str = "pub mod pki; pub mod identity; pub mod trust; pub mod diagnose; mod peer; pub mod policy; \
         pub mod audit; pub mod gate; mod tls; mod stream; mod server; mod client; pub mod reload; \
-        pub mod manual; pub mod testing; \
+        pub mod integration; pub mod manual; pub mod testing; \
         pub use peer::{ConnectionInfo, Peer}; pub use server::Acceptor; pub use tls::{builder, \
         BuildError as Built};";
     let violations = |path: &str, source: &str| {

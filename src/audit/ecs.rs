@@ -51,6 +51,10 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Tls>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<Http>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<Url>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<Named>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<Named>,
@@ -86,6 +90,21 @@ struct EventFields {
     duration: Option<u64>,
     module: &'static str,
     dataset: &'static str,
+}
+
+#[derive(Serialize)]
+struct Http {
+    request: Method,
+}
+
+#[derive(Serialize)]
+struct Method {
+    method: String,
+}
+
+#[derive(Serialize)]
+struct Url {
+    path: String,
 }
 
 #[derive(Default, Serialize)]
@@ -289,6 +308,14 @@ impl Record {
             client,
             server,
             tls: tls(event),
+            http: event.request.as_ref().map(|request| Http {
+                request: Method {
+                    method: shown(&request.method),
+                },
+            }),
+            url: event.request.as_ref().map(|request| Url {
+                path: shown(&request.path),
+            }),
             user: event
                 .identity
                 .as_ref()

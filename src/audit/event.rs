@@ -54,6 +54,8 @@ pub struct AuditEvent {
     pub duration: Option<Duration>,
     /// What went through an ended connection, TLS' own bytes apart.
     pub traffic: Option<Traffic>,
+    /// The request that was denied.
+    pub request: Option<AuditedRequest>,
     /// What the peer presented, leaf first; of a connection that was open, the verified path.
     pub certificates: Vec<PresentedCertificate>,
     /// The certificate of ours that is about to expire.
@@ -183,6 +185,16 @@ pub struct Traffic {
     pub sent: u64,
 }
 
+/// A request over an admitted connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditedRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// The path as it was sent, without the query.
+    pub path: String,
+}
+
 /// A certificate as a peer presented it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -220,6 +232,7 @@ impl AuditEvent {
             generation: 0,
             duration: None,
             traffic: None,
+            request: None,
             certificates: Vec::new(),
             own_certificate: None,
             reloaded: Vec::new(),

@@ -79,8 +79,8 @@ mod text;
 mod witness;
 
 pub use event::{
-    Action, Alert, AuditEvent, AuditedIdentity, EventId, Outcome, PresentedCertificate, Proof,
-    Side, Stage, Traffic,
+    Action, Alert, AuditEvent, AuditedIdentity, AuditedRequest, EventId, Outcome,
+    PresentedCertificate, Proof, Side, Stage, Traffic,
 };
 #[cfg(feature = "audit-json")]
 pub use sink::Json;

@@ -13,6 +13,14 @@ impl fmt::Display for AuditEvent {
         if let Some(who) = &self.identity {
             write!(f, ": {} ({})", Escaped(&who.text), who.proof.as_str())?;
         }
+        if let Some(request) = &self.request {
+            write!(
+                f,
+                ": {} {}",
+                Escaped(&request.method),
+                Escaped(&request.path)
+            )?;
+        }
         if let Some(rule) = &self.rule {
             write!(f, ": by the rule \"{}\"", Escaped(rule))?;
         }

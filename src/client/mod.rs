@@ -2,6 +2,7 @@
 
 mod blocking;
 mod error;
+mod exported;
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,12 +7,17 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{Admission, AdmitError, Gate, alert_name};
 use crate::audit::{
-    Action, Alert, AuditEvent, Log, PresentedCertificate, Proof, Stage, Stats, Witness,
+    Action, Alert, AuditEvent, Auditor, Log, PresentedCertificate, Proof, Stage, Stats, Witness,
 };
 use crate::identity::extract_caught;
 use crate::{Certificate, ConnectionInfo, Peer};
 
 impl<I> Gate<I> {
+    #[cfg_attr(not(feature = "tower"), expect(dead_code))]
+    pub(crate) fn auditor(&self) -> &Arc<Auditor<I>> {
+        &self.inner.auditor
+    }
+
     pub(crate) fn log(&self) -> &Arc<Log> {
         self.inner.auditor.log()
     }

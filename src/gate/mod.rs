@@ -34,7 +34,7 @@ pub(crate) use identified::Identified;
 pub use live::{Ended, OpenConnection};
 pub(crate) use trusted::{TrustId, Trusted, Verified};
 
-use crate::audit::Auditor;
+use crate::audit::{Auditor, Witness};
 use crate::identity::{IdentityExtractor, extract_caught};
 use crate::policy::{self, Denies, Policy, Verdict};
 use crate::trust::{ChainError, ChainVerifier};
@@ -184,14 +184,27 @@ impl<I> Gate<I> {
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
         let witness = self.witness(info.clone());
-        let judged = self
-            .identify_bare(presented, info)
-            .map_err(|error| (error, None))
-            .and_then(|identified| {
+        let verified = self.verify_for(presented, &info);
+        self.judge_bare(witness, verified, presented, info)
+    }
+
+    /// Steps 2 and 3, and the record of what came of it, for a chain of which step 1 is done.
+    pub(crate) fn judge_bare(
+        &self,
+        witness: Witness,
+        verified: Result<Verified, AdmitError>,
+        presented: &[CertificateDer<'_>],
+        info: ConnectionInfo,
+    ) -> Result<Admission<I>, AdmitError> {
+        let identified = verified.and_then(|verified| self.identify(&verified, presented, info));
+        let judged = match identified {
+            Ok(identified) => {
                 let who = identified.peer.clone();
-                self.authorize(identified)
-                    .map_err(|error| (error, Some(who)))
-            });
+                let decided = self.authorize(identified);
+                decided.map_err(|error| (error, Some(who)))
+            }
+            Err(error) => Err((error, None)),
+        };
         self.audited(witness, presented, judged)
     }
 
@@ -220,7 +233,9 @@ impl<I> Gate<I> {
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
         let witness = self.witness(info.clone());
-        let judged = match self.identify_bare(presented, info) {
+        let verified = self.verify_for(presented, &info);
+        let identified = verified.and_then(|verified| self.identify(&verified, presented, info));
+        let judged = match identified {
             Ok(identified) => {
                 let who = identified.peer.clone();
                 let decided = self.authorize_async(identified).await;
@@ -229,16 +244,6 @@ impl<I> Gate<I> {
             Err(error) => Err((error, None)),
         };
         self.audited(witness, presented, judged)
-    }
-
-    /// Steps 1 and 2, of a chain that nobody has looked at.
-    fn identify_bare<'c>(
-        &self,
-        presented: &'c [CertificateDer<'c>],
-        info: ConnectionInfo,
-    ) -> Result<Identified<'c, I>, AdmitError> {
-        let verified = self.verify_for(presented, &info)?;
-        self.identify(&verified, presented, info)
     }
 
     /// How often the trust was set: 1 at first, one more with each update of roots, pins, CRLs or

@@ -117,6 +117,30 @@ impl<IO, I> TlsStream<IO, I> {
         self.alerts.watch()
     }
 
+    /// The channel binding `tls-exporter` (RFC 9266): 32 bytes that the two ends of this connection
+    /// know and nobody else, to tie an authentication inside of it (SCRAM-PLUS, a signed token) to it.
+    ///
+    /// `None` once the connection was cut. With TLS 1.2 it needs the extended master secret, without
+    /// which no connection is made here.
+    pub fn channel_binding(&self) -> Option<[u8; 32]> {
+        const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+
+        let State::Open(tls) = &self.state else {
+            return None;
+        };
+        let exported = match tls {
+            tokio_rustls::TlsStream::Client(tls) => {
+                let connection = tls.get_ref().1;
+                connection.export_keying_material([0; 32], LABEL, None)
+            }
+            tokio_rustls::TlsStream::Server(tls) => {
+                let connection = tls.get_ref().1;
+                connection.export_keying_material([0; 32], LABEL, None)
+            }
+        };
+        exported.ok() // it fails during handshakes only
+    }
+
     /// The transport below TLS.
     ///
     /// # Panics

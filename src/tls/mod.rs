@@ -7,6 +7,7 @@ pub mod builder;
 pub(crate) mod capture;
 mod config;
 mod error;
+mod exported;
 mod proof;
 mod refused;
 mod resolver;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use countersign::audit::{Action, Memory, Stage};
 use countersign::testing::TestCa;
 use countersign::{ConnectionInfo, policy};
+use rustls::server::ResolvesServerCert;
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::common::{SERVER, Version, acceptor, connector, deny_all, provider};
+use crate::common::{SERVER, Version, acceptor, connector, deny_all, provider, thief};
 use crate::{identity, only};
 
 #[test]
@@ -151,4 +152,63 @@ fn a_server_that_never_asks_is_told_of() {
     );
     assert_eq!(event.certificates.len(), 1);
     assert_eq!(identity(&event), Some((SERVER, "claimed")));
+}
+
+/// A configuration that others drive decides in the handshake, and tells it there.
+#[tokio::test]
+async fn an_exported_configuration_has_one_outcome_for_each_server() {
+    let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
+    let trail = Memory::new();
+    let connector = connector(&ca, "client.example")
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let good = ca.leaf().dns(SERVER).issue();
+    let mallory = ca.leaf().dns("mallory.example").issue();
+    let strange = other.leaf().dns(SERVER).issue();
+    let call = async |shown: Arc<dyn ResolvesServerCert>| {
+        let server = ServerConfig::builder_with_provider(provider(Version::Tls13))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(shown);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let config = Arc::new(connector.clone().into_rustls_config());
+        let client = tokio_rustls::TlsConnector::from(config);
+        let both = tokio::join!(
+            tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(near),
+            client.connect(SERVER.try_into().unwrap(), far)
+        );
+        both.1.map(drop).is_ok()
+    };
+    assert!(call(thief(&good, &good)).await);
+    let event = only(&trail);
+    assert_eq!(event.action, Action::Admitted);
+    assert_eq!(identity(&event), Some((SERVER, "proven")));
+    assert_eq!(event.info.server_name(), Some(SERVER));
+
+    assert!(!call(thief(&strange, &strange)).await);
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::ChainRefused, Some("unknown_issuer"))
+    );
+    assert!(!call(thief(&good, &mallory)).await);
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::HandshakeFailed, Some("key_not_proven"))
+    );
+    assert_eq!(event.stage, Some(Stage::Proof));
+    assert_eq!(identity(&event), Some((SERVER, "claimed")));
+
+    connector.set_policy(deny_all);
+    assert!(!call(thief(&good, &good)).await);
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::Denied, Some("denied"))
+    );
+    assert_eq!(connector.stats().attempts(), 4);
+    assert_eq!(connector.stats().in_flight, 0);
 }

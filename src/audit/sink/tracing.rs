@@ -38,6 +38,8 @@ macro_rules! emit {
             proof = event.identity.as_ref().map(|who| who.proof.as_str()),
             certificate = event.subject_certificate().map(display),
             not_after = event.own_certificate.as_ref().map(|own| display(Rfc3339(own.not_after()))),
+            method = event.request.as_ref().map(|request| display(Escaped(&request.method))),
+            path = event.request.as_ref().map(|request| display(Escaped(&request.path))),
             alert = alert.map(debug),
             generation = event.generation,
             changed = (!event.reloaded.is_empty()).then(|| event.reloaded.join(", ")).as_deref(),

@@ -1,0 +1,138 @@
+//! The peer as an argument of axum's handlers, and our listener under `axum::serve`.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use countersign::identity::SpiffeId;
+//! use countersign::integration::hyper::Server;
+//! use countersign::{Acceptor, Listener, Peer};
+//!
+//! async fn hello(peer: Peer<SpiffeId>) -> String {
+//!     format!("hello {}", peer.identity())
+//! }
+//!
+//! # async fn serve(acceptor: Acceptor<SpiffeId>) -> std::io::Result<()> {
+//! let app = Router::new().route("/", get(hello));
+//! let listener = Listener::bind(acceptor, "0.0.0.0:8443").await?;
+//! Server::new().serve(listener, app).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `axum::serve` takes our listener too. There the peer is connect info, by which [`Peer`] as an
+//! argument finds it as well:
+//!
+//! ```no_run
+//! # use axum::Router;
+//! # use countersign::identity::SpiffeId;
+//! # use countersign::{Acceptor, Listener, Peer};
+//! # async fn serve(acceptor: Acceptor<SpiffeId>, app: Router) -> std::io::Result<()> {
+//! let listener = Listener::bind(acceptor, "0.0.0.0:8443").await?;
+//! axum::serve(listener, app.into_make_service_with_connect_info::<Peer<SpiffeId>>()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What `axum::serve` has no way to do, and [`Server`](crate::integration::hyper::Server) does: tell a
+//! client that its connection drains (it is cut after the drain time), and bound the time of a
+//! request's head.
+
+use std::fmt;
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+
+use crate::Peer;
+use crate::integration::http::peer_in;
+
+/// With another type of identity than the acceptor's, or without our server below, there is no peer,
+/// and the request is answered with 403.
+impl<S, I> FromRequestParts<S> for Peer<I>
+where
+    S: Sync,
+    I: Send + Sync + 'static,
+{
+    type Rejection = NoPeer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NoPeer> {
+        peer_in(&parts.extensions).cloned().ok_or_else(|| {
+            tracing::error!(
+                identity = std::any::type_name::<I>(),
+                "a handler wants a peer, and the request has none with such an identity: is it served by countersign's Server, or by axum::serve with into_make_service_with_connect_info::<Peer<_>>()?"
+            );
+            NoPeer(())
+        })
+    }
+}
+
+/// The answer to a request that has no peer: 403, without a word.
+pub struct NoPeer(());
+
+impl IntoResponse for NoPeer {
+    fn into_response(self) -> Response {
+        StatusCode::FORBIDDEN.into_response()
+    }
+}
+
+impl fmt::Debug for NoPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoPeer")
+    }
+}
+
+impl fmt::Display for NoPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request has no peer of this type of identity")
+    }
+}
+
+impl std::error::Error for NoPeer {}
+
+#[cfg(feature = "tokio")]
+mod serve {
+    use std::future::pending;
+    use std::io;
+    use std::net::SocketAddr;
+
+    use axum::extract::connect_info::Connected;
+    use axum::serve::{IncomingStream, Listener as AxumListener};
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use crate::{Listener, Peer, TlsStream};
+
+    /// Handshakes run beside each other, and only peers that were admitted come out.
+    impl<IO, I> AxumListener for Listener<IO, I>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        I: Send + Sync + 'static,
+    {
+        type Io = TlsStream<IO, I>;
+        type Addr = Option<SocketAddr>;
+
+        async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+            match Self::accept(self).await {
+                Some(stream) => {
+                    let remote_addr = stream.peer().connection().remote_addr();
+                    (stream, remote_addr)
+                }
+                // It was shut down, which `axum::serve` has no ear for.
+                None => pending().await,
+            }
+        }
+
+        fn local_addr(&self) -> io::Result<Self::Addr> {
+            Ok(Self::local_addr(self))
+        }
+    }
+
+    impl<IO, I> Connected<IncomingStream<'_, Listener<IO, I>>> for Peer<I>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        I: Send + Sync + 'static,
+    {
+        fn connect_info(stream: IncomingStream<'_, Listener<IO, I>>) -> Self {
+            stream.io().peer().clone()
+        }
+    }
+}

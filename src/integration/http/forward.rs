@@ -1,0 +1,223 @@
+//! The peer's certificate in the headers of a request that is passed on.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
+
+use super::XfccField;
+use super::xfcc;
+use crate::pki::SanError;
+use crate::trust::VerifiedChain;
+use crate::{Certificate, Peer};
+
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
+const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+
+/// Tells the server behind a proxy, in headers, who the proxy's peer is.
+///
+/// Whatever the client itself sent under such a name is removed first, always, whichever of the headers
+/// are set: `Client-Cert`, `Client-Cert-Chain`, `X-Forwarded-Client-Cert`, and those that you
+/// [name](Self::strip).
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
+/// use countersign::Peer;
+/// use http::HeaderName;
+///
+/// # fn forward(peer: &Peer<SpiffeId>, parts: &mut http::request::Parts) -> Result<(), ForwardError> {
+/// let forward = ForwardedIdentity::new()
+///     .client_cert()
+///     .xfcc([XfccField::Hash, XfccField::Uri])
+///     .strip(HeaderName::from_static("x-user"));
+/// forward.apply(&mut parts.headers, peer)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Security
+/// The server behind believes the headers of whoever reaches it: let nobody but the proxy. Trailers are
+/// not looked at: a proxy does not pass on those of a request under these names.
+#[derive(Clone, Debug, Default)]
+#[must_use = "it does nothing until apply() is called"]
+pub struct ForwardedIdentity {
+    client_cert: bool,
+    chain: bool,
+    xfcc: Vec<XfccField>,
+    stripped: Vec<HeaderName>,
+}
+
+impl ForwardedIdentity {
+    /// Sets no header yet, and removes the client's.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `Client-Cert` (RFC 9440): the peer's certificate, in base64.
+    pub const fn client_cert(mut self) -> Self {
+        self.client_cert = true;
+        self
+    }
+
+    /// Sets `Client-Cert` and `Client-Cert-Chain` (RFC 9440): the issuers on the verified path, without
+    /// the root. A peer whose path has none gets no such header.
+    pub const fn client_cert_chain(mut self) -> Self {
+        self.chain = true;
+        self.client_cert()
+    }
+
+    /// Sets `X-Forwarded-Client-Cert`, as Envoy does with `SANITIZE_SET`: one element, about the peer.
+    /// The order of the fields is Envoy's.
+    pub fn xfcc(mut self, fields: impl IntoIterator<Item = XfccField>) -> Self {
+        self.xfcc.extend(fields);
+        self
+    }
+
+    /// Also removes the client's headers of this name, for instance one that your server behind takes
+    /// for the user.
+    pub fn strip(mut self, name: HeaderName) -> Self {
+        self.stripped.push(name);
+        self
+    }
+
+    /// Removes what the client sent, and sets the headers for the peer.
+    ///
+    /// # Errors
+    /// [`ForwardError`]: the certificate has something that the headers cannot hold in one way only,
+    /// such as a URI with a backslash. Then none is set; do not pass the request on.
+    pub fn apply<I>(&self, headers: &mut HeaderMap, peer: &Peer<I>) -> Result<(), ForwardError> {
+        self.remove(headers);
+        let mut set = Vec::new();
+        if self.client_cert {
+            set.push((CLIENT_CERT, byte_sequence(peer.certificate())));
+        }
+        if self.chain {
+            let issuers = peer.chain().certificates().iter().skip(1);
+            let issuers: Vec<_> = issuers.map(byte_sequence).collect();
+            if !issuers.is_empty() {
+                set.push((CLIENT_CERT_CHAIN, issuers.join(", ")));
+            }
+        }
+        if !self.xfcc.is_empty() {
+            set.push((XFCC, xfcc::element(&self.xfcc, peer.chain())?));
+        }
+        // All or none.
+        let set = set
+            .into_iter()
+            .map(|(name, value)| Ok((name, value_of(value, peer.chain())?)))
+            .collect::<Result<Vec<_>, ForwardError>>()?;
+        headers.extend(set);
+        Ok(())
+    }
+
+    /// Removes what the client sent. [`apply`](Self::apply) does so by itself; this is for a request
+    /// that has no peer.
+    ///
+    /// A name counts as the same if it differs in `_` and the like for `-` only: to CGI and its
+    /// descendants it is the same. And what `Connection` says of such a name is removed, or the next
+    /// proxy would take our header out.
+    pub fn remove(&self, headers: &mut HeaderMap) {
+        let names: Vec<_> = headers
+            .keys()
+            .filter(|name| self.is_stripped(name.as_str()))
+            .cloned()
+            .collect();
+        for name in names {
+            headers.remove(name);
+        }
+        let options = headers.get_all(CONNECTION).iter();
+        let options: Vec<_> = options
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .collect();
+        let is_named = |option: &&[u8]| self.is_stripped(&String::from_utf8_lossy(option));
+        if options.iter().any(is_named) {
+            let mut rest = options.to_vec();
+            rest.retain(|option| !is_named(option));
+            let rest = HeaderValue::from_bytes(&rest.join(&b", "[..]));
+            headers.remove(CONNECTION);
+            if let Some(rest) = rest.ok().filter(|rest| !rest.is_empty()) {
+                headers.insert(CONNECTION, rest);
+            }
+        }
+    }
+
+    fn is_stripped(&self, name: &str) -> bool {
+        let ours = [&CLIENT_CERT, &CLIENT_CERT_CHAIN, &XFCC];
+        ours.into_iter()
+            .chain(&self.stripped)
+            .any(|stripped| are_alike(stripped.as_str(), name))
+    }
+}
+
+/// Whether the names are the same variable of CGI (RFC 3875 section 4.1.18), or of a server that makes
+/// `_` of anything else too.
+fn are_alike(one: &str, other: &str) -> bool {
+    let variable = |byte: u8| match byte.to_ascii_lowercase() {
+        byte if byte.is_ascii_alphanumeric() => byte,
+        _ => b'_',
+    };
+    one.len() == other.len() && one.bytes().map(variable).eq(other.bytes().map(variable))
+}
+
+/// A Byte Sequence of RFC 8941 section 3.3.5.
+fn byte_sequence(certificate: &Certificate) -> String {
+    format!(":{}:", STANDARD.encode(certificate.der()))
+}
+
+fn value_of(value: String, chain: &VerifiedChain) -> Result<HeaderValue, ForwardError> {
+    HeaderValue::try_from(value).map_err(|_| ForwardError::Unrepresentable {
+        certificate: chain.leaf().clone(),
+    })
+}
+
+/// Why a peer cannot be told in headers.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// A name in the certificate has characters that the header cannot hold in one way only: a
+    /// backslash, a control character, something beyond ASCII.
+    #[error(
+        "a name in {certificate} has characters that the forwarded header cannot hold in one way only"
+    )]
+    Unrepresentable {
+        /// The peer's certificate.
+        certificate: Certificate,
+    },
+    /// The names of the certificate cannot be read.
+    #[error("no names to forward from {certificate}: {error}")]
+    Names {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// What is wrong with them.
+        error: SanError,
+    },
+}
+
+impl ForwardError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unrepresentable { .. } => "unrepresentable",
+            Self::Names { .. } => "unreadable_names",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_alike_as_cgi_has_it() {
+        for (one, other, alike) in [
+            ("client-cert", "Client_Cert", true),
+            ("client-cert", "client.cert", true),
+            ("client-cert", "client-certs", false),
+            ("client-cert", "clientxcert", false),
+        ] {
+            assert_eq!(are_alike(one, other), alike, "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Thumbprints of certificates, as tokens hold them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::Certificate;
+
+impl Certificate {
+    /// The thumbprint `x5t#S256` (RFC 8705 section 3.1): the SHA-256 of the DER in base64url without
+    /// padding, 43 characters.
+    ///
+    /// An access token that is bound to a certificate has it under `cnf`; the resource server compares
+    /// it with that of the peer:
+    ///
+    /// ```
+    /// # fn is_bound_to(peer: &countersign::Peer<()>, cnf_x5t_s256: &str) -> bool {
+    /// peer.certificate().x5t_s256() == cnf_x5t_s256
+    /// # }
+    /// ```
+    pub fn x5t_s256(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.sha256().as_bytes())
+    }
+}

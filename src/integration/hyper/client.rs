@@ -1,0 +1,125 @@
+//! hyper-util's client over mutual TLS.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Extensions;
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
+use hyper_util::client::legacy::{self, Builder, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
+
+use super::HttpsConnector;
+use crate::{Connector, Draining};
+
+/// A client with a pool of connections: hyper-util's, over mutual TLS.
+///
+/// Each response has in its extensions the server's [`Peer`](crate::Peer). A connection that is to
+/// [drain](crate::TlsStream::draining), because our credentials were replaced or a certificate of the
+/// server's path expired, gets no further requests, so that those under way can finish before it is cut.
+///
+/// ```no_run
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::hyper::Client;
+/// use countersign::{Connector, Peer};
+/// use http_body_util::Empty;
+/// use hyper::body::Bytes;
+/// use hyper::Request;
+///
+/// # async fn call(connector: Connector<SpiffeId>) -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(connector);
+/// let request = Request::get("https://orders.internal/").body(Empty::<Bytes>::new())?;
+/// let response = client.request(request).await?;
+/// let server = response.extensions().get::<Peer<SpiffeId>>();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Client<I, B> {
+    inner: legacy::Client<HttpsConnector<I, HttpConnector>, B>,
+}
+
+impl<I, B> Client<I, B>
+where
+    I: Send + Sync + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// With hyper-util's defaults.
+    pub fn new(connector: Connector<I>) -> Self {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new());
+        Self::built_by(&builder, HttpsConnector::new(connector))
+    }
+
+    /// With settings of your own.
+    pub fn built_by(builder: &Builder, connector: HttpsConnector<I>) -> Self {
+        Self {
+            inner: builder.build(connector),
+        }
+    }
+
+    /// Sends a request to its `https` URI.
+    ///
+    /// # Errors
+    /// hyper-util's error; where there was no connection, an [`HttpsError`](super::HttpsError) is
+    /// among its sources.
+    pub async fn request(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
+        let connection = capture_connection(&mut request);
+        let result = self.inner.request(request).await;
+        retire(&connection);
+        result
+    }
+}
+
+/// Takes a connection that is to come to its end out of the pool.
+fn retire(connection: &CaptureConnection) {
+    if let Some(connected) = &*connection.connection_metadata() {
+        let mut extras = Extensions::new();
+        connected.get_extras(&mut extras);
+        let draining = extras.get::<Draining>();
+        if draining.is_some_and(|draining| draining.why().is_some()) {
+            connected.poison();
+        }
+    }
+}
+
+impl<I, B> Service<Request<B>> for Client<I, B>
+where
+    I: Send + Sync + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Incoming>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let client = self.clone();
+        Box::pin(async move { client.request(request).await })
+    }
+}
+
+impl<I, B> Clone for Client<I, B> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<I, B> fmt::Debug for Client<I, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}

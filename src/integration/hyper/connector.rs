@@ -1,0 +1,281 @@
+//! A connector for hyper-util's client.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, HttpInfo};
+use hyper_util::rt::TokioIo;
+use tower_service::Service;
+
+use crate::{ConnectError, Connector, Draining, TlsStream};
+
+/// Connects hyper-util's client to servers that prove who they are, whom the policy allows, and that
+/// ask for our certificate.
+///
+/// Only for `https` URIs: another one is an error, and no connection is made. Each response has in its
+/// extensions the server's [`Peer`](crate::Peer).
+///
+/// [`Client`](super::Client) is hyper-util's client with this connector. Use the connector itself where
+/// a client is built of your own:
+///
+/// ```no_run
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::hyper::HttpsConnector;
+/// use countersign::{Connector, Peer};
+/// use http_body_util::Empty;
+/// use hyper::body::Bytes;
+/// use hyper_util::client::legacy::Client;
+/// use hyper_util::rt::TokioExecutor;
+///
+/// # async fn call(connector: Connector<SpiffeId>) -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder(TokioExecutor::new())
+///     .build::<_, Empty<Bytes>>(HttpsConnector::new(connector));
+/// let response = client.get("https://orders.internal/".parse()?).await?;
+/// let server = response.extensions().get::<Peer<SpiffeId>>();
+/// # Ok(())
+/// # }
+/// ```
+pub struct HttpsConnector<I, C = HttpConnector> {
+    connector: Connector<I>,
+    transport: C,
+}
+
+impl<I> HttpsConnector<I> {
+    /// Over TCP, with the names of hosts resolved by the operating system, and ten seconds to connect.
+    pub fn new(connector: Connector<I>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false); // the URI is ours to check
+        tcp.set_connect_timeout(Some(Duration::from_secs(10)));
+        tcp.set_nodelay(true);
+        Self::over(connector, tcp)
+    }
+}
+
+impl<I, C> HttpsConnector<I, C> {
+    /// Over another transport: an [`HttpConnector`] with settings of your own (with
+    /// `enforce_http(false)`), a proxy's tunnel, a Unix socket.
+    pub const fn over(connector: Connector<I>, transport: C) -> Self {
+        Self {
+            connector,
+            transport,
+        }
+    }
+}
+
+impl<I, C> Service<Uri> for HttpsConnector<I, C>
+where
+    I: Send + Sync + 'static,
+    C: Service<Uri>,
+    C::Response: Read + Write + Connection + Send + Unpin + 'static,
+    C::Error: Into<Box<dyn Error + Send + Sync>>,
+    C::Future: Send + 'static,
+{
+    type Response = HttpsStream<C::Response, I>;
+    type Error = HttpsError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, HttpsError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HttpsError>> {
+        self.transport
+            .poll_ready(cx)
+            .map_err(|error| HttpsError::Transport(error.into()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let host = match host_of(&uri) {
+            Ok(host) => host.to_owned(),
+            Err(error) => return Box::pin(async { Err(error) }),
+        };
+        let connector = self.connector.clone();
+        let connecting = self.transport.call(uri);
+        Box::pin(async move {
+            let transport = connecting
+                .await
+                .map_err(|error| HttpsError::Transport(error.into()))?;
+            let mut extras = http::Extensions::new();
+            transport.connected().get_extras(&mut extras);
+            let remote_addr = extras.get::<HttpInfo>().map(HttpInfo::remote_addr);
+            let stream = connector
+                .connect_to(&host, TokioIo::new(transport), remote_addr)
+                .await
+                .map_err(HttpsError::Tls)?;
+            Ok(HttpsStream {
+                draining: stream.draining(),
+                stream: TokioIo::new(stream),
+            })
+        })
+    }
+}
+
+/// The name to dial: that the server's certificate is for.
+fn host_of(uri: &Uri) -> Result<&str, HttpsError> {
+    if uri.scheme_str() != Some("https") {
+        return Err(HttpsError::NotHttps { uri: uri.clone() });
+    }
+    // An IPv6 address stands in brackets.
+    let host = uri.host().unwrap_or_default();
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    if host.is_empty() {
+        return Err(HttpsError::NotHttps { uri: uri.clone() });
+    }
+    Ok(host)
+}
+
+impl<I, C: Clone> Clone for HttpsConnector<I, C> {
+    fn clone(&self) -> Self {
+        Self {
+            connector: self.connector.clone(),
+            transport: self.transport.clone(),
+        }
+    }
+}
+
+impl<I, C> fmt::Debug for HttpsConnector<I, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsConnector")
+            .field("connector", &self.connector)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no connection to send a request over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpsError {
+    /// The URI is not `https://` and a host: there is no mutual TLS without TLS.
+    #[error("{uri} is no https:// URI with a host: there is no mutual TLS without TLS")]
+    NotHttps {
+        /// The URI.
+        uri: Uri,
+    },
+    /// No connection below TLS: the name could not be resolved, or nobody listens.
+    #[error("cannot connect: {0}")]
+    Transport(#[source] Box<dyn Error + Send + Sync>),
+    /// No mutual TLS with the server.
+    #[error(transparent)]
+    Tls(ConnectError),
+}
+
+impl HttpsError {
+    /// A stable code for programs: `"not_https"`, `"transport"`, or that of the [`ConnectError`].
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotHttps { .. } => "not_https",
+            Self::Transport(_) => "transport",
+            Self::Tls(error) => error.reason(),
+        }
+    }
+}
+
+/// A connection to a server that was admitted, for hyper.
+pub struct HttpsStream<T, I> {
+    stream: TokioIo<TlsStream<TokioIo<T>, I>>,
+    draining: Draining,
+}
+
+impl<T, I> HttpsStream<T, I> {
+    /// The connection itself.
+    pub fn get_ref(&self) -> &TlsStream<TokioIo<T>, I> {
+        self.stream.inner()
+    }
+}
+
+impl<T, I> Connection for HttpsStream<T, I>
+where
+    T: Connection,
+    I: Send + Sync + 'static,
+{
+    fn connected(&self) -> Connected {
+        let stream = self.get_ref();
+        let connected = stream
+            .get_ref()
+            .inner()
+            .connected()
+            .proxy(false) // TLS leads to the server itself
+            .extra(stream.peer().clone())
+            .extra(self.draining.clone());
+        if stream.peer().connection().alpn() == Some(b"h2") {
+            connected.negotiated_h2()
+        } else {
+            connected
+        }
+    }
+}
+
+impl<T: Read + Write + Unpin, I> Read for HttpsStream<T, I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<T: Read + Write + Unpin, I> Write for HttpsStream<T, I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<T, I: fmt::Debug> fmt::Debug for HttpsStream<T, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpsStream").field(self.get_ref()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_has_a_host_to_dial() {
+        for (uri, host) in [
+            ("https://orders.internal/x", Some("orders.internal")),
+            ("https://orders.internal:8443", Some("orders.internal")),
+            ("https://user@orders.internal/", Some("orders.internal")),
+            ("https://[::1]:8443/", Some("::1")),
+            ("HTTPS://orders.internal/", Some("orders.internal")),
+            ("http://orders.internal/", None),
+            ("wss://orders.internal/", None),
+            ("orders.internal", None),
+            ("orders.internal:443", None),
+            ("/x", None),
+        ] {
+            let uri: Uri = uri.parse().expect("a URI");
+            assert_eq!(host_of(&uri).ok(), host, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! HTTP/1.1 and HTTP/2 over mutual TLS, by hyper.
+//!
+//! A server is one line, for any tower service (an axum router, tonic's routes, your own):
+//!
+//! ```no_run
+//! use countersign::identity::SpiffeId;
+//! use countersign::integration::hyper::Server;
+//! use countersign::{Acceptor, Listener};
+//!
+//! # async fn serve(acceptor: Acceptor<SpiffeId>, app: axum::Router) -> std::io::Result<()> {
+//! let listener = Listener::bind(acceptor, "0.0.0.0:8443").await?;
+//! Server::new().serve(listener, app).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The version of HTTP is the one that TLS negotiated, so tell the acceptor and the connector which:
+//! `.alpn(["h2", "http/1.1"])`. Without ALPN it is HTTP/1.1.
+
+mod client;
+mod connector;
+mod preface;
+mod server;
+
+pub use client::Client;
+pub use connector::{HttpsConnector, HttpsError, HttpsStream};
+pub use server::Server;

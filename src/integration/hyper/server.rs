@@ -1,0 +1,265 @@
+//! Serves HTTP to peers that were admitted.
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tower_service::Service;
+
+use super::preface::Preface;
+use crate::{Draining, Listener, Peer, TlsStream};
+
+/// A server of HTTP/1.1 and HTTP/2.
+///
+/// Each request has in its extensions the [`Peer`] that it comes from, and the connection's
+/// [`Draining`], for handlers that take long (a WebSocket, a stream of events) to see that it is to
+/// come to its end.
+///
+/// When the connection is to drain, what is under way finishes, and nothing new begins: HTTP/2 clients get
+/// GOAWAY, and HTTP/1.1 connections close behind the answer. When the peer is denied or revoked it is cut,
+/// whatever is under way.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::hyper::Server;
+/// use countersign::{Acceptor, Listener};
+///
+/// # async fn serve(acceptor: Acceptor<SpiffeId>, app: axum::Router) -> std::io::Result<()> {
+/// let listener = Listener::bind(acceptor, "0.0.0.0:8443").await?;
+/// let handle = listener.handle();
+/// tokio::spawn(async move {
+///     tokio::signal::ctrl_c().await.ok();
+///     handle.shutdown(Duration::from_secs(30)).await; // GOAWAY, and 30 s to finish
+/// });
+/// Server::new()
+///     .http2(|http2| {
+///         http2.max_concurrent_streams(100);
+///     })
+///     .serve(listener, app)
+///     .await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "it does nothing until serve() is called"]
+pub struct Server {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    header_read_timeout: Duration,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl Server {
+    /// With the defaults: heads of requests within 30 s; HTTP/2 clients are pinged every 30 s, and
+    /// have 20 s to answer.
+    pub fn new() -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new());
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20));
+        Self {
+            http1,
+            http2,
+            header_read_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// Sets how long a client may take to send a request's head, counted from the end of the
+    /// handshake or of the last response; and how long to begin with HTTP/2. Default: 30 s.
+    pub const fn header_read_timeout(mut self, time: Duration) -> Self {
+        self.header_read_timeout = time;
+        self
+    }
+
+    /// Changes hyper's settings of HTTP/1.1, but for the header read timeout.
+    pub fn http1(mut self, configure: impl FnOnce(&mut http1::Builder)) -> Self {
+        configure(&mut self.http1);
+        self
+    }
+
+    /// Changes hyper's settings of HTTP/2.
+    pub fn http2(mut self, configure: impl FnOnce(&mut http2::Builder<TokioExecutor>)) -> Self {
+        configure(&mut self.http2);
+        self
+    }
+
+    /// Serves all connections of a listener, until it is
+    /// [shut down](crate::ListenerHandle::shutdown) and the last one is closed.
+    ///
+    /// Dropping the future stops listening; open connections go on.
+    pub async fn serve<IO, I, S, B>(self, mut listener: Listener<IO, I>, service: S)
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        I: Send + Sync + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let server = Arc::new(self);
+        let (open, _) = watch::channel(());
+        while let Some(stream) = listener.accept().await {
+            let (server, service) = (Arc::clone(&server), service.clone());
+            let open = open.subscribe();
+            tokio::spawn(async move {
+                // Its own events tell what went wrong: that concerns nobody else.
+                let _ = server.serve_connection(stream, service).await;
+                drop(open);
+            });
+        }
+        open.closed().await;
+    }
+
+    /// Serves one connection to its end.
+    ///
+    /// # Errors
+    /// What ended it early: the client broke off or broke HTTP's rules, its time was over, or it was
+    /// cut. Of that, hyper keeps no more than the text with HTTP/2: ask
+    /// [`Draining::why`], of a [`TlsStream::draining`] from before.
+    pub async fn serve_connection<IO, I, S, B>(
+        &self,
+        stream: TlsStream<IO, I>,
+        service: S,
+    ) -> Result<(), hyper::Error>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        I: Send + Sync + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let draining = stream.draining();
+        let peer = stream.peer().clone();
+        let remote = peer.connection().remote_addr();
+        let is_http2 = peer.connection().alpn() == Some(b"h2");
+        let requests = Requests {
+            peer,
+            draining: draining.clone(),
+            service: TowerToHyperService::new(service),
+        };
+        let result = if is_http2 {
+            let io = TokioIo::new(Preface::expected_within(stream, self.header_read_timeout));
+            let connection = self.http2.serve_connection(io, requests);
+            until_drained(connection, http2::Connection::graceful_shutdown, draining).await
+        } else {
+            let mut http1 = self.http1.clone();
+            http1.header_read_timeout(self.header_read_timeout);
+            let connection = http1.serve_connection(TokioIo::new(stream), requests);
+            let connection = connection.with_upgrades();
+            let finish = http1::UpgradeableConnection::graceful_shutdown;
+            until_drained(connection, finish, draining).await
+        };
+        match &result {
+            Err(error) if error.is_parse_version_h2() => tracing::warn!(
+                ?remote,
+                "a client speaks HTTP/2 without having negotiated it: give the acceptor alpn([\"h2\", \"http/1.1\"])"
+            ),
+            Err(error) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::debug!(?remote, %error, cause, "HTTP connection ended early");
+            }
+            Ok(()) => {}
+        }
+        result
+    }
+}
+
+/// Runs a connection to its end, and tells it to `finish` when that is to come.
+async fn until_drained<C: Future>(
+    connection: C,
+    finish: impl Fn(Pin<&mut C>),
+    mut draining: Draining,
+) -> C::Output {
+    let mut connection = pin!(connection);
+    let mut told = false;
+    poll_fn(|cx| {
+        if !told && pin!(&mut draining).poll(cx).is_ready() {
+            told = true;
+            finish(connection.as_mut());
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Tells each request whom it comes from.
+struct Requests<S, I> {
+    peer: Peer<I>,
+    draining: Draining,
+    service: TowerToHyperService<S>,
+}
+
+impl<S, I> hyper::service::Service<Request<Incoming>> for Requests<S, I>
+where
+    S: Service<Request<Incoming>> + Clone,
+    I: Send + Sync + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Served<TowerToHyperServiceFuture<S, Request<Incoming>>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let extensions = request.extensions_mut();
+        extensions.insert(self.peer.clone());
+        extensions.insert(self.draining.clone());
+        // One that hyper had read before the cut is not served after it.
+        let serving = (!self.draining.is_cut()).then(|| self.service.call(request));
+        Served { serving }
+    }
+}
+
+pin_project! {
+    /// The service's answer; none on a connection that was cut, which hyper is about to find out.
+    struct Served<F> {
+        #[pin]
+        serving: Option<F>,
+    }
+}
+
+impl<F: Future> Future for Served<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().serving.as_pin_mut() {
+            Some(serving) => serving.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("header_read_timeout", &self.header_read_timeout)
+            .finish_non_exhaustive()
+    }
+}

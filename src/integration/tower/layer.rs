@@ -1,0 +1,274 @@
+//! The layer that asks.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::RequestPolicy;
+use crate::audit::{Action, AuditedRequest, Auditor};
+use crate::integration::http::peer_in;
+use crate::pki::text::Escaped;
+use crate::{Acceptor, Peer};
+
+/// A layer that asks a [`RequestPolicy`] about each request, and answers 403 to what it denies.
+///
+/// It needs the [`Peer`] in the request's extensions, as our `hyper::Server` puts it there; a request
+/// without one is denied. The answer tells the peer nothing: its body is empty. To us it is told by an
+/// event, of `tracing` or of an acceptor's [audit trail](Self::audit), and by
+/// [`on_denied`](Self::on_denied).
+///
+/// Clones share everything.
+pub struct AuthorizeRequest<I> {
+    policy: Arc<ArcSwap<Box<dyn RequestPolicy<I>>>>,
+    auditor: Option<Arc<Auditor<I>>>,
+    on_denied: Option<OnDenied<I>>,
+}
+
+type OnDenied<I> = Arc<dyn Fn(&Denied<'_, I>) + Send + Sync>;
+
+/// A request that was denied.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Denied<'a, I> {
+    /// A stable code for programs: `"denied"`, `"no_peer"`, `"policy_panicked"`.
+    pub reason: &'static str,
+    /// Why, for people; where a rule denied, it is named.
+    pub why: &'a str,
+    /// Who sent it.
+    pub peer: Option<&'a Peer<I>>,
+    /// What was to be done.
+    pub request: &'a Parts,
+}
+
+impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
+    /// Asks this policy: [`RequestRules`](super::RequestRules), a closure, or your own.
+    pub fn new(policy: impl RequestPolicy<I> + 'static) -> Self {
+        Self {
+            policy: Arc::new(ArcSwap::from_pointee(Box::new(policy))),
+            auditor: None,
+            on_denied: None,
+        }
+    }
+
+    /// Records every request that is denied in this acceptor's [audit trail](crate::audit), and counts
+    /// it there. Default: an event of `tracing` instead.
+    pub fn audit(mut self, acceptor: &Acceptor<I>) -> Self {
+        self.auditor = Some(Arc::clone(acceptor.gate().auditor()));
+        self
+    }
+
+    /// Sets what is told of every request that is denied. It runs on the request's task, so it must not
+    /// block. Default: nothing beside the event.
+    pub fn on_denied(mut self, tell: impl Fn(&Denied<'_, I>) + Send + Sync + 'static) -> Self {
+        self.on_denied = Some(Arc::new(tell));
+        self
+    }
+
+    /// Replaces the policy, in all clones and in the services that they were put around: the next
+    /// request is judged by it.
+    pub fn set_policy(&self, policy: impl RequestPolicy<I> + 'static) {
+        self.policy.store(Arc::new(Box::new(policy)));
+    }
+
+    fn is_allowed(&self, request: &Parts) -> bool {
+        let Some(peer) = peer_in::<I>(&request.extensions) else {
+            let why = "the request has no peer of this layer's identity: it did not come by a connection that was accepted with it";
+            self.tell("no_peer", why, None, request);
+            return false;
+        };
+        let policy = self.policy.load();
+        match catch_unwind(AssertUnwindSafe(|| policy.authorize(peer, request))) {
+            Ok(decision) => match decision.reason() {
+                None => true,
+                Some(why) => {
+                    self.tell("denied", why, Some(peer), request);
+                    false
+                }
+            },
+            Err(_) => {
+                let why = "the policy panicked; see its panic message";
+                self.tell("policy_panicked", why, Some(peer), request);
+                false
+            }
+        }
+    }
+
+    /// Everything that is told of a denial is told here.
+    fn tell(&self, reason: &'static str, why: &str, peer: Option<&Peer<I>>, request: &Parts) {
+        match &self.auditor {
+            Some(auditor) => record(auditor, reason, why, peer, request),
+            None => tracing::warn!(
+                remote = ?peer.and_then(|peer| peer.connection().remote_addr()),
+                certificate = peer.map(|peer| peer.certificate().to_string()),
+                method = %request.method,
+                path = %Escaped(request.uri.path()),
+                reason,
+                why = %Escaped(why),
+                "request denied"
+            ),
+        }
+        if let Some(tell) = &self.on_denied {
+            let denied = Denied {
+                reason,
+                why,
+                peer,
+                request,
+            };
+            // A panic in it is its own affair: the request is denied in any case.
+            let _ = catch_unwind(AssertUnwindSafe(|| tell(&denied)));
+        }
+    }
+}
+
+fn record<I>(
+    auditor: &Auditor<I>,
+    reason: &'static str,
+    why: &str,
+    peer: Option<&Peer<I>>,
+    request: &Parts,
+) {
+    let log = auditor.log();
+    log.tell(Action::RequestDenied, Some(reason), |event| {
+        event.detail = Some(why.to_owned());
+        event.request = Some(AuditedRequest {
+            method: request.method.to_string(),
+            path: request.uri.path().to_owned(),
+        });
+        if let Some(peer) = peer {
+            event.identity = auditor.proven(peer);
+            event.info = peer.connection().clone();
+            event.set_certificates(peer.chain().certificates());
+        }
+    });
+}
+
+impl<S, I> Layer<S> for AuthorizeRequest<I> {
+    type Service = AuthorizedRequests<S, I>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthorizedRequests {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// A service that gets only the requests that were allowed; made by [`AuthorizeRequest`].
+pub struct AuthorizedRequests<S, I> {
+    inner: S,
+    layer: AuthorizeRequest<I>,
+}
+
+impl<S, I, B, R> Service<Request<B>> for AuthorizedRequests<S, I>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    I: Send + Sync + 'static,
+    R: Default,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        ResponseFuture {
+            allowed: self
+                .layer
+                .is_allowed(&parts)
+                .then(|| self.inner.call(Request::from_parts(parts, body))),
+        }
+    }
+}
+
+pin_project! {
+    /// The response of the service, or 403.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        allowed: Option<F>,
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Default,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().allowed.as_pin_mut() {
+            Some(allowed) => allowed.poll(cx),
+            None => {
+                let mut denied = Response::new(R::default());
+                *denied.status_mut() = StatusCode::FORBIDDEN;
+                Poll::Ready(Ok(denied))
+            }
+        }
+    }
+}
+
+impl<I> Clone for AuthorizeRequest<I> {
+    fn clone(&self) -> Self {
+        Self {
+            policy: Arc::clone(&self.policy),
+            auditor: self.auditor.clone(),
+            on_denied: self.on_denied.clone(),
+        }
+    }
+}
+
+impl<S: Clone, I> Clone for AuthorizedRequests<S, I> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            layer: self.layer.clone(),
+        }
+    }
+}
+
+impl<I: fmt::Debug> fmt::Debug for Denied<'_, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Denied")
+            .field("reason", &self.reason)
+            .field("why", &self.why)
+            .field("peer", &self.peer)
+            .field("method", &self.request.method)
+            .field("path", &self.request.uri.path())
+            .finish()
+    }
+}
+
+impl<I> fmt::Debug for AuthorizeRequest<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizeRequest").finish_non_exhaustive()
+    }
+}
+
+impl<S: fmt::Debug, I> fmt::Debug for AuthorizedRequests<S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizedRequests")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture")
+            .field("allowed", &self.allowed.is_some())
+            .finish()
+    }
+}

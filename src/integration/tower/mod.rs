@@ -1,0 +1,35 @@
+//! Who may send which request.
+//!
+//! The policy of an acceptor decides who may connect. [`AuthorizeRequest`] decides, request by request,
+//! what the connected may do: by a closure, or by rules of method and path. What no rule allows is denied
+//! with 403 and no further word.
+//!
+//! ```
+//! use countersign::identity::SpiffeId;
+//! use countersign::integration::tower::{AuthorizeRequest, RequestRules};
+//! use countersign::policy;
+//! use http::Method;
+//! use tower_layer::Layer as _;
+//!
+//! # fn app(router: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
+//! let billing = policy::spiffe_patterns(["spiffe://example.org/ns/billing/*"])?;
+//! let support = policy::spiffe_patterns(["spiffe://example.org/ns/support/*"])?;
+//! let rules = RequestRules::<SpiffeId>::new()
+//!     .allow("billing", billing, [Method::POST], "/v1/invoices")?
+//!     .allow("support", support, [Method::GET], "/v1/invoices/{id}")?;
+//!
+//! // Around the whole router: its own `layer` would leave out the routes that are added later.
+//! let app = AuthorizeRequest::new(rules).layer(router);
+//! # Ok(())
+//! # }
+//! # app(axum::Router::new()).unwrap();
+//! ```
+
+mod layer;
+mod path;
+mod policy;
+mod rules;
+
+pub use layer::{AuthorizeRequest, AuthorizedRequests, Denied, ResponseFuture};
+pub use policy::RequestPolicy;
+pub use rules::{InvalidRule, RequestRules};

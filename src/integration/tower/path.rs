@@ -1,0 +1,116 @@
+//! Paths that everybody reads alike.
+
+/// Why a path is not judged, because another reader could take it for a different one.
+pub(super) fn unclear(path: &str) -> Option<&'static str> {
+    let Some(rest) = path.strip_prefix('/') else {
+        return Some("the path does not begin with a slash");
+    };
+    if rest.is_empty() {
+        return None;
+    }
+    rest.split('/').find_map(unclear_segment)
+}
+
+/// The same for one segment.
+pub(super) fn unclear_segment(segment: &str) -> Option<&'static str> {
+    if segment.is_empty() {
+        return Some("the path has an empty segment (two slashes, or one at the end)");
+    }
+    for octet in Octets(segment.bytes()) {
+        match octet {
+            None => return Some("the path has a % without two hexadecimal digits"),
+            Some(Octet::Encoded(byte)) if !may_be_encoded(byte) => {
+                return Some("the path has an encoded character that changes its meaning");
+            }
+            Some(Octet::Plain(byte)) if !is_plain(byte) => {
+                return Some("the path has a character that is not read alike everywhere");
+            }
+            Some(_) => {}
+        }
+    }
+    // `.`, `..`, and what some systems take for another name: they drop dots and spaces at the end.
+    let decoded = folded(segment);
+    (decoded.starts_with(' ') || decoded.ends_with([' ', '.']))
+        .then_some("the path has a segment that ends with a dot or a space, or begins with a space")
+}
+
+enum Octet {
+    Plain(u8),
+    Encoded(u8),
+}
+
+/// Percent-decodes (RFC 3986 section 2.1); `None` for a `%` without its digits.
+struct Octets<'a>(std::str::Bytes<'a>);
+
+impl Iterator for Octets<'_> {
+    type Item = Option<Octet>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let byte = self.0.next()?;
+        if byte != b'%' {
+            return Some(Some(Octet::Plain(byte)));
+        }
+        let mut digit = || char::from(self.0.next()?).to_digit(16);
+        let (high, low) = (digit(), digit());
+        Some(high.zip(low).and_then(|(high, low)| {
+            let byte = u8::try_from(high * 16 + low).ok()?;
+            Some(Octet::Encoded(byte))
+        }))
+    }
+}
+
+/// As it stands: RFC 3986's `pchar`, without `;`, behind which some servers see no path any more.
+const fn is_plain(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&'..=b'*' | b'+' | b',' | b'=' | b':' | b'@'
+        )
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Percent-encoded: printable ASCII, but not what need not be encoded (nobody does that who means no
+/// harm), nor what would be a delimiter or an escape to whoever decodes it once more.
+const fn may_be_encoded(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
+        && !is_unreserved(byte)
+        && !matches!(byte, b'/' | b'\\' | b'%' | b';' | b'?' | b'#')
+}
+
+/// The path as the most careless reader would have it: decoded, and in lower case.
+pub(super) fn folded(path: &str) -> String {
+    Octets(path.bytes())
+        .flatten()
+        .map(|(Octet::Plain(byte) | Octet::Encoded(byte))| char::from(byte.to_ascii_lowercase()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_is_judged() {
+        for path in [
+            "/",
+            "/v1/invoices",
+            "/v1/invoices/2024-07_a~b.c",
+            "/v1/a:b@c,d=e!$&'()*+",
+            "/v1/two%20words",
+            "/v1/spiffe%3Ax",
+            "/.well-known/x",
+            "/v1/..a",
+            "/v1/a..b",
+        ] {
+            assert_eq!(unclear(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_folded_as_others_might_read_it() {
+        assert_eq!(folded("/V1/Two%20Words/%3a"), "/v1/two words/:");
+    }
+}

@@ -1,0 +1,289 @@
+//! Rules by method and path.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::Method;
+use http::request::Parts;
+
+use super::RequestPolicy;
+use super::path::{folded, unclear, unclear_segment};
+use crate::pki::text::Escaped;
+use crate::{Decision, Peer, Policy};
+
+/// Who may send which request, by method and path.
+///
+/// Each rule says who (any [`Policy`]: a closure, a set, patterns), by which methods, and to which
+/// paths. What no rule allows is denied. `HEAD` is a method of its own, though axum answers it by the
+/// handler of `GET`.
+///
+/// Path patterns are those of axum: `/v1/invoices` is one path, `{name}` stands for one segment,
+/// `{*name}` at the end for one or more. As in axum's router, the most specific pattern that fits is
+/// the one that counts, alone: with `/v1/{*rest}` for some and `/v1/admin` for others, the rule of
+/// `/v1/{*rest}` says nothing about `/v1/admin`.
+///
+/// # Security
+/// A path is allowed only if everybody who might read it takes it for the same. Denied are, whatever
+/// the rules: empty segments (`//`, a slash at the end), `.` and `..`, segments that end with a dot or
+/// a space, `;`, `\`, control characters and everything beyond ASCII, encoded or not; a percent-encoded
+/// letter, digit, `-`, `.`, `_`, `~`, `/`, `\`, `%`, `;`, `?` or `#`. Denied is also a path that, in
+/// lower case or decoded, would fall under another pattern than as it stands (`/v1/Admin` beside
+/// `/v1/admin` and `/v1/{name}`). The query plays no part. Behind the layer, nothing may change the method or
+/// the path any more (an `X-HTTP-Method-Override`, a rewrite).
+///
+/// Inside of a nested axum router the path is without the prefix: put the layer around the whole
+/// router, and write whole paths.
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::integration::tower::RequestRules;
+/// use countersign::policy;
+/// use http::Method;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let rules = RequestRules::<DnsName>::new()
+///     .allow("billing", policy::exact(["billing.example".parse()?]), [Method::POST], "/v1/invoices")?
+///     .allow("support", policy::exact(["support.example".parse()?]), [Method::GET], "/v1/invoices/{id}")?
+///     .allow("health", policy::allow_any(), [Method::GET, Method::HEAD], "/healthz")?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct RequestRules<I> {
+    patterns: Vec<Pattern<I>>,
+    /// The number of the pattern that a path falls under.
+    as_written: matchit::Router<usize>,
+    /// The same, for paths and patterns in lower case.
+    folded: matchit::Router<usize>,
+}
+
+/// The rules of one pattern.
+struct Pattern<I> {
+    text: String,
+    /// The same without the names of its parameters.
+    shape: String,
+    rules: Vec<Rule<I>>,
+}
+
+struct Rule<I> {
+    name: Cow<'static, str>,
+    who: Box<dyn Policy<I>>,
+    methods: Vec<Method>,
+}
+
+impl<I> RequestRules<I> {
+    /// Without a rule, nobody may do anything.
+    pub fn new() -> Self {
+        Self {
+            patterns: Vec::new(),
+            as_written: matchit::Router::new(),
+            folded: matchit::Router::new(),
+        }
+    }
+
+    /// Adds the rule of this name: who may, by these methods, to the paths of this pattern.
+    ///
+    /// # Errors
+    /// [`InvalidRule`]: no method; a pattern such as `invoices` (no slash at the start), `/v1/` (a
+    /// slash at the end), `/v1/*` (write `{*rest}`), `/v1/inv-{id}` (a parameter is a whole segment),
+    /// `/v1/%69d`; one that differs from another in upper and lower case only; one that axum's router
+    /// would not take beside another (`/v1/{id}` and `/v1/{*rest}`).
+    pub fn allow(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        who: impl Policy<I> + 'static,
+        methods: impl IntoIterator<Item = Method>,
+        pattern: &str,
+    ) -> Result<Self, InvalidRule> {
+        let rule = Rule {
+            name: name.into(),
+            who: Box::new(who),
+            methods: methods.into_iter().collect(),
+        };
+        if rule.methods.is_empty() {
+            return Err(InvalidRule::NoMethod { rule: rule.name });
+        }
+        let shape = shape_of(pattern)?;
+        let known = self.patterns.iter().position(|known| known.shape == shape);
+        let number = match known {
+            Some(number) => number,
+            None => self.add_pattern(pattern, shape)?,
+        };
+        self.patterns[number].rules.push(rule); // the number is one of its own
+        Ok(self)
+    }
+
+    fn add_pattern(&mut self, pattern: &str, shape: String) -> Result<usize, InvalidRule> {
+        let number = self.patterns.len();
+        let conflict = |error: matchit::InsertError| InvalidRule::Conflict {
+            pattern: pattern.to_owned(),
+            error: error.to_string(),
+        };
+        self.as_written
+            .insert(shape.clone(), number)
+            .map_err(conflict)?;
+        // Shapes have no other upper-case letters than the path's own.
+        self.folded
+            .insert(shape.to_ascii_lowercase(), number)
+            .map_err(conflict)?;
+        self.patterns.push(Pattern {
+            text: pattern.to_owned(),
+            shape,
+            rules: Vec::new(),
+        });
+        Ok(number)
+    }
+
+    /// The pattern that a path falls under, for every reader.
+    fn pattern_of(&self, path: &str) -> Result<&Pattern<I>, Cow<'static, str>> {
+        if let Some(why) = unclear(path) {
+            return Err(why.into());
+        }
+        let number = |found: Result<matchit::Match<'_, '_, &usize>, matchit::MatchError>| {
+            found.ok().map(|found| *found.value)
+        };
+        let as_written = number(self.as_written.at(path));
+        let folded = number(self.folded.at(&folded(path)));
+        match (as_written, folded) {
+            (None, _) => Err("no rule is for this path".into()),
+            (Some(number), Some(folded)) if number == folded => Ok(&self.patterns[number]),
+            (Some(number), folded) => Err(format!(
+                "the path falls under {:?} as it stands, and under {:?} decoded or in lower case",
+                self.patterns[number].text,
+                folded.map(|number| &*self.patterns[number].text)
+            )
+            .into()),
+        }
+    }
+}
+
+/// The pattern with its parameters' names replaced, so that those which differ in nothing else are one.
+fn shape_of(pattern: &str) -> Result<String, InvalidRule> {
+    let invalid = |problem| InvalidRule::Pattern {
+        pattern: pattern.to_owned(),
+        problem,
+    };
+    let Some(rest) = pattern.strip_prefix('/') else {
+        return Err(invalid("it must begin with a slash"));
+    };
+    if rest.is_empty() {
+        return Ok(pattern.to_owned());
+    }
+    let mut shape = String::with_capacity(pattern.len());
+    let mut segments = rest.split('/').enumerate().peekable();
+    while let Some((index, segment)) = segments.next() {
+        let parameter = segment
+            .strip_prefix('{')
+            .and_then(|segment| segment.strip_suffix('}'));
+        let (catches_all, name) = match parameter {
+            None if segment.contains(['{', '}']) => {
+                return Err(invalid("a parameter such as {id} is a whole segment"));
+            }
+            None if segment.contains('*') => {
+                return Err(invalid(
+                    "* stands for nothing: write {name} for one segment, {*name} for all that follow",
+                ));
+            }
+            None if segment.contains('%') || unclear_segment(segment).is_some() => {
+                return Err(invalid(
+                    "no request could match it: such a path is denied, whatever the rules",
+                ));
+            }
+            None => {
+                shape.push('/');
+                shape.push_str(segment);
+                continue;
+            }
+            Some(name) => match name.strip_prefix('*') {
+                None => (false, name),
+                Some(name) => (true, name),
+            },
+        };
+        if name.is_empty() || name.contains(['{', '}', '*']) {
+            return Err(invalid("a parameter has a name, such as {id} or {*rest}"));
+        }
+        if catches_all && segments.peek().is_some() {
+            return Err(invalid("{*name} stands at the end"));
+        }
+        let star = if catches_all { "*" } else { "" };
+        shape.push_str(&format!("/{{{star}p{index}}}"));
+    }
+    Ok(shape)
+}
+
+impl<I> RequestPolicy<I> for RequestRules<I> {
+    fn authorize(&self, peer: &Peer<I>, request: &Parts) -> Decision {
+        let pattern = match self.pattern_of(request.uri.path()) {
+            Ok(pattern) => pattern,
+            Err(why) => return Decision::deny(why),
+        };
+        let mut reasons = String::new();
+        for rule in &pattern.rules {
+            if !rule.methods.contains(&request.method) {
+                continue;
+            }
+            let decision = rule.who.authorize(peer);
+            match decision.reason() {
+                None => return Decision::allow(rule.name.clone()),
+                Some(reason) => {
+                    let separator = if reasons.is_empty() { "" } else { "; " };
+                    reasons.push_str(&format!("{separator}rule {:?}: {reason}", rule.name));
+                }
+            }
+        }
+        if reasons.is_empty() {
+            reasons = format!("no rule of {:?} is for {}", pattern.text, request.method);
+        }
+        Decision::deny(reasons)
+    }
+}
+
+/// Why a rule cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRule {
+    /// The rule has no method, so it would allow nothing.
+    #[error(
+        "the rule \"{}\" has no method, so it would allow nothing",
+        Escaped(rule)
+    )]
+    NoMethod {
+        /// Its name.
+        rule: Cow<'static, str>,
+    },
+    /// The pattern is malformed.
+    #[error("the path pattern \"{}\": {problem}", Escaped(pattern))]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong, and what to write instead.
+        problem: &'static str,
+    },
+    /// The pattern cannot stand beside another.
+    #[error(
+        "the path pattern \"{}\" cannot stand beside another, also as they are in lower case: {error}",
+        Escaped(pattern)
+    )]
+    Conflict {
+        /// The pattern.
+        pattern: String,
+        /// What the router says.
+        error: String,
+    },
+}
+
+impl<I> Default for RequestRules<I> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<I> fmt::Debug for RequestRules<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.patterns.iter().map(|pattern| {
+                let names = pattern.rules.iter().map(|rule| &*rule.name);
+                (&*pattern.text, names.collect::<Vec<_>>())
+            }))
+            .finish()
+    }
+}
