@@ -191,6 +191,7 @@ pub(crate) fn refused_in(error: &(dyn Error + 'static)) -> Option<&'static str> 
 pub(crate) fn is_access_denied(error: &(dyn Error + 'static)) -> bool {
     let said = format!("{error:?}");
     alert_in(error) == Some(AlertDescription::AccessDenied)
-        || said.contains("the peer refused with the alert access_denied")
+        || (said.contains("the server refused our certificate")
+            && said.contains(": access_denied ("))
         || said.contains("received fatal alert: AccessDenied")
 }
