@@ -271,7 +271,7 @@ mod connect {
     use crate::gate::{Ended, Handshaken};
     use crate::stream::handshake::{Attempt, admit, refuse, refuse_with};
     use crate::stream::info_of;
-    use crate::tls::{self, Refused, capture::Capture};
+    use crate::tls::{self, capture::Capture};
     use crate::{ConnectionInfo, TlsStream};
 
     impl<I: Send + Sync + 'static> Connector<I> {
@@ -345,15 +345,9 @@ mod connect {
                 return Err(not_asked);
             }
             let connection = Handshaken::Client(connection, &dialled);
-            let judged = match tls::identify(gate, &mut capture, &mut witness, connection) {
-                Ok(peer) => {
-                    let keeper = &self.keeper;
-                    let judged = attempt.judge(gate, keeper, peer, &mut witness, &capture);
-                    judged.await
-                }
-                Err(error) => Err(Refused::Gate(error)),
-            };
-            match judged {
+            let peer = tls::identify(gate, &mut capture, &mut witness, connection);
+            let judged = attempt.judge(gate, &self.keeper, peer, &mut witness, &capture);
+            match judged.await {
                 Ok(admitted) => {
                     // Replaced during the handshake, when the connection was not listed yet.
                     if core.configs().credentials != configs.credentials {

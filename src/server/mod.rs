@@ -249,7 +249,7 @@ mod accept {
     use crate::gate::live::Connection;
     use crate::stream::handshake::{Attempt, admit, refuse};
     use crate::stream::info_of;
-    use crate::tls::{self, Refused, capture::Capture};
+    use crate::tls::{self, capture::Capture};
     use crate::{ConnectionInfo, TlsStream};
 
     impl<I: Send + Sync + 'static> Acceptor<I> {
@@ -317,15 +317,9 @@ mod accept {
                 .await?;
 
             let connection = Handshaken::Server(tls.get_ref().1);
-            let judged = match tls::identify(gate, &mut capture, &mut witness, connection) {
-                Ok(peer) => {
-                    let keeper = &self.keeper;
-                    let judged = attempt.judge(gate, keeper, peer, &mut witness, &capture);
-                    judged.await
-                }
-                Err(error) => Err(Refused::Gate(error)),
-            };
-            match judged {
+            let peer = tls::identify(gate, &mut capture, &mut witness, connection);
+            let judged = attempt.judge(gate, &self.keeper, peer, &mut witness, &capture);
+            match judged.await {
                 Ok(admitted) => Ok(admit(tls.into(), admitted, &capture)),
                 Err(refused) => {
                     refuse(tls.into(), &refused).await;

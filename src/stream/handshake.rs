@@ -117,10 +117,12 @@ impl Attempt {
         &self,
         gate: &Gate<I>,
         keeper: &Arc<Keeper>,
-        identified: Identified<'_, I>,
+        identified: Result<Identified<'_, I>, AdmitError>,
         witness: &mut Witness,
         capture: &Capture,
     ) -> Result<(Admission<I>, Entered<I>), Refused> {
+        // Without an identity there is nobody to judge; that has been recorded.
+        let identified = identified.map_err(Refused::Gate)?;
         witness.stage = Stage::Policy;
         let (who, presented) = (identified.peer().clone(), identified.presented());
         let decided = self.decide(gate, keeper, identified, witness.connection());
