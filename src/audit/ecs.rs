@@ -204,6 +204,9 @@ struct Named {
 struct ErrorFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
+    /// OpenTelemetry's name of the same.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
@@ -326,6 +329,7 @@ impl Record {
             rule: event.rule.as_ref().map(|rule| Named { name: shown(rule) }),
             error: failed.then(|| ErrorFields {
                 code: event.reason,
+                kind: event.reason,
                 message: event.detail.as_ref().map(shown),
             }),
             countersign: Own::of(event),
