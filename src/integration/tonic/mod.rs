@@ -1,0 +1,50 @@
+//! gRPC over mutual TLS, by tonic.
+//!
+//! A server takes our [`Listener`](crate::Listener) as its stream of connections. Handshakes run beside
+//! each other, only peers that were admitted come out, and a handler asks its request who sent it:
+//!
+//! ```no_run
+//! use countersign::identity::SpiffeId;
+//! use countersign::integration::tonic::RequestExt as _;
+//! use countersign::{Acceptor, Listener};
+//! use tonic::transport::Server;
+//! use tonic::{Request, Response, Status};
+//!
+//! async fn who_am_i(request: Request<()>) -> Result<Response<String>, Status> {
+//!     let peer = request.peer::<SpiffeId>()?;
+//!     Ok(Response::new(peer.identity().to_string()))
+//! }
+//!
+//! # async fn serve(
+//! #     acceptor: Acceptor<SpiffeId>,
+//! #     routes: tonic::service::Routes,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = Listener::bind(acceptor, "0.0.0.0:8443").await?; // .alpn(["h2"]) on the acceptor
+//! Server::builder().add_routes(routes).serve_with_incoming(listener).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A client's channel is a [`Channel`], under which credentials change without a lost call.
+//!
+//! # Two servers
+//! tonic's own server has the deadlines, limits and interceptors of gRPC, but no way to tell one client
+//! that its connection is to [drain](crate::TlsStream::draining): such a connection is cut after the
+//! drain time. Our [`hyper::Server`](super::hyper::Server) does tell it, and serves tonic's routes as it
+//! serves any tower service: `Server::new().serve(listener, routes)`. There, nobody enforces the deadline
+//! that a client sends (`grpc-timeout`) but its handlers. Both shut down gracefully: tonic's by
+//! `serve_with_incoming_shutdown`, both by [`ListenerHandle::shutdown`](crate::ListenerHandle::shutdown).
+//!
+//! Either way a peer that is denied or revoked is cut off in the middle of a call.
+//!
+//! # Who may call which method
+//! A method is a path, `/package.Service/Method`, and its HTTP method is `POST`. With the feature `tower`,
+//! the rules of `tower::AuthorizeRequest` judge it, as a layer of either server; a call that is denied
+//! ends with the status `PERMISSION_DENIED`.
+
+mod channel;
+mod request;
+mod server;
+
+pub use channel::{Channel, NotHttp2};
+pub use request::RequestExt;
