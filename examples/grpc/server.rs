@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use countersign::integration::tower::{AuthorizeRequest, RequestRules};
 use countersign::{Acceptor, Certificate, Listener, TrustStore, policy};
 use hyper::Method;
+use serde_json::json;
 use tonic::transport::Server;
 
 use crate::invoices::{CREATE, Invoices, WATCH};
@@ -50,17 +51,22 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .allow("create", creators, [Method::POST], CREATE)?
         .allow("watch", policy::allow_any(), [Method::POST], WATCH)?;
     let rules = AuthorizeRequest::new(rules).on_denied(|denied| {
-        let who = denied.peer.map(|peer| peer.identity().to_string());
+        let peer = denied.peer.map(|peer| peer.identity().to_string());
         let path = denied.request.uri.path();
         eprintln!(
-            "denied: {} calls {path}: {}",
-            who.as_deref().unwrap_or("nobody"),
-            denied.why
+            "{}",
+            json!({"event": "denied", "peer": peer, "path": path, "why": denied.why})
         );
     });
 
     let listener = Listener::builder(builder.build()?)
-        .on_refused(|_, error| eprintln!("refused: {}: {error}", error.reason()))
+        .on_refused(|_, error| {
+            let (reason, error) = (error.reason(), error.to_string());
+            eprintln!(
+                "{}",
+                json!({"event": "refused", "reason": reason, "error": error})
+            );
+        })
         .bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
