@@ -201,10 +201,7 @@ async fn words(response: Response<Incoming>) -> Result<String, BoxError> {
         let word = event
             .strip_prefix("data: ")
             .and_then(|event| event.strip_suffix("\n\n"));
-        words.push(
-            word.ok_or_else(|| format!("not one event: {event:?}"))?
-                .to_owned(),
-        );
+        words.push(word.ok_or("not one event")?.to_owned());
     }
     Ok(words.join(" "))
 }

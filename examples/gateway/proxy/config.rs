@@ -149,7 +149,7 @@ impl Config {
         let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| named(&error))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
         let upstreams = config.upstreams.values_mut();
         let all = upstreams.filter_map(|upstream| upstream.tls.as_mut());
         for tls in all.chain([&mut config.tls]) {
