@@ -173,6 +173,10 @@ async fn open(
     for stream in 0..count {
         if stream % PER_CONNECTION == 0 {
             connection = client(ca)?;
+            // Or each of the following would begin one of its own.
+            let url = format!("https://localhost:{port}/v1/one");
+            let response = connection.request(request(&url)?).await?;
+            response.into_body().collect().await?;
         }
         let client = connection.clone();
         let url = format!("https://localhost:{port}/v1/many");

@@ -79,6 +79,11 @@ async fn five_hundred_streams_at_a_time() {
     for connection in 0..CONNECTIONS {
         let alice = connector(&front.ca, "alice.example", "h2").build().unwrap();
         let client: Client<DnsName, Empty<Bytes>> = Client::new(alice);
+        // Or each of the following would begin a connection of its own.
+        let url = format!("https://localhost:{}/v1/orders", server.port);
+        let request = Request::get(url).body(Empty::new()).unwrap();
+        assert_eq!(client.request(request).await.unwrap().status(), 200);
+        let _ = server.logged().await;
         for stream in 0..STREAMS {
             let id = format!("{connection}-{stream}");
             let url = format!("https://localhost:{}/v1/events/{id}", server.port);
