@@ -7,6 +7,8 @@ mod axum_serve;
 mod bindings;
 #[path = "http/bypass.rs"]
 mod bypass;
+#[path = "http/denied.rs"]
+mod denied;
 #[path = "http/drain.rs"]
 mod drain;
 #[path = "common/example.rs"]
@@ -17,6 +19,8 @@ mod examples;
 mod forward;
 #[path = "http/hyper.rs"]
 mod hyper_both;
+#[path = "http/paths.rs"]
+mod paths;
 #[path = "common/programs.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;

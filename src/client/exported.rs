@@ -44,7 +44,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// so that nobody would ask the policy, and a server that is denied or revoked by now would be let in.
     /// Do not turn it on in what this returns, nor early data.
     ///
-    /// reqwest's own settings of TLS (`danger_accept_invalid_certs`, `identity`, roots, CRLs, versions)
+    /// reqwest's own settings of TLS (`tls_danger_accept_invalid_certs`, `identity`, roots, CRLs, versions)
     /// have no effect on it. Say `https_only(true)`, or a redirect may lead it to `http://`.
     pub fn into_rustls_config(self) -> ClientConfig {
         self.core.exported()

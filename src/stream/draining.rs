@@ -28,6 +28,12 @@ impl Draining {
         }
     }
 
+    /// Whether the connection was cut, so that nothing of the peer's may be done any more.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.lease.is_cut()
+    }
+
     /// Why the connection is to come to its end, or came to it; `None` as long as it is not, and
     /// when the peer or the application closed it.
     pub fn why(&self) -> Option<Ended> {

@@ -97,11 +97,7 @@ impl<I> Judge<I> {
     }
 
     /// The signature is good: identity and policy.
-    fn admit(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
-        let unproven = UNPROVEN
-            .take()
-            .filter(|unproven| unproven.presented.first() == Some(leaf))
-            .ok_or_else(|| Error::General("a signature without a verified chain".into()))?;
+    fn admit(&self, unproven: &Unproven) -> Result<(), Error> {
         let info = ConnectionInfo::default().with_server_name(unproven.dialled.as_str());
         let result = self
             .gate
@@ -118,9 +114,13 @@ impl<I> Judge<I> {
             &rustls::crypto::WebPkiSupportedAlgorithms,
         ) -> Result<HandshakeSignatureValid, Error>,
     ) -> Result<HandshakeSignatureValid, Error> {
+        let unproven = UNPROVEN
+            .take()
+            .filter(|unproven| unproven.presented.first() == Some(leaf))
+            .ok_or_else(|| Error::General("a signature without a verified chain".into()))?;
         let trusted = self.gate.trusted();
         let proof = verify(trusted.verifier().algorithms())?;
-        self.admit(leaf)?;
+        self.admit(&unproven)?;
         Ok(proof)
     }
 }

@@ -183,6 +183,31 @@ async fn a_server_that_is_denied_now_is_cut_in_the_middle_of_its_answer() {
     }
 }
 
+/// Requests that were sent in one go are not all served because the first was.
+#[tokio::test]
+async fn what_waits_behind_a_request_is_not_served_after_a_cut() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let (service, mut answers) = slowly();
+    let server = serve(&acceptor, service).await;
+    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let alice = connector(&ca, "alice.example", "http/1.1").build().unwrap();
+    let mut stream = alice.connect("localhost", tcp).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream
+        .write_all(request.repeat(3).as_bytes())
+        .await
+        .unwrap();
+    stream.flush().await.unwrap();
+    let first = timeout(PATIENCE, answers.recv()).await.unwrap().unwrap();
+    acceptor.set_policy(deny_all);
+    drop(first); // its body is complete
+    // The service is dropped with the connection, and was not asked again.
+    server.handle.shutdown(PATIENCE).await;
+    timeout(PATIENCE, server.task).await.unwrap().unwrap();
+    assert!(timeout(PATIENCE, answers.recv()).await.unwrap().is_none());
+}
+
 /// A handler that would go on forever sees the notice.
 #[tokio::test]
 async fn a_handler_can_watch_for_the_end() {

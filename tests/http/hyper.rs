@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use rustls::AlertDescription;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -143,11 +144,9 @@ async fn without_tls_there_is_no_connection() {
     let (_, came) = tokio::join!(
         timeout(PATIENCE, async { drop(client.request(get(&url)).await) }),
         async {
-            let (tcp, _) = timeout(PATIENCE, tcp.accept()).await.unwrap().unwrap();
-            let mut first = [0];
-            tcp.readable().await.unwrap();
-            tcp.try_read(&mut first).unwrap();
-            first[0]
+            let (mut tcp, _) = timeout(PATIENCE, tcp.accept()).await.unwrap().unwrap();
+            let first = timeout(PATIENCE, tcp.read_u8()).await;
+            first.unwrap().unwrap()
         }
     );
     assert_eq!(came, 0x16, "and it begins with a TLS handshake");

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::builder::{Builder, ClientSide};
+use countersign::gate::ServerNames;
 use countersign::identity::DnsName;
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{Issued, TestCa};
@@ -218,13 +219,23 @@ async fn chain_and_name_are_verified() {
             AlertDescription::AccessDenied,
         ),
     ] {
-        let (url, serving) = raw_server(&shown, &shown, "http/1.1").await;
-        let error = client(&alice).get(&url).send().await.unwrap_err();
-        assert_eq!(refused(&error), Some(expected));
-        assert_eq!(
-            serving.await.unwrap(),
-            Err(rustls::Error::AlertReceived(alert))
-        );
+        // reqwest's own way to give all of it up changes nothing.
+        let careless = reqwest::Client::builder()
+            .tls_backend_preconfigured(alice.clone().into_rustls_config())
+            .tls_danger_accept_invalid_certs(true)
+            .tls_danger_accept_invalid_hostnames(true)
+            .no_proxy()
+            .build()
+            .unwrap();
+        for client in [client(&alice), careless] {
+            let (url, serving) = raw_server(&shown, &shown, "http/1.1").await;
+            let error = client.get(&url).send().await.unwrap_err();
+            assert_eq!(refused(&error), Some(expected.clone()));
+            assert_eq!(
+                serving.await.unwrap(),
+                Err(rustls::Error::AlertReceived(alert))
+            );
+        }
     }
 }
 
@@ -350,6 +361,39 @@ async fn no_request_of_reqwest_is_lost_while_credentials_are_replaced() {
             asking.await.unwrap();
         }
     }
+}
+
+/// Beside each other on few threads, the judged are not mixed up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_handshakes_at_once_are_judged_each_by_its_own() {
+    let ca = TestCa::new("Root");
+    let good = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let bad = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let other = ca.leaf().dns("other.example").issue();
+    bad.update(Update::new().credentials(other.credentials()))
+        .unwrap();
+    let (for_good, for_bad) = (WhoAmI::default(), WhoAmI::default());
+    let good = serve(&good, for_good.clone()).await;
+    let bad = serve(&bad, for_bad.clone()).await;
+    // The name is no obstacle: only the policy tells them apart.
+    let alice = connector(&ca, "alice.example", "http/1.1")
+        .server_names(ServerNames::LeaveToPolicy)
+        .build()
+        .unwrap();
+    let client = client(&alice);
+    let asking: Vec<_> = (0..200)
+        .map(|number| {
+            let client = client.clone();
+            let is_good = number % 2 == 0;
+            let url = if is_good { &good } else { &bad }.url("/");
+            tokio::spawn(async move { (is_good, client.get(url).send().await.is_ok()) })
+        })
+        .collect();
+    for asking in asking {
+        let (is_good, got) = asking.await.unwrap();
+        assert_eq!(got, is_good);
+    }
+    assert_eq!((for_good.count(), for_bad.count()), (100, 0));
 }
 
 /// What is lost, as the documentation says: who knows it from here need not find it out.

@@ -89,3 +89,41 @@ async fn no_request_is_lost_while_everything_is_replaced() {
         assert!(count > 100, "{alpn}: only {count} requests were made");
     }
 }
+
+/// HTTP/2 connections that grow too old get GOAWAY, and the client goes on with new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_lost_when_connections_grow_old() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .max_connection_age(Duration::from_millis(500))
+        .build()
+        .unwrap();
+    let connections = Serials::default();
+    let seen = Arc::clone(&connections);
+    let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
+        let peer = request.extensions().get::<Peer<DnsName>>().unwrap();
+        let address = peer.connection().remote_addr().unwrap().to_string();
+        seen.lock().unwrap().insert(address);
+        async {
+            sleep(Duration::from_millis(20)).await;
+            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from("done"))))
+        }
+    });
+    let server = serve(&acceptor, service).await;
+    let client = Client::new(connector(&ca, "alice.example", "h2").build().unwrap());
+    let deadline = Instant::now() + PATIENCE;
+    // Age is looked at each second.
+    while connections.lock().unwrap().len() < 3 {
+        assert!(Instant::now() < deadline, "the old connections stay");
+        let requests: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, url) = (client.clone(), server.url("/"));
+                tokio::spawn(async move { client.request(get(&url)).await })
+            })
+            .collect();
+        for request in requests {
+            let response = request.await.unwrap().expect("no request is lost");
+            assert_eq!(text(response).await, "done");
+        }
+    }
+}

@@ -255,3 +255,27 @@ impl<T, I: fmt::Debug> fmt::Debug for HttpsStream<T, I> {
         f.debug_tuple("HttpsStream").field(self.get_ref()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_has_a_host_to_dial() {
+        for (uri, host) in [
+            ("https://orders.internal/x", Some("orders.internal")),
+            ("https://orders.internal:8443", Some("orders.internal")),
+            ("https://user@orders.internal/", Some("orders.internal")),
+            ("https://[::1]:8443/", Some("::1")),
+            ("HTTPS://orders.internal/", Some("orders.internal")),
+            ("http://orders.internal/", None),
+            ("wss://orders.internal/", None),
+            ("orders.internal", None),
+            ("orders.internal:443", None),
+            ("/x", None),
+        ] {
+            let uri: Uri = uri.parse().expect("a URI");
+            assert_eq!(host_of(&uri).ok(), host, "{uri}");
+        }
+    }
+}

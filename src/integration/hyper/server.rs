@@ -5,13 +5,15 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service;
@@ -25,8 +27,9 @@ use crate::{Draining, Listener, Peer, TlsStream};
 /// [`Draining`], for handlers that take long (a WebSocket, a stream of events) to see that it is to
 /// come to its end.
 ///
-/// When the connection is to drain, HTTP/2 clients get GOAWAY, HTTP/1.1 clients `connection: close`,
-/// and what is under way finishes. When the peer is denied or revoked it is cut, whatever is under way.
+/// When the connection is to drain, what is under way finishes, and nothing new begins: HTTP/2 clients get
+/// GOAWAY, and HTTP/1.1 connections close behind the answer. When the peer is denied or revoked it is cut,
+/// whatever is under way.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -131,7 +134,8 @@ impl Server {
     ///
     /// # Errors
     /// What ended it early: the client broke off or broke HTTP's rules, its time was over, or it was
-    /// cut, and then an [`Ended`](crate::gate::Ended) is among the sources.
+    /// cut. Of that, hyper keeps no more than the text with HTTP/2: ask
+    /// [`Draining::why`], of a [`TlsStream::draining`] from before.
     pub async fn serve_connection<IO, I, S, B>(
         &self,
         stream: TlsStream<IO, I>,
@@ -215,13 +219,34 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = <TowerToHyperService<S> as hyper::service::Service<Request<Incoming>>>::Future;
+    type Future = Served<TowerToHyperServiceFuture<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let extensions = request.extensions_mut();
         extensions.insert(self.peer.clone());
         extensions.insert(self.draining.clone());
-        self.service.call(request)
+        // One that hyper had read before the cut is not served after it.
+        let serving = (!self.draining.is_cut()).then(|| self.service.call(request));
+        Served { serving }
+    }
+}
+
+pin_project! {
+    /// The service's answer; none on a connection that was cut, which hyper is about to find out.
+    struct Served<F> {
+        #[pin]
+        serving: Option<F>,
+    }
+}
+
+impl<F: Future> Future for Served<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().serving.as_pin_mut() {
+            Some(serving) => serving.poll(cx),
+            None => Poll::Pending,
+        }
     }
 }
 
