@@ -35,7 +35,8 @@
 //! that a client sends (`grpc-timeout`) but its handlers. Both shut down gracefully: tonic's by
 //! `serve_with_incoming_shutdown`, both by [`ListenerHandle::shutdown`](crate::ListenerHandle::shutdown).
 //!
-//! Either way a peer that is denied or revoked is cut off in the middle of a call.
+//! Either way a peer that is denied or revoked is cut off in the middle of a call. A call that arrived just
+//! before and waits to be begun is not begun any more by ours; by tonic's it may be.
 //!
 //! # Who may call which method
 //! A method is a path, `/package.Service/Method`, and its HTTP method is `POST`. With the feature `tower`,
