@@ -7,8 +7,9 @@
 //!
 //! Who may send which request, by identity, method and path; how often; and who the client is, in
 //! headers for the server behind. Frames of a response are passed on as they come. Standard output
-//! gets one line, `listening on ADDR`; standard error one line of JSON for every request. SIGTERM
-//! finishes what is under way and stops; SIGHUP reads certificates and roots again.
+//! gets one line, `listening on ADDR`; standard error one line of JSON for every request (if nobody
+//! takes them, requests wait: none goes unwritten). SIGTERM finishes what is under way and stops; SIGHUP
+//! reads certificates and roots again.
 //!
 //! Without a configuration it makes one, with certificates and a server behind, and shows what it does.
 //! `example.toml` beside this file has everything that can be configured.

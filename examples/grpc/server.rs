@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use countersign::integration::tower::{AuthorizeRequest, RequestRules};
 use countersign::{Acceptor, Certificate, Listener, TrustStore, policy};
@@ -12,6 +13,9 @@ use tonic::transport::Server;
 
 use crate::invoices::{CREATE, Invoices, WATCH};
 use crate::shared::{AllowList, Identity, IdentityKind, Material};
+
+/// How long calls under way may take to finish when the server stops.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -71,11 +75,18 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     let address = listener.local_addr().ok_or("no address")?;
+    let handle = listener.handle();
+    let stopped = crate::shared::stop_signal()?;
+    let stop = async move {
+        stopped.await;
+        // tonic tells its clients to finish, and waits for them; here, not without end.
+        tokio::spawn(async move { handle.shutdown(DRAIN_TIME).await });
+    };
     writeln!(io::stdout(), "listening on {address}")?;
     Server::builder()
         .layer(rules)
         .add_service(Invoices::<Identity>::new())
-        .serve_with_incoming_shutdown(listener, crate::shared::stop_signal()?)
+        .serve_with_incoming_shutdown(listener, stop)
         .await?;
     Ok(())
 }

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use countersign::identity::{DnsName, SpiffeId};
-use countersign::integration::tonic::RequestExt as _;
-use countersign::policy;
+use countersign::integration::tonic::{Channel, RequestExt as _};
 use countersign::testing::{self, TestCa};
+use countersign::{Listener, policy};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Request};
 
+use crate::invoices::{Invoices, InvoicesClient};
 use crate::serving::{BOTH, By, Grpc, h2};
 use crate::support::{PATIENCE, acceptor, name};
 
@@ -103,5 +106,50 @@ async fn it_shuts_down_with_the_listener() {
         timeout(PATIENCE, shutdown).await.unwrap().unwrap();
         timeout(PATIENCE, server.task).await.unwrap().unwrap();
         assert_eq!(acceptor.connections().len(), 0);
+    }
+}
+
+/// By tonic's own shutdown and the listener's together: clients are told, and those that do not finish are
+/// cut.
+#[tokio::test]
+async fn tonic_shuts_down_in_time() {
+    let ca = TestCa::new("Root");
+    for (count, ends) in [(10, true), (u64::MAX, false)] {
+        let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+        let listener = Listener::bind(acceptor.clone(), "127.0.0.1:0");
+        let listener = listener.await.unwrap();
+        let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
+        let (stop, stopped) = oneshot::channel();
+        let signal = async move {
+            stopped.await.unwrap();
+            let time = if ends {
+                PATIENCE
+            } else {
+                Duration::from_secs(1)
+            };
+            tokio::spawn(async move { handle.shutdown(time).await });
+        };
+        let server = Server::builder()
+            .add_service(Invoices::<DnsName>::new())
+            .serve_with_incoming_shutdown(listener, signal);
+        let server = tokio::spawn(server);
+        let url = format!("https://localhost:{}", address.port());
+        let endpoint = Endpoint::from_shared(url).unwrap();
+        let channel = Channel::new(h2(&ca, "alice.example"), endpoint);
+        let mut alice = InvoicesClient::new(channel);
+        let mut watched = alice.watch(count, Duration::from_millis(20)).await.unwrap();
+        assert!(watched.message().await.unwrap().is_some());
+        stop.send(()).unwrap();
+        let end = timeout(PATIENCE, async {
+            loop {
+                match watched.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break true,
+                    Err(_) => break false,
+                }
+            }
+        });
+        assert_eq!(end.await.unwrap(), ends);
+        timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
     }
 }

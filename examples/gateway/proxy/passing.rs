@@ -133,6 +133,10 @@ impl Passing {
         peer: &Peer<Identity>,
         entry: &mut Entry,
     ) -> Result<Response<Incoming>, Refused> {
+        // Counted first, so that it counts what is denied, too.
+        self.rates
+            .check(peer.identity())
+            .map_err(Refused::too_many)?;
         let decision = self.rules.authorize(peer, &parts);
         let Some(rule) = decision.rule() else {
             let reason = decision.reason().unwrap_or_default();
@@ -145,9 +149,6 @@ impl Passing {
             return Err(Refused::with(StatusCode::BAD_GATEWAY, "no upstream"));
         };
         entry.upstream = Some(name.clone());
-        self.rates
-            .check(peer.identity())
-            .map_err(Refused::too_many)?;
         let limit = self.limits.max_request_body;
         if body.size_hint().lower() > limit as u64 {
             return Err(Refused::too_large());

@@ -28,12 +28,18 @@
 //! A client's channel is a [`Channel`], under which credentials change without a lost call.
 //!
 //! # Two servers
-//! tonic's own server has the deadlines, limits and interceptors of gRPC, but no way to tell one client
-//! that its connection is to [drain](crate::TlsStream::draining): such a connection is cut after the
-//! drain time. Our [`hyper::Server`](super::hyper::Server) does tell it, and serves tonic's routes as it
-//! serves any tower service: `Server::new().serve(listener, routes)`. There, nobody enforces the deadline
-//! that a client sends (`grpc-timeout`) but its handlers. Both shut down gracefully: tonic's by
-//! `serve_with_incoming_shutdown`, both by [`ListenerHandle::shutdown`](crate::ListenerHandle::shutdown).
+//! tonic's own server has the deadlines, limits and interceptors of gRPC, and less of what connections need:
+//!
+//! * It has no way to tell one client that its connection is to [drain](crate::TlsStream::draining): such a
+//!   connection is cut after the drain time.
+//! * `serve_with_incoming_shutdown` tells all clients to finish, and waits for them without end.
+//!   [`ListenerHandle::shutdown`](crate::ListenerHandle::shutdown), called when its signal comes, cuts those
+//!   that do not finish in time.
+//! * It waits without end for a client that was admitted and does not begin with HTTP/2.
+//!
+//! Our [`hyper::Server`](super::hyper::Server) does all of that, and serves tonic's routes as it serves any
+//! tower service: `Server::new().serve(listener, routes)`. There, nobody enforces the deadline that a client
+//! sends (`grpc-timeout`) but its handlers.
 //!
 //! Either way a peer that is denied or revoked is cut off in the middle of a call. A call that arrived just
 //! before and waits to be begun is not begun any more by ours; by tonic's it may be.
