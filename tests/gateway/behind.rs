@@ -69,6 +69,8 @@ impl Behind {
             .route("/v1/brief", any(brief))
             .route("/mtls/events/{id}", get(events))
             .route("/mtls/brief", any(brief))
+            .route("/h2/events/{id}", get(events))
+            .route("/h2/brief", any(brief))
             .route("/{*rest}", any(echo))
             .with_state(self.clone())
     }
@@ -136,6 +138,7 @@ async fn echo(State(behind): State<Behind>, request: Request) -> Json<Value> {
     };
     let peer = parts.extensions.get::<Peer<DnsName>>();
     Json(json!({
+        "version": format!("{:?}", parts.version),
         "method": parts.method.as_str(),
         "uri": parts.uri.to_string(),
         "headers": listed(&parts.headers),

@@ -204,7 +204,7 @@ async fn what_concerns_one_connection_is_not_passed_on() {
     let front = Front::new();
     let gateway = front.run("").await;
     let alice = front.client("alice.example", "http/1.1");
-    for path in ["/v1/orders", "/mtls/orders"] {
+    for path in ["/v1/orders", "/mtls/orders", "/h2/orders"] {
         let request = Request::get(gateway.url(path))
             .header("connection", "x-hop, keep-alive")
             .header("x-hop", "1")

@@ -19,7 +19,11 @@ use crate::support::{ALPN, PATIENCE, connector};
 async fn events_are_not_kept_back() {
     let front = Front::new();
     let gateway = front.run("").await;
-    for (path, id) in [("/v1/events", "1"), ("/mtls/events", "2")] {
+    for (path, id) in [
+        ("/v1/events", "1"),
+        ("/mtls/events", "2"),
+        ("/h2/events", "3"),
+    ] {
         for alpn in ALPN {
             let alice = front.client("alice.example", alpn);
             let request = gateway.get(&format!("{path}/{id}{alpn}").replace("http/1.1", "h1"));
@@ -41,7 +45,7 @@ async fn events_are_not_kept_back() {
             assert!(end.is_none(), "its end is passed on, too");
         }
     }
-    let lines = gateway.lines(4).await;
+    let lines = gateway.lines(6).await;
     assert!(lines.iter().all(|line| line["complete"] == true));
 }
 
@@ -64,9 +68,19 @@ async fn who_leaves_is_not_sent_to() {
     assert!(lines.iter().all(|line| line["complete"] == false));
 }
 
-/// The program itself, in a process of its own.
+/// From a server behind on loopback.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_streams_at_a_time() {
+    five_hundred_streams("/v1/events").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_streams_at_a_time_from_behind_mutual_tls() {
+    five_hundred_streams("/mtls/events").await;
+}
+
+/// By the program itself, in a process of its own.
+async fn five_hundred_streams(path: &str) {
     const CONNECTIONS: usize = 5;
     const STREAMS: usize = 100;
     const EVENTS: usize = 5;
@@ -86,7 +100,7 @@ async fn five_hundred_streams_at_a_time() {
         let _ = server.logged().await;
         for stream in 0..STREAMS {
             let id = format!("{connection}-{stream}");
-            let url = format!("https://localhost:{}/v1/events/{id}", server.port);
+            let url = format!("https://localhost:{}{path}/{id}", server.port);
             let (client, behind) = (client.clone(), front.behind.clone());
             opening.spawn(async move {
                 let request = Request::get(url).body(Empty::new()).unwrap();

@@ -76,7 +76,7 @@ async fn by_http1_in_any_writing() {
         // Twice.
         forged.push_str(&format!("{name}: forged\r\n{name}: :Zm9yZ2Vk:, forged\r\n"));
     }
-    for path in ["/v1/orders", "/mtls/orders"] {
+    for path in ["/v1/orders", "/mtls/orders", "/h2/orders"] {
         for (lines, body) in [
             (
                 format!("{forged}Content-Length: 5\r\nConnection: close\r\n\r\n"),
@@ -121,7 +121,7 @@ async fn by_http1_in_any_writing() {
 async fn by_http2_and_in_its_trailers() {
     let front = Front::new();
     let gateway = front.run("").await;
-    for path in ["/v1/orders", "/mtls/orders"] {
+    for path in ["/v1/orders", "/mtls/orders", "/h2/orders"] {
         let own = front.ca.leaf().dns("alice.example").issue();
         let connector = front.connector("alice.example", "h2");
         let update = countersign::Update::new().credentials(own.credentials());

@@ -69,8 +69,8 @@ impl Front {
         issued
     }
 
-    /// The configuration's file: `alice.example` may do everything under `/v1/` (`/mtls/` leads to the
-    /// server behind that speaks TLS), `bob.example` may read it; eve may not connect.
+    /// The configuration's file: `alice.example` may do everything: `/v1/` leads to the server behind in the clear, `/mtls/` and `/h2/` to the
+    /// one that speaks TLS. `bob.example` may read `/v1/`, carol nothing; eve may not connect.
     pub(crate) async fn config(&self, more: &str) -> PathBuf {
         let plain = self.behind.plain().await;
         let (mtls, _) = self.behind.mtls(&self.ca).await;
@@ -104,6 +104,11 @@ impl Front {
             identity = "dns"
             allow = ["localhost"]
 
+            [upstreams.h2]
+            url = "https://localhost:{port}"
+            http2 = true
+            tls = {{ cert = "client.crt", key = "client.key", trust = ["ca.crt"], identity = "dns", allow = ["localhost"] }}
+
             [[routes]]
             name = "write"
             who = ["alice.example"]
@@ -124,6 +129,13 @@ impl Front {
             methods = ["GET", "POST"]
             path = "/mtls/{{*rest}}"
             upstream = "mtls"
+
+            [[routes]]
+            name = "h2"
+            who = ["alice.example"]
+            methods = ["GET", "POST"]
+            path = "/h2/{{*rest}}"
+            upstream = "h2"
 
             {more}
             "#

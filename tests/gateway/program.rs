@@ -91,6 +91,11 @@ async fn a_configuration_that_makes_no_sense_is_refused() {
             "strip = [\"x user\"]",
             "forward.strip",
         ),
+        (
+            "[upstreams.mtls]",
+            "http2 = true\n[upstreams.mtls]",
+            "http2 is for https",
+        ),
         ("listen = ", "listens = ", "listens"),
         (
             "who = [\"alice.example\"]",

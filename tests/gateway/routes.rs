@@ -21,6 +21,7 @@ async fn requests_go_where_their_route_leads() {
         for (path, peer) in [
             ("/v1/orders/7?secret=1", Value::Null),
             ("/mtls/orders/7?secret=1", json!("gateway.example")),
+            ("/h2/orders/7?secret=1", json!("gateway.example")),
         ] {
             let alice = front.client("alice.example", alpn);
             let request = Request::post(gateway.url(path))
@@ -43,8 +44,15 @@ async fn requests_go_where_their_route_leads() {
             let line = gateway.lines(expected).await.pop().unwrap();
             let (upstream, route) = match &peer {
                 Value::Null => ("plain", "write"),
+                _ if path.starts_with("/h2") => ("h2", "h2"),
                 _ => ("mtls", "mtls"),
             };
+            let version = if upstream == "h2" {
+                "HTTP/2.0"
+            } else {
+                "HTTP/1.1"
+            };
+            assert_eq!(echoed["version"], version);
             assert!(line["duration_ms"].as_f64().unwrap() > 0.0);
             assert!(line["bytes"].as_u64().unwrap() > 0);
             for (field, value) in [

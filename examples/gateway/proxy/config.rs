@@ -128,6 +128,10 @@ pub(crate) struct Upstream {
     pub(crate) url: String,
     /// Who we are to it, and who it may be: for `https`.
     pub(crate) tls: Option<Tls>,
+    /// All over one connection of HTTP/2, if it will. Streams of events are better without: they take a
+    /// place each, of those that it allows on a connection (hyper 200, others 100), for as long as they last.
+    #[serde(default)]
+    pub(crate) http2: bool,
 }
 
 /// Who may send which request, and where it goes.

@@ -49,12 +49,13 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .http2_keep_alive_interval(Duration::from_secs(30));
         let (client, connector) = match (scheme.as_str(), &config.tls) {
+            ("http", _) if config.http2 => return Err("http2 is for https://".into()),
             ("http", None) if is_loopback(authority.host()) => {
                 (To::Loopback(builder.build(tcp)), None)
             }
             ("http", None) => return Err("http:// leads to loopback addresses only".into()),
             ("https", Some(tls)) => {
-                let connector = connector(tls, limits)?;
+                let connector = connector(tls, config.http2, limits)?;
                 let https = HttpsConnector::over(connector.clone(), tcp);
                 let client = Client::built_by(&builder, https);
                 (To::Mtls(client), Some((connector, tls.clone())))
@@ -96,8 +97,17 @@ fn is_loopback(host: &str) -> bool {
     address.is_ok_and(|address| address.is_loopback())
 }
 
-fn connector(tls: &config::Tls, limits: &Limits) -> Result<Connector<Identity>, BoxError> {
+fn connector(
+    tls: &config::Tls,
+    http2: bool,
+    limits: &Limits,
+) -> Result<Connector<Identity>, BoxError> {
     let kind = tls.identity;
+    let protocols: &[&str] = if http2 {
+        &["h2", "http/1.1"]
+    } else {
+        &["http/1.1"]
+    };
     let mut builder = Connector::builder()
         .credentials(super::credentials_of(tls)?)
         .trust(trust_of(tls)?)
@@ -105,7 +115,7 @@ fn connector(tls: &config::Tls, limits: &Limits) -> Result<Connector<Identity>, 
         .authorize(AllowList::parse_option("allow", kind, &tls.allow)?)
         .handshake_timeout(limits.connect)
         .drain_time(limits.drain)
-        .alpn(["h2", "http/1.1"]);
+        .alpn(protocols.iter().copied());
     if kind == IdentityKind::Spiffe {
         // The ID says who the server is; its certificate need not have a host's name.
         builder = builder.server_names(ServerNames::LeaveToPolicy);

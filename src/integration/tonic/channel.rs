@@ -26,6 +26,8 @@ use crate::{Connector, Draining};
 /// server's path expired, the next call goes over a new one, and those under way finish on the old one,
 /// for which they have the connector's drain time (30 s by default). So no call is lost when credentials
 /// change, but one that takes longer than that: a stream without end is to be opened again by the client.
+/// (Where it is the server that ends a connection, by GOAWAY, a call that is on its way may fail, as gRPC has
+/// it: tonic does not try again.)
 ///
 /// Clones are cheap, share the connection, and can call at the same time.
 ///
