@@ -116,6 +116,7 @@
 //! | `hyper` | | `integration::hyper`: a server of HTTP/1.1 and HTTP/2, and a client |
 //! | `axum` | | [`Peer`] as an argument of handlers, and `Listener` under `axum::serve` |
 //! | `tower` | | `integration::tower`: who may send which request, by method and path |
+//! | `tonic` | | `integration::tonic`: gRPC, by tonic: its server on our `Listener`, the [`Peer`] of its requests, and a channel for its clients |
 //! | `http` | | `integration::http`: the peer in the extensions of requests and in the headers of forwarded ones; `Certificate::x5t_s256`; on with the features above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!

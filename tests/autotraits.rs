@@ -24,6 +24,7 @@ use countersign::identity::{
 use countersign::integration::axum::NoPeer;
 use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
 use countersign::integration::hyper::{Client, HttpsConnector, HttpsError, HttpsStream, Server};
+use countersign::integration::tonic::{Channel, NotHttp2};
 use countersign::integration::tower::{
     AuthorizeRequest, AuthorizedRequests, Denied, InvalidRule, RequestPolicy, RequestRules,
     ResponseFuture,
@@ -223,6 +224,7 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Client<SpiffeId, String>>();
     is_shareable::<HttpsConnector<SpiffeId>>();
     is_shareable::<HttpsStream<DuplexStream, SpiffeId>>();
+    is_shareable::<Channel>();
     is_shareable::<AuthorizeRequest<SpiffeId>>();
     is_shareable::<AuthorizedRequests<(), SpiffeId>>();
     is_shareable::<RequestRules<SpiffeId>>();
@@ -273,6 +275,7 @@ fn errors_are_errors() {
     is_error::<ForwardError>();
     is_error::<InvalidRule>();
     is_error::<NoPeer>();
+    is_error::<NotHttp2>();
     is_error::<IdentityError>();
     is_plain::<IdentityErrorKind>();
 }

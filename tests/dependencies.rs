@@ -28,7 +28,7 @@ fn those_of<'a>(found: &'a BTreeSet<String>, names: &[&'a str]) -> Vec<&'a str> 
 }
 
 /// In the order of the alphabet.
-const HTTP: [&str; 12] = [
+const HTTP: [&str; 13] = [
     "axum",
     "axum-core",
     "base64",
@@ -38,6 +38,7 @@ const HTTP: [&str; 12] = [
     "hyper-util",
     "matchit",
     "reqwest",
+    "tonic",
     "tower",
     "tower-layer",
     "tower-service",
@@ -85,6 +86,21 @@ fn each_feature_brings_in_what_its_name_says() {
                 "hyper",
                 "hyper-util",
                 "matchit",
+                "tower",
+                "tower-layer",
+                "tower-service",
+            ],
+        ),
+        // Neither its router nor its code generation, nor its own TLS.
+        (
+            "tonic",
+            &[
+                "base64",
+                "h2",
+                "http",
+                "hyper",
+                "hyper-util",
+                "tonic",
                 "tower",
                 "tower-layer",
                 "tower-service",

@@ -44,6 +44,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "reload/",
             "integration/hyper/",
             "integration/axum.rs",
+            "integration/tonic/",
             "testing/connection.rs",
         ],
     ),

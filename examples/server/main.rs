@@ -20,7 +20,6 @@ mod serve;
 mod shared;
 
 use std::error::Error;
-use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,7 +33,7 @@ use countersign::{Acceptor, Certificate, Resumption, TrustStore};
 use tokio::net::TcpListener;
 
 use serve::Shared;
-use shared::{AllowList, IdentityKind, Material};
+use shared::{AllowList, IdentityKind, Material, stop_signal};
 
 /// An HTTP/1.1 and HTTP/2 server over mutual TLS that answers each client with its identity
 #[derive(Debug, Parser)]
@@ -162,29 +161,4 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     serve::serve(listener, shared, args.max_handshakes, stop).await;
     audit.flush_within(Duration::from_secs(5));
     Ok(())
-}
-
-/// Ends at SIGTERM or ctrl-c. The handlers are in place when this returns, before anybody can be
-/// told that the server is ready.
-#[cfg(unix)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Ends at ctrl-c.
-#[cfg(windows)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        interrupt.recv().await;
-    })
 }

@@ -5,7 +5,9 @@
 mod allow;
 mod identity;
 pub(crate) mod material;
+mod stop;
 
 pub(crate) use allow::AllowList;
 pub(crate) use identity::{Identity, IdentityKind};
 pub(crate) use material::Material;
+pub(crate) use stop::stop_signal;

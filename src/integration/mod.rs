@@ -7,6 +7,7 @@
 //! | `hyper` | `hyper::Server`: HTTP/1.1 and HTTP/2, with the peer in each request; `hyper::Client` and `hyper::HttpsConnector` for hyper-util's client |
 //! | `axum` | [`Listener`](crate::Listener) for `axum::serve`, and [`Peer`](crate::Peer) as an argument of handlers |
 //! | `tower` | `tower::AuthorizeRequest`: who may send which request, by method and path |
+//! | `tonic` | [`Listener`](crate::Listener) for tonic's server, the peer of a `tonic::Request`, and `tonic::Channel` for its clients |
 //! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for middleware of your own; `Certificate::x5t_s256` |
 //!
 //! reqwest needs none: its client takes
@@ -23,5 +24,7 @@ pub mod axum;
 pub mod http;
 #[cfg(all(feature = "hyper", feature = "tokio"))]
 pub mod hyper;
+#[cfg(all(feature = "tonic", feature = "tokio"))]
+pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -19,7 +20,8 @@ use crate::integration::http::peer_in;
 use crate::pki::text::Escaped;
 use crate::{Acceptor, Peer};
 
-/// A layer that asks a [`RequestPolicy`] about each request, and answers 403 to what it denies.
+/// A layer that asks a [`RequestPolicy`] about each request, and answers 403 to what it denies; to a
+/// call of gRPC (HTTP/2 with a content type `application/grpc`), the status `PERMISSION_DENIED`.
 ///
 /// It needs the [`Peer`] in the request's extensions, as our `hyper::Server` puts it there; a request
 /// without one is denied. The answer tells the peer nothing: its body is empty. To us it is told by an
@@ -185,6 +187,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         ResponseFuture {
+            is_grpc: is_grpc(&parts),
             allowed: self
                 .layer
                 .is_allowed(&parts)
@@ -194,10 +197,11 @@ where
 }
 
 pin_project! {
-    /// The response of the service, or 403.
+    /// The response of the service, or that it was denied.
     pub struct ResponseFuture<F> {
         #[pin]
         allowed: Option<F>,
+        is_grpc: bool,
     }
 }
 
@@ -209,15 +213,35 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let is_grpc = self.is_grpc;
         match self.project().allowed.as_pin_mut() {
             Some(allowed) => allowed.poll(cx),
-            None => {
-                let mut denied = Response::new(R::default());
-                *denied.status_mut() = StatusCode::FORBIDDEN;
-                Poll::Ready(Ok(denied))
-            }
+            None => Poll::Ready(Ok(denied(is_grpc))),
         }
     }
+}
+
+const GRPC: &str = "application/grpc";
+
+/// Whether the client waits for a status of gRPC.
+fn is_grpc(request: &Parts) -> bool {
+    let content_type = request.headers.get(CONTENT_TYPE);
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(GRPC.as_bytes()));
+    request.version == Version::HTTP_2 && matches!(rest, Some([] | [b'+' | b';', ..]))
+}
+
+fn denied<R: Default>(is_grpc: bool) -> Response<R> {
+    let mut denied = Response::new(R::default());
+    if is_grpc {
+        // "Trailers-Only": HTTP's status is 200, whatever gRPC's.
+        const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
+        let headers = denied.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
+        headers.insert("grpc-status", PERMISSION_DENIED);
+    } else {
+        *denied.status_mut() = StatusCode::FORBIDDEN;
+    }
+    denied
 }
 
 impl<I> Clone for AuthorizeRequest<I> {

@@ -9,6 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "tonic")]
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -208,6 +210,13 @@ impl<IO, I: Send + Sync + 'static> Listener<IO, I> {
     pub async fn accept(&mut self) -> Option<TlsStream<IO, I>> {
         let admitted = self.admitted.recv().await?;
         Some(admitted.stream)
+    }
+
+    /// As [`accept`](Self::accept), for a stream.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<TlsStream<IO, I>>> {
+        let admitted = self.admitted.poll_recv(cx);
+        admitted.map(|admitted| Some(admitted?.stream))
     }
 
     /// The TCP address, if [`bind`](Self::bind) made the listener: with port 0, the port that the

@@ -1,0 +1,306 @@
+//! The example `gateway` beside no gateway: `cargo bench --bench gateway`.
+//!
+//! All over loopback, in this process. What is timed is a whole response of one event, from the request
+//! to its first frame, over connections that are open: from the server behind directly, in the clear and
+//! over mutual TLS, and through the gateway, which is reached over mutual TLS and reaches the server
+//! behind in the clear. First with nothing else to do, then while 500 streams through the gateway get an
+//! event each second.
+
+#[path = "../examples/gateway/proxy/mod.rs"]
+#[allow(dead_code, reason = "the example and its tests use the rest")]
+mod proxy;
+#[path = "../examples/shared/mod.rs"]
+mod shared;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use countersign::identity::DnsName;
+use countersign::integration::hyper::{Client, Server};
+use countersign::testing::TestCa;
+use countersign::{Acceptor, Connector, Listener, policy};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
+
+use proxy::{Audit, BoxError, Config, Gateway};
+
+/// As many streams to a connection.
+const PER_CONNECTION: usize = 100;
+
+/// How much of everything.
+struct Size {
+    streams: usize,
+    rounds: usize,
+}
+
+fn main() -> ExitCode {
+    // Run as a test, it only shows that it works.
+    let is_test = !std::env::args().any(|argument| argument == "--bench");
+    let size = if is_test {
+        Size {
+            streams: 20,
+            rounds: 5,
+        }
+    } else {
+        Size {
+            streams: 500,
+            rounds: 3_000,
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    match runtime.block_on(run(&size)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(size: &Size) -> Result<(), BoxError> {
+    let ca = TestCa::new("Root");
+    let plain = TcpListener::bind("127.0.0.1:0").await?;
+    let plain_url = format!("http://{}", plain.local_addr()?);
+    tokio::spawn(async move { axum::serve(plain, behind()).await });
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().dns("localhost").issue().credentials())
+        .trust(ca.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .alpn(["h2"])
+        .build()?;
+    let listener = Listener::bind(acceptor, "127.0.0.1:0").await?;
+    let mtls_port = listener.local_addr().ok_or("no address")?.port();
+    tokio::spawn(Server::new().serve(listener, behind()));
+    let port = gateway(&ca, &plain_url).await?;
+
+    let direct: legacy::Client<HttpConnector, Empty<Bytes>> =
+        legacy::Client::builder(TokioExecutor::new()).build_http();
+    let direct_url = format!("{plain_url}/v1/one");
+    let mtls = client(&ca)?;
+    let mtls_url = format!("https://localhost:{mtls_port}/v1/one");
+    let gatewayed = client(&ca)?;
+    let gateway_url = format!("https://localhost:{port}/v1/one");
+    let measure = async || -> Result<[Vec<Duration>; 3], BoxError> {
+        let mut times = [Vec::new(), Vec::new(), Vec::new()];
+        // Alternating, so that whatever else happens here happens to all of them.
+        for round in 0..size.rounds + 1 {
+            let begun = Instant::now();
+            let response = direct.request(request(&direct_url)?).await?;
+            let first = first_event(response, begun).await?;
+            let begun = Instant::now();
+            let response = mtls.request(request(&mtls_url)?).await?;
+            let second = first_event(response, begun).await?;
+            let begun = Instant::now();
+            let response = gatewayed.request(request(&gateway_url)?).await?;
+            let third = first_event(response, begun).await?;
+            // The first round connects.
+            if round > 0 {
+                for (times, time) in times.iter_mut().zip([first, second, third]) {
+                    times.push(time);
+                }
+            }
+        }
+        Ok(times)
+    };
+
+    println!("| to the first event | p50 | p99 |\n|---|---|---|");
+    show("nothing else to do", measure().await?);
+    let begun = Instant::now();
+    let received = Arc::new(AtomicUsize::new(0));
+    let streams = open(&ca, port, size.streams, &received).await?;
+    let opened = begun.elapsed();
+    show(
+        &format!("beside {} streams", size.streams),
+        measure().await?,
+    );
+    println!(
+        "\n{} streams were opened in {} ms, and had received {} events when it was over",
+        streams.len(),
+        opened.as_millis(),
+        received.load(Ordering::SeqCst)
+    );
+    if streams.len() < size.streams {
+        return Err("a stream was lost".into());
+    }
+    Ok(())
+}
+
+/// Prints the rows of one state of affairs, and what the gateway adds.
+fn show(beside: &str, times: [Vec<Duration>; 3]) {
+    let names = [
+        "directly, in the clear",
+        "directly, over mutual TLS",
+        "through the gateway",
+    ];
+    let percentiles = times.map(|mut times| {
+        times.sort_unstable();
+        let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_micros();
+        [at(50), at(99)]
+    });
+    for (name, [p50, p99]) in names.iter().zip(percentiles) {
+        println!("| {beside}: {name} | {p50} µs | {p99} µs |");
+    }
+    let [_, [direct50, direct99], [p50, p99]] = percentiles.map(|row| row.map(|time| time as i128));
+    println!(
+        "| {beside}: added to mutual TLS | {} µs | {} µs |",
+        p50 - direct50,
+        p99 - direct99
+    );
+}
+
+/// Opens so many streams through the gateway, each of which has had its first event when this returns.
+async fn open(
+    ca: &TestCa,
+    port: u16,
+    count: usize,
+    received: &Arc<AtomicUsize>,
+) -> Result<JoinSet<()>, BoxError> {
+    let mut opening = JoinSet::new();
+    let mut connection = client(ca)?;
+    for stream in 0..count {
+        if stream % PER_CONNECTION == 0 {
+            connection = client(ca)?;
+            // Or each of the following would begin one of its own.
+            let url = format!("https://localhost:{port}/v1/one");
+            let response = connection.request(request(&url)?).await?;
+            response.into_body().collect().await?;
+        }
+        let client = connection.clone();
+        let url = format!("https://localhost:{port}/v1/many");
+        opening.spawn(async move {
+            let response = client.request(request(&url)?).await?;
+            let mut body = response.into_body();
+            let first = body.frame().await.ok_or("no event")??;
+            Ok::<_, BoxError>((first, body))
+        });
+    }
+    let mut streams = JoinSet::new();
+    while let Some(opened) = opening.join_next().await {
+        let (_, mut body) = opened??;
+        let received = Arc::clone(received);
+        streams.spawn(async move {
+            while let Some(Ok(_)) = body.frame().await {
+                received.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+    // None of them ends by itself.
+    if streams.try_join_next().is_some() {
+        return Err("a stream ended early".into());
+    }
+    Ok(streams)
+}
+
+async fn first_event(response: Response<Incoming>, begun: Instant) -> Result<Duration, BoxError> {
+    let mut body = response.into_body();
+    let first = body.frame().await.ok_or("no event")??;
+    let time = begun.elapsed();
+    let is_event = first.data_ref().is_some_and(|data| data == "data: 1\n\n");
+    while body.frame().await.transpose()?.is_some() {}
+    if is_event {
+        Ok(time)
+    } else {
+        Err("another frame than the event".into())
+    }
+}
+
+/// The server behind: one event, or one each second.
+fn behind() -> Router {
+    let events = |events: Body| {
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(events)
+            .expect("a response")
+    };
+    let one = async move || {
+        let one = tokio_stream::once(Ok::<_, std::io::Error>("data: 1\n\n"));
+        events(Body::from_stream(one))
+    };
+    let many = async move || {
+        let many = tokio_stream::iter(0_u64..).then(async |number| {
+            if number > 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Ok::<_, std::io::Error>(format!("data: {number}\n\n"))
+        });
+        events(Body::from_stream(many))
+    };
+    Router::new()
+        .route("/v1/one", get(one))
+        .route("/v1/many", get(many))
+}
+
+/// Starts the gateway before this server, and returns its port.
+async fn gateway(ca: &TestCa, upstream: &str) -> Result<u16, BoxError> {
+    let folder = tempfile::tempdir()?;
+    let own = ca.leaf().dns("localhost").issue();
+    let config = format!(
+        r#"
+        listen = "127.0.0.1:0"
+        [tls]
+        cert = "gateway.crt"
+        key = "gateway.key"
+        trust = ["ca.crt"]
+        identity = "dns"
+        allow = ["client.example"]
+        [limits]
+        reload_seconds = 3600
+        rate = {{ per_minute = 1000000, burst = 1000000 }}
+        [forward]
+        client_cert = true
+        xfcc = ["hash", "dns"]
+        [upstreams.behind]
+        url = "{upstream}"
+        [[routes]]
+        name = "all"
+        who = ["client.example"]
+        methods = ["GET"]
+        path = "/v1/{{*rest}}"
+        upstream = "behind"
+        "#
+    );
+    for (name, text) in [
+        ("ca.crt", ca.pem()),
+        ("gateway.crt", own.chain_pem()),
+        ("gateway.key", own.key_pem()),
+        ("gateway.toml", config),
+    ] {
+        std::fs::write(folder.path().join(name), text)?;
+    }
+    let config = Config::from_file(&folder.path().join("gateway.toml"))?;
+    // The line is made, and thrown away.
+    let audit = Audit::new(|line| drop(std::hint::black_box(line.to_string())));
+    let gateway = Gateway::bind(&config, audit).await?;
+    let port = gateway.address.port();
+    tokio::spawn(gateway.serve(std::future::pending()));
+    Ok(port)
+}
+
+fn client(ca: &TestCa) -> Result<Client<DnsName, Empty<Bytes>>, BoxError> {
+    Ok(Client::new(
+        Connector::builder()
+            .credentials(ca.leaf().dns("client.example").issue().credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::exact(["localhost".parse()?]))
+            .alpn(["h2"])
+            .build()?,
+    ))
+}
+
+fn request(url: &str) -> Result<Request<Empty<Bytes>>, BoxError> {
+    Ok(Request::get(url).body(Empty::new())?)
+}

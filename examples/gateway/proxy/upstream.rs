@@ -1,0 +1,124 @@
+//! The servers behind.
+
+use std::time::Duration;
+
+use countersign::gate::ServerNames;
+use countersign::integration::hyper::{Client, HttpsConnector};
+use countersign::{Certificate, Connector};
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::body::RequestBody;
+use super::config::{self, Limits};
+use super::{BoxError, trust_of};
+use crate::shared::{AllowList, Identity, IdentityKind};
+
+/// A server behind, with a pool of connections.
+pub(crate) struct Upstream {
+    scheme: Scheme,
+    authority: Authority,
+    client: To,
+    /// What is kept at what its files say.
+    pub(crate) connector: Option<(Connector<Identity>, config::Tls)>,
+}
+
+enum To {
+    Loopback(legacy::Client<HttpConnector, RequestBody>),
+    Mtls(Client<Identity, RequestBody>),
+}
+
+impl Upstream {
+    pub(crate) fn new(config: &config::Upstream, limits: &Limits) -> Result<Self, BoxError> {
+        let uri: Uri = config.url.parse()?;
+        let (scheme, authority) = match (uri.scheme(), uri.authority(), uri.path()) {
+            (Some(scheme), Some(authority), "/") if uri.query().is_none() => {
+                (scheme.clone(), authority.clone())
+            }
+            _ => return Err("a URL without a path is wanted".into()),
+        };
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(limits.connect));
+        tcp.set_nodelay(true);
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_keep_alive_interval(Duration::from_secs(30));
+        let (client, connector) = match (scheme.as_str(), &config.tls) {
+            ("http", _) if config.http2 => return Err("http2 is for https://".into()),
+            ("http", None) if is_loopback(authority.host()) => {
+                (To::Loopback(builder.build(tcp)), None)
+            }
+            ("http", None) => return Err("http:// leads to loopback addresses only".into()),
+            ("https", Some(tls)) => {
+                let connector = connector(tls, config.http2, limits)?;
+                let https = HttpsConnector::over(connector.clone(), tcp);
+                let client = Client::built_by(&builder, https);
+                (To::Mtls(client), Some((connector, tls.clone())))
+            }
+            ("https", None) => return Err("https:// wants a [tls] of its own".into()),
+            _ => return Err("http:// without [tls], or https:// with it".into()),
+        };
+        Ok(Self {
+            scheme,
+            authority,
+            client,
+            connector,
+        })
+    }
+
+    /// Sends a request there, whatever host it was sent to.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        // Theirs may be another one; the connection decides.
+        *request.version_mut() = Version::HTTP_11;
+        match &self.client {
+            To::Loopback(client) => client.request(request).await,
+            To::Mtls(client) => client.request(request).await,
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse::<std::net::IpAddr>();
+    address.is_ok_and(|address| address.is_loopback())
+}
+
+fn connector(
+    tls: &config::Tls,
+    http2: bool,
+    limits: &Limits,
+) -> Result<Connector<Identity>, BoxError> {
+    let kind = tls.identity;
+    let protocols: &[&str] = if http2 {
+        &["h2", "http/1.1"]
+    } else {
+        &["http/1.1"]
+    };
+    let mut builder = Connector::builder()
+        .credentials(super::credentials_of(tls)?)
+        .trust(trust_of(tls)?)
+        .identify(move |certificate: &Certificate| kind.extract(certificate))
+        .authorize(AllowList::parse_option("allow", kind, &tls.allow)?)
+        .handshake_timeout(limits.connect)
+        .drain_time(limits.drain)
+        .alpn(protocols.iter().copied());
+    if kind == IdentityKind::Spiffe {
+        // The ID says who the server is; its certificate need not have a host's name.
+        builder = builder.server_names(ServerNames::LeaveToPolicy);
+    }
+    Ok(builder.build()?)
+}

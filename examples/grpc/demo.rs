@@ -1,0 +1,130 @@
+//! Both sides in one program, over 127.0.0.1, with certificates made in memory.
+
+use std::error::Error;
+use std::time::Duration;
+
+use countersign::gate::ServerNames;
+use countersign::identity::SpiffeId;
+use countersign::integration::hyper::Server;
+use countersign::integration::tonic::Channel;
+use countersign::integration::tower::{AuthorizeRequest, RequestRules};
+use countersign::testing::TestCa;
+use countersign::{Acceptor, Connector, Decision, Listener, Peer, Update, policy};
+use hyper::Method;
+use tonic::service::Routes;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+use tower::Layer as _;
+
+use crate::invoices::{CREATE, Invoice, Invoices, InvoicesClient, WATCH};
+
+const ORDERS: &str = "spiffe://example.org/ns/orders";
+
+fn id_of(who: &str) -> String {
+    format!("spiffe://example.org/ns/{who}/worker")
+}
+
+fn connector(ca: &TestCa, who: &str) -> Result<Connector<SpiffeId>, Box<dyn Error>> {
+    Ok(Connector::builder()
+        .credentials(ca.leaf().spiffe(&id_of(who)).issue().credentials())
+        .trust(ca.trust())
+        .identify(SpiffeId::extractor())
+        .authorize(policy::exact([ORDERS.parse()?]))
+        .server_names(ServerNames::LeaveToPolicy)
+        .alpn(["h2"])
+        .build()?)
+}
+
+pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
+    let ca = TestCa::new("Example CA");
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().spiffe(ORDERS).issue().credentials())
+        .trust(ca.trust())
+        .identify(SpiffeId::extractor())
+        .authorize(policy::trust_domain("example.org")?)
+        .alpn(["h2"])
+        .build()?;
+    let billing = policy::spiffe_patterns(["spiffe://example.org/ns/billing/*"])?;
+    let rules = RequestRules::<SpiffeId>::new()
+        .allow("create", billing, [Method::POST], CREATE)?
+        .allow("watch", policy::allow_any(), [Method::POST], WATCH)?;
+    let service = AuthorizeRequest::new(rules)
+        .on_denied(|denied| println!("   the server logs:  denied: {}", denied.why))
+        .layer(Routes::new(Invoices::<SpiffeId>::new()));
+    let listener = Listener::bind(acceptor.clone(), "127.0.0.1:0").await?;
+    let address = listener.local_addr().ok_or("no address")?;
+    let handle = listener.handle();
+    // Our server of HTTP, which tells clients to drain; `grpc server` has tonic's.
+    let serving = tokio::spawn(Server::new().serve(listener, service));
+    let endpoint = Endpoint::from_shared(format!("https://{address}"))?;
+
+    println!("billing calls Create");
+    let billing_connector = connector(&ca, "billing")?;
+    let channel = Channel::new(billing_connector.clone(), endpoint.clone());
+    let mut billing = InvoicesClient::new(channel);
+    tell(billing.create("ACME").await);
+
+    println!("support calls Create");
+    let channel = Channel::new(connector(&ca, "support")?, endpoint.clone());
+    let mut support = InvoicesClient::new(channel);
+    tell(support.create("ACME").await);
+
+    println!("support calls Watch");
+    let mut watched = support.watch(2, Duration::from_millis(10)).await?;
+    while let Some(invoice) = watched.message().await? {
+        tell(Ok(invoice));
+    }
+
+    println!("billing gets a new certificate while a call is under way, and calls Create again");
+    let mut under_way = billing.watch(2, Duration::from_millis(100)).await?;
+    // Under another name, so that it is seen which certificate was shown.
+    let renewed = ca.leaf().spiffe("spiffe://example.org/ns/billing/worker-2");
+    let renewed = renewed.issue();
+    billing_connector.update(Update::new().credentials(renewed.credentials()))?;
+    tell(billing.create("ACME").await);
+    while let Some(invoice) = under_way.message().await? {
+        tell(Ok(invoice));
+    }
+
+    println!("support is denied while it watches");
+    let mut watched = support.watch(1000, Duration::from_millis(10)).await?;
+    tell(
+        watched
+            .message()
+            .await?
+            .ok_or_else(|| Status::unknown("an early end")),
+    );
+    acceptor.set_policy(|peer: &Peer<SpiffeId>| match peer.identity().path() {
+        "/ns/support/worker" => Decision::deny("support is under suspicion"),
+        _ => Decision::allow("all but support"),
+    });
+    let cut = loop {
+        match watched.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err("the call ended as if nothing had happened".into()),
+            Err(status) => break status,
+        }
+    };
+    println!("   the client sees:  cut off ({:?})", cut.code());
+    match support.watch(1, Duration::ZERO).await {
+        Ok(_) => return Err("support was let in again".into()),
+        Err(_) => println!("   the client sees:  not let in again"),
+    }
+
+    handle.shutdown(Duration::from_secs(5)).await;
+    serving.await?;
+    Ok(())
+}
+
+fn tell(outcome: Result<Invoice, Status>) {
+    match outcome {
+        Ok(invoice) => println!(
+            "   the client sees:  invoice {} for {}, made by {}",
+            invoice.number, invoice.customer, invoice.made_by
+        ),
+        Err(status) if status.code() == Code::PermissionDenied => {
+            println!("   the client sees:  PERMISSION_DENIED");
+        }
+        Err(status) => println!("   the client sees:  {status}"),
+    }
+}

@@ -1,0 +1,151 @@
+//! The program: its demonstration, its configuration, and how it stops.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::example::example;
+use crate::front::{Front, next_event};
+use crate::programs::run;
+use crate::proxy::Config;
+use crate::running::Server;
+use crate::support::get;
+
+#[tokio::test]
+async fn it_shows_what_it_does() {
+    let finished = run(&mut example("gateway"), "").await;
+    assert_eq!((finished.code, &*finished.stderr), (Some(0), ""));
+    // The audit's lines come in between.
+    let lines: Vec<_> = finished.stdout.lines().collect();
+    let (audited, told): (Vec<&str>, Vec<&str>) = lines
+        .iter()
+        .partition(|line| line.contains("the audit has:"));
+    assert_eq!(
+        told,
+        [
+            "an assistant asks the model",
+            "   it sees:        200, and the words as they come: one two three",
+            "it says who it is by itself",
+            "   the model got:  Client-Cert once, and it is the assistant's: true",
+            "it asks too often",
+            "   it sees:        429, Retry-After: 1",
+            "support asks the model",
+            "   it sees:        403",
+            "somebody else connects",
+            "   it sees:        no connection",
+        ]
+    );
+    assert_eq!(audited.len(), 6, "{audited:?}");
+}
+
+/// What is documented is what is read, and the defaults are those that it names.
+#[test]
+fn the_documented_configuration_is_read() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway");
+    let path = folder.join("example.toml");
+    let documented = Config::from_file(&path).unwrap();
+    assert_eq!(documented.tls.cert, folder.join("gateway.crt"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once("[limits]").unwrap();
+    let (_, after) = rest.split_once("[forward]").unwrap();
+    let without: Config = toml::from_str(&format!("{before}[forward]{after}")).unwrap();
+    let mut limits = documented.limits;
+    assert!(limits.rate.take().is_some() && limits.max_response_body.take().is_some());
+    assert_eq!(format!("{limits:?}"), format!("{:?}", without.limits));
+}
+
+#[tokio::test]
+async fn a_configuration_that_makes_no_sense_is_refused() {
+    let front = Front::new();
+    let good = std::fs::read_to_string(front.config("").await).unwrap();
+    let path = front.path("bad.toml");
+    for (old, new, why) in [
+        ("identity = \"dns\"", "identity = \"name\"", "name"),
+        (
+            "cert = \"server.crt\"",
+            "cert = \"missing.crt\"",
+            "missing.crt",
+        ),
+        ("key = \"server.key\"", "key = \"client.key\"", "key"),
+        ("path = \"/v1/{*rest}\"", "path = \"/v1/\"", "routes: write"),
+        (
+            "upstream = \"plain\"",
+            "upstream = \"plane\"",
+            "no upstream is called plane",
+        ),
+        ("methods = [\"POST\", \"PUT\"]", "methods = []", "no method"),
+        (
+            "methods = [\"POST\", \"PUT\"]",
+            "methods = [\"CONNECT\"]",
+            "CONNECT",
+        ),
+        (
+            "name = \"read\"",
+            "name = \"write\"",
+            "two routes have this name",
+        ),
+        ("http://127.0.0.1", "http://192.0.2.1", "loopback"),
+        ("https://localhost", "http://localhost", "upstreams.mtls"),
+        (
+            "strip = [\"x-user\"]",
+            "strip = [\"x user\"]",
+            "forward.strip",
+        ),
+        (
+            "[upstreams.mtls]",
+            "http2 = true\n[upstreams.mtls]",
+            "http2 is for https",
+        ),
+        ("listen = ", "listens = ", "listens"),
+        (
+            "who = [\"alice.example\"]",
+            "who = [\"*\"]",
+            "routes: write",
+        ),
+    ] {
+        assert!(good.contains(old), "{old}");
+        std::fs::write(&path, good.replacen(old, new, 1)).unwrap();
+        let finished = run(example("gateway").arg("--config").arg(&path), "").await;
+        assert_eq!((finished.code, &*finished.stdout), (Some(1), ""), "{new}");
+        assert!(finished.stderr.contains(why), "{new}: {}", finished.stderr);
+    }
+    let missing = front.path("nowhere.toml");
+    let finished = run(example("gateway").arg("--config").arg(missing), "").await;
+    assert!(finished.stderr.contains("nowhere.toml"), "{finished:?}");
+}
+
+/// SIGTERM: a response under way is finished, and its client told to go.
+#[cfg(unix)]
+#[tokio::test]
+async fn it_finishes_what_is_under_way_and_stops() {
+    let front = Front::new();
+    let mut program = example("gateway");
+    program.arg("--config").arg(front.config("").await);
+    let mut server = Server::spawn(program).await;
+    let port = server.port;
+    let url = |path: &str| format!("https://localhost:{port}{path}");
+    let alice = front.client("alice.example", "h2");
+    let response = alice.request(get(&url("/v1/events/1"))).await.unwrap();
+    let sender = front.behind.stream("1").await;
+    let mut body = response.into_body();
+
+    front.renew_server();
+    server.signal("HUP").await;
+    assert_eq!(server.logged().await, json!({"event": "reloaded"}));
+    server.signal("TERM").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for number in 0..3 {
+        sender.send(number.to_string()).await.unwrap();
+        let event = next_event(&mut body).await.unwrap().unwrap();
+        assert_eq!(event, format!("data: {number}\n\n"));
+    }
+    let refused = front.client("alice.example", "h2");
+    assert!(refused.request(get(&url("/v1/x"))).await.is_err());
+    drop(sender);
+    assert!(next_event(&mut body).await.is_none());
+    drop(alice);
+    let stopped = server.ended().await;
+    assert_eq!(stopped.code, Some(0));
+    assert_eq!(stopped.log.len(), 1);
+    assert_eq!(stopped.log[0]["complete"], true);
+}
