@@ -27,7 +27,7 @@ pub(crate) struct Upstream {
 }
 
 enum To {
-    Loopback(legacy::Client<HttpConnector, RequestBody>),
+    Loopback(Box<legacy::Client<HttpConnector, RequestBody>>),
     Mtls(Box<Mtls>),
 }
 
@@ -65,7 +65,9 @@ impl Upstream {
             .http2_keep_alive_interval(Duration::from_secs(30));
         let client = match (scheme.as_str(), &config.tls) {
             ("http", _) if config.http2 => return Err("http2 is for https://".into()),
-            ("http", None) if is_loopback(authority.host()) => To::Loopback(builder.build(tcp)),
+            ("http", None) if is_loopback(authority.host()) => {
+                To::Loopback(Box::new(builder.build(tcp)))
+            }
             ("http", None) => return Err("http:// leads to loopback addresses only".into()),
             ("https", Some(tls)) => {
                 let connector = connector(tls, config.http2, limits)?;
