@@ -50,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     stdout: Lines<BufReader<ChildStdout>>,
     log: Lines<BufReader<ChildStderr>>,
+    /// Standard error is to have audit events, and nothing else.
+    is_audit: bool,
 }
 
 /// How the server ended.
@@ -78,7 +80,9 @@ impl Server {
         let mut server = example("server");
         server.args(["--listen", "127.0.0.1:0"]);
         server.args(identity_of(files)).args(options);
-        Self::spawn(server).await
+        let mut server = Self::spawn(server).await;
+        server.is_audit = true;
+        server
     }
 
     pub(crate) async fn spawn(mut command: Command) -> Self {
@@ -96,6 +100,7 @@ impl Server {
             port,
             stdout,
             log,
+            is_audit: false,
         }
     }
 
@@ -110,7 +115,10 @@ impl Server {
 
     /// The next line of the log.
     pub(crate) async fn logged(&mut self) -> Value {
-        parse(&next(&mut self.log).await.expect("one more line"))
+        parse(
+            &next(&mut self.log).await.expect("one more line"),
+            self.is_audit,
+        )
     }
 
     /// The next line of the log that tells of this.
@@ -144,7 +152,7 @@ impl Server {
             log: rest(self.log)
                 .await
                 .iter()
-                .map(|line| parse(line))
+                .map(|line| parse(line, self.is_audit))
                 .collect(),
         };
         eprintln!("server: {stopped:?}");
@@ -158,9 +166,11 @@ impl Server {
     }
 }
 
-/// Standard error has audit events, and nothing else.
-fn parse(line: &str) -> Value {
-    schema::assert_valid_line(&SCHEMA, line)
+fn parse(line: &str, is_audit: bool) -> Value {
+    if is_audit {
+        return schema::assert_valid_line(&SCHEMA, line);
+    }
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(schema::of_events);

@@ -116,3 +116,24 @@ async fn a_stream_that_outlasts_the_drain_time_is_broken_off() {
     drop(to_plain);
     assert!(next_event(&mut plain).await.is_none());
 }
+
+/// A connection that waits in the pool when the certificate is replaced is not used for what comes then.
+#[tokio::test]
+async fn a_stream_that_begins_afterwards_is_not_broken_off() {
+    let front = Front::new();
+    let gateway = front.run("[limits]\ndrain_seconds = 1").await;
+    let alice = front.client("alice.example", "h2");
+    for upstream in ["mtls", "h2"] {
+        let before = gateway.get(&format!("/{upstream}/brief"));
+        assert_eq!(text(alice.request(before).await.unwrap()).await, "done");
+        front.renew_client();
+        Gateway::reload(&gateway.reloads).await.unwrap();
+        let events = gateway.get(&format!("/{upstream}/events/{upstream}"));
+        let mut body = alice.request(events).await.unwrap().into_body();
+        let sender = front.behind.stream(upstream).await;
+        sleep(Duration::from_millis(2500)).await;
+        sender.send("1".into()).await.unwrap();
+        let event = next_event(&mut body).await.unwrap().unwrap();
+        assert_eq!(event, "data: 1\n\n");
+    }
+}

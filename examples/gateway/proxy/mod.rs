@@ -27,6 +27,7 @@ use countersign::{
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
+use self::config::Limits;
 use self::passing::Passing;
 use self::upstream::Upstream;
 use crate::shared::{AllowList, Identity};
@@ -59,13 +60,12 @@ impl Gateway {
             .alpn(["h2", "http/1.1"])
             .build()?;
         let mut upstreams = BTreeMap::new();
-        let mut reloads = vec![keep(Reload::of(&acceptor), tls, config).await?];
+        let mut reloads = vec![keep(Reload::of(&acceptor), tls, &config.limits).await?];
         for (name, settings) in &config.upstreams {
             let upstream = Upstream::new(settings, &config.limits)
+                .await
                 .map_err(|error| format!("upstreams.{name}: {error}"))?;
-            if let Some((connector, tls)) = &upstream.connector {
-                reloads.push(keep(Reload::of(connector), tls, config).await?);
-            }
+            reloads.extend(upstream.reload().cloned());
             upstreams.insert(name.clone(), upstream);
         }
         let passing = Passing::new(config, upstreams, audit.clone())?;
@@ -150,11 +150,11 @@ impl Gateway {
 async fn keep(
     reload: Reload<Identity>,
     tls: &config::Tls,
-    config: &Config,
+    limits: &Limits,
 ) -> Result<Handle, BoxError> {
     let trusting = tls.clone();
     let reload = reload
-        .every(config.limits.reload)
+        .every(limits.reload)
         .credentials(Source::pem_files(&tls.cert, &tls.key))
         .trust(Source::files(tls.trust.clone(), move || {
             trust_of(&trusting)

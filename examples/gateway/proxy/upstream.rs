@@ -1,15 +1,18 @@
 //! The servers behind.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign::gate::ServerNames;
 use countersign::integration::hyper::{Client, HttpsConnector};
+use countersign::reload::{Handle, Reload};
 use countersign::{Certificate, Connector};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::client::legacy::{self, Builder, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::watch;
 
 use super::body::RequestBody;
 use super::config::{self, Limits};
@@ -21,17 +24,29 @@ pub(crate) struct Upstream {
     scheme: Scheme,
     authority: Authority,
     client: To,
-    /// What is kept at what its files say.
-    pub(crate) connector: Option<(Connector<Identity>, config::Tls)>,
 }
 
 enum To {
-    Loopback(legacy::Client<HttpConnector, RequestBody>),
-    Mtls(Client<Identity, RequestBody>),
+    Loopback(Box<legacy::Client<HttpConnector, RequestBody>>),
+    Mtls(Box<Mtls>),
+}
+
+/// Its pool is exchanged when our certificate or its roots were: what is left in the old one is cut soon,
+/// and a stream that begins now may take long.
+struct Mtls {
+    builder: Builder,
+    https: HttpsConnector<Identity>,
+    pool: Mutex<Pool>,
+    reload: Handle,
+}
+
+struct Pool {
+    client: Client<Identity, RequestBody>,
+    generations: watch::Receiver<u64>,
 }
 
 impl Upstream {
-    pub(crate) fn new(config: &config::Upstream, limits: &Limits) -> Result<Self, BoxError> {
+    pub(crate) async fn new(config: &config::Upstream, limits: &Limits) -> Result<Self, BoxError> {
         let uri: Uri = config.url.parse()?;
         let (scheme, authority) = match (uri.scheme(), uri.authority(), uri.path()) {
             (Some(scheme), Some(authority), "/") if uri.query().is_none() => {
@@ -48,17 +63,25 @@ impl Upstream {
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .http2_keep_alive_interval(Duration::from_secs(30));
-        let (client, connector) = match (scheme.as_str(), &config.tls) {
+        let client = match (scheme.as_str(), &config.tls) {
             ("http", _) if config.http2 => return Err("http2 is for https://".into()),
             ("http", None) if is_loopback(authority.host()) => {
-                (To::Loopback(builder.build(tcp)), None)
+                To::Loopback(Box::new(builder.build(tcp)))
             }
             ("http", None) => return Err("http:// leads to loopback addresses only".into()),
             ("https", Some(tls)) => {
                 let connector = connector(tls, config.http2, limits)?;
-                let https = HttpsConnector::over(connector.clone(), tcp);
-                let client = Client::built_by(&builder, https);
-                (To::Mtls(client), Some((connector, tls.clone())))
+                let reload = super::keep(Reload::of(&connector), tls, limits).await?;
+                let https = HttpsConnector::over(connector, tcp);
+                To::Mtls(Box::new(Mtls {
+                    pool: Mutex::new(Pool {
+                        client: Client::built_by(&builder, https.clone()),
+                        generations: reload.generations(),
+                    }),
+                    builder,
+                    https,
+                    reload,
+                }))
             }
             ("https", None) => return Err("https:// wants a [tls] of its own".into()),
             _ => return Err("http:// without [tls], or https:// with it".into()),
@@ -67,8 +90,15 @@ impl Upstream {
             scheme,
             authority,
             client,
-            connector,
         })
+    }
+
+    /// Keeps our certificate for it, and its roots, at what their files say.
+    pub(crate) fn reload(&self) -> Option<&Handle> {
+        match &self.client {
+            To::Loopback(_) => None,
+            To::Mtls(mtls) => Some(&mtls.reload),
+        }
     }
 
     /// Sends a request there, whatever host it was sent to.
@@ -86,8 +116,20 @@ impl Upstream {
         *request.version_mut() = Version::HTTP_11;
         match &self.client {
             To::Loopback(client) => client.request(request).await,
-            To::Mtls(client) => client.request(request).await,
+            To::Mtls(mtls) => mtls.client().request(request).await,
         }
+    }
+}
+
+impl Mtls {
+    fn client(&self) -> Client<Identity, RequestBody> {
+        // A panic cannot leave it half-changed.
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.generations.has_changed().unwrap_or(false) {
+            pool.generations.mark_unchanged();
+            pool.client = Client::built_by(&self.builder, self.https.clone());
+        }
+        pool.client.clone()
     }
 }
 
