@@ -185,6 +185,19 @@ impl ConnectionInfo {
         self
     }
 
+    /// Takes what a server has chosen, of a handshake that failed.
+    pub(crate) const fn with_choices(
+        mut self,
+        version: ProtocolVersion,
+        cipher_suite: CipherSuite,
+        key_exchange_group: Option<NamedGroup>,
+    ) -> Self {
+        self.version = Some(version);
+        self.cipher_suite = Some(cipher_suite);
+        self.key_exchange_group = key_exchange_group;
+        self
+    }
+
     /// The version's number: `1.3`.
     #[cfg(feature = "audit-json")]
     pub(crate) const fn version_number(&self) -> Option<&'static str> {

@@ -477,6 +477,9 @@ fn tls(event: &AuditEvent) -> Option<Tls> {
         return None;
     }
     let version = info.version_number();
+    // A session that is resumed is judged when its handshake is over; else the chain is judged in it.
+    let was_over = |stage: super::Stage| stage >= super::Stage::Identity || info.is_resumed();
+    let established = version.is_some() && event.stage.is_none_or(was_over);
     let mut client = TlsSide {
         server_name: info.server_name().map(|name| shown(&name)),
         ..TlsSide::default()
@@ -500,8 +503,8 @@ fn tls(event: &AuditEvent) -> Option<Tls> {
         next_protocol: info
             .alpn()
             .map(|protocol| shown(&String::from_utf8_lossy(protocol))),
-        resumed: version.map(|_| info.is_resumed()),
-        established: version.is_some(),
+        resumed: established.then(|| info.is_resumed()),
+        established,
         client: client.if_known(),
         server: server.if_known(),
     })

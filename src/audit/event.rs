@@ -46,7 +46,8 @@ pub struct AuditEvent {
     pub identity: Option<AuditedIdentity>,
     /// What is known of the connection: addresses, SNI, ALPN, TLS version, cipher suite.
     pub info: ConnectionInfo,
-    /// The alert that was sent or received.
+    /// The alert that was sent or received. `None` where a plain close told the peer, or the
+    /// transport is not ours.
     pub alert: Option<Alert>,
     /// The generation of trust in force.
     pub generation: u64,
@@ -169,7 +170,8 @@ pub enum Proof {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Alert {
-    /// We sent it. The name is RFC 8446's: `access_denied`.
+    /// We sent it, or did what we could to: who is gone does not get it. The name is RFC 8446's:
+    /// `access_denied`.
     Sent(Cow<'static, str>),
     /// It came from the peer.
     Received(Cow<'static, str>),

@@ -29,11 +29,6 @@ impl Log {
         &self.counts
     }
 
-    /// Whether such an event would be recorded at all; if not, it need not be made.
-    pub(crate) fn wants(&self, action: Action) -> bool {
-        self.sink.wants(action)
-    }
-
     /// Records that something happened. That it cannot be recorded changes nothing any more.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn tell(
@@ -57,15 +52,16 @@ impl Log {
         reason: Option<&'static str>,
         fill: impl FnOnce(&mut AuditEvent),
     ) -> Result<(), NotRecorded> {
-        if !self.wants(action) {
-            return Ok(());
-        }
-        let mut event = AuditEvent::new(action, self.side, self.name.clone());
-        event.reason = reason;
-        fill(&mut event);
-        let event = Arc::new(event);
         // A sink is anybody's code.
-        let recorded = catch_unwind(AssertUnwindSafe(|| self.sink.record(&event)));
+        let recorded = catch_unwind(AssertUnwindSafe(|| {
+            if !self.sink.wants(action) {
+                return Ok(());
+            }
+            let mut event = AuditEvent::new(action, self.side, self.name.clone());
+            event.reason = reason;
+            fill(&mut event);
+            self.sink.record(&Arc::new(event))
+        }));
         let recorded = recorded.unwrap_or_else(|_| Err(NotRecorded::new("the sink panicked")));
         if recorded.is_err() {
             self.counts.not_recorded();

@@ -1,11 +1,14 @@
 //! Figures for the `metrics` facade (feature `metrics`).
 //!
 //! They are given to whatever recorder the program has installed, for example that of
-//! `metrics-exporter-prometheus`; without one they cost a few nanoseconds. Call [`describe`] once
-//! after installing it, so that it knows their units and what they mean.
+//! `metrics-exporter-prometheus`; without one they cost a few nanoseconds. Install it **before** acceptors
+//! and connectors are built, or it misses what is told once (generation, certificates, CRLs), and counts
+//! from the middle. Call [`describe`] once after installing it, so that it knows their units and what
+//! they mean.
 //!
 //! Every figure but the last has the labels `side` (`server` or `client`) and `name`: what the
-//! builder's `named` was given, or empty. [`ALL`] lists them.
+//! builder's `named` was given, or empty. Two acceptors of one name share their figures: give each its
+//! own. [`ALL`] lists them.
 //!
 //! Certificates and CRLs are given by the *times* that stand in them, so that the figures stay
 //! right though nothing happens: `(countersign_own_certificate_not_after_seconds - time()) / 86400`
@@ -170,6 +173,8 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(super) fn new(side: Side, name: Option<Arc<str>>) -> Self {
+        // There from the start, so that the first loss is a rise, and no figure that was not there.
+        counter!(DROPPED).increment(0);
         Self {
             labels: [
                 Label::new("side", side.as_str()),

@@ -1,6 +1,6 @@
 //! The audit trail: who connected, who was refused, and why.
 //!
-//! Every attempt to connect has **exactly one** event with its outcome, and every later change of
+//! Every attempt to accept or to connect has **exactly one** event with its outcome, and every later change of
 //! an open connection has one too: asked to come to its end, cut, closed. So have reloads, and
 //! certificates of ours that are about to expire. An [`AuditEvent`] names the connection, the
 //! stage that was reached, a stable reason code, the policy's rule, the identity, the TLS
@@ -56,6 +56,12 @@
 //! [`Claimed`](Proof::Claimed): it stands in a certificate, which anybody can show. So is that of
 //! a chain that is not trusted. For claimed ones, the extractor reads a certificate that nobody
 //! vouches for; that happens only when a sink was given and wants the event.
+//!
+//! # What is not told
+//! Of rustls connections that you drive yourself (`Acceptor::rustls_config`), the trail begins when you
+//! ask [`Gate::admit`](crate::Gate::admit): that a handshake failed before, only you know. They are not
+//! told of when they end, either. A handshake that fails knows no ALPN protocol, and what the server had
+//! not chosen yet.
 //!
 //! # When a record cannot be made
 //! A sink that cannot record says so, and then nobody is admitted: no record, no session

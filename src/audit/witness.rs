@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Action, AuditEvent, Log, NotRecorded, Stage};
+use super::{Action, AuditEvent, AuditedIdentity, Log, NotRecorded, Stage};
 use crate::peer::ConnectionInfo;
+use crate::pki::Certificate;
 
 /// One attempt that is under way. If it is dropped before its outcome is known, it was abandoned,
 /// and that is told.
@@ -19,6 +20,11 @@ pub(crate) struct Witness {
     pub(crate) info: ConnectionInfo,
     /// How far it came.
     pub(crate) stage: Stage,
+    /// Whether it is us who tell the peer that it is refused.
+    pub(crate) tells_peer: bool,
+    /// The peer, once it was identified: so that also who gives up in the middle is named.
+    pub(crate) identity: Option<AuditedIdentity>,
+    pub(crate) certificates: Vec<Certificate>,
     is_over: bool,
 }
 
@@ -32,6 +38,9 @@ impl Witness {
             generation,
             info,
             stage: Stage::Transport,
+            tells_peer: true,
+            identity: None,
+            certificates: Vec::new(),
             is_over: false,
         }
     }
@@ -63,6 +72,8 @@ impl Witness {
             event.info = self.info.clone();
             event.generation = self.generation;
             event.duration = Some(duration);
+            event.identity = self.identity.clone();
+            event.set_certificates(&self.certificates);
             fill(event);
         });
         if action == Action::Admitted && recorded.is_err() {

@@ -129,6 +129,7 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
         remote_addr: impl Into<Option<SocketAddr>>,
     ) -> Result<(ClientConnection, Admission<I>), ConnectError> {
         let (gate, witness) = (self.connector.gate(), &mut self.witness);
+        witness.tells_peer = false; // the handshake is over, and the transport is not ours
         self.connector
             .was_asked(&self.connection, witness, &self.capture)?;
         witness.info = std::mem::take(&mut witness.info).with_remote_addr(remote_addr);

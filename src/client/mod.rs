@@ -250,8 +250,9 @@ impl<I: Send + Sync + 'static> Connector<I> {
             return Ok(());
         }
         let error = ConnectError::NotAsked;
+        let tells_peer = witness.tells_peer;
         error.record(witness, |event| {
-            event.alert = Some(Alert::Sent("handshake_failure".into()));
+            event.alert = tells_peer.then(|| Alert::Sent("handshake_failure".into()));
             if let Some(chain) = capture.verified_chain() {
                 event.set_certificates(chain.certificates());
             }

@@ -156,6 +156,8 @@ pub(super) struct Missing<'a> {
     pub(super) roots: Vec<DistinguishedName>,
     /// What speaks for an intermediate: that its own issuer is known, say.
     pub(super) evidence: Option<String>,
+    /// Whether the certificate says where to fetch its issuer's. Those below a root do, too.
+    pub(super) says_where: bool,
     pub(super) has_pins: bool,
 }
 
@@ -193,8 +195,13 @@ impl Missing<'_> {
             return finding("untrusted_root", Some(top), (cause, remedy), add_root());
         }
         let cause = format!(
-            "the issuer of {} is missing: the peer sent {sent}, nothing of \"{issuer}\", and {trusted}",
-            Named(top)
+            "the issuer of {} is missing: the peer sent {sent}, nothing of \"{issuer}\", and {trusted}{}",
+            Named(top),
+            if self.says_where {
+                "; the certificate says where to fetch its issuer's (authorityInfoAccess)"
+            } else {
+                ""
+            }
         );
         let remedy = "if it is an intermediate, have the peer send it behind its own certificate; if it is a root, add it to the trust store, or have the peer get a certificate from a CA that is there";
         let mut try_this = complete_chain();

@@ -268,6 +268,7 @@ impl<'a> PathExamination<'a> {
             is_leaf,
             sent: self.sent,
             evidence: self.evidence_for_an_intermediate(top, &roots),
+            says_where: names_an_issuer_to_fetch(top),
             roots,
             has_pins: self.store.has_pins(),
         }
@@ -315,8 +316,7 @@ impl<'a> PathExamination<'a> {
         {
             return Some("a CRL of it is loaded here".into());
         }
-        names_an_issuer_to_fetch(top)
-            .then(|| "the certificate says where to fetch it (authorityInfoAccess)".into())
+        None
     }
 }
 

@@ -72,7 +72,11 @@ impl<I> Gate<I> {
         witness.stage = Stage::Open;
         let recorded = witness.conclude(Action::Admitted, None, |event| {
             event.rule = Some(admission.rule_name());
-            event.identity = self.inner.auditor.proven(peer);
+            // It was named when it was identified, but for those who do not wait for a policy.
+            event.identity = event
+                .identity
+                .take()
+                .or_else(|| self.inner.auditor.proven(peer));
             event.set_presented(presented, peer.chain().certificates());
             event.generation = self.generation();
         });
@@ -95,11 +99,12 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
     ) {
         witness.stage = error.stage();
+        let tells_peer = witness.tells_peer;
         let known = who.map(|peer| peer.chain().certificates());
         // It is refused in any case.
         let _ = witness.conclude(error.action(), Some(error.reason()), |event| {
             event.detail = Some(error.to_string());
-            event.alert = Some(Alert::Sent(alert_name(error.alert()).into()));
+            event.alert = tells_peer.then(|| Alert::Sent(alert_name(error.alert()).into()));
             event.set_presented(presented, known.unwrap_or_default());
             event.generation = self.generation();
             match who {
@@ -107,6 +112,15 @@ impl<I> Gate<I> {
                 None => self.claim(event),
             }
         });
+    }
+
+    /// Names the peer of an attempt that is about to wait for a policy.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn name_witness(&self, witness: &mut Witness, peer: &Peer<I>) {
+        if self.inner.auditor.describes() {
+            witness.identity = self.inner.auditor.proven(peer);
+            witness.certificates = peer.chain().certificates().to_vec();
+        }
     }
 
     /// Names a peer that was identified.

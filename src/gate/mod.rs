@@ -183,7 +183,8 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
-        let witness = self.witness(info.clone());
+        let mut witness = self.witness(info.clone());
+        witness.tells_peer = false; // whoever asks does
         let verified = self.verify_for(presented, &info);
         self.judge_bare(witness, verified, presented, info)
     }
@@ -232,7 +233,8 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
-        let witness = self.witness(info.clone());
+        let mut witness = self.witness(info.clone());
+        witness.tells_peer = false; // whoever asks does
         let verified = self.verify_for(presented, &info);
         let identified = verified.and_then(|verified| self.identify(&verified, presented, info));
         let judged = match identified {

@@ -115,7 +115,9 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// }
     /// ```
     ///
-    /// Its secrets cannot be extracted, so that a refusal after the handshake just closes.
+    /// Its secrets cannot be extracted, so that a refusal after the handshake just closes. Of a
+    /// handshake that fails, nobody here gets to know: the [audit trail](crate::audit) begins with
+    /// [`Gate::admit`].
     ///
     /// Ask for it for each connection: after an [`update`](Self::update) an older one still shows
     /// the credentials and names the CAs of its own generation. Clients are judged by today's trust
@@ -244,7 +246,7 @@ mod accept {
     use tokio::io::{AsyncRead, AsyncWrite};
 
     use super::{AcceptError, Acceptor, Arc};
-    use crate::audit::Action;
+    use crate::audit::{Action, Witness};
     use crate::gate::Handshaken;
     use crate::gate::live::Connection;
     use crate::stream::handshake::{Attempt, admit, refuse};
@@ -275,8 +277,8 @@ mod accept {
         where
             IO: AsyncRead + AsyncWrite + Unpin + 'static,
         {
-            let info = info_of(&io);
-            self.attempt(io, info).await
+            let witness = self.core.gate.witness(info_of(&io));
+            self.attempt(io, witness).await
         }
 
         /// As [`accept`](Self::accept), with the address of the peer, for example from a proxy
@@ -293,13 +295,19 @@ mod accept {
             IO: AsyncRead + AsyncWrite + Unpin,
         {
             let info = ConnectionInfo::default().with_remote_addr(remote_addr);
-            self.attempt(io, info).await
+            let witness = self.core.gate.witness(info);
+            self.attempt(io, witness).await
+        }
+
+        /// Sees a connection that a listener has accepted.
+        pub(super) fn witness(&self, info: ConnectionInfo) -> Witness {
+            self.core.gate.witness(info)
         }
 
         pub(super) async fn attempt<IO>(
             &self,
             io: IO,
-            info: ConnectionInfo,
+            mut witness: Witness,
         ) -> Result<TlsStream<IO, I>, AcceptError>
         where
             IO: AsyncRead + AsyncWrite + Unpin,
@@ -307,7 +315,6 @@ mod accept {
             let core = &*self.core;
             let gate = &core.gate;
             let attempt = Attempt::start(&core.bounds);
-            let mut witness = gate.witness(info);
             let mut capture = Capture::beginning_under(gate.trust_id());
             let handshake = tokio_rustls::TlsAcceptor::from(core.configs().private.clone())
                 .accept(attempt.watch(io))
@@ -329,8 +336,7 @@ mod accept {
         }
 
         /// Records that a listener closed a connection before any TLS work.
-        pub(super) fn record_shed(&self, info: ConnectionInfo, error: &AcceptError) {
-            let mut witness = self.core.gate.witness(info);
+        pub(super) fn record_shed(witness: &mut Witness, error: &AcceptError) {
             // It is closed in any case.
             let _ = witness.conclude(Action::Shed, Some(error.reason()), |event| {
                 event.detail = Some(error.to_string());

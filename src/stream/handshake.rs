@@ -124,6 +124,7 @@ impl Attempt {
         // Without an identity there is nobody to judge; that has been recorded.
         let identified = identified.map_err(Refused::Gate)?;
         witness.stage = Stage::Policy;
+        gate.name_witness(witness, identified.peer());
         let (who, presented) = (identified.peer().clone(), identified.presented());
         let decided = self.decide(gate, keeper, identified, witness.connection());
         let refused = match decided.await {

@@ -14,6 +14,7 @@ use rustls::AlertDescription;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use super::ServerHello;
 use crate::gate::{TrustId, Verified};
 use crate::trust::{ChainError, Usage, VerifiedChain};
 
@@ -29,6 +30,8 @@ pub(crate) struct Capture {
     server_name: Option<Arc<str>>,
     /// The last alert that we sent in the clear.
     sent_alert: Option<AlertDescription>,
+    /// What the server has chosen.
+    hello: Option<ServerHello>,
     resumed: Option<Origin>,
     signature_failed: bool,
     asked_for_certificate: bool,
@@ -127,6 +130,12 @@ impl Capture {
         self.server_name.as_ref()
     }
 
+    /// What the server has chosen, either of us; `None` where it did not come to that, or came in
+    /// pieces.
+    pub(crate) const fn server_hello(&self) -> Option<ServerHello> {
+        self.hello
+    }
+
     /// The last alert that we sent in the clear, before there were keys.
     pub(crate) const fn sent_alert(&self) -> Option<AlertDescription> {
         self.sent_alert
@@ -210,6 +219,13 @@ pub(crate) fn record_sent(bytes: &[u8]) {
     if let [0x15, 3, _, 0, 2, 2, description, ..] = *bytes {
         record(|capture| capture.sent_alert = Some(description.into()));
     }
+    record_hello(bytes);
+}
+
+fn record_hello(bytes: &[u8]) {
+    if let Some(hello) = ServerHello::read(bytes) {
+        record(|capture| capture.hello = Some(hello));
+    }
 }
 
 /// Notes what the session that is being resumed was granted on.
@@ -238,6 +254,7 @@ pub(super) fn record_shown(certificate: &Arc<CertifiedKey>) {
 
 /// Notes bytes that came from the peer.
 pub(crate) fn record_received(bytes: &[u8]) {
+    record_hello(bytes);
     record(|capture| capture.receive(bytes));
 }
 

@@ -14,6 +14,7 @@ mod resolver;
 mod resumption;
 #[cfg(feature = "tokio")]
 pub(crate) mod seal;
+mod server_hello;
 mod sessions;
 mod update;
 mod verifier;
@@ -30,6 +31,7 @@ pub use error::HandshakeError;
 pub(crate) use error::TooMuchReceived;
 pub(crate) use refused::Refused;
 pub use resumption::Resumption;
+pub(crate) use server_hello::ServerHello;
 pub use update::Update;
 pub(crate) use update::{Bounds, BundleChange, ClientCore, ServerCore};
 

@@ -86,6 +86,12 @@ fn learn(witness: &mut Witness, capture: &Capture) {
         let info = std::mem::take(&mut witness.info);
         witness.info = info.with_server_name(name.clone());
     }
+    if let Some(hello) = capture.server_hello()
+        && witness.info.version().is_none()
+    {
+        let info = std::mem::take(&mut witness.info);
+        witness.info = info.with_choices(hello.version, hello.cipher_suite, hello.group);
+    }
 }
 
 fn show(event: &mut AuditEvent, capture: &Capture) {

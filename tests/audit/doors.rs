@@ -61,6 +61,8 @@ fn a_bare_chain_has_one_outcome() {
     );
     assert_eq!(identity(&event), Some(("client.example", "proven")));
 
+    assert_eq!(event.alert, None, "telling the peer is not ours");
+
     acceptor.gate().admit_chain(&[], info()).unwrap_err();
     assert_eq!(only(&trail).reason, Some("no_certificate"));
     let stats = acceptor.stats();

@@ -97,6 +97,37 @@ fn what_cannot_be_read_is_told_by_its_digest_and_no_line_grows_without_end() {
     }
 }
 
+/// Nor is one that a process before has left.
+#[test]
+fn half_a_line_from_before_does_not_spoil_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    std::fs::write(&path, "{\"@timestamp\":\"2026-").unwrap();
+    let ca = TestCa::new("Root");
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().dns("server.example").issue().credentials())
+        .trust(ca.trust())
+        .identify(CommonName::extractor())
+        .authorize(policy::allow_any())
+        .audit(Json::to_file(&path).unwrap())
+        .build()
+        .unwrap();
+    let leaf = ca.leaf().common_name("alice").issue();
+    for _ in 0..2 {
+        let judged = acceptor
+            .gate()
+            .admit_chain(leaf.chain(), ConnectionInfo::default());
+        judged.unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3);
+    let schema = schema::of_events();
+    for line in &lines[1..] {
+        schema::assert_valid_line(&schema, line);
+    }
+}
+
 /// A line that was written in part is not continued.
 #[test]
 fn a_torn_line_does_not_spoil_the_next() {

@@ -1,20 +1,22 @@
 //! What happens to a connection that is open.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::audit::{Action, Alert, AuditEvent, Memory};
+use countersign::audit::{Action, Alert, AuditEvent, Memory, Stage};
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{FixedClock, TestCa};
-use countersign::{Listener, Update, policy};
+use countersign::{Incoming, Listener, Update, policy};
 use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
 
-use crate::common::{acceptor, connector, deny_all, handshake};
+use crate::common::{SERVER, acceptor, connector, deny_all, handshake};
 use crate::sent::{from, sent};
 use crate::{identity, schema};
 
-fn actions(events: &[std::sync::Arc<AuditEvent>]) -> Vec<(Action, Option<&'static str>)> {
+fn actions(events: &[Arc<AuditEvent>]) -> Vec<(Action, Option<&'static str>)> {
     let schema = schema::of_events();
     let valid = events.iter().inspect(|event| {
         schema::assert_valid(&schema, event);
@@ -178,6 +180,89 @@ async fn who_expires_drains_and_is_cut_then() {
             (Action::Ended, Some("expired")),
         ]
     );
+}
+
+/// What a listener has taken has an outcome, also if its task never ran.
+#[tokio::test]
+async fn whatever_a_listener_took_is_told() {
+    const SENT: usize = 120;
+
+    for shuts_down in [false, true] {
+        let ca = TestCa::new("Root");
+        let trail = Memory::new();
+        let acceptor = acceptor(&ca, policy::allow_any())
+            .audit(trail.clone())
+            .build()
+            .unwrap();
+        let (sender, incoming) = sent();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let listener = Listener::builder(acceptor.clone()).listen(Counted {
+            incoming,
+            taken: taken.clone(),
+        });
+        let _clients: Vec<_> = (0..SENT)
+            .map(|number| from(&sender, [192, 0, 2, number as u8]))
+            .collect();
+        // Once: it takes some, and their tasks have not run.
+        tokio::task::yield_now().await;
+        if shuts_down {
+            listener.handle().shutdown(Duration::ZERO).await;
+        }
+        drop(listener);
+        let all_told = async {
+            while acceptor.stats().in_flight > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all_told)
+            .await
+            .unwrap();
+        let taken = taken.load(Ordering::SeqCst);
+        assert!(taken > 0);
+        assert_eq!(trail.take().len(), taken);
+        assert_eq!(acceptor.stats().attempts(), taken as u64);
+    }
+}
+
+struct Counted<S> {
+    incoming: S,
+    taken: Arc<AtomicUsize>,
+}
+
+impl<S: Incoming> Incoming for Counted<S> {
+    type Io = S::Io;
+
+    async fn accept(&mut self) -> std::io::Result<(S::Io, Option<std::net::SocketAddr>)> {
+        let accepted = self.incoming.accept().await?;
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        Ok(accepted)
+    }
+}
+
+/// Who gives up while the policy thinks has been identified.
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_while_the_policy_thinks_is_named() {
+    let ca = TestCa::new("Root");
+    let trail = Memory::new();
+    let acceptor = countersign::Acceptor::builder()
+        .credentials(ca.leaf().dns(SERVER).issue().credentials())
+        .trust(ca.trust())
+        .identify(countersign::identity::DnsName::extractor())
+        .authorize_async(
+            |_: countersign::Peer<_>| std::future::pending::<countersign::Decision>(),
+            Duration::from_secs(60),
+        )
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let gone = tokio::time::timeout(Duration::from_secs(1), handshake(&acceptor, &connector));
+    assert!(gone.await.is_err());
+    let events = trail.take();
+    assert_eq!(actions(&events), [(Action::Abandoned, Some("abandoned"))]);
+    assert_eq!(events[0].stage, Some(Stage::Policy));
+    assert_eq!(identity(&events[0]), Some(("client.example", "proven")));
+    assert_eq!(events[0].certificates.len(), 1);
 }
 
 /// A listener that shuts down ends handshakes that are under way, and each of them is told.

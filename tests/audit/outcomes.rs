@@ -233,6 +233,12 @@ async fn a_refusal_says_how_far_it_came_and_what_was_shown() {
             assert_eq!(crate::identity(&event), identity, "{reason}");
             assert_eq!(event.certificates.len(), refused.certificates, "{reason}");
             assert_eq!(event.info.server_name(), Some(SERVER), "{reason}: SNI");
+            assert_eq!(event.info.version(), Some(version.protocol()), "{reason}");
+            assert!(event.info.cipher_suite().is_some(), "{reason}");
+            let json: serde_json::Value = serde_json::from_str(&event.to_json()).unwrap();
+            let was_over = refused.stage >= Stage::Identity;
+            assert_eq!(json["tls"]["established"], was_over, "{reason}");
+            assert_eq!(json["tls"]["resumed"].is_boolean(), was_over, "{reason}");
             assert_eq!(event.rule, None);
         }
     }

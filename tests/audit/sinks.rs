@@ -116,6 +116,30 @@ fn a_fan_out_tells_all_and_a_filter_some() {
     );
 }
 
+/// A sink that panics when it is only asked is no better, and ends nothing.
+#[tokio::test]
+async fn a_sink_that_panics_when_asked_admits_nobody() {
+    struct Asked;
+    impl AuditSink for Asked {
+        fn record(&self, _: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+            Ok(())
+        }
+
+        fn wants(&self, _: Action) -> bool {
+            panic!("a sink with a bug")
+        }
+    }
+    let ca = TestCa::new("Root");
+    let (acceptor, refused) = admit(acceptor(&ca, policy::allow_any()).audit(Asked), &ca);
+    assert_eq!(refused, Some("not_audited"));
+    // Given up, it is asked while the future is dropped.
+    let (near, _far) = tokio::io::duplex(1024);
+    let accepting = acceptor.accept(near);
+    let gone = tokio::time::timeout(std::time::Duration::from_millis(10), accepting);
+    assert!(gone.await.is_err());
+    assert_eq!(acceptor.stats().abandoned, 1);
+}
+
 /// What nobody wants is not made: the identity is not even written.
 #[test]
 fn what_nobody_wants_is_not_made() {

@@ -172,8 +172,8 @@ fn each_fault_has_its_name() {
                 .extension("1.3.6.1.5.5.7.1.1", false, &aia)
                 .issue()
                 .leaf_only(),
-            "missing_intermediate",
-            "the intermediate \"CN=Issuing\" is missing",
+            "missing_issuer",
+            "says where to fetch its issuer's (authorityInfoAccess)",
         ),
         (leaf().self_signed(), "self_signed", "is self-signed"),
         (

@@ -143,9 +143,20 @@ fn wrong_ca() {
     );
 }
 
-/// Whose certificate tells where its issuer's is to be found, as those of most CAs do.
+/// Of whom a CRL is given, so that it must be known.
 #[test]
 fn missing_intermediate() {
+    let pki = Pki::new();
+    told!(
+        pki.leaf().issue().leaf_only(),
+        pki.with_crls(pki.issuing.crl()),
+        "missing_intermediate"
+    );
+}
+
+/// That a certificate says where its issuer's is to be found is no proof of an intermediate.
+#[test]
+fn missing_issuer_that_can_be_fetched() {
     let pki = Pki::new();
     let description = [
         der::oid("1.3.6.1.5.5.7.48.2"),
@@ -153,11 +164,7 @@ fn missing_intermediate() {
     ];
     let access = der::sequence(&[der::sequence(&description)]);
     let leaf = pki.leaf().extension("1.3.6.1.5.5.7.1.1", false, &access);
-    told!(
-        leaf.issue().leaf_only(),
-        pki.question(),
-        "missing_intermediate"
-    );
+    told!(leaf.issue().leaf_only(), pki.question(), "missing_issuer");
 }
 
 /// By a lone certificate that tells nothing, an intermediate cannot be told from a strange root.

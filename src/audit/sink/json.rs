@@ -1,8 +1,9 @@
 //! Lines of JSON.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{AuditSink, NotRecorded, RotatingFile};
@@ -51,8 +52,31 @@ impl Json<RotatingFile> {
     /// # Errors
     /// The file cannot be opened.
     pub fn to_file(path: impl Into<PathBuf>) -> io::Result<Self> {
-        RotatingFile::open(path).map(Self::new)
+        let path = path.into();
+        let is_torn = ends_torn(&path)?;
+        let mut json = Self::new(RotatingFile::open(path)?);
+        json.out
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_torn = is_torn;
+        Ok(json)
     }
+}
+
+/// Whether a process before has left half a line.
+fn ends_torn(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 impl<W: Write + Send> AuditSink for Json<W> {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{AuditSink, NotRecorded};
-use crate::audit::{Action, AuditEvent};
+use crate::audit::{Action, AuditEvent, PresentedCertificate};
 
 /// Gives events to another sink on a thread of its own, so that a slow disk or network delays no
 /// handshake. The queue is bounded; [`Overflow`] says what happens when it is full.
@@ -73,6 +73,10 @@ struct State {
     asleep: bool,
     /// How many events the thread has taken and not written yet.
     in_hand: usize,
+    /// About how many bytes those that wait and those in hand hold.
+    bytes: usize,
+    /// The thread has not flushed the sink yet.
+    writing: bool,
     /// Everything is to be written without delay.
     urgent: bool,
     closed: bool,
@@ -82,6 +86,9 @@ struct State {
     untold: u64,
 }
 
+/// About how many bytes of events may wait, lest whoever is refused with huge certificates fill the
+/// memory.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long the thread lets events gather, so that not every handshake has to wake it.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long after a failure the sink is tried again.
@@ -106,8 +113,9 @@ impl Queue {
 }
 
 impl QueueBuilder {
-    /// Sets how many events may wait. Default: 8,192; an event takes about a kilobyte beside the
-    /// certificates that it shares with the connection.
+    /// Sets how many events may wait. Default: 8,192. An event takes about a kilobyte beside its
+    /// certificates, which it shares with the connection if the peer was admitted; whatever this says,
+    /// no more than about 64 MiB of them wait.
     ///
     /// # Panics
     /// When it is 0.
@@ -169,8 +177,10 @@ impl AuditSink for Queue {
 
 impl Shared {
     fn push(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        let size = size_of_event(event);
         let mut state = self.state();
-        let is_full = state.events.len() + state.in_hand >= self.capacity;
+        let is_full = state.events.len() + state.in_hand >= self.capacity
+            || (state.bytes > 0 && state.bytes + size > MAX_BYTES);
         if is_full || state.broken {
             state.untold += 1;
             drop(state);
@@ -186,6 +196,7 @@ impl Shared {
             return Ok(());
         }
         state.events.push_back(Arc::clone(event));
+        state.bytes += size;
         // Word is also sent when it is half full, lest it overflow while the thread lets it fill.
         let wake =
             std::mem::take(&mut state.asleep) || state.events.len() == self.capacity.div_ceil(2);
@@ -208,7 +219,7 @@ impl Shared {
         while self.next(&mut batch) {
             while let Some(event) = batch.front() {
                 let written = self.tell_dropped(event).and_then(|()| self.give(event));
-                if self.is_done(&written) {
+                if self.is_done(event, &written) {
                     let done = batch.pop_front();
                     if let Some(last) = done.filter(|_| batch.is_empty()) {
                         // If it fails, it is told with the next event.
@@ -225,6 +236,7 @@ impl Shared {
     fn next(&self, batch: &mut VecDeque<Arc<AuditEvent>>) -> bool {
         let mut state = self.state();
         loop {
+            state.writing = false;
             if state.events.is_empty() {
                 state.urgent = false;
                 self.emptied.notify_all();
@@ -243,6 +255,7 @@ impl Shared {
                 }
                 std::mem::swap(&mut state.events, batch);
                 state.in_hand = batch.len();
+                state.writing = true;
                 return true;
             }
         }
@@ -256,7 +269,7 @@ impl Shared {
     /// Records how many events are missing before this one, if any are.
     fn tell_dropped(&self, before: &AuditEvent) -> Result<(), NotRecorded> {
         let missing = std::mem::take(&mut self.state().untold);
-        if missing == 0 || !self.sink.wants(Action::EventsDropped) {
+        if missing == 0 {
             return Ok(());
         }
         let mut notice = AuditEvent::new(Action::EventsDropped, before.side, before.name.clone());
@@ -273,14 +286,21 @@ impl Shared {
         told
     }
 
+    /// Gives an event to the sink, which is anybody's code.
     fn give(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
-        catch_unwind(AssertUnwindSafe(|| self.sink.record(event)))
-            .unwrap_or_else(|_| Err(NotRecorded::new("the sink panicked")))
+        catch_unwind(AssertUnwindSafe(|| {
+            if self.sink.wants(event.action) {
+                self.sink.record(event)
+            } else {
+                Ok(())
+            }
+        }))
+        .unwrap_or_else(|_| Err(NotRecorded::new("the sink panicked")))
     }
 
     /// Whether no more is to be done about the event that the thread has in hand. One that could
     /// not be written is lost, or tried again after a while.
-    fn is_done(&self, written: &Result<(), NotRecorded>) -> bool {
+    fn is_done(&self, event: &AuditEvent, written: &Result<(), NotRecorded>) -> bool {
         let mut state = self.state();
         match written {
             Ok(()) => state.broken = false,
@@ -295,16 +315,21 @@ impl Shared {
             }
         }
         state.in_hand -= 1;
+        state.bytes = state.bytes.saturating_sub(size_of_event(event));
         true
     }
 
     fn flush_within(&self, time: Duration) -> bool {
-        let deadline = Instant::now() + time;
+        // The end of time is far away.
+        let deadline = Instant::now().checked_add(time);
         let mut state = self.state();
-        while !state.events.is_empty() || state.in_hand > 0 {
+        while !state.events.is_empty() || state.writing {
             state.urgent = true;
             self.filled.notify_one();
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => FAREWELL,
+            };
             if left.is_zero() {
                 return false;
             }
@@ -317,6 +342,13 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// About how many bytes an event holds: a certificate takes some three times its size.
+fn size_of_event(event: &AuditEvent) -> usize {
+    let certificates = event.certificates.iter();
+    let certificates = certificates.filter_map(PresentedCertificate::certificate);
+    1024 + certificates.map(|read| 3 * read.der().len()).sum::<usize>()
 }
 
 /// Held by all clones of a queue, and by nobody else.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// `audit.jsonl.1`, that becomes `audit.jsonl.2`, and the oldest is removed.
 ///
 /// What is written in one call stays in one file, so that no line is torn. On Unix only its owner
-/// may read it. When a file cannot be rotated or opened, writing fails, and the next write tries
+/// may read a file that is made here; one that is there keeps its permissions. When a file cannot be rotated or opened, writing fails, and the next write tries
 /// again: nothing vanishes silently.
 ///
 /// It is for one process: two that rotate the same file would remove each other's lines.

@@ -154,7 +154,8 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// Sets what is told of every connection that was not admitted, once: refused, failed, timed
     /// out, or closed before its handshake. It runs on the connection's task, or in the accept loop
     /// if it is closed before its handshake, so it must not block.
-    /// Default: nothing. The [audit trail](crate::audit) has them in any case.
+    /// Default: nothing. The [audit trail](crate::audit) has them in any case, and those that a
+    /// shutdown ends, too.
     pub fn on_refused(
         mut self,
         tell: impl Fn(Option<SocketAddr>, &AcceptError) + Send + Sync + 'static,

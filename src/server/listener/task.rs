@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::per_address::Place;
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
-use crate::audit::{Action, Log};
+use crate::audit::{Action, Log, Witness};
 use crate::server::{AcceptError, Acceptor, Shed};
 use crate::stream::info_of;
 
@@ -117,10 +117,12 @@ where
         place: Option<OwnedSemaphorePermit>,
     ) {
         let options = &self.options;
-        let shed = |shed: Shed| {
+        let info = info_of(&io).with_remote_addr(remote_addr);
+        // From here on it has an outcome, also if its task never runs.
+        let mut witness = options.acceptor.witness(info);
+        let mut shed = |shed: Shed| {
             let error = AcceptError::Shed(shed);
-            let info = info_of(&io).with_remote_addr(remote_addr);
-            options.acceptor.record_shed(info, &error);
+            Acceptor::<I>::record_shed(&mut witness, &error);
             tell(options.on_refused.as_ref(), remote_addr, &error);
         };
         let admitted = match (&options.admit, remote_addr) {
@@ -152,7 +154,8 @@ where
             listener: self.id,
             on_refused: options.on_refused.clone(),
         };
-        self.handshakes.spawn(handshake.run(io, remote_addr));
+        self.handshakes
+            .spawn(handshake.run(io, remote_addr, witness));
     }
 }
 
@@ -186,9 +189,8 @@ where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     I: Send + Sync + 'static,
 {
-    async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>) {
-        let info = info_of(&io).with_remote_addr(remote_addr);
-        match self.acceptor.attempt(io, info).await {
+    async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>, witness: Witness) {
+        match self.acceptor.attempt(io, witness).await {
             Ok(stream) => {
                 stream.belongs_to(self.listener);
                 drop(self.of_address.take());
