@@ -117,6 +117,24 @@ fn a_wrong_query_is_found() {
     assert_eq!(of("up"), ["a panel: asks for nothing"]);
 }
 
+/// Prometheus' own tool finds that the rules fire when they should, and not otherwise.
+#[tokio::test]
+async fn the_alerts_fire_when_they_should() {
+    if !programs::is_installed("promtool", "--version", programs::in_ci()) {
+        return;
+    }
+    let rules = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/examples/observability/alerts.test.yml"
+    );
+    let finished = programs::run(
+        programs::command("promtool").args(["test", "rules", rules]),
+        "",
+    )
+    .await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
 /// What the server serves is what is promised, and nothing but that.
 #[tokio::test]
 async fn the_server_serves_what_is_promised() {
