@@ -22,11 +22,15 @@ pub trait Incoming: Send + 'static {
     -> impl Future<Output = io::Result<(Self::Io, Option<SocketAddr>)>> + Send;
 }
 
+/// Sets `TCP_NODELAY`.
 impl Incoming for tokio::net::TcpListener {
     type Io = tokio::net::TcpStream;
 
     async fn accept(&mut self) -> io::Result<(Self::Io, Option<SocketAddr>)> {
         let (tcp, remote_addr) = Self::accept(self).await?;
+        // Records of TLS are whole messages: to hold one back until another is acknowledged only costs
+        // time. A peer that is gone already is found out by its handshake.
+        let _ = tcp.set_nodelay(true);
         Ok((tcp, Some(remote_addr)))
     }
 }
