@@ -8,11 +8,17 @@
 mod callers;
 #[path = "troubleshooting/cases.rs"]
 mod cases;
+#[path = "troubleshooting/chains.rs"]
+mod chains;
 #[path = "troubleshooting/compare.rs"]
 mod compare;
+#[path = "troubleshooting/doors.rs"]
+mod doors;
 #[path = "common/interop.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod interop;
+#[path = "troubleshooting/names.rs"]
+mod names;
 #[path = "troubleshooting/page.rs"]
 mod page;
 #[path = "common/programs.rs"]
@@ -21,6 +27,10 @@ mod programs;
 #[path = "common/proxies.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod proxies;
+#[path = "troubleshooting/reasons.rs"]
+mod reasons;
+#[path = "troubleshooting/servers.rs"]
+mod servers;
 #[path = "troubleshooting/world.rs"]
 mod world;
 
@@ -135,7 +145,12 @@ fn alert(said: &str, error: &AcceptError) -> Option<Alert> {
         AcceptError::Handshake(HandshakeError::Alert(alert)) => {
             (u8::from(alert.alert()), Sender::Client)
         }
-        AcceptError::Handshake(HandshakeError::TimedOut { .. } | HandshakeError::Closed { .. }) => {
+        AcceptError::Handshake(
+            HandshakeError::TimedOut { .. }
+            | HandshakeError::Closed { .. }
+            | HandshakeError::TooMuchReceived { .. },
+        )
+        | AcceptError::Shed(_) => {
             return None;
         }
         AcceptError::Refused(error) => {

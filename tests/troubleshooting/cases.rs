@@ -11,8 +11,10 @@ use countersign::trust::Crls;
 use countersign::{Acceptor, Decision, Peer};
 
 use crate::callers::Speaks;
+use crate::doors::Door;
 use crate::interop::{Files, Tls, name};
 use crate::world::{FAR_AWAY, LAST_MONTH, LONG_AGO, NEXT_MONTH, World, at};
+use crate::{chains, names, servers};
 
 /// A refusal, and the same call after the remedy.
 pub(crate) struct Case {
@@ -20,6 +22,22 @@ pub(crate) struct Case {
     pub(crate) remedy: &'static str,
     pub(crate) refused: Situation,
     pub(crate) cured: Situation,
+}
+
+impl Case {
+    pub(crate) const fn new(
+        title: &'static str,
+        refused: Situation,
+        cured: Situation,
+        remedy: &'static str,
+    ) -> Self {
+        Self {
+            title,
+            remedy,
+            refused,
+            cured,
+        }
+    }
 }
 
 /// A client that calls a server.
@@ -34,6 +52,8 @@ pub(crate) struct Situation {
     pub(crate) speaks: Speaks,
     /// How long the client waits for a server that does not answer meanwhile.
     pub(crate) wait: Option<Duration>,
+    /// What stands before the acceptor, if anything.
+    pub(crate) door: Option<Door>,
 }
 
 impl Situation {
@@ -42,7 +62,7 @@ impl Situation {
         self.ca.ends_with("stranger.pem") || self.host != "localhost"
     }
 
-    fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let mut other = self.clone();
         change(&mut other);
         other
@@ -63,6 +83,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
         tls: Tls::V13,
         speaks: Speaks::Tls,
         wait: None,
+        door: None,
     };
     let shows = |issued: Issued| good.with(|call| call.client = Some(world.files(&issued)));
     let calls = |acceptor: Acceptor<CommonName>| good.with(|call| call.acceptor = acceptor);
@@ -85,12 +106,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
         calls(acceptor.expect("an acceptor")).with(|call| call.client = Some(world.files(&issued)))
     };
     let fresh = |list: CrlBuilder| list.next_update(at(NEXT_MONTH));
-    let case = |title, refused, cured, remedy| Case {
-        title,
-        remedy,
-        refused,
-        cured,
-    };
+    let case = Case::new;
     let unlisted = |listed: &Situation| {
         listed.with(|call| call.acceptor = world.acceptor().build().expect("an acceptor"))
     };
@@ -113,7 +129,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
     let bob = shows(world.nameless(&world.root).common_name("bob").issue());
     let twelve = |acceptor: Acceptor<CommonName>| calls(acceptor).with(|call| call.tls = Tls::V12);
 
-    vec![
+    let mut cases = vec![
         case(
             "No certificate",
             good.with(|call| call.client = None),
@@ -348,5 +364,9 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "The server is too busy, or does not run, while its port is open: look at its CPU and at \
              `max_handshakes`; give the client more time (curl `--connect-timeout`).",
         ),
-    ]
+    ];
+    cases.extend(chains::cases(world, &good));
+    cases.extend(names::cases(world, &good));
+    cases.extend(servers::cases(world, &good));
+    cases
 }

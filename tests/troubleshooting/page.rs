@@ -64,7 +64,7 @@ const MARKER: &str = "<!-- All that follows is written by a test: tests/troubles
 
 impl Page {
     pub(crate) fn write(&self) {
-        let text = std::fs::read_to_string(path()).expect("the page");
+        let text = text();
         let (mut page, _) = split(&text);
         for line in self.lines() {
             writeln!(page, "{}", line.text).expect("a string takes it");
@@ -75,7 +75,7 @@ impl Page {
     /// Panics unless the page says what happened here. Where another version of a program runs than
     /// the page is of, its words may be others, but not the alert nor the server's reason.
     pub(crate) fn compare(&self) {
-        let text = std::fs::read_to_string(path()).expect("the page");
+        let text = text();
         let (_, written) = split(&text);
         let differences = differences(&written, &self.lines(), &self.versions);
         assert!(
@@ -203,6 +203,10 @@ impl Sender {
 /// The page in the source tree.
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manual/troubleshooting.md")
+}
+
+pub(crate) fn text() -> String {
+    std::fs::read_to_string(path()).expect("the page")
 }
 
 /// Everything up to the marker, and the lines below.

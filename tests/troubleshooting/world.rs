@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::builder::{Builder, ServerSide};
-use countersign::identity::CommonName;
-use countersign::testing::{FixedClock, Issued, LeafBuilder, TestCa};
-use countersign::{AcceptError, Acceptor, Policy, TrustStore, policy};
+use countersign::identity::{CommonName, IdentityExtractor};
+use countersign::testing::{FixedClock, Issued, LeafBuilder, TestCa, TestCaBuilder};
+use countersign::trust::Trust;
+use countersign::{AcceptError, Acceptor, Policy, policy};
 use rustls_pki_types::UnixTime;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::callers::{Answer, Caller, Order};
 use crate::cases::Situation;
+use crate::doors;
 use crate::interop::{Files, Served, listen, name, serve};
 use crate::page::{Alert, Sender};
 use crate::programs::PATIENCE;
@@ -46,18 +48,26 @@ pub(crate) fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
+/// An authority of this name.
+pub(crate) fn ca(name: &str) -> TestCaBuilder {
+    TestCa::builder(name).validity(at(LONG_AGO), at(FAR_AWAY))
+}
+
+pub(crate) fn built(builder: Builder<ServerSide, CommonName>) -> Acceptor<CommonName> {
+    builder.build().expect("an acceptor")
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let builder = |name| TestCa::builder(name).validity(at(LONG_AGO), at(FAR_AWAY));
-        let (root, stranger) = (builder("Root").root(), builder("Stranger").root());
+        let (root, stranger) = (ca("Root").root(), ca("Stranger").root());
         let write = |name: &str, ca: &TestCa| {
             let path = folder.path().join(name);
             std::fs::write(&path, ca.pem()).expect("the folder is writable");
             path
         };
         Self {
-            issuing: builder("Issuing").signed_by(&root),
+            issuing: ca("Issuing").signed_by(&root),
             root_file: write("root.pem", &root),
             stranger_file: write("stranger.pem", &stranger),
             root,
@@ -102,8 +112,17 @@ impl World {
     }
 
     /// The same, who believes others.
-    pub(crate) fn acceptor_of(&self, trust: TrustStore) -> Builder<ServerSide, CommonName> {
-        self.build(trust, policy::exact([name("alice")]))
+    pub(crate) fn acceptor_of(&self, trust: impl Into<Trust>) -> Builder<ServerSide, CommonName> {
+        let alice = policy::exact([name("alice")]);
+        self.build(trust, CommonName::extractor(), alice)
+    }
+
+    /// The same, who looks for the name elsewhere.
+    pub(crate) fn acceptor_by(
+        &self,
+        extractor: impl IdentityExtractor<Identity = CommonName> + 'static,
+    ) -> Builder<ServerSide, CommonName> {
+        self.build(self.root.trust(), extractor, policy::allow_any())
     }
 
     /// Lets others in.
@@ -111,12 +130,13 @@ impl World {
         &self,
         policy: impl Policy<CommonName> + 'static,
     ) -> Builder<ServerSide, CommonName> {
-        self.build(self.root.trust(), policy)
+        self.build(self.root.trust(), CommonName::extractor(), policy)
     }
 
     fn build(
         &self,
-        trust: TrustStore,
+        trust: impl Into<Trust>,
+        extractor: impl IdentityExtractor<Identity = CommonName> + 'static,
         policy: impl Policy<CommonName> + 'static,
     ) -> Builder<ServerSide, CommonName> {
         let server = self
@@ -126,7 +146,7 @@ impl World {
         Acceptor::builder()
             .credentials(server.issue().credentials())
             .trust(trust)
-            .identify(CommonName::extractor())
+            .identify(extractor)
             .authorize(policy)
             .alpn(["http/1.1"])
             .clock(FixedClock::at(at(NOW)))
@@ -141,8 +161,17 @@ pub(crate) async fn call(
     let (listener, port) = listen().await;
     let (outcomes, mut outcome) = mpsc::unbounded_channel();
     let acceptor = situation.acceptor.clone();
+    let door = situation.door;
+    // Stays until all is over.
+    let _stalled = match door.is_some_and(|door| door.is_crowded) {
+        true => Some(doors::stall(port).await),
+        false => None,
+    };
     // Some clients try a second time.
     let serve = async move {
+        if let Some(door) = door {
+            return doors::serve(door, acceptor, listener, outcomes).await;
+        }
         loop {
             let served = serve(&acceptor, &listener).await;
             if outcomes.send(served.map(|(served, _)| served)).is_err() {

@@ -61,7 +61,11 @@ pub(super) async fn openssl(order: Order<'_>) -> Answer {
     }
     let finished = run(&mut openssl, REQUEST).await;
     answer(&finished, |line| {
-        line.contains(":error:") || line.starts_with("verify error:")
+        // `write:errno=104`: the connection was reset.
+        line.contains(":error:")
+            || ["verify error:", "write:errno="]
+                .iter()
+                .any(|start| line.starts_with(start))
     })
 }
 

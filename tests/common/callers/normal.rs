@@ -24,7 +24,7 @@ pub(super) fn version(line: &str) -> String {
 pub(super) fn error(text: &str, port: u16) -> String {
     let words = text.split_whitespace().map(|word| {
         let word = word.replace(&format!(":{port}"), ":8443");
-        without_place(&without_thread(&word))
+        without_place(&without_thread(&without_own_port(&word)))
     });
     let text = words.collect::<Vec<_>>().join(" ");
     // Where Go has hit upon the error.
@@ -54,16 +54,20 @@ fn printable(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// A message of ours without fingerprints, and without the sizes of what clients send.
+/// A message of ours without fingerprints and random serial numbers, and without the sizes of what
+/// clients send.
 pub(crate) fn ours(message: &str) -> String {
     let words: Vec<&str> = message.split(' ').collect();
     let mut normal = Vec::new();
     for (index, word) in words.iter().enumerate() {
         let digits = word.trim_start_matches('(');
         let is_size = words.get(index + 1) == Some(&"bytes") && digits.parse::<u64>().is_ok();
-        normal.push(if index > 0 && words[index - 1] == "sha256" {
-            word.trim_start_matches(|c: char| c.is_ascii_hexdigit())
-                .to_owned()
+        let after = |before| index > 0 && words[index - 1].trim_start_matches('(') == before;
+        let without_hex = word.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        normal.push(if after("sha256") {
+            without_hex.to_owned()
+        } else if after("serial") && word.len() > 16 {
+            format!("…{without_hex}")
         } else if is_size {
             word.replace(digits, "N")
         } else {
@@ -80,6 +84,17 @@ fn without_thread(word: &str) -> String {
             format!("error:{rest}")
         }
         _ => word.to_owned(),
+    }
+}
+
+/// Go writes the port from which it called: `127.0.0.1:40000->127.0.0.1:8443`.
+fn without_own_port(word: &str) -> String {
+    match word.split_once("->") {
+        Some((from, to)) => {
+            let address = from.trim_end_matches(|c: char| c.is_ascii_digit());
+            format!("{address}50000->{to}")
+        }
+        None => word.to_owned(),
     }
 }
 
@@ -101,6 +116,10 @@ fn our_messages_lose_fingerprints_and_sizes() {
             "certificate \"CN=a\" (serial 2a, sha256 0f7133a355c267ea…): closed (517 bytes had come)"
         ),
         "certificate \"CN=a\" (serial 2a, sha256 …): closed (N bytes had come)"
+    );
+    assert_eq!(
+        ours("certificate \"CN=a\" (serial 522759d4177d6f96fb00f3e18d054b4c, sha256 0f71…)"),
+        "certificate \"CN=a\" (serial …, sha256 …)"
     );
 }
 
@@ -152,6 +171,10 @@ fn what_differs_each_time_is_taken_out() {
         (
             "Get \"https://localhost:4711/\": remote error",
             "Get \"https://localhost:8443/\": remote error",
+        ),
+        (
+            "read tcp 127.0.0.1:33534->127.0.0.1:4711: read: connection reset by peer",
+            "read tcp 127.0.0.1:50000->127.0.0.1:8443: read: connection reset by peer",
         ),
         (
             "curl: (56) reading failed (errno: 115)",
