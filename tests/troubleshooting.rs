@@ -82,6 +82,9 @@ async fn produce(case: &Case, callers: &mut Callers) -> Section {
     let mut symptoms = BTreeMap::new();
     let mut ours = None;
     for (program, caller) in callers {
+        if !case.refused.by.contains(program) {
+            continue;
+        }
         let Some((answer, served)) = call(&case.refused, caller).await else {
             continue;
         };
@@ -161,7 +164,7 @@ fn alert(said: &str, error: &AcceptError) -> Option<Alert> {
         _ => {
             let named = alerts::named(said);
             (
-                named.unwrap_or_else(|| panic!("no alert: {said}")),
+                named.unwrap_or_else(|| panic!("no alert: {said}; ours: {error}")),
                 Sender::Server,
             )
         }

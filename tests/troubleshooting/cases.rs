@@ -10,7 +10,7 @@ use countersign::testing::{CrlBuilder, Issued};
 use countersign::trust::Crls;
 use countersign::{Acceptor, Decision, Peer};
 
-use crate::callers::Speaks;
+use crate::callers::{PROGRAMS, Program, Speaks};
 use crate::doors::Door;
 use crate::interop::{Files, Tls, name};
 use crate::world::{FAR_AWAY, LAST_MONTH, LONG_AGO, NEXT_MONTH, World, at};
@@ -54,6 +54,8 @@ pub(crate) struct Situation {
     pub(crate) wait: Option<Duration>,
     /// What stands before the acceptor, if anything.
     pub(crate) door: Option<Door>,
+    /// Which programs take the client's certificate. Others end before they call.
+    pub(crate) by: &'static [Program],
 }
 
 impl Situation {
@@ -84,6 +86,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
         speaks: Speaks::Tls,
         wait: None,
         door: None,
+        by: &PROGRAMS,
     };
     let shows = |issued: Issued| good.with(|call| call.client = Some(world.files(&issued)));
     let calls = |acceptor: Acceptor<CommonName>| good.with(|call| call.acceptor = acceptor);

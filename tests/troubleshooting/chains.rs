@@ -5,6 +5,7 @@ use countersign::testing::{CrlBuilder, Issued, KeyType, KeyUsageBits};
 use countersign::trust::{Crls, Limits, Profile, TrustBundles};
 use countersign::{Acceptor, TrustStore};
 
+use crate::callers::Program;
 use crate::cases::{Case, Situation};
 use crate::world::{LONG_AGO, NEXT_MONTH, World, at, built, ca};
 
@@ -21,6 +22,9 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
     // May have no authority below.
     let last = ca("Last").path_len(Some(0)).signed_by(&world.root);
     let beyond = ca("Beyond").signed_by(&last);
+    let usage = [3, 2, 2, 4]; // keyCertSign
+    let twice = ca("Twice").extension("2.5.29.15", true, &usage);
+    let twice = twice.signed_by(&world.root);
     let deepest = (1..=3).fold(world.root.clone(), |above, level| {
         ca(&format!("Level {level}")).signed_by(&above)
     });
@@ -102,6 +106,14 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
              the names in them are; or raise `max_handshake_bytes`, which is 256 KiB unless set.",
         ),
         Case::new(
+            "A certificate that cannot be read",
+            shows(&world.alice_of(&twice).issue()).with(|call| call.by = LENIENT),
+            shows(&world.alice_of(&world.issuing).issue()),
+            "The message names the certificate by its place in the chain, and the part: here an \
+             intermediate has two keyUsage extensions. Have it issued anew. Some programs do not even \
+             load such a certificate.",
+        ),
+        Case::new(
             "A key that is too large",
             by(limited(2048), &large),
             by(limited(4096), &large),
@@ -147,6 +159,17 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
         ),
     ]
 }
+
+/// Those that do not look into intermediates of their own.
+const LENIENT: &[Program] = &[
+    Program::Curl,
+    Program::OpenSsl,
+    Program::Python,
+    Program::Go,
+    Program::Node,
+    Program::Nginx,
+    Program::Haproxy,
+];
 
 fn list(list: CrlBuilder) -> Crl {
     Crl::from_der(&list.this_update(at(LONG_AGO)).build()).expect("a CRL")

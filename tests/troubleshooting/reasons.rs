@@ -8,16 +8,12 @@ use crate::page;
 /// Codes that no case can have, and why.
 const NOT_MET: &[(&str, &str)] = &[
     (
-        "malformed_certificate",
-        "the programs do not start with a certificate that they cannot read",
-    ),
-    (
         "key_not_proven",
         "the programs do not start with a key that does not belong to the certificate",
     ),
     (
         "name_mismatch",
-        "of servers' certificates only: a connector's, which has its own page of errors",
+        "of servers' certificates: nobody dials a client by a name",
     ),
     (
         "unknown_server_name",
@@ -37,7 +33,7 @@ const NOT_MET: &[(&str, &str)] = &[
     ),
     (
         "no_clock",
-        "the server is not built by a clock without time, and the system's does not lose it later",
+        "no server is built by a clock without time, and rustls asks it before the gate: `tls`",
     ),
     (
         "io",
