@@ -155,6 +155,7 @@ const fn remedy(error: &rustls::Error) -> &'static str {
             "offer an application protocol (ALPN) that both have: alpn() of the builder"
         }
         E::PeerIncompatible(_) => "compare what both sides support",
+        E::FailedToGetCurrentTime => "see to the clock of this side, which gives no time",
         _ => "see that the peer speaks TLS on this port",
     }
 }
