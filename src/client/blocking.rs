@@ -103,12 +103,7 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
         });
         result.map_err(|error| {
             let may_go_on = error.kind() == io::ErrorKind::WouldBlock;
-            let error = match self.capture.unproven() {
-                Some(chain) => HandshakeError::KeyNotProven {
-                    certificate: chain.leaf().clone(),
-                },
-                None => HandshakeError::from_io(error, &self.capture),
-            };
+            let error = HandshakeError::from_io(error, &self.capture);
             let refused = Refused::of(error, &self.capture);
             if !may_go_on {
                 let gate = self.connector.gate();

@@ -89,8 +89,8 @@ impl<I> Gate<I> {
         })
     }
 
-    /// Records that a peer is refused, whose handshake is over. `who` it is is known once it was
-    /// identified.
+    /// Records that the gate refused a peer, in its handshake or after it. `who` it is is known once
+    /// it was identified.
     pub(crate) fn record_refused(
         &self,
         witness: &mut Witness,

@@ -102,12 +102,10 @@ impl Attempt {
     }
 
     fn why(&self, error: io::Error, capture: &Capture) -> HandshakeError {
-        match capture.unproven() {
-            Some(chain) => HandshakeError::KeyNotProven {
-                certificate: chain.leaf().clone(),
-            },
-            None if is_too_much(&error) => HandshakeError::TooMuchReceived { limit: self.bytes },
-            None => HandshakeError::from_io(error, capture),
+        if is_too_much(&error) {
+            HandshakeError::TooMuchReceived { limit: self.bytes }
+        } else {
+            HandshakeError::from_io(error, capture)
         }
     }
 

@@ -124,8 +124,14 @@ impl HandshakeError {
         }
     }
 
-    /// Takes an error as rustls' `complete_io` and tokio-rustls give it.
+    /// Takes an error as rustls' `complete_io` and tokio-rustls give it. That a key was not proven is
+    /// more telling than what rustls made of it.
     pub(crate) fn from_io(error: io::Error, capture: &Capture) -> Self {
+        if let Some(chain) = capture.unproven() {
+            return Self::KeyNotProven {
+                certificate: chain.leaf().clone(),
+            };
+        }
         match error.downcast::<rustls::Error>() {
             Ok(error) => Self::from_rustls(error, capture),
             Err(error) if is_close(error.kind()) => Self::Closed {
