@@ -4,6 +4,8 @@ mod certificate;
 mod credentials;
 mod crl;
 pub(crate) mod der;
+mod excerpt;
+pub(crate) mod key_id;
 mod name;
 pub(crate) mod pem;
 pub(crate) mod provider;
@@ -19,6 +21,7 @@ pub use certificate::{
 };
 pub use credentials::{Credentials, CredentialsError};
 pub use crl::{Crl, UnusableCrl};
+pub use excerpt::Excerpt;
 pub use name::{BadText, DistinguishedName, NameAttribute};
 pub use pem::{BlockPlace, PemError};
 pub use san::{GeneralName, SanError};
