@@ -208,6 +208,8 @@ fn of_connections() {
     for shed in [
         Shed::TooManyHandshakes,
         Shed::TooManyOfAddress,
+        Shed::EarlyDrop,
+        Shed::Displaced,
         Shed::AddressNotAdmitted,
     ] {
         checked(&AcceptError::Shed(shed));

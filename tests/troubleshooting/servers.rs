@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign::audit::{AuditEvent, AuditSink, NotRecorded};
 use countersign::identity::CommonName;
-use countersign::{Decision, ListenerBuilder, Peer, WhenFull};
+use countersign::{Decision, EarlyDrop, ListenerBuilder, Peer, WhenFull};
 
 use crate::cases::{Case, Situation};
 use crate::doors::Door;
@@ -65,6 +65,14 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             before(true, |door| door.max_handshakes_per_address(2)),
             "Look what else comes from that address; behind a proxy, all clients do: raise \
              `max_handshakes_per_address`.",
+        ),
+        Case::new(
+            "Dropped early",
+            before(true, |door| door.early_drop(EarlyDrop::new(1, 100, 1))),
+            before(true, |door| door.early_drop(None)),
+            "Look what else comes from that address or IPv6 /64 network and does not finish its \
+             handshakes. Behind a load balancer that hides the clients' addresses all of them do: turn \
+             it off with `early_drop(None)`.",
         ),
         Case::new(
             "From an address that is not admitted",
