@@ -19,6 +19,7 @@
 
 mod client;
 mod connector;
+mod line;
 mod preface;
 mod server;
 
