@@ -177,6 +177,14 @@ fn of_the_gate() {
             timeout: Duration::from_secs(1),
         },
         AdmitError::PolicyNotAsked { certificate: c() },
+        AdmitError::TooManyConnections {
+            certificate: c(),
+            limit: 3,
+        },
+        AdmitError::TooManyConnectionsOfIdentity {
+            certificate: c(),
+            limit: 3,
+        },
         AdmitError::PolicyIsAsync,
         AdmitError::HandshakeIncomplete,
         AdmitError::UnknownServerName,

@@ -48,6 +48,20 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
              at its disk, or at whom it sends to; a `Queue` bridges a short outage.",
         ),
         Case::new(
+            "Too many connections",
+            calls(world.acceptor().max_connections(0)),
+            calls(world.acceptor().max_connections(1)),
+            "See in the audit events which peers hold the connections and let them close those that they \
+             do not use, or raise `max_connections`. The client may come back later.",
+        ),
+        Case::new(
+            "Too many connections of one identity",
+            calls(world.acceptor().max_connections_per_identity(0)),
+            calls(world.acceptor().max_connections_per_identity(1)),
+            "Look why the client opens so many, above all whether it closes them; or raise \
+             `max_connections_per_identity`. Clients that share an identity share the limit.",
+        ),
+        Case::new(
             "Too many handshakes at once",
             before(true, |door| {
                 door.max_handshakes(1).when_full(WhenFull::Shed)
