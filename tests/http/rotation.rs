@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::identity::DnsName;
-use countersign::integration::hyper::Client;
+use countersign::integration::hyper::{Client, RequestBody};
 use countersign::testing::{Issued, TestCa};
 use countersign::{Connector, Peer, TrustStore, Update, policy};
 use http_body_util::{Empty, Full};
 use hyper::Response;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -28,7 +28,7 @@ async fn no_request_is_lost_while_everything_is_replaced() {
         let acceptor = acceptor(&old, policy::allow_any()).build().unwrap();
         let clients = Serials::default();
         let seen = Arc::clone(&clients);
-        let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
+        let service = tower::service_fn(move |request: hyper::Request<RequestBody>| {
             let peer = request.extensions().get::<Peer<DnsName>>().unwrap();
             let serial = peer.certificate().serial().to_string();
             seen.lock().unwrap().insert(serial);
@@ -96,7 +96,7 @@ async fn no_request_is_lost_while_everything_is_replaced() {
 async fn rotating(alpn: &str, more: usize) -> (Running, Connector<DnsName>, Vec<Issued>) {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let service = tower::service_fn(|request: hyper::Request<Incoming>| {
+    let service = tower::service_fn(|request: hyper::Request<RequestBody>| {
         let peer = request.extensions().get::<Peer<DnsName>>().unwrap();
         let serial = peer.certificate().serial().to_string();
         async {
@@ -202,7 +202,7 @@ async fn no_request_is_lost_when_connections_grow_old() {
         .unwrap();
     let connections = Serials::default();
     let seen = Arc::clone(&connections);
-    let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
+    let service = tower::service_fn(move |request: hyper::Request<RequestBody>| {
         let peer = request.extensions().get::<Peer<DnsName>>().unwrap();
         let address = peer.connection().remote_addr().unwrap().to_string();
         seen.lock().unwrap().insert(address);
