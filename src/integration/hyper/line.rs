@@ -18,8 +18,6 @@ use http::uri::Authority;
 use hyper::body::Body;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Builder};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::{HttpsConnector, HttpsError, HttpsStream};
@@ -94,7 +92,7 @@ impl<I> Clone for Dial<I> {
 }
 
 impl<I: Send + Sync + 'static> Service<Uri> for Dial<I> {
-    type Response = HttpsStream<TokioIo<TcpStream>, I>;
+    type Response = HttpsStream<<HttpConnector as Service<Uri>>::Response, I>;
     type Error = HttpsError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, HttpsError>> + Send>>;
 
