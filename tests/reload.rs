@@ -14,9 +14,13 @@ mod material;
 mod mixed;
 #[path = "reload/notice.rs"]
 mod notice;
+#[path = "reload/panics.rs"]
+mod panics;
 #[path = "reload/parts.rs"]
 mod parts;
 #[path = "reload/refused.rs"]
 mod refused;
 #[path = "reload/rotate.rs"]
 mod rotate;
+#[path = "reload/service.rs"]
+mod service;

@@ -75,6 +75,15 @@ pub enum AdmitError {
         /// The peer's certificate.
         certificate: Certificate,
     },
+    /// Code of the application other than the policy panicked while the peer was authorized, such as
+    /// the `Hash` of an identity that is looked up in the deny list; that counts as a denial.
+    #[error(
+        "denied because code of the application panicked while {certificate} was authorized; see its panic message, and mend it"
+    )]
+    Panicked {
+        /// The peer's certificate.
+        certificate: Certificate,
+    },
     /// The peer would have been admitted, and that could not be recorded: no record, no session.
     #[error(
         "refused because there would be no record of {certificate}: {error}; see to the audit sink"
@@ -139,6 +148,7 @@ impl AdmitError {
             Self::PolicyPanicked { .. } => "policy_panicked",
             Self::PolicyTimedOut { .. } => "policy_timed_out",
             Self::PolicyNotAsked { .. } => "policy_not_asked",
+            Self::Panicked { .. } => "authorization_panicked",
             Self::NotAudited { .. } => "not_audited",
             Self::PolicyIsAsync => "policy_is_async",
             Self::HandshakeIncomplete => "handshake_incomplete",
@@ -157,6 +167,7 @@ impl AdmitError {
             | Self::Denied { certificate, .. }
             | Self::PolicyPanicked { certificate }
             | Self::PolicyNotAsked { certificate }
+            | Self::Panicked { certificate }
             | Self::NotAudited { certificate, .. }
             | Self::PolicyTimedOut { certificate, .. } => Some(certificate),
             _ => None,

@@ -90,6 +90,14 @@ impl VerifiedChain {
         self.inner.holds.contains(&now)
     }
 
+    /// Whether it is the same path, whenever it was verified: these certificates, in this anchor.
+    pub(crate) fn is_same_path(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+            || (self.certificates() == other.certificates()
+                && self.anchor() == other.anchor()
+                && self.inner.root == other.inner.root)
+    }
+
     /// The last second at which it would.
     pub(crate) fn holds_until(&self) -> UnixTime {
         *self.inner.holds.end()
@@ -392,16 +400,21 @@ impl ChainVerifier {
     ///
     /// Signatures stay valid, so none is verified again. Age is no reason: neither of the
     /// certificates, whose time was checked and is watched, nor of a CRL that has gone stale since.
+    ///
+    /// Returns another path, where it is believed by another than it was: then that one's time is
+    /// to be watched.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn still_believes(
         &self,
         chain: &VerifiedChain,
         now: UnixTime,
-    ) -> Result<(), ChainError> {
+    ) -> Result<Option<VerifiedChain>, ChainError> {
         let leaf = chain.leaf();
         let store = self.store_for(leaf)?;
-        if pin_of(store, leaf).is_some() {
-            return Ok(());
+        match pin_of(store, leaf) {
+            Some(pin) if pin == *chain.anchor() => return Ok(None),
+            Some(_) => return self.verify_at_its_time(chain, now).map(Some),
+            None => {}
         }
         let anchor = match &chain.inner.root {
             Some(root) => store.issuer_by_id(root),
@@ -409,28 +422,33 @@ impl ChainVerifier {
         };
         let Some(anchor) = anchor else {
             // Perhaps another root vouches for it.
-            return self.verify_at_its_time(chain, now);
+            return self.verify_at_its_time(chain, now).map(Some);
         };
         match &self.revocation {
-            None => Ok(()),
+            None => Ok(None),
             Some(revocation) => {
                 let certificates = chain.certificates();
                 let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
                 revocation
                     .check(certificates.iter().zip(issuers), now, Stale::Counts)
-                    .map(drop)
+                    .map(|_| None)
             }
         }
     }
 
-    fn verify_at_its_time(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), ChainError> {
+    fn verify_at_its_time(
+        &self,
+        chain: &VerifiedChain,
+        now: UnixTime,
+    ) -> Result<VerifiedChain, ChainError> {
         let ders: Vec<CertificateDer<'_>> = chain
             .certificates()
             .iter()
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
-        let time = now.clamp(*chain.inner.holds.start(), chain.not_after());
-        self.verify_with(&ders, time, Stale::Counts).map(drop)
+        // Not `clamp`, which panics where a list or a certificate ends before it begins.
+        let time = now.max(*chain.inner.holds.start()).min(chain.not_after());
+        self.verify_with(&ders, time, Stale::Counts)
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {

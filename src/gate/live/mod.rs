@@ -1,10 +1,11 @@
 //! Connections that are open, and what ends them.
 //!
-//! A connection is entered here before the gate decides about it. A change of the rules that comes
-//! while it decides then finds the connection waiting, and has it judged again; one that comes
-//! later judges it where it is. So none slips through between.
+//! A connection is entered here before the gate decides about it, and opened under the lock of the
+//! rules' [epoch](super::epoch). A change of the rules that comes before has it decided again; one
+//! that comes later finds it open, and judges it where it is. So none slips through between.
 
 mod ended;
+mod last_time;
 mod lease;
 mod listed;
 mod registry;
@@ -12,4 +13,4 @@ mod registry;
 pub use ended::Ended;
 pub(crate) use lease::{Half, Lease};
 pub use listed::OpenConnection;
-pub(crate) use registry::{Changed, Connection, Entered, Registry};
+pub(crate) use registry::{Connection, Entered, Registry};
