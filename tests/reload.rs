@@ -12,6 +12,8 @@ mod handle;
 mod material;
 #[path = "reload/mixed.rs"]
 mod mixed;
+#[path = "reload/mixture.rs"]
+mod mixture;
 #[path = "reload/notice.rs"]
 mod notice;
 #[path = "reload/panics.rs"]

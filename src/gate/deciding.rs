@@ -167,10 +167,12 @@ impl<I> Gate<I> {
         deciding: &mut Deciding<'_, I>,
         open: impl Fn(&Peer<I>),
     ) -> Option<Admission<I>> {
-        if deciding.is_to_ask() {
-            return None; // another path was found meanwhile
-        }
         let epochs = &self.inner.epochs;
+        if deciding.is_to_ask() {
+            // Another path was found meanwhile. The epoch comes first, and then what is in force.
+            deciding.epoch = epochs.now();
+            return None;
+        }
         let changed = epochs.settle(deciding.epoch, || open(deciding.peer()));
         let (rule, about) = deciding.allowed.take()?;
         if changed == Changed::Nothing {
