@@ -6,6 +6,7 @@ pub(crate) mod alert;
 pub mod builder;
 pub(crate) mod capture;
 mod config;
+mod core;
 mod error;
 mod exported;
 mod proof;
@@ -23,6 +24,7 @@ use crate::audit::Witness;
 use crate::gate::{AdmitError, Gate, Handshaken, Identified};
 use capture::Capture;
 
+pub(crate) use self::core::{Bounds, BundleChange, Change, ClientCore, ServerCore};
 pub use alert::PeerAlert;
 pub use builder::BuildError;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
@@ -33,7 +35,6 @@ pub(crate) use refused::Refused;
 pub use resumption::Resumption;
 pub(crate) use server_hello::ServerHello;
 pub use update::Update;
-pub(crate) use update::{Bounds, BundleChange, ClientCore, ServerCore};
 
 /// Identifies the peer of a finished handshake; that it cannot be done is recorded.
 ///
