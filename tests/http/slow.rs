@@ -289,7 +289,7 @@ async fn a_body_may_wait_once_the_answer_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_of_its_answer_is_let_go() {
+async fn a_client_that_reads_nothing_of_its_answer_is_closed() {
     const SIZE: usize = 1024 * 1024;
 
     for (server, seconds) in [
