@@ -88,19 +88,19 @@ async fn whatever_panics_a_reload_is_in_force_as_a_whole_or_not_at_all() {
                 assert_eq!(service.acceptor.connections().len(), 4, "{case}");
                 // The reload lives on.
                 service.handle.reload_now().await.expect(&case);
-                assert_eq!(why(&mut open[0].0), "denied", "{case}");
+                assert_eq!(why(&open[0].0), "denied", "{case}");
             }
             New(reason) => {
                 applied.expect(&case);
                 assert_eq!(count(service.handle.status()), (2, 0), "{case}");
-                assert_eq!(why(&mut open[0].0), *reason, "{case}");
+                assert_eq!(why(&open[0].0), *reason, "{case}");
             }
         }
         assert_eq!(service.faults.left(), [""; 0], "{case}: did not happen");
         assert_eq!(service.in_force(), InForce::New, "{case}");
         // Each open connection was judged, also those after the one where something panicked.
-        assert_eq!(why(&mut open[2].0), "deny_listed", "{case}");
-        assert_eq!(why(&mut open[3].0), "unknown_issuer", "{case}");
+        assert_eq!(why(&open[2].0), "deny_listed", "{case}");
+        assert_eq!(why(&open[3].0), "unknown_issuer", "{case}");
         let left = service.acceptor.connections();
         let left: Vec<_> = left.iter().map(|open| open.id()).collect();
         assert_eq!(left, [open[1].0.id()], "{case}");
@@ -133,7 +133,7 @@ impl<IO: AsyncRead + tokio::io::AsyncWrite + Unpin, I> Watched for countersign::
 }
 
 /// Why a stream was cut.
-fn why(stream: &mut impl Watched) -> &'static str {
+fn why(stream: &impl Watched) -> &'static str {
     let ended: Option<Ended> = stream.draining_of().why();
     ended.map_or("it is open", |ended| ended.reason())
 }
