@@ -39,8 +39,8 @@ use countersign::pki::{
 use countersign::policy::{
     AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyFirst, DenyList,
     Difference, DnsPattern, Exact, Explanation, FingerprintSet, InvalidDenyEntry,
-    InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, Not, PatternSet, Shadow, SpiffePattern,
-    TrustDomains,
+    InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, IssuerText, Not, PatternSet, SerialText,
+    Shadow, SpiffePattern, TrustDomains,
 };
 use countersign::reload::{
     Applied, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Source, Status,
@@ -87,6 +87,8 @@ fn values_go_everywhere() {
     is_plain::<Limits>();
     is_plain::<Profile>();
     is_plain::<RootConstraints>();
+    is_plain::<SerialText>();
+    is_plain::<IssuerText>();
     is_plain::<Excerpt<String>>();
     is_plain::<VerifiedChain>();
 

@@ -16,6 +16,7 @@ use super::signed::{Signed, bit_string};
 use super::structure::{Spki, Structure};
 use super::text::{Hex, from_hex};
 use super::time::Rfc3339;
+use super::usual_key;
 
 /// The parsed view of one X.509 certificate (RFC 5280).
 ///
@@ -227,6 +228,15 @@ impl Certificate {
             .inner
             .spki_sha256
             .get_or_init(|| Fingerprint::of(self.spki()))
+    }
+
+    /// SHA-256 over the usual SubjectPublicKeyInfo of its key: the same for each encoding of the key.
+    /// Where only one encoding is known, it is [`spki_sha256`](Self::spki_sha256).
+    pub(crate) fn usual_spki_sha256(&self) -> Fingerprint {
+        match usual_key::usual_encoding(self.spki()) {
+            Some(usual) if usual != self.spki() => Fingerprint::of(&usual),
+            _ => self.spki_sha256(),
+        }
     }
 
     /// What its issuer signed, and the signature.

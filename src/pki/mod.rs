@@ -15,6 +15,7 @@ pub(crate) mod signed;
 mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod usual_key;
 
 pub use certificate::{
     Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,

@@ -59,7 +59,7 @@ mod shadow;
 pub use asynchronous::{AsyncPolicy, Cached, cached};
 pub use combine::{AllOf, AnyOf, all_of, any_of};
 pub use decision::Decision;
-pub use deny_list::{DeniedBy, DenyEntry, DenyList, InvalidDenyEntry};
+pub use deny_list::{DeniedBy, DenyEntry, DenyList, InvalidDenyEntry, IssuerText, SerialText};
 pub use explanation::{Explanation, explain};
 pub use list::Policies;
 pub use negate::{DenyFirst, Not, deny_first, not};
