@@ -31,7 +31,6 @@ pub use error::HandshakeError;
 pub(crate) use error::TooMuchReceived;
 pub(crate) use refused::Refused;
 pub use resumption::Resumption;
-pub(crate) use server_hello::ServerHello;
 pub use update::Update;
 pub(crate) use update::{Bounds, BundleChange, ClientCore, ServerCore};
 
