@@ -14,6 +14,7 @@ use rustls::AlertDescription;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use super::resumption::a_day_after;
 use super::server_hello::{ServerHello, ServerHelloReader};
 use crate::gate::{TrustId, Verified};
 use crate::trust::{ChainError, Usage, VerifiedChain};
@@ -47,6 +48,16 @@ pub(crate) struct Capture {
 pub(super) struct Origin {
     pub(super) trust: TrustId,
     pub(super) until: UnixTime,
+}
+
+impl Origin {
+    /// Good for no longer than a day after this time, in which the key was proven.
+    pub(super) fn proven_at(self, now: UnixTime) -> Self {
+        Self {
+            until: self.until.min(a_day_after(now)),
+            ..self
+        }
+    }
 }
 
 /// Enough of a peer's first bytes to tell HTTP from TLS.
@@ -258,6 +269,11 @@ pub(crate) fn record_received(bytes: &[u8]) {
         }
         capture.receive(bytes);
     });
+}
+
+/// Whether a handshake of ours is being driven on this thread.
+pub(super) fn is_entered() -> bool {
+    ENTERED.with_borrow(Option::is_some)
 }
 
 /// What the handshake on this thread has seen; `None` when no handshake is being driven.

@@ -5,6 +5,7 @@
 pub(crate) mod alert;
 pub mod builder;
 pub(crate) mod capture;
+mod client_proofs;
 mod config;
 mod error;
 mod exported;
