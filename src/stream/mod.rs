@@ -56,6 +56,10 @@ pub struct TlsStream<IO, I> {
     alerts: Alerts,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is nearly always the large one, which a box would put behind a pointer"
+)]
 enum State<IO> {
     Open(tokio_rustls::TlsStream<Wire<IO>>),
     /// Cut; what was written before is sent first.
