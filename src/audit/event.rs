@@ -85,7 +85,7 @@ pub enum Action {
     HandshakeFailed,
     /// It was not over in time.
     TimedOut,
-    /// A listener closed the connection before any TLS work.
+    /// A listener closed the connection before its handshake was over: before any TLS work, or to make room.
     Shed,
     /// The application gave the attempt up, or a listener that shut down did.
     Abandoned,

@@ -1,6 +1,7 @@
 //! Certificates, credentials and PEM: what is known before anybody is trusted.
 
 mod certificate;
+pub(crate) mod contained;
 mod credentials;
 mod crl;
 pub(crate) mod der;

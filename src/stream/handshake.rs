@@ -17,6 +17,7 @@ use super::{Keeper, TlsStream, Wire};
 use crate::audit::{Stage, Witness};
 use crate::gate::live::Entered;
 use crate::gate::{Admission, AdmitError, Gate, Identified};
+use crate::pki::time::at_most_far;
 use crate::tls::capture::Capture;
 use crate::tls::{Bounds, HandshakeError, Refused, TooMuchReceived, seal};
 use crate::trust::Usage;
@@ -48,13 +49,10 @@ pub(crate) struct Attempt {
 impl Attempt {
     pub(crate) fn start(bounds: &Bounds) -> Self {
         let timeout = bounds.handshake_timeout;
-        let now = Instant::now();
-        // A timeout beyond the end of time is none; tokio's own far future is thirty years.
-        let far_future = Duration::from_secs(86400 * 365 * 30);
         Self {
             timeout,
             bytes: bounds.handshake_bytes,
-            deadline: now.checked_add(timeout).unwrap_or_else(|| now + far_future),
+            deadline: Instant::now() + at_most_far(timeout),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::audit::{self, AuditSink, Auditor, Describe, Log};
 use crate::gate::live::{ByIdentity, ConnectionLimits};
 use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
+use crate::pki::contained::caught;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, Credentials, CredentialsError, Crl, provider};
 use crate::policy::{Denies, DenyList, Policy};
@@ -118,7 +119,7 @@ pub struct NeedsPolicy<S, I> {
 impl<S: Default, I> NeedsPolicy<S, I> {
     /// Sets the policy that decides about every identified peer.
     pub fn authorize(self, policy: impl Policy<I> + 'static) -> Builder<S, I> {
-        self.with(Authorizer::Sync(Box::new(policy)))
+        self.with(Authorizer::sync(policy))
     }
 
     /// Sets a policy that has to ask somebody. When `timeout` is over, the peer is denied; the
@@ -129,10 +130,7 @@ impl<S: Default, I> NeedsPolicy<S, I> {
         policy: impl crate::policy::AsyncPolicy<I> + 'static,
         timeout: Duration,
     ) -> Builder<S, I> {
-        self.with(Authorizer::Async {
-            policy: Box::new(policy),
-            timeout,
-        })
+        self.with(Authorizer::asynchronous(policy, timeout))
     }
 
     fn with(self, authorizer: Authorizer<I>) -> Builder<S, I> {
@@ -378,8 +376,15 @@ impl<S, I> Builder<S, I> {
     /// Sets the clock by which validity is judged.
     ///
     /// Default: the system's.
+    ///
+    /// # Security
+    /// Without a time nothing can be verified: while the clock gives none, or panics, new peers are
+    /// refused. For connections that are open, time goes on by the runtime's own clock for one
+    /// minute, and their certificates expire on time; if there is no time until then, they drain
+    /// (`gate::Ended::NoClock`). A clock that returns within the minute changes
+    /// nothing.
     pub fn clock(mut self, clock: impl TimeProvider + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Arc::new(CaughtClock(clock));
         self
     }
 
@@ -452,6 +457,16 @@ impl<S, I> Builder<S, I> {
             bounds: self.bounds,
             side: self.side,
         })
+    }
+}
+
+/// A clock of the application: one that panics gives no time.
+#[derive(Debug)]
+struct CaughtClock<C>(C);
+
+impl<C: TimeProvider> TimeProvider for CaughtClock<C> {
+    fn current_time(&self) -> Option<UnixTime> {
+        caught(|| self.0.current_time()).flatten()
     }
 }
 

@@ -7,6 +7,7 @@ pub mod builder;
 pub(crate) mod capture;
 mod client_proofs;
 mod config;
+mod core;
 mod error;
 mod exported;
 mod proof;
@@ -24,6 +25,7 @@ use crate::audit::Witness;
 use crate::gate::{AdmitError, Gate, Handshaken, Identified};
 use capture::Capture;
 
+pub(crate) use self::core::{Bounds, BundleChange, Change, ClientCore, ServerCore};
 pub use alert::PeerAlert;
 pub use builder::BuildError;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
@@ -33,7 +35,6 @@ pub(crate) use error::TooMuchReceived;
 pub(crate) use refused::Refused;
 pub use resumption::Resumption;
 pub use update::Update;
-pub(crate) use update::{Bounds, BundleChange, ClientCore, ServerCore};
 
 /// Identifies the peer of a finished handshake; that it cannot be done is recorded.
 ///

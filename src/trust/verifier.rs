@@ -227,47 +227,57 @@ impl ChainVerifier {
         .collect()
     }
 
-    /// Whether a chain that was verified once, perhaps by another trust, leads to somebody whom
-    /// this one believes, and is not revoked.
+    /// Whether a chain that was verified once, perhaps by another trust, leads to a peer that this one
+    /// believes, and is not revoked.
     ///
     /// Signatures stay valid, so none is verified again. Age is no reason: neither of the
     /// certificates, whose time was checked and is watched, nor of a CRL that has gone stale since.
+    ///
+    /// Returns another path, where it is believed by another than it was: then that one's time is
+    /// to be watched.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn still_believes(
         &self,
         chain: &VerifiedChain,
         now: UnixTime,
-    ) -> Result<(), ChainError> {
+    ) -> Result<Option<VerifiedChain>, ChainError> {
         let leaf = chain.leaf();
         let store = self.store_for(leaf)?;
-        if pin_of(store, leaf).is_some() {
-            return Ok(());
+        match pin_of(store, leaf) {
+            Some(pin) if pin == *chain.anchor() => return Ok(None),
+            Some(_) => return self.verify_at_its_time(chain, now).map(Some),
+            None => {}
         }
         let anchor = chain.root_id().and_then(|root| store.issuer_by_id(root));
         let Some(anchor) = anchor else {
             // Perhaps another root vouches for it.
-            return self.verify_at_its_time(chain, now);
+            return self.verify_at_its_time(chain, now).map(Some);
         };
         match &self.revocation {
-            None => Ok(()),
+            None => Ok(None),
             Some(revocation) => {
                 let certificates = chain.certificates();
                 let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
                 revocation
                     .check(certificates.iter().zip(issuers), now, Stale::Counts)
-                    .map(drop)
+                    .map(|_| None)
             }
         }
     }
 
-    fn verify_at_its_time(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), ChainError> {
+    fn verify_at_its_time(
+        &self,
+        chain: &VerifiedChain,
+        now: UnixTime,
+    ) -> Result<VerifiedChain, ChainError> {
         let ders: Vec<CertificateDer<'_>> = chain
             .certificates()
             .iter()
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
-        let time = now.clamp(chain.holds_from(), chain.not_after());
-        self.verify_with(&ders, time, Stale::Counts).map(drop)
+        // Not `clamp`, which panics where a list or a certificate ends before it begins.
+        let time = now.max(chain.holds_from()).min(chain.not_after());
+        self.verify_with(&ders, time, Stale::Counts)
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {

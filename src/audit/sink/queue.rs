@@ -115,13 +115,9 @@ impl Queue {
 impl QueueBuilder {
     /// Sets how many events may wait. Default: 8,192. An event takes about a kilobyte beside its
     /// certificates, which it shares with the connection if the peer was admitted; whatever this says,
-    /// no more than about 64 MiB of them wait.
-    ///
-    /// # Panics
-    /// When it is 0.
+    /// no more than about 64 MiB of them wait. 0 counts as 1.
     pub const fn capacity(mut self, events: usize) -> Self {
-        assert!(events > 0, "without room for one, nothing could be queued");
-        self.capacity = events;
+        self.capacity = if events == 0 { 1 } else { events };
         self
     }
 

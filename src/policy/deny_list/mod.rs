@@ -13,6 +13,7 @@ pub use entry::{DenyEntry, InvalidDenyEntry};
 
 use crate::Peer;
 use crate::identity::SerialAndIssuer;
+use crate::pki::contained::caught;
 use crate::pki::{Certificate, Fingerprint};
 
 /// Certificates, keys and identities that are refused, before the policy is asked and whatever it
@@ -115,13 +116,26 @@ impl<I: Eq + Hash> DenyList<I> {
 
     /// Replaces all entries at once.
     pub fn replace(&self, entries: impl IntoIterator<Item = DenyEntry<I>>) {
+        let replaced = self.prepare(entries).swap();
+        #[cfg(feature = "tokio")]
+        self.tell();
+        drop(replaced);
+    }
+
+    /// Has entries ready to replace all that are on the list. The code of the application that
+    /// this takes, an identity's `Hash` and `Eq`, runs here.
+    pub(crate) fn prepare(
+        &self,
+        entries: impl IntoIterator<Item = DenyEntry<I>>,
+    ) -> Replacement<I> {
         let mut new = Entries::default();
         for entry in entries {
             new.insert(entry);
         }
-        *self.write() = new;
-        #[cfg(feature = "tokio")]
-        self.tell();
+        Replacement {
+            list: self.clone(),
+            entries: new,
+        }
     }
 
     /// Whether the entry is on the list.
@@ -171,12 +185,23 @@ impl<I> DenyList<I> {
     }
 
     fn tell(&self) {
+        self.tell_others(std::ptr::null::<()>());
+    }
+
+    /// Tells the gates of a change, but for this one, which knows.
+    fn tell_others<G>(&self, but: *const G) {
         let gates: Vec<_> = {
             let mut gates = self.gates();
             gates.retain(|gate| gate.strong_count() > 0);
-            gates.iter().filter_map(Weak::upgrade).collect()
+            let others = gates
+                .iter()
+                .filter(|gate| !std::ptr::addr_eq(gate.as_ptr(), but));
+            others.filter_map(Weak::upgrade).collect()
         };
-        gates.into_iter().for_each(OnChange::changed);
+        for gate in gates {
+            // What happens in one keeps no other from acting on it.
+            caught(|| gate.changed());
+        }
     }
 
     fn gates(&self) -> MutexGuard<'_, Vec<Weak<dyn OnChange>>> {
@@ -201,6 +226,47 @@ impl<I> DenyList<I> {
             .entries
             .write()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Entries that are ready to replace those of a list.
+pub(crate) struct Replacement<I> {
+    list: DenyList<I>,
+    entries: Entries<I>,
+}
+
+/// A list whose entries were replaced, with the old ones: dropping them runs code of the
+/// application.
+pub(crate) struct Replaced<I> {
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    list: DenyList<I>,
+    _old: Entries<I>,
+}
+
+impl<I> Replacement<I> {
+    /// Puts them in force: this runs no code of the application, and cannot fail. No gate is told.
+    pub(crate) fn swap(self) -> Replaced<I> {
+        let old = std::mem::replace(&mut *self.list.write(), self.entries);
+        Replaced {
+            list: self.list,
+            _old: old,
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<I> Replaced<I> {
+    /// Tells the gates that ask the list, but for this one.
+    pub(crate) fn tell_others<G>(&self, but: *const G) {
+        self.list.tell_others(but);
+    }
+}
+
+/// Identities are the application's, and so is what dropping them runs.
+impl<I> Drop for Entries<I> {
+    fn drop(&mut self) {
+        let identities = std::mem::take(&mut self.identities);
+        caught(|| drop(identities));
     }
 }
 

@@ -176,7 +176,9 @@ impl Checker {
                     now,
                 });
             }
-            let last = UnixTime::since_unix_epoch(Duration::from_secs(end.as_secs() - 1));
+            // A nextUpdate at or before 1970 counts as 1970: there is no second before it.
+            let last = Duration::from_secs(end.as_secs().saturating_sub(1));
+            let last = UnixTime::since_unix_epoch(last);
             until = [until, Some(last)]
                 .into_iter()
                 .flatten()
