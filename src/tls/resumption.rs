@@ -21,7 +21,7 @@ use crate::gate::{Gate, TrustId};
 /// trust, the CRLs, the deny list and the policy of that moment. A session is never resumed after
 /// the trust or the credentials of its acceptor or connector changed, nor after its peer's
 /// certificate expired, nor 24 hours after the peer proved its key, whichever way the handshakes are
-/// driven; a full handshake takes its place, and nobody sees an error. There is never early data
+/// driven; a full handshake takes its place, without an error. There is never early data
 /// (0-RTT).
 ///
 /// A client of [`Acceptor::rustls_config`](crate::Acceptor::rustls_config) counts by its certificate: 24
