@@ -4,6 +4,10 @@
 mod common;
 #[path = "audit/doors.rs"]
 mod doors;
+#[path = "audit/exported.rs"]
+mod exported;
+#[path = "audit/forged.rs"]
+mod forged;
 #[path = "audit/hostile.rs"]
 mod hostile;
 #[path = "audit/open.rs"]

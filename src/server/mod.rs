@@ -115,7 +115,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     ///
     /// Its secrets cannot be extracted, so that a refusal after the handshake just closes. Of a
     /// handshake that fails, nobody here gets to know: the [audit trail](crate::audit) begins with
-    /// [`Gate::admit`].
+    /// [`Gate::admit`]. Its sessions end as all others do ([`Resumption`](crate::Resumption)).
     ///
     /// Ask for it for each connection: after an [`update`](Self::update) an older one still shows
     /// the credentials and names the CAs of its own generation. Clients are judged by today's trust

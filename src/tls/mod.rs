@@ -5,6 +5,7 @@
 pub(crate) mod alert;
 pub mod builder;
 pub(crate) mod capture;
+mod client_proofs;
 mod config;
 mod core;
 mod error;
@@ -33,7 +34,6 @@ pub use error::HandshakeError;
 pub(crate) use error::TooMuchReceived;
 pub(crate) use refused::Refused;
 pub use resumption::Resumption;
-pub(crate) use server_hello::ServerHello;
 pub use update::Update;
 
 /// Identifies the peer of a finished handshake; that it cannot be done is recorded.
