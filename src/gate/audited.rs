@@ -90,13 +90,13 @@ impl<I> Gate<I> {
     }
 
     /// Records that the gate refused a peer, in its handshake or after it. `who` it is is known once
-    /// it was identified.
+    /// it was identified. What it presented comes with what was read of that.
     pub(crate) fn record_refused(
         &self,
         witness: &mut Witness,
         error: &AdmitError,
         who: Option<&Peer<I>>,
-        presented: &[CertificateDer<'_>],
+        (presented, read): (&[CertificateDer<'_>], &[Certificate]),
     ) {
         witness.stage = error.stage();
         let tells_peer = witness.tells_peer;
@@ -105,7 +105,7 @@ impl<I> Gate<I> {
         let _ = witness.conclude(error.action(), Some(error.reason()), |event| {
             event.detail = Some(error.to_string());
             event.alert = tells_peer.then(|| Alert::Sent(alert_name(error.alert()).into()));
-            event.set_presented(presented, known.unwrap_or_default());
+            event.set_presented(presented, known.unwrap_or(read));
             event.generation = self.generation();
             match who {
                 Some(peer) => event.identity = self.inner.auditor.proven(peer),
@@ -155,7 +155,7 @@ impl<I> Gate<I> {
             },
             Err(refused) => refused,
         };
-        self.record_refused(&mut witness, &error, who.as_ref(), presented);
+        self.record_refused(&mut witness, &error, who.as_ref(), (presented, &[]));
         Err(error)
     }
 }

@@ -44,7 +44,7 @@ use crate::pki::contained::Contained;
 use crate::policy;
 use crate::policy::{Denies, Policy};
 use crate::trust::{ChainError, ChainVerifier};
-use crate::{ConnectionInfo, Peer};
+use crate::{Certificate, ConnectionInfo, Peer};
 
 /// Decides about every peer of one acceptor or connector.
 ///
@@ -320,14 +320,25 @@ impl<I> Gate<I> {
         self.inner.clock.current_time().ok_or(AdmitError::NoClock)
     }
 
-    /// Step 1: the chain leads to somebody whom we trust, and is valid for the name we dialled.
+    /// Step 1: the chain leads to a root that we trust, and is valid for the name we connected to.
     pub(crate) fn verify(
         &self,
         presented: &[CertificateDer<'_>],
         dialled: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<Verified, ChainError> {
-        let verified = self.inner.trusted.load().verify(presented, now)?;
+        self.verify_and_keep(presented, dialled, now, &mut Vec::new())
+    }
+
+    /// As [`verify`](Self::verify); `read` gets the certificates that were read for it.
+    pub(crate) fn verify_and_keep(
+        &self,
+        presented: &[CertificateDer<'_>],
+        dialled: Option<&ServerName<'_>>,
+        now: UnixTime,
+        read: &mut Vec<Certificate>,
+    ) -> Result<Verified, ChainError> {
+        let verified = self.inner.trusted.load().verify(presented, now, read)?;
         self.log().counts().chain(verified.is_remembered());
         if let (Some(name), ServerNames::Verify) = (dialled, self.inner.server_names) {
             ChainVerifier::verify_name(verified.chain().leaf(), name)?;

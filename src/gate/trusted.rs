@@ -9,8 +9,8 @@ use quick_cache::sync::Cache;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 
-use crate::pki::Fingerprint;
 use crate::pki::contained::Contained;
+use crate::pki::{Certificate, Fingerprint};
 use crate::trust::{ChainError, ChainVerifier, VerifiedChain};
 
 /// Tells a generation of trust from all others in this process.
@@ -128,21 +128,22 @@ impl<I> Trusted<I> {
         &self.verifier
     }
 
-    /// Verifies a chain, or remembers that it did.
+    /// Verifies a chain, or remembers that it did. `read` gets the certificates that were read for it.
     pub(super) fn verify(
         &self,
         presented: &[CertificateDer<'_>],
         now: UnixTime,
+        read: &mut Vec<Certificate>,
     ) -> Result<Verified, ChainError> {
         let Some(cache) = self.remembered() else {
-            let chain = self.verifier.verify(presented, now)?;
+            let chain = self.verifier.verify_and_keep(presented, now, read)?;
             return Ok(self.verified(chain, None, false));
         };
         let key = key_of(presented);
         if let Some(known) = cache.get(&key).filter(|known| known.chain.holds_at(now)) {
             return Ok(self.verified(known.chain.clone(), Some(key), true));
         }
-        let chain = self.verifier.verify(presented, now)?;
+        let chain = self.verifier.verify_and_keep(presented, now, read)?;
         let known = Known {
             chain: chain.clone(),
             identity: OnceLock::new(),

@@ -66,6 +66,8 @@ impl Certificate {
     /// certificate, trailing data, a name or one of keyUsage, extendedKeyUsage and
     /// basicConstraints that is not DER or occurs twice.
     pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
+        #[cfg(test)]
+        reads::count();
         let malformed = MalformedCertificate::new;
         let mut reader = der::Reader::new(der);
         let read = Structure::read(&mut reader).map_err(|_| malformed("the X.509 structure"))?;
@@ -605,4 +607,22 @@ fn significant_bits(modulus: &[u8]) -> usize {
     modulus.get(zeros).map_or(0, |top| {
         (modulus.len() - zeros) * 8 - top.leading_zeros() as usize
     })
+}
+
+/// How many certificates a thread has read: for tests of what a peer can cause.
+#[cfg(test)]
+pub(crate) mod reads {
+    use std::cell::Cell;
+
+    thread_local! {
+        static READS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        READS.set(READS.get() + 1);
+    }
+
+    pub(crate) fn so_far() -> usize {
+        READS.get()
+    }
 }

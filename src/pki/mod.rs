@@ -17,6 +17,8 @@ pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod usual_key;
 
+#[cfg(test)]
+pub(crate) use certificate::reads;
 pub use certificate::{
     Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,
     PublicKeyKind, SerialNumber, key_purpose_name,

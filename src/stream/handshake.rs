@@ -132,7 +132,9 @@ impl Attempt {
             Err(None) => Refused::Handshake(self.timed_out(capture)),
         };
         match &refused {
-            Refused::Gate(error) => gate.record_refused(witness, error, Some(&who), presented),
+            Refused::Gate(error) => {
+                gate.record_refused(witness, error, Some(&who), (presented, &[]))
+            }
             Refused::Handshake(_) => refused.record(gate, witness, Some(&who), capture),
         }
         Err(refused)

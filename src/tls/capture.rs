@@ -17,6 +17,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use super::resumption::a_day_after;
 use super::server_hello::{ServerHello, ServerHelloReader};
 use crate::gate::{TrustId, Verified};
+use crate::pki::Certificate;
 use crate::trust::{ChainError, Usage, VerifiedChain};
 
 /// What was seen of one connection's handshake.
@@ -27,6 +28,8 @@ pub(crate) struct Capture {
     verified: Option<Result<Verified, ChainError>>,
     /// What the peer presented, if it was refused for that.
     presented: Vec<CertificateDer<'static>>,
+    /// What of it was read.
+    read: Vec<Certificate>,
     /// The name that a client asked for (SNI).
     server_name: Option<Arc<str>>,
     /// The last alert that we sent in the clear.
@@ -136,6 +139,11 @@ impl Capture {
         &self.presented
     }
 
+    /// The certificates of [`presented`](Self::presented) that were read.
+    pub(crate) fn read(&self) -> &[Certificate] {
+        &self.read
+    }
+
     /// The name that a client asked for (SNI).
     pub(crate) const fn server_name(&self) -> Option<&Arc<str>> {
         self.server_name.as_ref()
@@ -206,12 +214,14 @@ impl Capture {
 pub(super) fn record_verification(
     result: &Result<Verified, ChainError>,
     presented: &[CertificateDer<'_>],
+    read: Vec<Certificate>,
 ) {
     record(|capture| {
         capture.verified = Some(result.clone());
         if result.is_err() {
             let owned = presented.iter().map(|der| der.clone().into_owned());
             capture.presented = owned.collect();
+            capture.read = read;
         }
     });
 }
@@ -330,7 +340,7 @@ mod tests {
             let now = gate.now().expect("a clock");
             let result = gate.verify(leaf.chain(), None, now);
             let mut capture = Capture::default();
-            capture.enter(|| record_verification(&result, leaf.chain()));
+            capture.enter(|| record_verification(&result, leaf.chain(), Vec::new()));
             capture
         };
         assert!(

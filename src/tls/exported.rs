@@ -134,7 +134,11 @@ impl<I: Send + Sync + 'static> Judge<I> {
         conclude_pending();
         let info = ConnectionInfo::default().with_server_name(&*dialled.to_str());
         let mut witness = self.gate.witness(info);
-        match self.gate.verify(&presented, Some(dialled), now) {
+        let mut read = Vec::new();
+        let verified = self
+            .gate
+            .verify_and_keep(&presented, Some(dialled), now, &mut read);
+        match verified {
             Ok(verified) => {
                 witness.stage = Stage::Proof;
                 UNPROVEN.set(Some(Unproven {
@@ -149,8 +153,8 @@ impl<I: Send + Sync + 'static> Judge<I> {
             Err(error) => {
                 let refusal = alert::as_rustls(&error);
                 let error = error.into();
-                self.gate
-                    .record_refused(&mut witness, &error, None, &presented);
+                let shown = (&*presented, &*read);
+                self.gate.record_refused(&mut witness, &error, None, shown);
                 Err(refusal)
             }
         }

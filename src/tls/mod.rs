@@ -49,7 +49,7 @@ pub(crate) fn identify<'c, I>(
     let (remote, local) = (witness.info.remote_addr(), witness.info.local_addr());
     let read = connection.into().read(remote, local);
     let (presented, info) =
-        read.inspect_err(|error| gate.record_refused(witness, error, None, &[]))?;
+        read.inspect_err(|error| gate.record_refused(witness, error, None, (&[], &[])))?;
     witness.info = info.clone();
     let verified = match capture.take_verified(gate.trust_id(), presented) {
         Some(verified) => Ok(verified),
@@ -57,5 +57,5 @@ pub(crate) fn identify<'c, I>(
     };
     verified
         .and_then(|verified| gate.identify(&verified, presented, info))
-        .inspect_err(|error| gate.record_refused(witness, error, None, presented))
+        .inspect_err(|error| gate.record_refused(witness, error, None, (presented, &[])))
 }

@@ -60,8 +60,11 @@ impl<I> PeerVerifier<I> {
             .chain(intermediates)
             .map(|der| CertificateDer::from(der.as_ref()))
             .collect();
-        let result = self.gate.verify(&presented, dialled, now);
-        capture::record_verification(&result, &presented);
+        let mut read = Vec::new();
+        let result = self
+            .gate
+            .verify_and_keep(&presented, dialled, now, &mut read);
+        capture::record_verification(&result, &presented, read);
         match result {
             Ok(verified) => {
                 if let (Some(sessions), Some(name)) = (&self.sessions, dialled) {

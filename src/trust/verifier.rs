@@ -162,17 +162,28 @@ impl ChainVerifier {
         presented: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<VerifiedChain, ChainError> {
-        self.verify_with(presented, now, Stale::Expires)
+        self.verify_and_keep(presented, now, &mut Vec::new())
+    }
+
+    /// As [`verify`](Self::verify); `read` gets the certificates that were read, also of a chain that
+    /// is refused: reading them is work that a peer can cause, so it is done once.
+    pub(crate) fn verify_and_keep(
+        &self,
+        presented: &[CertificateDer<'_>],
+        now: UnixTime,
+        read: &mut Vec<Certificate>,
+    ) -> Result<VerifiedChain, ChainError> {
+        self.verify_with(presented, (now, Stale::Expires), read)
     }
 
     fn verify_with(
         &self,
         presented: &[CertificateDer<'_>],
-        now: UnixTime,
-        stale: Stale,
+        (now, stale): (UnixTime, Stale),
+        read: &mut Vec<Certificate>,
     ) -> Result<VerifiedChain, ChainError> {
-        let presented = self.read(presented)?;
-        let Some((leaf, intermediates)) = presented.split_first() else {
+        self.read(presented, read)?;
+        let Some((leaf, intermediates)) = read.split_first() else {
             return Err(ChainError::NoCertificate);
         };
 
@@ -277,7 +288,7 @@ impl ChainVerifier {
             .collect();
         // Not `clamp`, which panics where a list or a certificate ends before it begins.
         let time = now.max(chain.holds_from()).min(chain.not_after());
-        self.verify_with(&ders, time, Stale::Counts)
+        self.verify_with(&ders, (time, Stale::Counts), &mut Vec::new())
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {
@@ -302,7 +313,11 @@ impl ChainVerifier {
     }
 
     /// Parses the chain and enforces the limits, before anything is computed with its keys.
-    fn read(&self, presented: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, ChainError> {
+    fn read(
+        &self,
+        presented: &[CertificateDer<'_>],
+        read: &mut Vec<Certificate>,
+    ) -> Result<(), ChainError> {
         let limits = self.limits;
         if presented.len() > limits.chain_length {
             return Err(ChainError::TooLong {
@@ -310,21 +325,19 @@ impl ChainVerifier {
                 limit: limits.chain_length,
             });
         }
-        (1..)
-            .zip(presented)
-            .map(|(position, der)| {
-                let certificate = Certificate::from_der(der)
-                    .map_err(|source| ChainError::Malformed { position, source })?;
-                match oversized_rsa(&certificate, limits.rsa_bits) {
-                    None => Ok(certificate),
-                    Some(bits) => Err(ChainError::KeyTooLarge {
-                        certificate,
-                        bits,
-                        limit: limits.rsa_bits,
-                    }),
-                }
-            })
-            .collect()
+        for (position, der) in (1..).zip(presented) {
+            let certificate = Certificate::from_der(der)
+                .map_err(|source| ChainError::Malformed { position, source })?;
+            read.push(certificate.clone());
+            if let Some(bits) = oversized_rsa(&certificate, limits.rsa_bits) {
+                return Err(ChainError::KeyTooLarge {
+                    certificate,
+                    bits,
+                    limit: limits.rsa_bits,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The roots and pins that may vouch for this leaf: by trust domain, those of its own only.
