@@ -104,6 +104,13 @@ fn of_chains() {
             certificate: c(),
             cause: NoStatus::NoCrl,
         },
+        ChainError::UnknownRevocationStatus {
+            certificate: c(),
+            cause: NoStatus::NotInForce {
+                this_update: now,
+                now,
+            },
+        },
         ChainError::CrlExpired {
             certificate: c(),
             next_update: now,
@@ -332,7 +339,11 @@ fn of_set_ups() {
             now,
         },
         BuildError::NoClock,
-        BuildError::CrlNotByIssuer { crl },
+        BuildError::CrlNotByIssuer { crl: crl.clone() },
+        BuildError::CrlRolledBack {
+            crl: crl.clone(),
+            in_force: crl,
+        },
         BuildError::NotCovered {
             name: name(),
             certificate: certificate(),

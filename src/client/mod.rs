@@ -108,12 +108,16 @@ impl<I: Send + Sync + 'static> Connector<I> {
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
         #[cfg(feature = "tokio")]
         {
-            let generation = self.update_unjudged(update)?;
+            let updated = self.update_unjudged(update);
+            let generation = updated.inspect_err(|error| self.core.record_refused(error))?;
             self.core.gate.judge_open(Changed::Facts);
             Ok(generation)
         }
         #[cfg(not(feature = "tokio"))]
-        self.core.update(update)
+        {
+            let updated = self.core.update(update);
+            updated.inspect_err(|error| self.core.record_refused(error))
+        }
     }
 
     /// As [`update`](Self::update), but open connections are not judged yet.

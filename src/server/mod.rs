@@ -137,7 +137,8 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// # Errors
     /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
-        let generation = self.core.update(update)?;
+        let updated = self.core.update(update);
+        let generation = updated.inspect_err(|error| self.core.record_refused(error))?;
         #[cfg(feature = "tokio")]
         self.core.gate.judge_open(Changed::Facts);
         Ok(generation)

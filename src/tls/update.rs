@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::config::{ClientTemplate, ServerTemplate};
-use super::proof;
+use super::proof::{self, RolledBack};
 use super::{BuildError, ClientConfigs, ServerConfigs};
 use crate::audit::Stats;
 use crate::gate::{Authorizer, Gate, Lifetimes};
@@ -22,7 +22,8 @@ use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 /// trusted; and where CRLs bear the name of an authority of the trust, it must have signed one of
 /// them, or nobody could be admitted of those whom it issued. (Those of another authority of that
 /// name, by their authorityKeyIdentifier, disturb nobody; those of authorities that are not known yet
-/// prove themselves when a peer shows one's certificate.) From then on every connection is judged by the new generation, those whose handshake is under
+/// prove themselves when a peer shows one's certificate.) No CRL may replace a later one of the same
+/// issuer and scope, unless [`Revocation::rollback`] allows it. From then on every connection is judged by the new generation, those whose handshake is under
 /// way included, and no session of an older one is resumed.
 ///
 /// ```no_run
@@ -86,17 +87,25 @@ impl Update {
     }
 
     /// The verifier that would be in force, if it is one that can admit anybody.
-    fn verifier(&mut self, current: &ChainVerifier) -> Result<ChainVerifier, BuildError> {
+    fn verifier<I>(&mut self, gate: &Gate<I>) -> Result<(ChainVerifier, RolledBack), BuildError> {
+        let current = gate.trusted();
+        let current = current.verifier();
         if self.trust.as_ref().is_some_and(Trust::is_empty) {
             return Err(BuildError::EmptyTrust);
         }
         let changes = self.trust.is_some() || self.revocation.is_some();
         let to_prove = changes && !self.is_of_bundles;
+        let replaces_crls = self.revocation.is_some();
         let next = current.updated(self.trust.take(), self.revocation.take());
         if to_prove {
             proof::crls_are_their_issuers(&next)?;
         }
-        Ok(next)
+        let rolled_back = if replaces_crls {
+            RolledBack::find(&next, current, gate)?
+        } else {
+            RolledBack::default()
+        };
+        Ok((next, rolled_back))
     }
 
     /// Finds out that peers could not accept our own certificates.
@@ -184,7 +193,7 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
 
     fn apply(&self, template: &mut ServerTemplate, mut update: Update) -> Result<u64, BuildError> {
         update.check_credentials(&self.gate)?;
-        let verifier = update.verifier(self.gate.trusted().verifier())?;
+        let (verifier, rolled_back) = update.verifier(&self.gate)?;
         let next = template.with_credentials(update.credentials, update.named)?;
         let configs = next.configs(&self.gate, verifier.trust())?;
         *template = next;
@@ -192,8 +201,14 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         // of the new generation is granted on old credentials.
         self.configs.store(Arc::new(configs));
         let generation = self.gate.set_trust(verifier);
+        rolled_back.record(&self.gate);
         self.gate.meter(&template.own_certificates());
         Ok(generation)
+    }
+
+    /// Records an update that was refused where nothing else does.
+    pub(crate) fn record_refused(&self, error: &BuildError) {
+        proof::record_refused(&self.gate, error);
     }
 
     /// How often what happened, and how things stand.
@@ -254,14 +269,20 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
             return Err(BuildError::NamedByClient { name });
         }
         update.check_credentials(&self.gate)?;
-        let verifier = update.verifier(self.gate.trusted().verifier())?;
+        let (verifier, rolled_back) = update.verifier(&self.gate)?;
         let next = template.with_credentials(update.credentials)?;
         let configs = next.configs(&self.gate)?;
         *template = next;
         let generation = self.gate.set_trust(verifier);
         self.configs.store(Arc::new(configs));
+        rolled_back.record(&self.gate);
         self.gate.meter(&template.own_certificates());
         Ok(generation)
+    }
+
+    /// Records an update that was refused where nothing else does.
+    pub(crate) fn record_refused(&self, error: &BuildError) {
+        proof::record_refused(&self.gate, error);
     }
 
     /// How often what happened, and how things stand.

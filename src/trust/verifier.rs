@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
-use super::revocation::{Checker, Issuer, Revocation, Stale};
+use super::revocation::{Checker, CrlTime, Issuer, Revocation, Stale};
 use super::{
     Anchor, ChainError, ExtendedKeyUsage, Limits, Profile, RootConstraints, Trust, TrustStore,
     Usage, VerifiedChain,
@@ -114,9 +114,28 @@ impl ChainVerifier {
         self.revocation.as_ref()?.not_by_its_issuer(&known)
     }
 
-    /// When the oldest CRL was made that no newer one has replaced.
-    pub(crate) fn oldest_crl(&self) -> Option<UnixTime> {
-        let lists = self.revocation.as_ref()?.choices().lists();
+    /// The CRLs in force, each with the later one of the same issuer and scope that `previous` has in
+    /// force instead.
+    pub(crate) fn crls_rolled_back(&self, previous: &Self, now: UnixTime) -> Vec<(Crl, Crl)> {
+        let known: Vec<_> = self
+            .trust
+            .stores()
+            .flat_map(TrustStore::authorities)
+            .collect();
+        match (&previous.revocation, &self.revocation) {
+            (Some(previous), Some(next)) => next.rolled_back(previous, &known, now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When the oldest CRL was made that is in force and that no newer one has replaced.
+    pub(crate) fn oldest_crl(&self, now: UnixTime) -> Option<UnixTime> {
+        let choices = self.revocation.as_ref()?.choices();
+        let lists: Vec<&Crl> = choices
+            .lists()
+            .iter()
+            .filter(|list| choices.is_in_force(list, now))
+            .collect();
         let is_replaced = |list: &Crl| {
             lists.iter().any(|other| {
                 other.issuer() == list.issuer()
@@ -125,7 +144,7 @@ impl ChainVerifier {
             })
         };
         let current = lists.iter().filter(|list| !is_replaced(list));
-        current.map(Crl::this_update).min()
+        current.map(|list| list.this_update()).min()
     }
 
     pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -162,14 +181,15 @@ impl ChainVerifier {
         presented: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<VerifiedChain, ChainError> {
-        self.verify_with(presented, now, Stale::Expires)
+        let stale = Stale::Expires;
+        self.verify_with(presented, now, CrlTime { now, stale })
     }
 
     fn verify_with(
         &self,
         presented: &[CertificateDer<'_>],
         now: UnixTime,
-        stale: Stale,
+        crl_time: CrlTime,
     ) -> Result<VerifiedChain, ChainError> {
         let presented = self.read(presented)?;
         let Some((leaf, intermediates)) = presented.split_first() else {
@@ -206,7 +226,7 @@ impl ChainVerifier {
                     &unchanged_around(now, []),
                 ))
             }
-            None => PathBuilder::new(self, store, (leaf, intermediates), (now, stale)).build(),
+            None => PathBuilder::new(self, store, (leaf, intermediates), (now, crl_time)).build(),
         }
     }
 
@@ -253,8 +273,9 @@ impl ChainVerifier {
             Some(revocation) => {
                 let certificates = chain.certificates();
                 let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
+                let stale = Stale::Counts;
                 revocation
-                    .check(certificates.iter().zip(issuers), now, Stale::Counts)
+                    .check(certificates.iter().zip(issuers), CrlTime { now, stale })
                     .map(drop)
             }
         }
@@ -267,7 +288,10 @@ impl ChainVerifier {
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
         let time = now.clamp(chain.holds_from(), chain.not_after());
-        self.verify_with(&ders, time, Stale::Counts).map(drop)
+        // The certificates were valid then; the lists are those of now.
+        let stale = Stale::Counts;
+        self.verify_with(&ders, time, CrlTime { now, stale })
+            .map(drop)
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {
