@@ -259,6 +259,13 @@ fn of_files() {
             file: "a.pem".into(),
             source: io(),
         }),
+        CredentialsError::Pem(PemError::NotAFile {
+            path: "a.pem".into(),
+        }),
+        CredentialsError::Pem(PemError::TooLarge {
+            file: "a.pem".into(),
+            limit: 1,
+        }),
         CredentialsError::NoCertificate { place: place() },
         CredentialsError::NoKey { place: place() },
         CredentialsError::SeveralKeys { place: place() },
