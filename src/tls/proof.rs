@@ -45,7 +45,7 @@ impl RolledBack {
     /// [`BuildError::CrlRolledBack`] for the first of them, unless the choices of `next` allow it;
     /// [`BuildError::NoClock`] without a time at which to compare.
     pub(super) fn find<I>(
-        next: &ChainVerifier,
+        next: &mut ChainVerifier,
         current: &ChainVerifier,
         gate: &Gate<I>,
     ) -> Result<Self, BuildError> {
@@ -54,6 +54,7 @@ impl RolledBack {
         }
         let now = gate.now().map_err(|_| BuildError::NoClock)?;
         let found = next.crls_rolled_back(current, now);
+        next.remember_crls(current, now);
         if next.choices().is_some_and(Revocation::allows_rollback) {
             return Ok(Self(found));
         }

@@ -96,12 +96,12 @@ impl Update {
         let changes = self.trust.is_some() || self.revocation.is_some();
         let to_prove = changes && !self.is_of_bundles;
         let replaces_crls = self.revocation.is_some();
-        let next = current.updated(self.trust.take(), self.revocation.take());
+        let mut next = current.updated(self.trust.take(), self.revocation.take());
         if to_prove {
             proof::crls_are_their_issuers(&next)?;
         }
         let rolled_back = if replaces_crls {
-            RolledBack::find(&next, current, gate)?
+            RolledBack::find(&mut next, current, gate)?
         } else {
             RolledBack::default()
         };

@@ -98,10 +98,14 @@ impl ChainVerifier {
             revocation: None,
             ..*self
         };
-        match revocation {
-            None => updated,
+        let mut updated = match revocation {
+            None => return updated,
             Some(revocation) => updated.revocation(revocation),
+        };
+        if let (Some(previous), Some(next)) = (&self.revocation, &mut updated.revocation) {
+            next.keep_left_out(previous);
         }
+        updated
     }
 
     /// A CRL in the name of authorities of the trust that none of them signed.
@@ -112,6 +116,13 @@ impl ChainVerifier {
             .flat_map(TrustStore::authorities)
             .collect();
         self.revocation.as_ref()?.not_by_its_issuer(&known)
+    }
+
+    /// Remembers the CRLs of `previous` that have no successor, so that no update returns to earlier ones.
+    pub(crate) fn remember_crls(&mut self, previous: &Self, now: UnixTime) {
+        if let (Some(previous), Some(next)) = (&previous.revocation, &mut self.revocation) {
+            next.remember(previous, now);
+        }
     }
 
     /// The CRLs in force, each with the later one of the same issuer and scope that `previous` has in

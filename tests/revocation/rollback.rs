@@ -18,7 +18,10 @@ enum Door {
 
 impl Door {
     fn update(&self, revocation: impl Into<Revocation>) -> Result<u64, BuildError> {
-        let update = Update::new().revocation(revocation);
+        self.apply(Update::new().revocation(revocation))
+    }
+
+    fn apply(&self, update: Update) -> Result<u64, BuildError> {
         match self {
             Self::Acceptor(acceptor) => acceptor.update(update),
             Self::Connector(connector) => connector.update(update),
@@ -181,6 +184,35 @@ fn crls_of_another_scope_or_key_are_no_rollback() {
     let with_stranger = |number| [list(&ca, 1, 1), list(&stranger, 1, number)];
     assert_eq!(update(&ca, &with_stranger(2), &with_stranger(1)), REFUSED);
     assert_eq!(update(&ca, &with_stranger(2), &with_stranger(3)), Ok(2));
+}
+
+/// Leaving the list out first, or replacing something else, does not help.
+#[test]
+fn a_crl_that_was_left_out_is_not_replaced_with_an_earlier_one_either() {
+    let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
+    // An authority that is known, and one that is not.
+    for (kept, left_out) in [(&other, &ca), (&ca, &other)] {
+        let lists = |number| [list(kept, 1, 2), list(left_out, 1, number)];
+        for door in doors(&ca, &lists(5), &Memory::new()) {
+            let update = |lists: &[CrlBuilder]| {
+                let updated = door.update(crls(lists.iter().cloned()));
+                updated.map_err(|error| error.reason())
+            };
+            assert_eq!(update(&[list(kept, 1, 2)]), Ok(2));
+            let not_in_force = list(left_out, -24, 9);
+            assert_eq!(update(&[list(kept, 1, 2), not_in_force]), Ok(3));
+            door.apply(Update::new()).unwrap();
+            assert_eq!(update(&lists(4)), REFUSED);
+            assert_eq!(update(&lists(5)), Ok(5));
+            assert_eq!(update(&lists(4)), REFUSED);
+        }
+        // What has expired is forgotten: every earlier list has expired before it, or should have.
+        let expired = list(left_out, 48, 5).next_update(hours(-1));
+        for door in doors(&ca, &[list(kept, 1, 1), expired], &Memory::new()) {
+            assert_eq!(door.update(crls([list(kept, 1, 1)])).unwrap(), 2);
+            assert_eq!(door.update(crls(lists(4))).unwrap(), 3);
+        }
+    }
 }
 
 #[test]

@@ -20,13 +20,15 @@ const ISSUERS: usize = 1024;
 
 /// CRLs by their issuer, with the choices.
 pub(in crate::trust) struct Checker {
-    choices: Revocation,
-    by_name: HashMap<DistinguishedName, Vec<Crl>>,
+    pub(super) choices: Revocation,
+    pub(super) by_name: HashMap<DistinguishedName, Vec<Crl>>,
+    /// Lists that were in force once, and that updates left out without a successor.
+    pub(super) left_out: Vec<Crl>,
     /// The lists that an issuer's key signed, by [`Issuer::id`].
     signed: Cache<Fingerprint, Arc<SignedLists>>,
     /// The seconds in which lists come into force, ascending.
     starts: Box<[u64]>,
-    algorithms: WebPkiSupportedAlgorithms,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// At which time CRLs are consulted.
@@ -90,6 +92,7 @@ impl Checker {
         let checker = Self {
             choices,
             by_name,
+            left_out: Vec::new(),
             signed: Cache::new(ISSUERS),
             starts: starts.into(),
             algorithms,
@@ -109,68 +112,6 @@ impl Checker {
         let start = in_force.checked_sub(1).map_or(0, |last| self.starts[last]);
         let end = self.starts.get(in_force).map_or(u64::MAX, |next| next - 1); // it lies after now
         at(start)..=at(end)
-    }
-
-    /// The lists in force that an update from `previous` would put into the place of others that their
-    /// issuers made later, each with that one.
-    ///
-    /// The lists of an authority that is `known` are those that its key signed; of others, those of one
-    /// name whose authorityKeyIdentifiers do not differ. A list without successor is no rollback: the
-    /// status of its issuer's certificates is unknown then.
-    pub(in crate::trust) fn rolled_back(
-        &self,
-        previous: &Self,
-        known: &[Issuer<'_>],
-        now: UnixTime,
-    ) -> Vec<(Crl, Crl)> {
-        let mut found: Vec<(Crl, Crl)> = Vec::new();
-        let mut compare = |list: &Crl, before: &[&Crl], is_same_key: &dyn Fn(&Crl) -> bool| {
-            let mut before = before.iter();
-            let replaced = before.find(|before| list.is_rollback_of(before) && is_same_key(before));
-            // An authority may be known by several certificates.
-            if let Some(replaced) = replaced
-                && !found.iter().any(|(known, _)| known.is_same(list))
-            {
-                found.push((list.clone(), (*replaced).clone()));
-            }
-        };
-        for issuer in known {
-            let (next, before) = (self.signed_by(issuer), previous.signed_by(issuer));
-            let before = before.newest(|list| previous.choices.is_in_force(list, now));
-            let before: Vec<&Crl> = before.collect();
-            for list in next.newest(|list| self.choices.is_in_force(list, now)) {
-                compare(list, &before, &|_| true);
-            }
-        }
-        let before = previous.of_others(known, now);
-        for list in self.of_others(known, now) {
-            compare(list, &before, &|before| {
-                !list.names_another_key_than(before)
-            });
-        }
-        found
-    }
-
-    /// Of those that no authority which is `known` signed, the lists in force, one for each name,
-    /// authorityKeyIdentifier and scope. There is no key yet that a signature could be verified with.
-    fn of_others(&self, known: &[Issuer<'_>], now: UnixTime) -> Vec<&Crl> {
-        let is_others = |list: &&Crl| {
-            let mut named = known.iter().filter(|issuer| issuer.name == list.issuer());
-            !named.any(|issuer| self.signed_by(issuer).has(list))
-        };
-        let mut current: Vec<&Crl> = Vec::new();
-        let lists = self.by_name.values().flatten().filter(is_others);
-        for list in lists.filter(|list| self.choices.is_in_force(list, now)) {
-            let rival = current
-                .iter_mut()
-                .find(|rival| rival.same_scope(list) && !rival.names_another_key_than(list));
-            match rival {
-                None => current.push(list),
-                Some(rival) if list.is_newer_than(rival) => *rival = list,
-                Some(_) => {}
-            }
-        }
-        current
     }
 
     /// A list in the name of authorities that are `known` which one of them should have signed, and
@@ -273,7 +214,7 @@ impl Checker {
     }
 
     /// The first second in which a list counts no more.
-    fn end_of(&self, list: &Crl) -> Option<UnixTime> {
+    pub(super) fn end_of(&self, list: &Crl) -> Option<UnixTime> {
         match self.choices.expired {
             ExpiredCrl::Ignore => None,
             // A grace beyond the end of time is no limit.
@@ -321,7 +262,7 @@ impl Checker {
     }
 
     /// The lists that this issuer signed.
-    fn signed_by(&self, issuer: &Issuer<'_>) -> Arc<SignedLists> {
+    pub(super) fn signed_by(&self, issuer: &Issuer<'_>) -> Arc<SignedLists> {
         let id = issuer.id();
         if let Some(lists) = self.signed.get(&id) {
             return lists;

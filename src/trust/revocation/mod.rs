@@ -2,6 +2,7 @@
 
 mod check;
 mod crls;
+mod rollback;
 mod signed;
 
 use std::collections::HashSet;
@@ -103,8 +104,8 @@ pub enum RevocationDepth {
 ///
 /// An update that replaces the CRL in force with one of the same issuer's key and scope that has a lower
 /// cRLNumber, or an earlier thisUpdate with the same number, is refused, unless
-/// [`rollback`](Self::rollback) allows it. Nothing is remembered of CRLs that were in force before, or
-/// before a restart.
+/// [`rollback`](Self::rollback) allows it. A CRL that updates leave out is remembered until it has
+/// expired. Nothing is remembered across a restart.
 ///
 /// A certificate that names no distribution point is looked up in every list of its issuer. Where an
 /// issuer splits its CRL into several, load all of them: a list says of itself where it is
