@@ -279,3 +279,43 @@ impl fmt::Debug for Checker {
         self.choices.fmt(f)
     }
 }
+
+#[cfg(all(feature = "testing", feature = "aws-lc-rs", feature = "tokio"))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{CrlBuilder, TestCa};
+    use crate::trust::{ChainVerifier, Crls, Usage};
+
+    /// A connection that is open although its certificate has expired: it drains. Another root leads to
+    /// its chain now, at the time at which that was valid, and by the lists of today.
+    #[test]
+    fn an_expired_chain_is_verified_again_by_the_lists_of_now() {
+        let now = UnixTime::now();
+        let hours_ago = |hours: u64| {
+            UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs() - hours * 3600))
+        };
+        let root = TestCa::new("Root");
+        let middle = TestCa::builder("Middle").signed_by(&root);
+        let leaf = || middle.leaf().validity(hours_ago(9), hours_ago(5)).issue();
+        let (revoked, good) = (leaf(), leaf());
+        let verifier = |ca: &TestCa| {
+            let provider = rustls::crypto::aws_lc_rs::default_provider();
+            ChainVerifier::new(ca.trust(), Usage::Client, &provider)
+        };
+        let crl = |list: CrlBuilder| Crl::from_der(&list.build()).expect("a CRL");
+        let older = crl(middle.crl().number(1).this_update(hours_ago(8)));
+        let newer = middle.crl().number(2).this_update(hours_ago(2));
+        let newer = crl(newer.revoke(revoked.serial()));
+        let lists = Crls::new([older, newer]).expect("lists");
+        let current = verifier(&middle).revocation(lists);
+        let judge = |peer: &crate::testing::Issued| {
+            let chain = verifier(&root).verify(peer.chain(), hours_ago(6));
+            let chain = chain.expect("it was valid then");
+            let verdict = current.still_believes(&chain, now);
+            verdict.map_err(|error| error.reason())
+        };
+        assert_eq!(judge(&revoked), Err("revoked"));
+        assert_eq!(judge(&good), Ok(()));
+    }
+}
