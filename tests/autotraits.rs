@@ -49,9 +49,9 @@ use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
 use countersign::trust::{
-    Anchor, BundleError, ChainError, ChainVerifier, CrlError, Crls, ExpiredCrl, ExtendedKeyUsage,
-    Limits, NoStatus, Profile, Revocation, RevocationDepth, RootConstraints, Trust, TrustBundles,
-    TrustError, UnknownStatus, Usage, VerifiedChain,
+    Anchor, BundleError, ChainError, ChainVerifier, CrlError, CrlRollback, Crls, ExpiredCrl,
+    ExtendedKeyUsage, Limits, NoStatus, Profile, Revocation, RevocationDepth, RootConstraints,
+    Trust, TrustBundles, TrustError, UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
@@ -127,6 +127,7 @@ fn values_go_everywhere() {
     is_plain::<Revocation>();
     is_plain::<UnknownStatus>();
     is_plain::<ExpiredCrl>();
+    is_plain::<CrlRollback>();
     is_plain::<RevocationDepth>();
     is_plain::<NoStatus>();
     is_plain::<Trust>();

@@ -104,7 +104,8 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// # Errors
     /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
-        self.change(update)
+        let updated = self.change(update);
+        updated.inspect_err(|error| self.core.record_refused(error))
     }
 
     /// Applies a change as a whole, or not at all; then open connections are judged, and those that

@@ -34,9 +34,10 @@ impl<I> Gate<I> {
             generation: trusted.generation(),
             audit_dropped: log.dropped(),
             own_certificate_left: now.zip(first_end(own)).map(|(now, end)| since(now, end)),
-            crl_age: now
-                .zip(trusted.verifier().oldest_crl())
-                .map(|(now, made)| since(made, now)),
+            crl_age: now.and_then(|now| {
+                let made = trusted.verifier().oldest_crl(now)?;
+                Some(since(made, now))
+            }),
             ..log.counts().read()
         }
     }
@@ -47,7 +48,8 @@ impl<I> Gate<I> {
         #[cfg(feature = "metrics")]
         {
             let trusted = self.trusted();
-            let oldest_crl = trusted.verifier().oldest_crl();
+            let now = self.now().ok();
+            let oldest_crl = now.and_then(|now| trusted.verifier().oldest_crl(now));
             let meter = self.log().counts().meter();
             meter.in_force(trusted.generation(), first_end(own), oldest_crl);
         }

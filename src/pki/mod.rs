@@ -6,6 +6,7 @@ mod credentials;
 mod crl;
 pub(crate) mod der;
 mod excerpt;
+pub(crate) mod file;
 pub(crate) mod key_id;
 mod name;
 pub(crate) mod pem;

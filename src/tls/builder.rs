@@ -722,6 +722,17 @@ pub enum BuildError {
         /// The CRL.
         crl: Crl,
     },
+    /// An update would replace a CRL with one that the same issuer made earlier for the same scope:
+    /// certificates that were revoked in between would be accepted again.
+    #[error(
+        "{crl} is older than {in_force}, which it would replace: revocations made in between would be lost; load the newest CRL of the issuer, or allow it with Revocation::rollback(CrlRollback::Allow)"
+    )]
+    CrlRolledBack {
+        /// The CRL of the update.
+        crl: Crl,
+        /// The one that is in force.
+        in_force: Crl,
+    },
     /// A certificate was given for a name that it is not valid for.
     #[error(
         "{certificate} is not valid for the name \"{name}\" that it was given for; give it for one of its own, or issue it with this one"
@@ -752,7 +763,11 @@ impl BuildError {
             Self::CertificateNotYetValid { .. } => "own_certificate_not_yet_valid",
             Self::NoClock => "no_clock",
             Self::CrlNotByIssuer { .. } => "crl_not_by_issuer",
+            Self::CrlRolledBack { .. } => CRL_ROLLED_BACK,
             Self::NotCovered { .. } => "name_not_covered",
         }
     }
 }
+
+/// The reason of a rollback, whether it is refused or allowed.
+pub(super) const CRL_ROLLED_BACK: &str = "crl_rolled_back";

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::config::{ClientTemplate, ServerTemplate};
+use super::proof::{self, RolledBack};
 use super::{BuildError, ClientConfigs, ServerConfigs, Update};
 use crate::audit::Stats;
 use crate::gate::{Authorizer, Changed, Gate, Lifetimes, Trusted};
@@ -171,9 +172,11 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         // Prepare.
         let changed = change.kind();
         let (mut trusted, mut configs) = (None, None);
+        let mut allowed = RolledBack::default();
         if let Some(mut update) = change.update {
             update.check_credentials(&self.gate)?;
-            let verifier = update.verifier(self.gate.trusted().verifier())?;
+            let (verifier, rolled_back) = update.verifier(&self.gate)?;
+            allowed = rolled_back;
             let next = template.with_credentials(update.credentials.take(), update.take_named())?;
             configs = Some((Arc::new(next.configs(&self.gate, verifier.trust())?), next));
             trusted = Some(self.gate.next_trusted(verifier));
@@ -195,8 +198,14 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
         // Judge, without the lock: policies are anybody's code.
         let (generation, own) = (self.gate.generation(), template.own_certificates());
         drop(template);
+        caught(|| allowed.record(&self.gate));
         settle(&self.gate, changed, &own, old);
         Ok(generation)
+    }
+
+    /// Records an update that was refused where nothing else does.
+    pub(crate) fn record_refused(&self, error: &BuildError) {
+        proof::record_refused(&self.gate, error);
     }
 
     /// How often what happened, and how things stand.
@@ -260,12 +269,14 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
         // Prepare.
         let changed = change.kind();
         let (mut trusted, mut configs) = (None, None);
+        let mut allowed = RolledBack::default();
         if let Some(mut update) = change.update {
             if let Some((name, _)) = update.take_named().pop() {
                 return Err(BuildError::NamedByClient { name });
             }
             update.check_credentials(&self.gate)?;
-            let verifier = update.verifier(self.gate.trusted().verifier())?;
+            let (verifier, rolled_back) = update.verifier(&self.gate)?;
+            allowed = rolled_back;
             let next = template.with_credentials(update.credentials.take())?;
             configs = Some((Arc::new(next.configs(&self.gate)?), Some(next)));
             trusted = Some(self.gate.next_trusted(verifier));
@@ -291,8 +302,14 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
         // Judge, without the lock: policies are anybody's code.
         let (generation, own) = (self.gate.generation(), template.own_certificates());
         drop(template);
+        caught(|| allowed.record(&self.gate));
         settle(&self.gate, changed, &own, old);
         Ok(generation)
+    }
+
+    /// Records an update that was refused where nothing else does.
+    pub(crate) fn record_refused(&self, error: &BuildError) {
+        proof::record_refused(&self.gate, error);
     }
 
     /// How often what happened, and how things stand.

@@ -1,7 +1,7 @@
 //! What is to change while an acceptor or a connector lives.
 
 use super::BuildError;
-use super::proof;
+use super::proof::{self, RolledBack};
 use crate::gate::Gate;
 use crate::pki::Credentials;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
@@ -14,7 +14,8 @@ use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 /// trusted; and where CRLs bear the name of an authority of the trust, it must have signed one of
 /// them, or nobody could be admitted of those whom it issued. (Those of another authority of that
 /// name, by their authorityKeyIdentifier, disturb nobody; those of authorities that are not known yet
-/// prove themselves when a peer shows one's certificate.) From then on every connection is judged by the new generation, those whose handshake is under
+/// prove themselves when a peer shows one's certificate.) No CRL may replace a later one of the same
+/// issuer and scope, unless [`Revocation::rollback`] allows it. From then on every connection is judged by the new generation, those whose handshake is under
 /// way included, and no session of an older one is resumed.
 ///
 /// ```no_run
@@ -82,20 +83,28 @@ impl Update {
     }
 
     /// The verifier that would be in force, if it is one that can admit anybody.
-    pub(super) fn verifier(
+    pub(super) fn verifier<I>(
         &mut self,
-        current: &ChainVerifier,
-    ) -> Result<ChainVerifier, BuildError> {
+        gate: &Gate<I>,
+    ) -> Result<(ChainVerifier, RolledBack), BuildError> {
+        let current = gate.trusted();
+        let current = current.verifier();
         if self.trust.as_ref().is_some_and(Trust::is_empty) {
             return Err(BuildError::EmptyTrust);
         }
         let changes = self.trust.is_some() || self.revocation.is_some();
         let to_prove = changes && !self.is_of_bundles;
-        let next = current.updated(self.trust.take(), self.revocation.take());
+        let replaces_crls = self.revocation.is_some();
+        let mut next = current.updated(self.trust.take(), self.revocation.take());
         if to_prove {
             proof::crls_are_their_issuers(&next)?;
         }
-        Ok(next)
+        let rolled_back = if replaces_crls {
+            RolledBack::find(&mut next, current, gate)?
+        } else {
+            RolledBack::default()
+        };
+        Ok((next, rolled_back))
     }
 
     /// Finds out that peers could not accept our own certificates.

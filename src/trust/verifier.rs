@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
-use super::revocation::{Checker, Issuer, Revocation, Stale};
+use super::revocation::{Checker, CrlTime, Issuer, Revocation, Stale};
 use super::{
     Anchor, ChainError, ExtendedKeyUsage, Limits, Profile, RootConstraints, Trust, TrustStore,
     Usage, VerifiedChain,
@@ -98,10 +98,14 @@ impl ChainVerifier {
             revocation: None,
             ..*self
         };
-        match revocation {
-            None => updated,
+        let mut updated = match revocation {
+            None => return updated,
             Some(revocation) => updated.revocation(revocation),
+        };
+        if let (Some(previous), Some(next)) = (&self.revocation, &mut updated.revocation) {
+            next.keep_left_out(previous);
         }
+        updated
     }
 
     /// A CRL in the name of authorities of the trust that none of them signed.
@@ -114,9 +118,35 @@ impl ChainVerifier {
         self.revocation.as_ref()?.not_by_its_issuer(&known)
     }
 
-    /// When the oldest CRL was made that no newer one has replaced.
-    pub(crate) fn oldest_crl(&self) -> Option<UnixTime> {
-        let lists = self.revocation.as_ref()?.choices().lists();
+    /// Remembers the CRLs of `previous` that have no successor, so that no update returns to earlier ones.
+    pub(crate) fn remember_crls(&mut self, previous: &Self, now: UnixTime) {
+        if let (Some(previous), Some(next)) = (&previous.revocation, &mut self.revocation) {
+            next.remember(previous, now);
+        }
+    }
+
+    /// The CRLs in force, each with the later one of the same issuer and scope that `previous` has in
+    /// force instead.
+    pub(crate) fn crls_rolled_back(&self, previous: &Self, now: UnixTime) -> Vec<(Crl, Crl)> {
+        let known: Vec<_> = self
+            .trust
+            .stores()
+            .flat_map(TrustStore::authorities)
+            .collect();
+        match (&previous.revocation, &self.revocation) {
+            (Some(previous), Some(next)) => next.rolled_back(previous, &known, now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When the oldest CRL was made that is in force and that no newer one has replaced.
+    pub(crate) fn oldest_crl(&self, now: UnixTime) -> Option<UnixTime> {
+        let choices = self.revocation.as_ref()?.choices();
+        let lists: Vec<&Crl> = choices
+            .lists()
+            .iter()
+            .filter(|list| choices.is_in_force(list, now))
+            .collect();
         let is_replaced = |list: &Crl| {
             lists.iter().any(|other| {
                 other.issuer() == list.issuer()
@@ -125,7 +155,7 @@ impl ChainVerifier {
             })
         };
         let current = lists.iter().filter(|list| !is_replaced(list));
-        current.map(Crl::this_update).min()
+        current.map(|list| list.this_update()).min()
     }
 
     pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -173,13 +203,14 @@ impl ChainVerifier {
         now: UnixTime,
         read: &mut Vec<Certificate>,
     ) -> Result<VerifiedChain, ChainError> {
-        self.verify_with(presented, (now, Stale::Expires), read)
+        let stale = Stale::Expires;
+        self.verify_with(presented, (now, CrlTime { now, stale }), read)
     }
 
     fn verify_with(
         &self,
         presented: &[CertificateDer<'_>],
-        (now, stale): (UnixTime, Stale),
+        (now, crl_time): (UnixTime, CrlTime),
         read: &mut Vec<Certificate>,
     ) -> Result<VerifiedChain, ChainError> {
         self.read(presented, read)?;
@@ -217,7 +248,7 @@ impl ChainVerifier {
                     &unchanged_around(now, []),
                 ))
             }
-            None => PathBuilder::new(self, store, (leaf, intermediates), (now, stale)).build(),
+            None => PathBuilder::new(self, store, (leaf, intermediates), (now, crl_time)).build(),
         }
     }
 
@@ -269,8 +300,9 @@ impl ChainVerifier {
             Some(revocation) => {
                 let certificates = chain.certificates();
                 let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
+                let stale = Stale::Counts;
                 revocation
-                    .check(certificates.iter().zip(issuers), now, Stale::Counts)
+                    .check(certificates.iter().zip(issuers), CrlTime { now, stale })
                     .map(|_| None)
             }
         }
@@ -288,7 +320,9 @@ impl ChainVerifier {
             .collect();
         // Not `clamp`, which panics where a list or a certificate ends before it begins.
         let time = now.max(chain.holds_from()).min(chain.not_after());
-        self.verify_with(&ders, (time, Stale::Counts), &mut Vec::new())
+        // The certificates were valid then; the lists are those of now.
+        let stale = Stale::Counts;
+        self.verify_with(&ders, (time, CrlTime { now, stale }), &mut Vec::new())
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {
