@@ -46,6 +46,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "integration/axum.rs",
             "integration/tonic/",
             "testing/connection.rs",
+            "testing/tests/reads.rs",
         ],
     ),
     // Sockets are the listener's or the caller's. (To take the peer's address from one, it must be
@@ -202,6 +203,7 @@ fn the_checker_sees_what_it_must() {
         // Nobody depends on what is made for tests, and it may use everybody.
         (
             "testing/connection.rs",
+            "testing/tests/reads.rs",
             "use crate::Acceptor;",
             "use crate::nowhere::X;",
             "`nowhere`, which lib.rs does not have",

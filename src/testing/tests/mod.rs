@@ -1,6 +1,8 @@
 //! What is issued here, as rustls-webpki sees it.
 
 mod hostile;
+#[cfg(feature = "tokio")]
+mod reads;
 
 use super::*;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};

@@ -313,7 +313,7 @@ mod tests {
             let chain = verifier(&root).verify(peer.chain(), hours_ago(6));
             let chain = chain.expect("it was valid then");
             let verdict = current.still_believes(&chain, now);
-            verdict.map_err(|error| error.reason())
+            verdict.map(drop).map_err(|error| error.reason())
         };
         assert_eq!(judge(&revoked), Err("revoked"));
         assert_eq!(judge(&good), Ok(()));
