@@ -8,7 +8,7 @@ use super::paths::AtHand;
 use super::report::Finding;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
-use crate::trust::{ChainError, Usage};
+use crate::trust::{ChainError, NoStatus, Usage};
 
 /// What the verifier refused by itself.
 pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand<'_>>) -> Finding {
@@ -150,6 +150,21 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 Rfc3339(*now)
             ),
             "load the newer one that its issuer has published, and see why it did not come; a grace bridges late ones",
+            lines([
+                "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
+                SHOW_CLOCK,
+            ]),
+        ),
+        E::UnknownRevocationStatus {
+            certificate,
+            cause: cause @ NoStatus::NotInForce { this_update, now },
+        } => (
+            format!(
+                "whether {} is revoked is unknown: {cause}, {} earlier",
+                Named(certificate),
+                Apart(*now, *this_update)
+            ),
+            "correct the clock of this machine or of the CA, whichever is wrong, or load a CRL that is in force; clock_tolerance bridges small differences",
             lines([
                 "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
                 SHOW_CLOCK,

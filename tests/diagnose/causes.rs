@@ -421,6 +421,27 @@ fn revocation() {
 }
 
 #[test]
+fn a_crl_dated_in_the_future_has_a_remedy_of_its_own() {
+    let root = TestCa::new("Root");
+    let issued = root.leaf().common_name("alice").issue();
+    let future = root.crl().this_update(in_days(3)).next_update(in_days(9));
+    let lists = Crls::from_bytes(future.build().to_vec()).unwrap();
+    let verifier = verifier(root.trust(), Usage::Client).revocation(lists);
+    let report = |now| checked(issued.chain(), &verifier, &Case::new(&verifier, now), now);
+    let refused = report(in_days(0));
+    let cause = refused.cause().unwrap();
+    assert_eq!(cause.code(), "unknown_revocation_status", "{refused}");
+    for words in ["is not in force until 20", " days earlier"] {
+        assert!(
+            cause.cause().contains(words),
+            "{words:?} is not in: {refused}"
+        );
+    }
+    assert!(cause.remedy().starts_with("correct the clock"), "{refused}");
+    assert!(report(in_days(3)).is_good());
+}
+
+#[test]
 fn a_clock_that_is_wrong_is_told_from_a_certificate_that_is_new() {
     let root = TestCa::new("Root");
     let issued = root
