@@ -61,6 +61,17 @@ impl Origin {
             ..self
         }
     }
+
+    /// Good for no longer than the other, if that is of the same trust.
+    pub(super) fn no_longer_than(self, other: Self) -> Self {
+        if self.trust != other.trust {
+            return self; // no session of the other is resumed any more
+        }
+        Self {
+            until: self.until.min(other.until),
+            ..self
+        }
+    }
 }
 
 /// Enough of a peer's first bytes to tell HTTP from TLS.

@@ -8,13 +8,13 @@
 use std::fmt;
 
 use quick_cache::sync::Cache;
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::capture::Origin;
 use crate::pki::Fingerprint;
 
-/// How many certificates are remembered. A client that is forgotten gets no new sessions until its
-/// next full handshake.
+/// How many certificates are remembered. A client that is forgotten is known again by its next handshake,
+/// full or resumed.
 const CLIENTS: usize = 4096;
 
 /// What sessions may be granted on, by the certificate of which the key was proven.
@@ -25,9 +25,28 @@ impl ClientProofs {
         Self(Cache::new(CLIENTS))
     }
 
-    /// Notes that the key of this certificate was just proven.
-    pub(super) fn insert(&self, leaf: &CertificateDer<'_>, origin: Origin) {
-        self.0.insert(Fingerprint::of(leaf), origin);
+    /// Notes that the key of this certificate was proven now.
+    ///
+    /// While an earlier proof counts, its end stays: a session does not say which proof it goes back to,
+    /// and a stolen session must not be prolonged by the proofs that the key's owner gives.
+    pub(super) fn insert(&self, leaf: &CertificateDer<'_>, origin: Origin, now: UnixTime) {
+        let client = Fingerprint::of(leaf);
+        let origin = match self.0.get(&client) {
+            Some(known) if now <= known.until => origin.no_longer_than(known),
+            _ => origin,
+        };
+        self.0.insert(client, origin);
+    }
+
+    /// Notes that this session is resumed, which was granted on this: no session that its client gets
+    /// from now on lasts longer.
+    pub(super) fn resume(&self, session: &[u8], origin: Origin) {
+        if let Some(leaf) = leaf(session) {
+            let client = Fingerprint::of(leaf);
+            let known = self.0.get(&client);
+            let origin = known.map_or(origin, |known| origin.no_longer_than(known));
+            self.0.insert(client, origin);
+        }
     }
 
     /// What was noted last of the client of this session, if that is known.

@@ -115,7 +115,7 @@ impl<I> PeerVerifier<I> {
                 trust: self.gate.trust_id(),
                 until: a_day_after(now),
             };
-            proofs.insert(certificate, origin);
+            proofs.insert(certificate, origin, now);
         }
     }
 

@@ -38,6 +38,15 @@ async fn call(client: &RawClient, acceptor: &Acceptor<DnsName>) -> bool {
 
 /// A client whose certificate lasts for a month.
 fn world(version: Version, kind: Resumption) -> (FixedClock, Acceptor<DnsName>, RawClient) {
+    let (clock, acceptor, client, _) = world_of_two(version, kind);
+    (clock, acceptor, client)
+}
+
+/// Two clients with the same certificate.
+fn world_of_two(
+    version: Version,
+    kind: Resumption,
+) -> (FixedClock, Acceptor<DnsName>, RawClient, RawClient) {
     let (ca, clock) = (TestCa::new("Root"), FixedClock::now());
     let acceptor = acceptor(&ca, policy::allow_any())
         .allow_tls12()
@@ -47,9 +56,13 @@ fn world(version: Version, kind: Resumption) -> (FixedClock, Acceptor<DnsName>, 
         .unwrap();
     let leaf = ca.leaf().dns("client.example");
     let lasting = leaf.validity(clock.time(), after(&clock, A_DAY * 30));
-    let client = RawClient::new(&ca, version, Some(&lasting.issue()));
-    client.sessions.collect_and_spend();
-    (clock, acceptor, client)
+    let issued = lasting.issue();
+    let client = || {
+        let client = RawClient::new(&ca, version, Some(&issued));
+        client.sessions.collect_and_spend();
+        client
+    };
+    (clock, acceptor, client(), client())
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,6 +89,22 @@ async fn a_resumed_connection_grants_sessions_until_the_end_of_the_day() {
         clock.advance(AN_HOUR / 3600);
         assert!(!call(&client, &acceptor).await, "{version:?} {kind:?}");
         assert!(call(&client, &acceptor).await, "and so the next day");
+    }
+}
+
+/// A stolen session, without the key, ends although the key's owner connects again and again.
+#[tokio::test(start_paused = true)]
+async fn another_proof_of_the_same_key_does_not_prolong_a_session() {
+    for (version, kind) in all() {
+        let (clock, acceptor, taken, owner) = world_of_two(version, kind);
+        assert!(!call(&taken, &acceptor).await);
+        clock.advance(AN_HOUR * 20);
+        assert!(!call(&owner, &acceptor).await, "it has no session");
+        clock.advance(AN_HOUR * 3);
+        assert!(call(&taken, &acceptor).await, "{version:?} {kind:?}");
+        assert!(call(&owner, &acceptor).await, "{version:?} {kind:?}");
+        clock.advance(AN_HOUR + AN_HOUR / 3600);
+        assert!(!call(&taken, &acceptor).await, "{version:?} {kind:?}");
     }
 }
 
