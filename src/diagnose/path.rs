@@ -11,7 +11,7 @@ use super::paths::{AtHand, Candidate, Path, Signature};
 use super::refused;
 use super::report::Finding;
 use crate::identity::{IdentityExtractor as _, SpiffeId};
-use crate::pki::{Certificate, DistinguishedName, der};
+use crate::pki::{Certificate, DistinguishedName, ShortName, der};
 use crate::trust::{ChainError, ChainVerifier, Trust, TrustStore, Usage};
 
 /// The most intermediates that rustls-webpki follows.
@@ -130,7 +130,7 @@ impl<'a> PathExamination<'a> {
         let mut named: Vec<String> = named.collect();
         named.push(match self.path.root {
             Some((_, root)) => match &root.name {
-                Some(name) => format!("the root \"{name}\""),
+                Some(name) => format!("the root \"{}\"", ShortName(name)),
                 None => "a root without a readable name".into(),
             },
             None => "nobody".into(),
@@ -181,7 +181,7 @@ impl<'a> PathExamination<'a> {
             && let Some(constraints) = &anchor.name_constraints
         {
             let name = match &root.name {
-                Some(name) => format!("the root \"{name}\""),
+                Some(name) => format!("the root \"{}\"", ShortName(name)),
                 None => "the root".into(),
             };
             holders.push((name, constraints.to_vec()));

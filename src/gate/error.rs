@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::audit::NotRecorded;
 use crate::identity::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
-use crate::pki::text::Escaped;
+use crate::pki::text::Sentence;
 use crate::policy::DeniedBy;
 use crate::trust::ChainError;
 
 /// Why the gate refused a peer.
 ///
-/// The peer learns nothing of it but the TLS alert.
+/// The peer learns nothing of it but the TLS alert. `Display` is one line of at most 4 KiB, as that
+/// of [`ChainError`] is.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdmitError {
@@ -40,7 +41,7 @@ pub enum AdmitError {
     /// The policy denied the peer.
     #[error(
         "denied by policy: {}: {certificate}; to let it in, have the policy allow it",
-        Escaped(reason)
+        Sentence(reason)
     )]
     Denied {
         /// The peer's certificate.

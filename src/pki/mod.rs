@@ -4,6 +4,7 @@ mod certificate;
 mod credentials;
 mod crl;
 pub(crate) mod der;
+pub(crate) mod memory;
 mod name;
 pub(crate) mod pem;
 pub(crate) mod provider;
@@ -19,6 +20,8 @@ pub use certificate::{
 };
 pub use credentials::{Credentials, CredentialsError};
 pub use crl::{Crl, UnusableCrl};
+pub(crate) use certificate::ShortSerial;
+pub(crate) use name::ShortName;
 pub use name::{BadText, DistinguishedName, NameAttribute};
 pub use pem::{BlockPlace, PemError};
 pub use san::{GeneralName, SanError};
