@@ -30,7 +30,7 @@ use countersign::integration::tower::{
     ResponseFuture,
 };
 use countersign::pki::{
-    BadText, BlockPlace, CredentialsError, Crl, DistinguishedName, Extension, Fingerprint,
+    BadText, BlockPlace, CredentialsError, Crl, DistinguishedName, Excerpt, Extension, Fingerprint,
     GeneralName, InvalidFingerprint, KeyUsage, MalformedCertificate, NameAttribute, PemError,
     PublicKeyKind, SanError, SerialNumber, UnusableCrl,
 };
@@ -48,8 +48,8 @@ use countersign::testing::{
 };
 use countersign::trust::{
     Anchor, BundleError, ChainError, ChainVerifier, CrlError, Crls, ExpiredCrl, ExtendedKeyUsage,
-    Limits, NoStatus, Profile, Revocation, RevocationDepth, Trust, TrustBundles, TrustError,
-    UnknownStatus, Usage, VerifiedChain,
+    Limits, NoStatus, Profile, Revocation, RevocationDepth, RootConstraints, Trust, TrustBundles,
+    TrustError, UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
@@ -84,6 +84,8 @@ fn values_go_everywhere() {
     is_plain::<ExtendedKeyUsage>();
     is_plain::<Limits>();
     is_plain::<Profile>();
+    is_plain::<RootConstraints>();
+    is_plain::<Excerpt<String>>();
     is_plain::<VerifiedChain>();
 
     is_plain::<AuditEvent>();

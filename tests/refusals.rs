@@ -576,3 +576,70 @@ async fn a_server_that_never_asks() {
         handshake(&mutual, &connector).await.1.unwrap();
     }
 }
+
+/// RFC 5280 section 4.2.1.10 binds subjectAltNames; a common name that serves as a DNS name is bound
+/// too, as OpenSSL does it.
+#[test]
+fn a_common_name_outside_the_dns_name_constraints_is_not_an_identity() {
+    use countersign::ConnectionInfo;
+    use countersign::identity::{CommonName, IdentityExtractor as _, Upn};
+    use countersign::testing::der;
+
+    let subtree =
+        |tag, base: &str| der::sequence(&[der::tlv(tag, der::sequence(&[der::tlv(0x82, base)]))]);
+    let root = TestCa::new("Our Root");
+    let permitted = TestCa::builder("Partner").name_constraints(&subtree(0xa0, "partner.example"));
+    let permitted = permitted.signed_by(&root);
+    let excluded = TestCa::builder("Not ours").name_constraints(&subtree(0xa1, "internal"));
+    let excluded = excluded.signed_by(&root);
+    // A constraint of the root binds what is far below it.
+    let bound_root = TestCa::builder("Bound").name_constraints(&subtree(0xa0, "partner.example"));
+    let bound_root = bound_root.root();
+    let below = bound_root.intermediate("Below");
+    let trust = || root.trust().and(bound_root.trust());
+    let builder = || {
+        let credentials = root.leaf().dns(SERVER).issue().credentials();
+        Acceptor::builder().credentials(credentials).trust(trust())
+    };
+    let or_upn = Upn::extractor().map(|upn| upn.to_string());
+    let or_upn = or_upn.or(CommonName::extractor().map(|name| name.to_string()));
+    for acceptor in [
+        builder()
+            .identify(CommonName::extractor().map(|name| name.to_string()))
+            .authorize(policy::allow_any()),
+        builder().identify(or_upn).authorize(policy::allow_any()),
+    ] {
+        let acceptor = acceptor.build().unwrap();
+        let ask = |ca: &TestCa, name: &str| {
+            let leaf = ca.leaf().common_name(name).dns("a.partner.example").issue();
+            let admitted = acceptor
+                .gate()
+                .admit_chain(leaf.chain(), ConnectionInfo::default());
+            admitted
+                .map(drop)
+                .map_err(|error| (error.reason(), error.to_string()))
+        };
+        for (ca, name) in [
+            (&permitted, "orders.internal"),
+            (&excluded, "orders.internal"),
+            (&below, "orders.internal"),
+            (&permitted, "*.internal"),
+        ] {
+            let (reason, words) = ask(ca, name).unwrap_err();
+            assert_eq!(reason, "identity_forbidden", "{name}");
+            assert!(
+                words.contains("outside the DNS name constraints"),
+                "{words}"
+            );
+        }
+        for (ca, name) in [
+            (&permitted, "a.partner.example"),
+            (&permitted, "Alice Liddell"),
+            (&permitted, "alice"),
+            (&below, "b.partner.example"),
+            (&root, "orders.internal"),
+        ] {
+            assert_eq!(ask(ca, name), Ok(()), "{name}");
+        }
+    }
+}

@@ -92,9 +92,10 @@ fn of_chains() {
         },
         ChainError::UnknownIssuer {
             certificate: c(),
-            roots: Vec::new(),
+            roots: [].into_iter().collect(),
         },
         ChainError::BadSignature { certificate: c() },
+        ChainError::TooManyCandidates { certificate: c() },
         ChainError::Revoked {
             certificate: c(),
             crl: crl.number().clone(),
@@ -116,17 +117,17 @@ fn of_chains() {
         ChainError::UnknownTrustDomain {
             certificate: c(),
             trust_domain: "a.example".into(),
-            known: Vec::new(),
+            known: [].into_iter().collect(),
         },
         ChainError::WrongUsage {
             certificate: c(),
             wanted: "clientAuth",
-            present: Vec::new(),
+            present: [].into_iter().collect(),
         },
         ChainError::NameMismatch {
             certificate: c(),
             expected: "b.example".into(),
-            present: Vec::new(),
+            present: [].into_iter().collect(),
         },
         ChainError::BreaksRfc5280 {
             certificate: c(),

@@ -3,47 +3,7 @@
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::san::read_general_name;
 use crate::pki::text::{Brief, Escaped, Hex};
-use crate::pki::{Certificate, DistinguishedName, GeneralName, ShortName};
-
-/// The keyIdentifier of the subjectKeyIdentifier (RFC 5280 section 4.2.1.2).
-pub(super) fn subject_key(certificate: &Certificate) -> Option<&[u8]> {
-    der::single(certificate.extension("2.5.29.14")?, der::OCTET_STRING).ok()
-}
-
-/// The authorityKeyIdentifier (RFC 5280 section 4.2.1.1), as far as it can be read.
-#[derive(Default)]
-pub(super) struct AuthorityKey<'a> {
-    pub(super) key: Option<&'a [u8]>,
-    /// Who issued the issuer's certificate.
-    pub(super) issuer_of_issuer: Option<DistinguishedName>,
-}
-
-impl<'a> AuthorityKey<'a> {
-    pub(super) fn of(certificate: &'a Certificate) -> Self {
-        let Some(value) = certificate.extension("2.5.29.35") else {
-            return Self::default();
-        };
-        Self::read(value).unwrap_or_default()
-    }
-
-    /// `SEQUENCE { keyIdentifier [0], authorityCertIssuer [1] GeneralNames, serial [2] }`, all
-    /// optional.
-    fn read(value: &'a [u8]) -> Result<Self, NotDer> {
-        let mut fields = Reader::new(der::single(value, der::SEQUENCE)?);
-        let key = fields.optional(0x80)?.map(|field| field.content);
-        let mut issuer_of_issuer = None;
-        if let Some(names) = fields.optional(0xa1)? {
-            let name = Reader::new(names.content).any()?;
-            if let GeneralName::DirectoryName(name) = read_general_name(name.tag, name.content) {
-                issuer_of_issuer = Some(name);
-            }
-        }
-        Ok(Self {
-            key,
-            issuer_of_issuer,
-        })
-    }
-}
+use crate::pki::{Certificate, GeneralName, ShortName};
 
 /// Whether authorityInfoAccess says where the issuer's certificate can be fetched, which those of
 /// roots are not (RFC 5280 section 4.2.2.1).
@@ -63,22 +23,6 @@ pub(super) fn names_an_issuer_to_fetch(certificate: &Certificate) -> bool {
     certificate
         .extension("1.3.6.1.5.5.7.1.1")
         .is_some_and(|value| read(value) == Ok(true))
-}
-
-/// The pathLenConstraint of basicConstraints: how many issuers may stand below.
-pub(super) fn path_length(certificate: &Certificate) -> Option<usize> {
-    let value = certificate.extension("2.5.29.19")?;
-    let mut fields = Reader::new(der::single(value, der::SEQUENCE).ok()?);
-    fields.optional(der::BOOLEAN).ok()?;
-    match fields.expect(der::INTEGER).ok()?.content {
-        [length] => Some(usize::from(*length)),
-        _ => None,
-    }
-}
-
-/// The content of the nameConstraints, without the outer SEQUENCE, as trust anchors hold it.
-pub(super) fn name_constraints(certificate: &Certificate) -> Option<&[u8]> {
-    der::single(certificate.extension("2.5.29.30")?, der::SEQUENCE).ok()
 }
 
 /// Name constraints in words: `permits only DNS:corp.example; excludes IP:10.0.0.0/8`.
@@ -156,25 +100,6 @@ pub(super) fn describe_name(name: &GeneralName) -> String {
     }
 }
 
-/// Critical extensions that path validation does not know, and so must refuse (section 4.2).
-pub(super) fn unknown_critical(certificate: &Certificate) -> Option<&str> {
-    /// What rustls-webpki reads.
-    const KNOWN: [&str; 7] = [
-        "2.5.29.15",
-        "2.5.29.17",
-        "2.5.29.19",
-        "2.5.29.30",
-        "2.5.29.31",
-        "2.5.29.37",
-        "1.3.6.1.4.1.11129.2.4.2",
-    ];
-    certificate
-        .extensions()
-        .iter()
-        .find(|extension| extension.is_critical() && !KNOWN.contains(&extension.oid()))
-        .map(crate::pki::Extension::oid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,26 +128,5 @@ mod tests {
         }
         assert_eq!(range(b"\x0a"), "IP:#0a");
         assert_eq!(range(b""), "IP:#");
-    }
-
-    #[test]
-    fn an_authority_key_is_read_with_its_issuer() {
-        let read = |value: &[u8]| {
-            AuthorityKey::read(value).map(|found| {
-                let issuer = found.issuer_of_issuer.map(|name| name.to_string());
-                (found.key.map(<[u8]>::to_vec), issuer)
-            })
-        };
-        assert_eq!(
-            read(b"\x30\x04\x80\x02\x01\x02"),
-            Ok((Some(vec![1, 2]), None))
-        );
-        let name = b"\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01R";
-        let names = [&[0xa1, 16, 0xa4, 14][..], name].concat();
-        let whole = [&[0x30, 18][..], &names].concat();
-        assert_eq!(read(&whole), Ok((None, Some("CN=R".into()))));
-        assert_eq!(read(b"\x30\x00"), Ok((None, None)));
-        assert_eq!(read(b"\x30\x02\xa1\x00"), Err(NotDer));
-        assert_eq!(read(b"\x04\x00"), Err(NotDer));
     }
 }

@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use rustls_pki_types::UnixTime;
 
 use super::commands::{self, lines, reissue};
-use super::extensions::{AuthorityKey, describe_constraints, describe_name, subject_key};
+use super::extensions::{describe_constraints, describe_name};
 use super::paths::Candidate;
 use super::report::Finding;
+use crate::pki::key_id::{AuthorityKey, subject_key};
 use crate::pki::text::{Brief, Escaped, Hex, Listed};
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, DistinguishedName, ShortName, ShortSerial};
@@ -90,7 +91,7 @@ pub(super) fn expired(
     try_this.extend(if is_leaf {
         reissue(certificate, usage, None)
     } else {
-        commands::reissue_authority(super::extensions::path_length(certificate))
+        commands::reissue_authority(crate::trust::path_length(certificate))
     });
     finding("expired", Some(certificate), (cause, remedy), try_this)
 }
@@ -438,7 +439,7 @@ pub(super) fn wrong_usage_of_issuer(
         Listed(present)
     );
     let remedy = "issue the leaf from an authority for this use, or this authority's certificate without extendedKeyUsage";
-    let try_this = commands::reissue_authority(super::extensions::path_length(issuer));
+    let try_this = commands::reissue_authority(crate::trust::path_length(issuer));
     finding(
         "wrong_extended_key_usage",
         Some(issuer),

@@ -3,19 +3,18 @@
 use rustls_pki_types::{Der, TrustAnchor, UnixTime};
 use webpki::EndEntityCert;
 
-use super::extensions::{
-    AuthorityKey, name_constraints, names_an_issuer_to_fetch, path_length, unknown_critical,
-};
+use super::extensions::names_an_issuer_to_fetch;
 use super::findings::{self, Missing, Named};
-use super::paths::{AtHand, Candidate, Path, Signature};
+use super::paths::{AtHand, Candidate, Path};
 use super::refused;
 use super::report::Finding;
 use crate::identity::{IdentityExtractor as _, SpiffeId};
+use crate::pki::key_id::AuthorityKey;
 use crate::pki::{Certificate, DistinguishedName, ShortName, der};
-use crate::trust::{ChainError, ChainVerifier, Trust, TrustStore, Usage};
-
-/// The most intermediates that rustls-webpki follows.
-const MOST_ISSUERS: usize = 6;
+use crate::trust::{
+    ChainError, ChainVerifier, MAX_DEPTH, Signature, Trust, TrustStore, Usage, name_constraints,
+    path_length, unknown_critical,
+};
 
 /// One stage with what was found: what it says when that is nothing, or why it was skipped.
 pub(super) type Stage = (&'static str, Vec<Finding>, Result<String, &'static str>);
@@ -53,10 +52,10 @@ impl<'a> PathExamination<'a> {
         now: UnixTime,
         error: &'a ChainError,
     ) -> Self {
-        let at_hand = AtHand::new(presented, store, verifier.algorithms().all);
-        let leaf = &presented[0]; // whoever calls has one
+        let (leaf, issuers) = (&presented[0], &presented[1..]); // a caller has a leaf
+        let at_hand = AtHand::new((leaf, issuers), store, verifier.algorithms().all);
         let nearest = at_hand
-            .paths_from(leaf)
+            .paths()
             .into_iter()
             .min_by_key(|path| problems_of(path, verifier.usage(), now).len());
         Self {
@@ -354,11 +353,11 @@ fn limits(path: &Path<'_>, usage: Usage) -> Vec<Finding> {
             found.push(findings::critical_extension(certificate, oid));
         }
     }
-    if issuers.len() > MOST_ISSUERS {
+    if issuers.len() > MAX_DEPTH {
         found.push(findings::path_too_deep(
             path.certificates[0],
             issuers.len(),
-            MOST_ISSUERS,
+            MAX_DEPTH,
         ));
     }
     found

@@ -1,21 +1,22 @@
 //! Follows signatures from a leaf upwards, whatever else may be wrong.
 
-use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use rustls_pki_types::{SignatureVerificationAlgorithm, TrustAnchor};
 
 use crate::pki::Certificate;
-use crate::trust::{Root, TrustStore};
+use crate::trust::{Graph, Root, Search, Signature, Signatures, TrustStore, longest_signed};
 
-/// How many certificates are visited at most: a peer chooses its chain.
-const STEPS: usize = 500;
+/// The most signatures that are verified for one report: a peer chooses its chain.
+const MAX_SIGNATURES: usize = 256;
 
 /// The certificates and roots among which issuers are looked for.
 pub(super) struct AtHand<'a> {
     /// Those that were presented behind the leaf, then those of the store; each once.
     pub(super) pool: Vec<&'a Certificate>,
     pub(super) roots: Vec<(&'a TrustAnchor<'static>, &'a Root)>,
-    algorithms: &'a [&'static dyn SignatureVerificationAlgorithm],
+    graph: Graph<'a>,
+    signatures: Signatures,
 }
 
 /// Whose key may have made a signature.
@@ -48,15 +49,6 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// What a key has to do with a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signature {
-    Valid,
-    Invalid,
-    /// It was made by an algorithm that is not supported.
-    Unsupported,
-}
-
 /// A path by signatures alone.
 pub(super) struct Path<'a> {
     /// The leaf first.
@@ -74,12 +66,12 @@ impl<'a> Path<'a> {
 
 impl<'a> AtHand<'a> {
     pub(super) fn new(
-        presented: &'a [Certificate],
+        (leaf, presented): (&'a Certificate, &'a [Certificate]),
         store: &'a TrustStore,
-        algorithms: &'a [&'static dyn SignatureVerificationAlgorithm],
+        algorithms: &[&'static dyn SignatureVerificationAlgorithm],
     ) -> Self {
         let mut pool: Vec<&Certificate> = Vec::new();
-        for certificate in presented.iter().skip(1).chain(store.intermediates()) {
+        for certificate in presented.iter().chain(store.intermediates()) {
             if !pool.contains(&certificate) {
                 pool.push(certificate);
             }
@@ -87,7 +79,8 @@ impl<'a> AtHand<'a> {
         Self {
             pool,
             roots: store.roots().collect(),
-            algorithms,
+            graph: Graph::new(leaf, presented, store),
+            signatures: Signatures::new(algorithms, MAX_SIGNATURES, MAX_SIGNATURES),
         }
     }
 
@@ -114,105 +107,30 @@ impl<'a> AtHand<'a> {
     ) -> Option<Candidate<'a>> {
         self.all()
             .filter(|candidate| !candidate.is_named_as_issuer_of(certificate))
-            .take(STEPS)
             .find(|candidate| self.signature(certificate, *candidate) == Signature::Valid)
     }
 
     pub(super) fn signature(&self, certificate: &Certificate, by: Candidate<'_>) -> Signature {
-        let Ok(signed) = certificate.signed() else {
-            return Signature::Invalid;
-        };
-        let mut algorithms = self.algorithms.iter();
-        if !algorithms.any(|known| known.signature_alg_id().as_ref() == signed.algorithm) {
-            return Signature::Unsupported;
-        }
-        // `Signed` wants references that live as long as the slice.
-        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = self
-            .algorithms
-            .iter()
-            .map(|algorithm| *algorithm as _)
-            .collect();
-        if signed.is_by(by.spki(), &algorithms) {
-            Signature::Valid
-        } else {
-            Signature::Invalid
-        }
+        self.signatures.of(certificate, by.spki())
     }
 
     /// All paths from the leaf to a root; where there is none, the longest that could be found.
-    pub(super) fn paths_from(&self, leaf: &'a Certificate) -> Vec<Path<'a>> {
-        let mut search = Search {
-            at_hand: self,
-            signatures: HashMap::new(),
-            steps: 0,
-            complete: Vec::new(),
-            longest: vec![leaf],
-        };
-        search.extend(&mut vec![leaf]);
-        if search.complete.is_empty() {
-            search.complete.push(Path {
-                certificates: search.longest,
+    pub(super) fn paths(&self) -> Vec<Path<'a>> {
+        let mut search = Search::new(&self.graph, &self.signatures, usize::MAX);
+        let mut complete = Vec::new();
+        search.paths::<()>(&mut |certificates, root| {
+            complete.push(Path {
+                certificates: certificates.to_vec(),
+                root: Some(self.roots[root]),
+            });
+            ControlFlow::Continue(())
+        });
+        if complete.is_empty() {
+            complete.push(Path {
+                certificates: longest_signed(&self.graph, &self.signatures),
                 root: None,
             });
         }
-        search.complete
-    }
-}
-
-struct Search<'s, 'a> {
-    at_hand: &'s AtHand<'a>,
-    /// By the places of the certificate and of its issuer in the pool; the leaf has none.
-    signatures: HashMap<(Option<usize>, usize), bool>,
-    steps: usize,
-    complete: Vec<Path<'a>>,
-    longest: Vec<&'a Certificate>,
-}
-
-impl<'a> Search<'_, 'a> {
-    fn extend(&mut self, path: &mut Vec<&'a Certificate>) {
-        self.steps += 1;
-        if self.steps > STEPS {
-            return;
-        }
-        if path.len() > self.longest.len() {
-            self.longest.clone_from(path);
-        }
-        let head = path[path.len() - 1];
-        for &(anchor, root) in &self.at_hand.roots {
-            let candidate = Candidate::Root(root);
-            if candidate.is_named_as_issuer_of(head)
-                && self.at_hand.signature(head, candidate) == Signature::Valid
-            {
-                self.complete.push(Path {
-                    certificates: path.clone(),
-                    root: Some((anchor, root)),
-                });
-            }
-        }
-        let place = self.place(head);
-        for (index, &issuer) in self.at_hand.pool.iter().enumerate() {
-            let is_on_path = path
-                .iter()
-                .any(|below| below.subject() == issuer.subject() && below.spki() == issuer.spki());
-            let candidate = Candidate::Certificate(issuer);
-            if is_on_path || !candidate.is_named_as_issuer_of(head) {
-                continue;
-            }
-            let at_hand = self.at_hand;
-            let signed = *self
-                .signatures
-                .entry((place, index))
-                .or_insert_with(|| at_hand.signature(head, candidate) == Signature::Valid);
-            if signed {
-                path.push(issuer);
-                self.extend(path);
-                path.pop();
-            }
-        }
-    }
-
-    fn place(&self, certificate: &Certificate) -> Option<usize> {
-        let mut pool = self.at_hand.pool.iter();
-        pool.position(|other| *other == certificate)
+        complete
     }
 }

@@ -6,7 +6,7 @@ use super::findings::{
 };
 use super::paths::AtHand;
 use super::report::Finding;
-use crate::pki::text::{Escaped, Listed};
+use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};
 use crate::trust::{ChainError, Usage};
@@ -98,7 +98,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             format!(
                 "{} is not for {wanted} (extendedKeyUsage: {})",
                 Named(certificate),
-                Listed(present)
+                present
             ),
             match usage {
                 Usage::Client => "issue it with extendedKeyUsage=clientAuth",
@@ -120,7 +120,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 "{} is of the trust domain {}, and there are bundles for {} only",
                 Named(certificate),
                 Escaped(trust_domain),
-                Listed(known)
+                known
             ),
             "federate: add the bundle of that trust domain; or correct the SPIFFE ID",
             lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
@@ -186,7 +186,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 "{} is not valid for \"{}\", the name that was dialled: its names are {}",
                 Named(certificate),
                 Escaped(expected),
-                Listed(present)
+                present
             ),
             "dial one of its names, or issue it with this name as a subjectAltName (the common name does not count)",
             {
@@ -213,6 +213,14 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 at_hand.map_or_else(Vec::new, |at_hand| at_hand.named_as_issuer_of(certificate));
             return bad_signature(certificate, &named);
         }
+        E::TooManyCandidates { certificate } => (
+            format!(
+                "{} has too many possible issuers: no path was found within 20 signature verifications, of which 8 may fail",
+                Named(certificate)
+            ),
+            "send only the certificates of the path, and issue them with key identifiers",
+            lines([SHOW_CHAIN]),
+        ),
         // What the walk has not found by itself.
         E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {
             (

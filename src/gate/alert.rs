@@ -52,6 +52,7 @@ pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
         // which reads like a fault of the connection.
         ChainError::UnknownIssuer { .. }
         | ChainError::BadSignature { .. }
+        | ChainError::TooManyCandidates { .. }
         | ChainError::UnknownTrustDomain { .. } => CertificateError::UnknownIssuer,
         ChainError::NoTrustDomain { .. } => CertificateError::BadEncoding,
         ChainError::Revoked { .. } => CertificateError::Revoked,

@@ -135,7 +135,7 @@ impl<I> Gate<I> {
         let leaf = leaf.and_then(PresentedCertificate::certificate);
         let auditor = &self.inner.auditor;
         if let Some(leaf) = leaf.filter(|_| auditor.describes())
-            && let Ok(identity) = extract_caught(&*self.inner.extractor, leaf)
+            && let Ok(identity) = extract_caught(&*self.inner.extractor, leaf, &|_| true)
         {
             event.identity = auditor.identity(&identity, Proof::Claimed);
         }

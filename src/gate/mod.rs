@@ -324,7 +324,8 @@ impl<I> Gate<I> {
     ) -> Result<Identified<'c, I>, AdmitError> {
         let chain = verified.chain();
         let trusted = self.inner.trusted.load();
-        let extract = || extract_caught(&*self.inner.extractor, chain.leaf());
+        let permitted = |name: &str| chain.permits_common_name(name);
+        let extract = || extract_caught(&*self.inner.extractor, chain.leaf(), &permitted);
         match trusted.identity(verified, extract) {
             Ok(identity) => Ok(Identified {
                 peer: Peer::new(identity, chain.clone(), info),

@@ -26,6 +26,15 @@ where
     fn extract(&self, certificate: &Certificate) -> Result<J, IdentityError> {
         self.extractor.extract(certificate).map(&self.convert)
     }
+
+    fn extract_constrained(
+        &self,
+        certificate: &Certificate,
+        permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<J, IdentityError> {
+        let identity = self.extractor.extract_constrained(certificate, permitted);
+        identity.map(&self.convert)
+    }
 }
 
 /// Made by [`IdentityExtractor::try_map`].
@@ -51,6 +60,15 @@ where
     fn extract(&self, certificate: &Certificate) -> Result<J, IdentityError> {
         self.extractor.extract(certificate).and_then(&self.convert)
     }
+
+    fn extract_constrained(
+        &self,
+        certificate: &Certificate,
+        permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<J, IdentityError> {
+        let identity = self.extractor.extract_constrained(certificate, permitted);
+        identity.and_then(&self.convert)
+    }
 }
 
 /// Made by [`IdentityExtractor::and`].
@@ -73,6 +91,17 @@ impl<X: IdentityExtractor, Y: IdentityExtractor> IdentityExtractor for And<X, Y>
         Ok((
             self.first.extract(certificate)?,
             self.second.extract(certificate)?,
+        ))
+    }
+
+    fn extract_constrained(
+        &self,
+        certificate: &Certificate,
+        permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<Self::Identity, IdentityError> {
+        Ok((
+            self.first.extract_constrained(certificate, permitted)?,
+            self.second.extract_constrained(certificate, permitted)?,
         ))
     }
 }
@@ -101,6 +130,19 @@ where
         match self.first.extract(certificate) {
             Err(error) if error.kind() == IdentityErrorKind::Missing => {
                 self.second.extract(certificate)
+            }
+            answer => answer,
+        }
+    }
+
+    fn extract_constrained(
+        &self,
+        certificate: &Certificate,
+        permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<X::Identity, IdentityError> {
+        match self.first.extract_constrained(certificate, permitted) {
+            Err(error) if error.kind() == IdentityErrorKind::Missing => {
+                self.second.extract_constrained(certificate, permitted)
             }
             answer => answer,
         }

@@ -16,7 +16,9 @@ use crate::pki::{Certificate, DistinguishedName, NameAttribute};
 /// # Security
 /// A common name is whatever the certificate authority let the applicant write. Use it only with
 /// an authority of your own that checks it; prefer [`SpiffeId`](super::SpiffeId) or
-/// [`DnsName`](super::DnsName).
+/// [`DnsName`](super::DnsName). A common name that looks like a DNS name, such as `orders.internal`,
+/// is refused (`forbidden`) where the DNS name constraints of the certificate's issuers do not allow
+/// it, as OpenSSL does.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommonName(Box<str>);
 
@@ -55,6 +57,10 @@ impl FromCertificate for CommonName {
             NameAttribute::COMMON_NAME,
             Self::FIELD,
         ))
+    }
+
+    fn common_name(&self) -> Option<&str> {
+        Some(self.as_str())
     }
 }
 

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::adapter::{And, Map, Or, TryMap};
 use super::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
+use crate::pki::text::Escaped;
 
 /// Turns a verified leaf certificate into a typed identity.
 ///
@@ -39,6 +40,26 @@ pub trait IdentityExtractor: Send + Sync {
     /// An [`IdentityError`], of which the kind is a stable code: the value is missing, ambiguous,
     /// malformed, too long or not allowed as an identity. The peer is then refused.
     fn extract(&self, certificate: &Certificate) -> Result<Self::Identity, IdentityError>;
+
+    /// Reads the identity from a leaf certificate whose issuers may have limited its names.
+    ///
+    /// The gate calls this method. By default it is [`extract`](Self::extract). Name constraints bind
+    /// subjectAltNames (RFC 5280 section 4.2.1.10), which path validation has checked; an extractor
+    /// that takes a DNS name from elsewhere in the certificate asks `permitted` whether the
+    /// constraints of the verified path allow that name, and refuses it otherwise, as
+    /// [`CommonName`](super::CommonName) does.
+    ///
+    /// # Errors
+    /// As for [`extract`](Self::extract); [`Forbidden`](IdentityErrorKind::Forbidden) for a name that
+    /// is not permitted.
+    fn extract_constrained(
+        &self,
+        certificate: &Certificate,
+        permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<Self::Identity, IdentityError> {
+        let _ = permitted;
+        self.extract(certificate)
+    }
 
     /// Turns the identity into another, such as a type of the application's.
     fn map<F, J>(self, convert: F) -> Map<Self, F>
@@ -119,6 +140,12 @@ pub trait FromCertificate: Sized + sealed::Sealed {
     fn read_all(
         certificate: &Certificate,
     ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError>;
+
+    /// The subject's common name, where it is part of the identity.
+    #[doc(hidden)]
+    fn common_name(&self) -> Option<&str> {
+        None
+    }
 }
 
 pub(super) mod sealed {
@@ -142,6 +169,30 @@ impl<I: FromCertificate> IdentityExtractor for Only<I> {
     fn extract(&self, certificate: &Certificate) -> Result<I, IdentityError> {
         exactly_one(I::read_all(certificate)?, I::FIELD)?
     }
+
+    fn extract_constrained(
+        &self,
+        certificate: &Certificate,
+        permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<I, IdentityError> {
+        let identity = self.extract(certificate)?;
+        match identity.common_name() {
+            Some(name) if looks_like_dns(name) && !permitted(name) => {
+                Err(IdentityError::forbidden(format!(
+                    "the common name \"{}\" is outside the DNS name constraints of the certificate's issuers",
+                    Escaped(name)
+                )))
+            }
+            _ => Ok(identity),
+        }
+    }
+}
+
+/// Whether a common name could be taken for a DNS name: two labels or more of the characters that
+/// host names and their patterns have. OpenSSL applies DNS name constraints to such common names.
+fn looks_like_dns(name: &str) -> bool {
+    let is_of_dns = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.*".contains(&octet);
+    name.contains('.') && name.bytes().all(is_of_dns)
 }
 
 /// Reads all values of a field, at least one; made by the `all()` of an identity.
@@ -184,8 +235,10 @@ pub(super) fn exactly_one<T>(values: Vec<T>, field: &'static str) -> Result<T, I
 pub(crate) fn extract_caught<I>(
     extractor: &dyn IdentityExtractor<Identity = I>,
     certificate: &Certificate,
+    permitted: &dyn Fn(&str) -> bool,
 ) -> Result<I, IdentityError> {
-    catch_unwind(AssertUnwindSafe(|| extractor.extract(certificate))).unwrap_or_else(|_| {
+    let extract = || extractor.extract_constrained(certificate, permitted);
+    catch_unwind(AssertUnwindSafe(extract)).unwrap_or_else(|_| {
         Err(IdentityError::new(
             IdentityErrorKind::Panicked,
             "the identity extractor panicked",

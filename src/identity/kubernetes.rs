@@ -85,6 +85,10 @@ impl FromCertificate for KubernetesUser {
     ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
         Ok(vec![Self::read(certificate)])
     }
+
+    fn common_name(&self) -> Option<&str> {
+        Some(self.name())
+    }
 }
 
 impl FromStr for KubernetesUser {

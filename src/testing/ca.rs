@@ -65,6 +65,12 @@ impl TestCa {
         profile.certify(self.key().clone(), Some(issuer))
     }
 
+    /// The same root, by name and key, with a certificate of another validity.
+    pub fn renewed(&self, not_before: UnixTime, not_after: UnixTime) -> Self {
+        let profile = self.0.profile.clone().validity(not_before, not_after);
+        profile.certify(self.key().clone(), None)
+    }
+
     /// Starts a certificate that this authority issues.
     pub fn leaf(&self) -> LeafBuilder {
         LeafBuilder::new(self.clone())

@@ -13,6 +13,8 @@ pub enum KeyType {
     P256,
     /// ECDSA on P-384, with SHA-384.
     P384,
+    /// ECDSA on P-521, with SHA-512. Needs the feature `aws-lc-rs`.
+    P521,
     /// Ed25519.
     Ed25519,
     /// RSA of 2,048 bits, PKCS#1 v1.5 with SHA-256. Needs the feature `aws-lc-rs`.
@@ -108,6 +110,8 @@ impl Key {
             KeyType::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
             KeyType::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519),
             #[cfg(feature = "aws-lc-rs")]
+            KeyType::P521 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512),
+            #[cfg(feature = "aws-lc-rs")]
             KeyType::Rsa2048 => {
                 KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)
             }
@@ -115,6 +119,8 @@ impl Key {
             KeyType::Rsa4096 => {
                 KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_4096)
             }
+            #[cfg(not(feature = "aws-lc-rs"))]
+            KeyType::P521 => panic!("ring has no P-521: turn on the feature `aws-lc-rs`"),
             #[cfg(not(feature = "aws-lc-rs"))]
             KeyType::Rsa2048 | KeyType::Rsa4096 => {
                 panic!("ring makes no RSA keys: turn on the feature `aws-lc-rs`")
@@ -158,6 +164,7 @@ impl Key {
         match self.kind {
             KeyType::P256 => der::sequence(&[der::oid("1.2.840.10045.4.3.2")]),
             KeyType::P384 => der::sequence(&[der::oid("1.2.840.10045.4.3.3")]),
+            KeyType::P521 => der::sequence(&[der::oid("1.2.840.10045.4.3.4")]),
             KeyType::Ed25519 => der::sequence(&[der::oid("1.3.101.112")]),
             KeyType::Rsa2048 | KeyType::Rsa4096 => {
                 der::sequence(&[der::oid("1.2.840.113549.1.1.11"), der::null()])

@@ -32,6 +32,7 @@ pub struct LeafBuilder {
     basic_constraints: Option<bool>,
     extensions: Vec<Vec<u8>>,
     without_extensions: bool,
+    authority_key_id: Option<Option<Vec<u8>>>,
     version: u8,
     validity: Option<(UnixTime, UnixTime)>,
     serial: Option<Vec<u8>>,
@@ -56,6 +57,7 @@ impl LeafBuilder {
             basic_constraints: Some(false),
             extensions: Vec::new(),
             without_extensions: false,
+            authority_key_id: None,
             version: 3,
             validity: None,
             serial: None,
@@ -115,6 +117,13 @@ impl LeafBuilder {
     /// Leaves every extension out, those added by other calls too.
     pub fn without_extensions(mut self) -> Self {
         self.without_extensions = true;
+        self
+    }
+
+    /// The keyIdentifier of the authorityKeyIdentifier; `None` leaves the extension out. Without a
+    /// call it is the authority's.
+    pub fn authority_key_id(mut self, id: Option<&[u8]>) -> Self {
+        self.authority_key_id = Some(id.map(<[u8]>::to_vec));
         self
     }
 
@@ -259,6 +268,10 @@ impl LeafBuilder {
                 out.push(tbs::extended_key_usage(oids));
             }
             out.extend(self.encoded_san());
+            let issuer_id = match &self.authority_key_id {
+                Some(chosen) => chosen.as_deref(),
+                None => issuer_id,
+            };
             out.extend(issuer_id.map(tbs::authority_key_id));
         }
         out.extend_from_slice(&self.extensions);

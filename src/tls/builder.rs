@@ -33,7 +33,8 @@ use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, Credentials, CredentialsError, Crl, provider};
 use crate::policy::{Denies, DenyList, Policy};
 use crate::trust::{
-    BundleError, ChainVerifier, ExtendedKeyUsage, Limits, Profile, Revocation, Trust, Usage,
+    BundleError, ChainVerifier, ExtendedKeyUsage, Limits, Profile, Revocation, RootConstraints,
+    Trust, Usage,
 };
 
 /// First decision: who we are.
@@ -152,6 +153,7 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             limits: Limits::default(),
             extended_key_usage: ExtendedKeyUsage::default(),
             profile: Profile::default(),
+            root_constraints: RootConstraints::default(),
             clock: Arc::new(DefaultTimeProvider),
             key_log: None,
             revocation: None,
@@ -180,6 +182,7 @@ pub struct Builder<S, I> {
     limits: Limits,
     extended_key_usage: ExtendedKeyUsage,
     profile: Profile,
+    root_constraints: RootConstraints,
     clock: Arc<dyn TimeProvider>,
     key_log: Option<Arc<dyn KeyLog>>,
     revocation: Option<Revocation>,
@@ -323,6 +326,15 @@ impl<S, I> Builder<S, I> {
         self
     }
 
+    /// Sets whether a trusted root is held to its own certificate: its validity, path length, extended
+    /// key usage and critical extensions.
+    ///
+    /// Default: [`RootConstraints::Ignore`], which says why.
+    pub const fn root_constraints(mut self, choice: RootConstraints) -> Self {
+        self.root_constraints = choice;
+        self
+    }
+
     /// Sets who records every outcome: see [`audit`](crate::audit). Identities are written by their
     /// `Display`.
     ///
@@ -404,6 +416,7 @@ impl<S, I> Builder<S, I> {
         let mut verifier = ChainVerifier::new(self.trust, usage, &provider)
             .extended_key_usage(self.extended_key_usage)
             .profile(self.profile)
+            .root_constraints(self.root_constraints)
             .limits(self.limits);
         if let Some(revocation) = self.revocation {
             verifier = verifier.revocation(revocation);

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use rustls_pki_types::UnixTime;
 
 use crate::identity::IdentityError;
-use crate::pki::text::{Brief, Escaped, Listed, Sentence};
+use crate::pki::text::{Brief, Escaped, Sentence};
 use crate::pki::time::Rfc3339;
 use crate::pki::{
-    Certificate, DistinguishedName, ISSUE_V3, KeyUsage, MalformedCertificate, PemError,
+    Certificate, DistinguishedName, Excerpt, ISSUE_V3, KeyUsage, MalformedCertificate, PemError,
     SerialNumber, ShortName, ShortSerial,
 };
 
@@ -184,14 +184,14 @@ pub enum ChainError {
     #[error(
         "unknown issuer: {certificate} needs the issuer \"{}\", and the trust store has {}; add that CA to the trust store, or have the peer send its intermediates{}",
         ShortName(certificate.issuer()),
-        Listed(roots),
+        roots,
         if certificate.is_self_issued() { "; a self-signed certificate is trusted by pinning it" } else { "" }
     )]
     UnknownIssuer {
         /// The last certificate of the path that could be found.
         certificate: Certificate,
         /// The names of the roots that we have.
-        roots: Vec<DistinguishedName>,
+        roots: Excerpt<DistinguishedName>,
     },
     /// A CA of the right name exists, but its key did not make the signature.
     #[error(
@@ -199,7 +199,15 @@ pub enum ChainError {
         ShortName(certificate.issuer())
     )]
     BadSignature {
-        /// The certificate whose signature fails, as far as is known.
+        /// The certificate whose signature no known key made; those below it are signed.
+        certificate: Certificate,
+    },
+    /// Finding a path takes more signature verifications than one chain may cost.
+    #[error(
+        "{certificate} has too many possible issuers: its chain and the trust store have several authorities of one name, and no path was found within 20 signature verifications, of which 8 may fail; send only the certificates of the path, and issue them with key identifiers (subjectKeyIdentifier, authorityKeyIdentifier)"
+    )]
+    TooManyCandidates {
+        /// The peer's certificate.
         certificate: Certificate,
     },
     /// A CRL of the certificate's issuer lists it.
@@ -260,7 +268,7 @@ pub enum ChainError {
     #[error(
         "unknown trust domain: {certificate} is of {}, and there are trust bundles for {}; add one to federate",
         Escaped(trust_domain),
-        Listed(known)
+        known
     )]
     UnknownTrustDomain {
         /// The peer's certificate.
@@ -268,12 +276,12 @@ pub enum ChainError {
         /// Its trust domain.
         trust_domain: String,
         /// The trust domains that have a bundle.
-        known: Vec<String>,
+        known: Excerpt<String>,
     },
     /// The leaf's extendedKeyUsage does not allow this use.
     #[error(
         "{certificate} is not for {wanted} (extendedKeyUsage: {}); issue it with extendedKeyUsage={wanted}",
-        Listed(present)
+        present
     )]
     WrongUsage {
         /// The certificate.
@@ -281,13 +289,13 @@ pub enum ChainError {
         /// `clientAuth` or `serverAuth`.
         wanted: &'static str,
         /// What the certificate allows, by name where known; empty without the extension.
-        present: Vec<String>,
+        present: Excerpt<String>,
     },
     /// The server's certificate is not valid for the name that was dialled (RFC 9525).
     #[error(
         "name mismatch: {certificate} is not valid for \"{}\"; its names are {}; dial one of them, or issue it with this name as a subjectAltName",
         Escaped(expected),
-        Listed(present)
+        present
     )]
     NameMismatch {
         /// The server's certificate.
@@ -295,7 +303,7 @@ pub enum ChainError {
         /// The name that was dialled.
         expected: String,
         /// The DNS names and IP addresses in the certificate.
-        present: Vec<String>,
+        present: Excerpt<String>,
     },
     /// A certificate on the path breaks a rule of RFC 5280 that only
     /// [`Profile::Rfc5280`](super::Profile::Rfc5280) holds it to.
@@ -341,6 +349,7 @@ impl ChainError {
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::UnknownIssuer { .. } => "unknown_issuer",
             Self::BadSignature { .. } => "bad_signature",
+            Self::TooManyCandidates { .. } => "too_many_candidates",
             Self::Revoked { .. } => "revoked",
             Self::UnknownRevocationStatus { .. } => "unknown_revocation_status",
             Self::CrlExpired { .. } => "crl_expired",
@@ -369,6 +378,7 @@ impl ChainError {
             | Self::NotYetValid { certificate, .. }
             | Self::UnknownIssuer { certificate, .. }
             | Self::BadSignature { certificate }
+            | Self::TooManyCandidates { certificate }
             | Self::Revoked { certificate, .. }
             | Self::UnknownRevocationStatus { certificate, .. }
             | Self::CrlExpired { certificate, .. }

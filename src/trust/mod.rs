@@ -1,20 +1,35 @@
 //! Whom we believe, and the check that a peer's chain leads there.
 
+mod build;
 mod bundles;
 mod error;
+mod explain;
+mod extensions;
 mod files;
+mod graph;
+mod name_constraints;
 mod path;
 mod profile;
 mod revocation;
+mod roots;
+mod search;
+mod signatures;
 #[cfg(feature = "spiffe-bundle")]
 mod spiffe_bundle;
 mod store;
+mod verifier;
 
+pub(crate) use build::MAX_DEPTH;
 pub use bundles::{BundleError, Trust, TrustBundles};
 pub use error::{ChainError, NoStatus, TrustError};
-pub(crate) use path::pin_of;
-pub use path::{Anchor, ChainVerifier, ExtendedKeyUsage, Limits, Usage, VerifiedChain};
+pub(crate) use extensions::{name_constraints, path_length, unknown_critical};
+pub(crate) use graph::Graph;
+pub use path::{Anchor, ExtendedKeyUsage, Limits, RootConstraints, Usage, VerifiedChain};
 pub use profile::Profile;
 pub use revocation::{CrlError, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
+pub(crate) use search::{Search, longest_signed};
+pub(crate) use signatures::{Signature, Signatures};
 pub(crate) use store::Root;
 pub use store::TrustStore;
+pub use verifier::ChainVerifier;
+pub(crate) use verifier::pin_of;

@@ -36,9 +36,11 @@ pub struct TrustStore {
     roots: Vec<Root>,
     /// Where each anchor is, by [`root_id`], to keep each once.
     known_anchors: HashMap<Fingerprint, usize>,
+    anchors_by_name: HashMap<DistinguishedName, Vec<usize>>,
     pinned_certificates: HashSet<Fingerprint>,
     pinned_keys: HashSet<Fingerprint>,
     intermediates: Vec<Certificate>,
+    intermediates_by_name: HashMap<DistinguishedName, Vec<usize>>,
 }
 
 /// A trust anchor as the issuer of certificates and CRLs.
@@ -50,6 +52,9 @@ pub(crate) struct Root {
     spki_sha256: Fingerprint,
     /// `None` for an anchor that came without it.
     pub(crate) certificate: Option<Certificate>,
+    /// Further certificates of the same anchor, such as a renewed one.
+    pub(super) others: Vec<Certificate>,
+    id: Fingerprint,
 }
 
 impl TrustStore {
@@ -153,11 +158,16 @@ impl TrustStore {
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         for (anchor, root) in other.anchors.into_iter().zip(other.roots) {
+            for certificate in root.others {
+                self.add_anchor(anchor.clone(), Some(certificate));
+            }
             self.add_anchor(anchor, root.certificate);
         }
         self.pinned_certificates.extend(other.pinned_certificates);
         self.pinned_keys.extend(other.pinned_keys);
-        self.intermediates.extend(other.intermediates);
+        for intermediate in other.intermediates {
+            self = self.with_intermediate(intermediate);
+        }
         self
     }
 
@@ -203,6 +213,10 @@ impl TrustStore {
     /// Adds an intermediate for peers that send only their leaf. It is not believed by itself.
     #[must_use]
     pub fn with_intermediate(mut self, certificate: Certificate) -> Self {
+        let named = self
+            .intermediates_by_name
+            .entry(certificate.subject().clone());
+        named.or_default().push(self.intermediates.len());
         self.intermediates.push(certificate);
         self
     }
@@ -218,7 +232,7 @@ impl TrustStore {
         let (origin, pem) = Origin::read(path.as_ref())?;
         for (certificate, place) in read_certificates(&pem, &origin)? {
             check_may_issue(&certificate, &place)?;
-            self.intermediates.push(certificate);
+            self = self.with_intermediate(certificate);
         }
         Ok(self)
     }
@@ -267,9 +281,35 @@ impl TrustStore {
         roots.chain(self.intermediates.iter().map(Issuer::of))
     }
 
-    /// One of [`anchors`](Self::anchors) as an issuer.
-    pub(super) fn issuer(&self, anchor: &TrustAnchor<'_>) -> Option<Issuer<'_>> {
-        self.issuer_by_id(&root_id(anchor))
+    /// The places of the anchors with this name.
+    pub(super) fn roots_named(&self, name: &DistinguishedName) -> &[usize] {
+        self.anchors_by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn intermediates_named(
+        &self,
+        name: &DistinguishedName,
+    ) -> impl Iterator<Item = &Certificate> {
+        let places = self.intermediates_by_name.get(name);
+        places
+            .into_iter()
+            .flatten()
+            .map(|place| &self.intermediates[*place])
+    }
+
+    /// The anchor in this place.
+    pub(super) fn root(&self, place: usize) -> &Root {
+        &self.roots[place]
+    }
+
+    /// The anchor in this place as an issuer.
+    pub(super) fn issuer(&self, place: usize) -> Option<Issuer<'_>> {
+        self.roots[place].issuer()
+    }
+
+    /// The [`root_id`] of the anchor in this place.
+    pub(super) fn id(&self, place: usize) -> Fingerprint {
+        self.roots[place].id
     }
 
     /// The root with this [`root_id`] as an issuer, if it is believed.
@@ -310,22 +350,47 @@ impl TrustStore {
 
     fn add_anchor(&mut self, anchor: TrustAnchor<'static>, certificate: Option<Certificate>) {
         let id = root_id(&anchor);
-        if !self.known_anchors.contains_key(&id) {
-            self.known_anchors.insert(id, self.anchors.len());
-            // Anchors hold the contents of both without the outer SEQUENCE.
-            let spki = der::sequence(&anchor.subject_public_key_info);
-            self.roots.push(Root {
-                name: DistinguishedName::from_rdn_sequence(&anchor.subject).ok(),
-                spki_sha256: Fingerprint::of(&spki),
-                spki: spki.into(),
-                certificate,
-            });
-            self.anchors.push(anchor);
+        if let Some(place) = self.known_anchors.get(&id) {
+            self.roots[*place].add(certificate);
+            return;
         }
+        let place = self.anchors.len();
+        self.known_anchors.insert(id, place);
+        let name = DistinguishedName::from_rdn_sequence(&anchor.subject).ok();
+        if let Some(name) = &name {
+            let named = self.anchors_by_name.entry(name.clone()).or_default();
+            named.push(place);
+        }
+        // Anchors hold the contents of both without the outer SEQUENCE.
+        let spki = der::sequence(&anchor.subject_public_key_info);
+        self.roots.push(Root {
+            name,
+            spki_sha256: Fingerprint::of(&spki),
+            spki: spki.into(),
+            certificate,
+            others: Vec::new(),
+            id,
+        });
+        self.anchors.push(anchor);
     }
 }
 
 impl Root {
+    /// Another certificate of the same anchor.
+    fn add(&mut self, certificate: Option<Certificate>) {
+        let Some(certificate) = certificate else {
+            return;
+        };
+        let mut known = self.certificate.iter().chain(&self.others);
+        if known.any(|known| *known == certificate) {
+            return;
+        }
+        match &self.certificate {
+            None => self.certificate = Some(certificate),
+            Some(_) => self.others.push(certificate),
+        }
+    }
+
     fn issuer(&self) -> Option<Issuer<'_>> {
         Some(Issuer {
             name: self.name.as_ref()?,
@@ -376,7 +441,9 @@ fn check_may_issue(certificate: &Certificate, place: &str) -> Result<(), TrustEr
             certificate: certificate.clone(),
         });
     }
-    if let Some(bits) = super::path::oversized_rsa(certificate, super::Limits::default().rsa_bits) {
+    if let Some(bits) =
+        super::verifier::oversized_rsa(certificate, super::Limits::default().rsa_bits)
+    {
         return Err(TrustError::Malformed {
             place: place.to_owned(),
             problem: format!("{certificate} has an RSA key of {bits} bits"),

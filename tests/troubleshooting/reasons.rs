@@ -16,6 +16,10 @@ const NOT_MET: &[(&str, &str)] = &[
         "of servers' certificates: nobody dials a client by a name",
     ),
     (
+        "too_many_candidates",
+        "the authorities of the page have names of their own: no chain needs so many signatures",
+    ),
+    (
         "unknown_server_name",
         "of a connector's gate: an acceptor dials nobody",
     ),

@@ -1,0 +1,129 @@
+//! Good clients of a `Listener` beside peers with a hostile chain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use countersign::identity::DnsName;
+use countersign::testing::{KeyType, TestCa};
+use countersign::{Acceptor, Connector, Listener, Resumption, policy};
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::interval;
+
+use crate::attacker::{SERVER, attack_server, client_of};
+use crate::shapes::{Shape, TRUSTED};
+
+/// Hostile handshakes a second.
+const RATE: u32 = 50;
+
+/// Prints the figures, and says whether the budget was met.
+pub(crate) fn run(shape: &Shape, is_test: bool) -> bool {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients = if is_test { 5 } else { 500 };
+    runtime.block_on(async {
+        let (address, connector) = start(shape.root).await;
+        let mut idle = good_clients(address, &connector, clients).await;
+        let (end, ended) = oneshot::channel();
+        let client = client_of(shape);
+        let attack = thread::spawn(move || attack(address, client, ended));
+        let mut beside = good_clients(address, &connector, clients).await;
+        drop(end);
+        attack.join().unwrap();
+        idle.extend(good_clients(address, &connector, clients).await);
+        let (idle, beside) = (p99(&mut idle), p99(&mut beside));
+        let ratio = beside.as_secs_f64() / idle.as_secs_f64();
+        let met = ratio <= 3.0;
+        println!(
+            "good clients of a Listener beside {RATE} handshakes/s with \"{}\"",
+            shape.name
+        );
+        println!(
+            "  p99 {beside:.2?}, alone {idle:.2?}: {ratio:.2} × (budget 3: {})",
+            if met { "met" } else { "missed" }
+        );
+        met
+    })
+}
+
+async fn start(root: KeyType) -> (SocketAddr, Connector<DnsName>) {
+    let ca = TestCa::builder(TRUSTED).key(root).root();
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().dns(SERVER).issue().credentials())
+        .trust(ca.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .build()
+        .unwrap();
+    let connector = Connector::builder()
+        .credentials(ca.leaf().dns("client.example").issue().credentials())
+        .trust(ca.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .resumption(Resumption::Off) // so that every client does the whole work
+        .build()
+        .unwrap();
+    let mut listener = Listener::builder(acceptor)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Some(mut stream) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.write_all(b"s").await; // the client may go first
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    (address, connector)
+}
+
+/// How long whole connections take, one after the other.
+async fn good_clients(
+    address: SocketAddr,
+    connector: &Connector<DnsName>,
+    clients: usize,
+) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(clients);
+    for _ in 0..clients {
+        let start = Instant::now();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let mut stream = connector.connect(SERVER, tcp).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b's');
+        times.push(start.elapsed());
+    }
+    times
+}
+
+/// Attackers run in a thread of their own: what they compute is not the server's work.
+fn attack(address: SocketAddr, client: Arc<ClientConfig>, end: oneshot::Receiver<()>) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let attack = async move {
+        let mut ticks = interval(Duration::from_secs(1) / RATE);
+        loop {
+            ticks.tick().await;
+            let client = Arc::clone(&client);
+            tokio::spawn(async move {
+                if let Ok(tcp) = TcpStream::connect(address).await {
+                    attack_server(client, tcp).await;
+                }
+            });
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = attack => {}
+            _ = end => {}
+        }
+    });
+}
+
+fn p99(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() * 99 / 100]
+}

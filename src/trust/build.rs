@@ -1,0 +1,320 @@
+//! Building the path from a leaf to a root.
+//!
+//! The search finds paths along verified signatures; rustls-webpki then verifies each whole path, of
+//! which it is given just the certificates and the root, by RFC 5280 section 6; and what
+//! rustls-webpki leaves out is checked last. When a path is refused, the search goes on: another may
+//! be good, as with authorities that were cross-signed.
+
+use std::ops::{ControlFlow, RangeInclusive};
+use std::slice;
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, Der, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, VerifiedPath};
+
+use super::graph::{Graph, Link};
+use super::path::RootOfPath;
+use super::revocation::{Issuer, Stale};
+use super::search::Search;
+use super::signatures::Signatures;
+use super::{Anchor, ChainError, ChainVerifier, TrustStore, VerifiedChain, explain, roots};
+use crate::pki::Certificate;
+use crate::pki::der;
+
+/// The most signatures that are verified for one chain. A path of the greatest depth needs seven; the
+/// rest is for authorities that were cross-signed.
+pub(super) const MAX_SIGNATURES: usize = 20;
+
+/// The most of them that may be invalid. An authority that was re-keyed under one name, and whose
+/// certificates have no key identifiers, is found among nine keys.
+pub(super) const MAX_INVALID_SIGNATURES: usize = 8;
+
+/// The most intermediates on a path, as rustls-webpki has it.
+pub(crate) const MAX_DEPTH: usize = 6;
+
+/// What paths are built from, and by which rules.
+pub(super) struct PathBuilder<'a> {
+    pub(super) verifier: &'a ChainVerifier,
+    pub(super) store: &'a TrustStore,
+    pub(super) leaf: &'a Certificate,
+    pub(super) graph: Graph<'a>,
+    pub(super) signatures: Signatures,
+    pub(super) now: UnixTime,
+    stale: Stale,
+}
+
+/// What is known while paths are tried.
+struct Progress {
+    /// The time around now in which the search chooses as it does now.
+    choice: RangeInclusive<UnixTime>,
+    refusal: Option<(Weight, ChainError)>,
+}
+
+/// How much the refusal of a path says.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    Other,
+    /// At another time the path would have been good.
+    Validity,
+    /// The path led to a root, and rustls-webpki verified it.
+    OurRules,
+}
+
+impl<'a> PathBuilder<'a> {
+    pub(super) fn new(
+        verifier: &'a ChainVerifier,
+        store: &'a TrustStore,
+        (leaf, presented): (&'a Certificate, &'a [Certificate]),
+        (now, stale): (UnixTime, Stale),
+    ) -> Self {
+        Self {
+            graph: Graph::new(leaf, presented, store),
+            signatures: Signatures::new(
+                verifier.algorithms().all,
+                MAX_SIGNATURES,
+                MAX_INVALID_SIGNATURES,
+            ),
+            verifier,
+            store,
+            leaf,
+            now,
+            stale,
+        }
+    }
+
+    /// The first path that passes everything.
+    pub(super) fn build(&self) -> Result<VerifiedChain, ChainError> {
+        let end_entity = EndEntityCert::try_from(self.leaf.der())
+            .map_err(|error| explain::refused_by_webpki(self, error, &[self.leaf]))?;
+        let mut progress = Progress {
+            choice: unchanged_around(self.now, self.graph.between()),
+            refusal: None,
+        };
+        let mut search = Search::new(&self.graph, &self.signatures, MAX_DEPTH);
+        let found =
+            search.paths(
+                &mut |path, root| match self.check(&end_entity, path, root, &mut progress) {
+                    Some(chain) => ControlFlow::Break(chain),
+                    None => ControlFlow::Continue(()),
+                },
+            );
+        match (found, progress.refusal) {
+            (Some(chain), _) => Ok(chain),
+            (None, Some((_, error))) => Err(error),
+            (None, None) => Err(self.no_path(&end_entity, &search)),
+        }
+    }
+
+    /// Verifies one path whose signatures are valid.
+    fn check(
+        &self,
+        end_entity: &EndEntityCert<'_>,
+        path: &[&Certificate],
+        root: usize,
+        progress: &mut Progress,
+    ) -> Option<VerifiedChain> {
+        let anchor = &self.store.anchors()[root];
+        let (weight, error) = match self.ask_webpki(end_entity, &path[1..], anchor) {
+            Err(problem) => {
+                let weight = Weight::of(&problem);
+                (weight, explain::refused_by_webpki(self, problem, path))
+            }
+            Ok(()) => match self.check_our_rules(path, root, &progress.choice) {
+                Ok(chain) => return Some(chain),
+                Err(error) => {
+                    // At an earlier time it may have been the path to choose: its CRL has expired
+                    // since, say.
+                    progress.choice = self.now..=*progress.choice.end();
+                    (Weight::OurRules, error)
+                }
+            },
+        };
+        let says_more = match &progress.refusal {
+            None => true,
+            Some((known, _)) => weight > *known || weight == Weight::OurRules,
+        };
+        if says_more {
+            progress.refusal = Some((weight, error));
+        }
+        None
+    }
+
+    /// Has rustls-webpki verify a path, this one and no other that the same certificates make.
+    fn ask_webpki(
+        &self,
+        end_entity: &EndEntityCert<'_>,
+        issuers: &[&Certificate],
+        anchor: &TrustAnchor<'_>,
+    ) -> Result<(), webpki::Error> {
+        let ders: Vec<CertificateDer<'_>> = issuers
+            .iter()
+            .map(|issuer| CertificateDer::from(issuer.der().as_ref()))
+            .collect();
+        let is_this_path = |found: &VerifiedPath<'_>| {
+            let found = found.intermediate_certificates().map(|issuer| issuer.der());
+            if found.eq(ders.iter().cloned()) {
+                Ok(())
+            } else {
+                Err(webpki::Error::UnknownIssuer) // the search goes on
+            }
+        };
+        end_entity
+            .verify_for_usage(
+                &self.signatures.algorithms(),
+                slice::from_ref(anchor),
+                &ders,
+                self.now,
+                self.verifier.usage().for_webpki(),
+                None,
+                Some(&is_this_path),
+            )
+            .map(drop)
+    }
+
+    /// Checks what rustls-webpki leaves out (an issuer's keyUsage, a root's own certificate) or
+    /// cannot do well (revocation). The search chose the path during `choice`.
+    fn check_our_rules(
+        &self,
+        path: &[&Certificate],
+        root: usize,
+        choice: &RangeInclusive<UnixTime>,
+    ) -> Result<VerifiedChain, ChainError> {
+        let issuers = &path[1..];
+        let may_not_sign = |issuer: &&&Certificate| {
+            issuer
+                .key_usage()
+                .is_some_and(|usage| !usage.key_cert_sign())
+        };
+        if let Some(certificate) = issuers.iter().find(may_not_sign) {
+            return Err(ChainError::IssuerMayNotSign {
+                certificate: (*certificate).clone(),
+            });
+        }
+        let certificates: Vec<Certificate> = path.iter().copied().cloned().collect();
+        self.verifier.held_to().check(&certificates)?;
+        let known_root = self.graph.root(root);
+        let enforced = roots::enforce(self.verifier, known_root, issuers, self.now)?;
+        let crls_until = match self.verifier.revocation_checker() {
+            None => None,
+            Some(revocation) => {
+                let of_root = self.store.issuer(root).ok_or_else(|| {
+                    explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, path)
+                })?;
+                let issuers = issuers.iter().copied().map(Issuer::of).chain([of_root]);
+                revocation.check(certificates.iter().zip(issuers), self.now, self.stale)?
+            }
+        };
+        let until = crls_until
+            .into_iter()
+            .fold(*choice.end(), |until, crls| until.min(crls));
+        let anchor = &self.store.anchors()[root];
+        let constraints = anchor.name_constraints.as_ref();
+        let root = RootOfPath {
+            id: self.store.id(root),
+            name_constraints: constraints.map(|constraints| constraints.as_ref().into()),
+            enforced,
+        };
+        let subject = known_root.name.clone();
+        Ok(VerifiedChain::new(
+            certificates,
+            Anchor::Root { subject },
+            Some(root),
+            &(*choice.start()..=until),
+        ))
+    }
+
+    /// Why no path led to a root.
+    fn no_path(&self, end_entity: &EndEntityCert<'_>, search: &Search<'_, '_>) -> ChainError {
+        // What is wrong with the leaf in any path comes first.
+        let alone = end_entity.verify_for_usage(
+            &[],
+            &[],
+            &[],
+            self.now,
+            self.verifier.usage().for_webpki(),
+            None,
+            None,
+        );
+        match alone {
+            Err(webpki::Error::UnknownIssuer) | Ok(_) => {}
+            Err(problem) => return explain::refused_by_webpki(self, problem, &[self.leaf]),
+        }
+        if !self.graph.leads_to_a_root() {
+            return explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]);
+        }
+        if search.limit_reached() {
+            return ChainError::TooManyCandidates {
+                certificate: self.leaf.clone(),
+            };
+        }
+        match search.broken() {
+            None if search.is_too_deep() => {
+                let too_deep = webpki::Error::MaximumPathDepthExceeded;
+                explain::refused_by_webpki(self, too_deep, &[self.leaf])
+            }
+            None => explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]),
+            Some((path, issuers)) => {
+                let problems = issuers
+                    .iter()
+                    .filter_map(|issuer| self.why_not(end_entity, &path, *issuer));
+                // A signature that was computed says more than a key of another kind.
+                let problem =
+                    problems.max_by_key(|it| *it == webpki::Error::InvalidSignatureForPublicKey);
+                let problem = problem.unwrap_or(webpki::Error::UnknownIssuer);
+                explain::refused_by_webpki(self, problem, &path)
+            }
+        }
+    }
+
+    /// Why the last certificate of a path does not link to a possible issuer: rustls-webpki's answer
+    /// if that issuer were a root.
+    fn why_not(
+        &self,
+        end_entity: &EndEntityCert<'_>,
+        path: &[&Certificate],
+        link: Link,
+    ) -> Option<webpki::Error> {
+        let subject = self.graph.name(link)?.rdn_sequence();
+        let key = der::single(self.graph.key(link), der::SEQUENCE).ok()?;
+        let anchor = TrustAnchor {
+            subject: Der::from_slice(subject),
+            subject_public_key_info: Der::from_slice(key),
+            name_constraints: None,
+        };
+        self.ask_webpki(end_entity, &path[1..], &anchor).err()
+    }
+}
+
+impl Weight {
+    const fn of(problem: &webpki::Error) -> Self {
+        match problem {
+            webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
+                Self::Validity
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The time around `now` in which each of these is valid, or is not, as it is now: in another, path
+/// building may choose otherwise.
+pub(super) fn unchanged_around<'a>(
+    now: UnixTime,
+    certificates: impl IntoIterator<Item = &'a Certificate>,
+) -> RangeInclusive<UnixTime> {
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let now = now.as_secs();
+    let (mut start, mut end) = (0, u64::MAX);
+    for certificate in certificates {
+        // The first second in which it is valid, and the first in which it is no more.
+        let after = certificate.not_after().as_secs().saturating_add(1);
+        for change in [certificate.not_before().as_secs(), after] {
+            if change <= now {
+                start = start.max(change);
+            } else {
+                end = end.min(change - 1);
+            }
+        }
+    }
+    at(start)..=at(end)
+}

@@ -1,0 +1,447 @@
+//! From a presented chain to a verified one.
+
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
+
+use super::build::{PathBuilder, unchanged_around};
+use super::revocation::{Checker, Issuer, Revocation, Stale};
+use super::{
+    Anchor, ChainError, ExtendedKeyUsage, Limits, Profile, RootConstraints, Trust, TrustStore,
+    Usage, VerifiedChain,
+};
+use crate::identity::{IdentityExtractor as _, SpiffeId};
+use crate::pki::text::Escaped;
+use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purpose_name};
+
+/// Verifies peers' chains by one trust and its CRLs: the gate's first step, by itself.
+///
+/// For tools that look at chains outside of a handshake. It says that a chain is trusted, not that
+/// its holder is there.
+#[derive(Debug)]
+pub struct ChainVerifier {
+    trust: Trust,
+    revocation: Option<Checker>,
+    usage: Usage,
+    extended_key_usage: ExtendedKeyUsage,
+    limits: Limits,
+    profile: Profile,
+    root_constraints: RootConstraints,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ChainVerifier {
+    /// Makes a verifier of clients' or servers' chains with the signature algorithms of `provider`.
+    pub fn new(trust: impl Into<Trust>, usage: Usage, provider: &CryptoProvider) -> Self {
+        Self {
+            trust: trust.into(),
+            revocation: None,
+            usage,
+            extended_key_usage: ExtendedKeyUsage::default(),
+            limits: Limits::default(),
+            profile: Profile::default(),
+            root_constraints: RootConstraints::default(),
+            algorithms: provider.signature_verification_algorithms,
+        }
+    }
+
+    /// Sets whether the leaf must have the extendedKeyUsage extension. Default: it need not.
+    #[must_use]
+    pub const fn extended_key_usage(mut self, rule: ExtendedKeyUsage) -> Self {
+        self.extended_key_usage = rule;
+        self
+    }
+
+    /// Sets the bounds on a chain. Default: [`Limits::default`].
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how strictly the path's certificates are held to RFC 5280. Default:
+    /// [`Profile::Compatible`].
+    #[must_use]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Sets whether roots are held to their own certificates. Default:
+    /// [`RootConstraints::Ignore`].
+    #[must_use]
+    pub const fn root_constraints(mut self, choice: RootConstraints) -> Self {
+        self.root_constraints = choice;
+        self
+    }
+
+    /// Checks revocation, too. Default: nothing is looked up.
+    ///
+    /// Verifies the signatures of the CRLs of all authorities in the trust.
+    #[must_use]
+    pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
+        let known = self.trust.stores().flat_map(TrustStore::authorities);
+        self.revocation = Some(Checker::new(revocation.into(), known, self.algorithms));
+        self
+    }
+
+    /// Whom it believes.
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The same rules with another trust, other CRLs, or both.
+    pub(crate) fn updated(&self, trust: Option<Trust>, revocation: Option<Revocation>) -> Self {
+        let revocation = revocation.or_else(|| Some(self.revocation.as_ref()?.choices().clone()));
+        let updated = Self {
+            trust: trust.unwrap_or_else(|| self.trust.clone()),
+            revocation: None,
+            ..*self
+        };
+        match revocation {
+            None => updated,
+            Some(revocation) => updated.revocation(revocation),
+        }
+    }
+
+    /// A CRL in the name of authorities of the trust that none of them signed.
+    pub(crate) fn crl_not_by_its_issuer(&self) -> Option<&Crl> {
+        let known: Vec<_> = self
+            .trust
+            .stores()
+            .flat_map(TrustStore::authorities)
+            .collect();
+        self.revocation.as_ref()?.not_by_its_issuer(&known)
+    }
+
+    /// When the oldest CRL was made that no newer one has replaced.
+    pub(crate) fn oldest_crl(&self) -> Option<UnixTime> {
+        let lists = self.revocation.as_ref()?.choices().lists();
+        let is_replaced = |list: &Crl| {
+            lists.iter().any(|other| {
+                other.issuer() == list.issuer()
+                    && other.same_scope(list)
+                    && other.is_newer_than(list)
+            })
+        };
+        let current = lists.iter().filter(|list| !is_replaced(list));
+        current.map(Crl::this_update).min()
+    }
+
+    pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.algorithms
+    }
+
+    pub(crate) const fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    pub(super) const fn held_to(&self) -> Profile {
+        self.profile
+    }
+
+    pub(super) const fn constraints_of_roots(&self) -> RootConstraints {
+        self.root_constraints
+    }
+
+    pub(super) const fn revocation_checker(&self) -> Option<&Checker> {
+        self.revocation.as_ref()
+    }
+
+    /// The CRLs and the choices about them.
+    pub(crate) fn choices(&self) -> Option<&Revocation> {
+        self.revocation.as_ref().map(Checker::choices)
+    }
+
+    /// Verifies a chain as presented, leaf first, at the time `now`.
+    ///
+    /// # Errors
+    /// [`ChainError`]: why the chain is not trusted.
+    pub fn verify(
+        &self,
+        presented: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<VerifiedChain, ChainError> {
+        self.verify_with(presented, now, Stale::Expires)
+    }
+
+    fn verify_with(
+        &self,
+        presented: &[CertificateDer<'_>],
+        now: UnixTime,
+        stale: Stale,
+    ) -> Result<VerifiedChain, ChainError> {
+        let presented = self.read(presented)?;
+        let Some((leaf, intermediates)) = presented.split_first() else {
+            return Err(ChainError::NoCertificate);
+        };
+
+        if leaf.version() < 3 {
+            return Err(ChainError::Version1 {
+                certificate: leaf.clone(),
+            });
+        }
+        let store = self.store_for(leaf)?;
+        // A pin replaces the chain, so that a pinned certificate may even be a CA's.
+        let pin = pin_of(store, leaf);
+        if let Some(problem) = self
+            .problems_of_leaf(leaf, pin.is_some())
+            .into_iter()
+            .next()
+        {
+            return Err(problem);
+        }
+        match pin {
+            Some(anchor) => {
+                check_validity(leaf, now)?;
+                // An unknown critical extension, for one, is no matter of the chain.
+                EndEntityCert::try_from(leaf.der()).map_err(|problem| ChainError::Invalid {
+                    certificate: leaf.clone(),
+                    problem,
+                })?;
+                Ok(VerifiedChain::new(
+                    vec![leaf.clone()],
+                    anchor,
+                    None,
+                    &unchanged_around(now, []),
+                ))
+            }
+            None => PathBuilder::new(self, store, (leaf, intermediates), (now, stale)).build(),
+        }
+    }
+
+    /// Everything that is wrong with a leaf by itself: it is refused for the first.
+    pub(crate) fn problems_of_leaf(&self, leaf: &Certificate, is_pinned: bool) -> Vec<ChainError> {
+        let end_entity = if is_pinned {
+            Ok(())
+        } else {
+            check_is_end_entity(leaf)
+        };
+        [
+            end_entity,
+            check_signs_handshakes(leaf),
+            self.check_extended_key_usage(leaf),
+        ]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
+    }
+
+    /// Whether a chain that was verified once, perhaps by another trust, leads to somebody whom
+    /// this one believes, and is not revoked.
+    ///
+    /// Signatures stay valid, so none is verified again. Age is no reason: neither of the
+    /// certificates, whose time was checked and is watched, nor of a CRL that has gone stale since.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    pub(crate) fn still_believes(
+        &self,
+        chain: &VerifiedChain,
+        now: UnixTime,
+    ) -> Result<(), ChainError> {
+        let leaf = chain.leaf();
+        let store = self.store_for(leaf)?;
+        if pin_of(store, leaf).is_some() {
+            return Ok(());
+        }
+        let anchor = chain.root_id().and_then(|root| store.issuer_by_id(root));
+        let Some(anchor) = anchor else {
+            // Perhaps another root vouches for it.
+            return self.verify_at_its_time(chain, now);
+        };
+        match &self.revocation {
+            None => Ok(()),
+            Some(revocation) => {
+                let certificates = chain.certificates();
+                let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
+                revocation
+                    .check(certificates.iter().zip(issuers), now, Stale::Counts)
+                    .map(drop)
+            }
+        }
+    }
+
+    fn verify_at_its_time(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), ChainError> {
+        let ders: Vec<CertificateDer<'_>> = chain
+            .certificates()
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
+            .collect();
+        let time = now.clamp(chain.holds_from(), chain.not_after());
+        self.verify_with(&ders, time, Stale::Counts).map(drop)
+    }
+
+    pub(crate) fn is_for_servers(&self) -> bool {
+        self.usage == Usage::Server
+    }
+
+    /// Checks that a server's certificate is valid for the name that was dialled (RFC 9525).
+    ///
+    /// # Errors
+    /// [`ChainError::NameMismatch`], which shows the names that it is valid for.
+    pub fn verify_name(leaf: &Certificate, expected: &ServerName<'_>) -> Result<(), ChainError> {
+        let valid = EndEntityCert::try_from(leaf.der())
+            .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(expected).is_ok());
+        if valid {
+            return Ok(());
+        }
+        Err(ChainError::NameMismatch {
+            certificate: leaf.clone(),
+            expected: expected.to_str().into_owned(),
+            present: host_names(leaf),
+        })
+    }
+
+    /// Parses the chain and enforces the limits, before anything is computed with its keys.
+    fn read(&self, presented: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, ChainError> {
+        let limits = self.limits;
+        if presented.len() > limits.chain_length {
+            return Err(ChainError::TooLong {
+                length: presented.len(),
+                limit: limits.chain_length,
+            });
+        }
+        (1..)
+            .zip(presented)
+            .map(|(position, der)| {
+                let certificate = Certificate::from_der(der)
+                    .map_err(|source| ChainError::Malformed { position, source })?;
+                match oversized_rsa(&certificate, limits.rsa_bits) {
+                    None => Ok(certificate),
+                    Some(bits) => Err(ChainError::KeyTooLarge {
+                        certificate,
+                        bits,
+                        limit: limits.rsa_bits,
+                    }),
+                }
+            })
+            .collect()
+    }
+
+    /// The roots and pins that may vouch for this leaf: by trust domain, those of its own only.
+    pub(crate) fn store_for(&self, leaf: &Certificate) -> Result<&TrustStore, ChainError> {
+        let bundles = match &self.trust {
+            Trust::Store(store) => return Ok(store),
+            Trust::ByTrustDomain(bundles) => bundles,
+        };
+        let id =
+            SpiffeId::extractor()
+                .extract(leaf)
+                .map_err(|error| ChainError::NoTrustDomain {
+                    certificate: leaf.clone(),
+                    error,
+                })?;
+        bundles
+            .get(id.trust_domain())
+            .ok_or_else(|| ChainError::UnknownTrustDomain {
+                certificate: leaf.clone(),
+                trust_domain: id.trust_domain().to_owned(),
+                known: Excerpt::new(
+                    bundles.trust_domains().map(str::to_owned),
+                    bundles.trust_domains().count(),
+                ),
+            })
+    }
+
+    fn check_extended_key_usage(&self, leaf: &Certificate) -> Result<(), ChainError> {
+        let present = leaf.extended_key_usage();
+        let fits = match (present, self.extended_key_usage) {
+            (None, ExtendedKeyUsage::RequiredIfPresent) => true,
+            (None, ExtendedKeyUsage::Required) => false,
+            (Some(purposes), _) => purposes.iter().any(|oid| oid == self.usage.oid()),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(wrong_usage(leaf, self.usage))
+    }
+}
+
+pub(crate) fn pin_of(store: &TrustStore, leaf: &Certificate) -> Option<Anchor> {
+    if store.has_pinned_certificate(leaf) {
+        Some(Anchor::PinnedCertificate)
+    } else if store.has_pinned_key(leaf) {
+        Some(Anchor::PinnedKey)
+    } else {
+        None
+    }
+}
+
+fn check_is_end_entity(leaf: &Certificate) -> Result<(), ChainError> {
+    let certificate = leaf.clone();
+    if leaf.is_ca() {
+        return Err(ChainError::CaAsEndEntity { certificate });
+    }
+    match leaf.key_usage() {
+        Some(usage) if usage.key_cert_sign() || usage.crl_sign() => {
+            Err(ChainError::EndEntityMaySign { certificate, usage })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_signs_handshakes(leaf: &Certificate) -> Result<(), ChainError> {
+    match leaf.key_usage() {
+        Some(usage) if !usage.digital_signature() => Err(ChainError::NoDigitalSignature {
+            certificate: leaf.clone(),
+            usage,
+        }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_validity(certificate: &Certificate, now: UnixTime) -> Result<(), ChainError> {
+    let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+    let certificate = certificate.clone();
+    if now > not_after {
+        Err(ChainError::Expired {
+            certificate,
+            now,
+            not_after,
+        })
+    } else if now < not_before {
+        Err(ChainError::NotYetValid {
+            certificate,
+            now,
+            not_before,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// The key's size when it is an RSA key over `limit` bits.
+pub(super) fn oversized_rsa(certificate: &Certificate, limit: usize) -> Option<usize> {
+    match certificate.public_key() {
+        PublicKeyKind::Rsa { bits } if *bits > limit => Some(*bits),
+        _ => None,
+    }
+}
+
+pub(super) fn wrong_usage(certificate: &Certificate, wanted: Usage) -> ChainError {
+    let present = certificate.extended_key_usage().unwrap_or_default();
+    let named = present
+        .iter()
+        .map(|oid| key_purpose_name(oid).unwrap_or(oid));
+    ChainError::WrongUsage {
+        wanted: wanted.name(),
+        present: Excerpt::new(named.map(str::to_owned), present.len()),
+        certificate: certificate.clone(),
+    }
+}
+
+fn host_names(certificate: &Certificate) -> Excerpt<String> {
+    certificate
+        .subject_alternative_names()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::Dns(dns) => Some(Escaped(&String::from_utf8_lossy(dns)).to_string()),
+            GeneralName::Ip(octets) => {
+                let v4 = <[u8; 4]>::try_from(&**octets).map(std::net::IpAddr::from);
+                let v6 = <[u8; 16]>::try_from(&**octets).map(std::net::IpAddr::from);
+                v4.or(v6).ok().map(|address| address.to_string())
+            }
+            _ => None,
+        })
+        .collect()
+}
