@@ -83,8 +83,10 @@ impl Log {
         }
         self.counts.suppressed(reason);
         self.summarize(false);
-        if !self.has_waiter.swap(true, Ordering::AcqRel) {
-            wait_to_summarize(Arc::downgrade(self));
+        if !self.has_waiter.swap(true, Ordering::SeqCst) {
+            let waits = wait_to_summarize(Arc::downgrade(self));
+            // Without a thread, the next event tells, or the end.
+            self.has_waiter.store(waits, Ordering::SeqCst);
         }
         true
     }
@@ -172,7 +174,7 @@ impl Log {
 /// Records summaries when their time has come, also if nothing else happens any more. There is one such
 /// thread at most, and only while something is left out: a timer of a runtime would bind the trail to
 /// one, and this is no time to count on the one that is under attack.
-fn wait_to_summarize(log: Weak<Log>) {
+fn wait_to_summarize(log: Weak<Log>) -> bool {
     let waiting = move || {
         loop {
             std::thread::sleep(INTERVAL);
@@ -181,18 +183,18 @@ fn wait_to_summarize(log: Weak<Log>) {
             };
             log.summarize(false);
             if !log.sampling.is_pending() {
-                log.has_waiter.store(false, Ordering::Release);
+                log.has_waiter.store(false, Ordering::SeqCst);
                 // What was left out in between has seen a waiter, so it is waited for.
-                if !log.sampling.is_pending() || log.has_waiter.swap(true, Ordering::AcqRel) {
+                if !log.sampling.is_pending() || log.has_waiter.swap(true, Ordering::SeqCst) {
                     return;
                 }
             }
         }
     };
-    // Without a thread, the next event tells, or the end.
-    let _ = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("countersign-audit-summary".into())
-        .spawn(waiting);
+        .spawn(waiting)
+        .is_ok()
 }
 
 impl Drop for Log {

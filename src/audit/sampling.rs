@@ -89,13 +89,13 @@ impl Sampling {
             counted.since = now;
         }
         counted.left_out = counted.left_out.saturating_add(1);
-        self.is_pending.store(true, Ordering::Release);
+        self.is_pending.store(true, Ordering::SeqCst);
         false
     }
 
     /// Whether a summary is to come, now or later.
     pub(super) fn is_pending(&self) -> bool {
-        self.is_pending.load(Ordering::Acquire)
+        self.is_pending.load(Ordering::SeqCst)
     }
 
     /// What was left out for [`INTERVAL`] or longer; with `all`, whatever was left out. It is taken:
@@ -115,7 +115,7 @@ impl Sampling {
             }
         }
         let is_pending = reasons.iter().any(|it| it.left_out > 0);
-        self.is_pending.store(is_pending, Ordering::Release);
+        self.is_pending.store(is_pending, Ordering::SeqCst);
         taken
     }
 
@@ -127,7 +127,7 @@ impl Sampling {
             // With a new interval, so that a sink that fails is not tried with each event.
             it.since = now;
             it.left_out = it.left_out.saturating_add(left_out.count);
-            self.is_pending.store(true, Ordering::Release);
+            self.is_pending.store(true, Ordering::SeqCst);
         }
     }
 
