@@ -135,6 +135,8 @@ impl World {
         let mut listener = Listener::builder(acceptor)
             // With fewer places good clients wait for them, up to the deadline.
             .max_handshakes(size.stalled + 100)
+            // All come from one address here.
+            .early_drop(None)
             .on_refused(move |_, error| {
                 if error.reason() == "timed_out" {
                     counted.fetch_add(1, Ordering::SeqCst);

@@ -15,7 +15,7 @@ use axum::extract::Path;
 use axum::routing::{get, post};
 use countersign::gate::ServerNames;
 use countersign::identity::SpiffeId;
-use countersign::integration::hyper::{Client, Server};
+use countersign::integration::hyper::{Client, RequestBody, Server};
 use countersign::integration::tower::{AuthorizeRequest, RequestRules};
 use countersign::testing::TestCa;
 use countersign::{Acceptor, Connector, Listener, Peer, policy};
@@ -38,7 +38,7 @@ async fn show(peer: Peer<SpiffeId>, Path(id): Path<String>) -> String {
 /// The routes, and around all of them the rules: what none allows is denied.
 fn api() -> Result<
     impl tower_service::Service<
-        Request<hyper::body::Incoming>,
+        Request<RequestBody>,
         Response = axum::response::Response,
         Error = std::convert::Infallible,
         Future: Send,

@@ -156,7 +156,7 @@ pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};
 pub use server::{AcceptError, Acceptor, Shed};
 #[cfg(feature = "tokio")]
-pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
+pub use server::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 #[cfg(feature = "tokio")]
 pub use stream::{AlertWatch, Draining, TlsStream};
 pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption, Update, builder};

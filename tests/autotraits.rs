@@ -23,7 +23,9 @@ use countersign::identity::{
 };
 use countersign::integration::axum::NoPeer;
 use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
-use countersign::integration::hyper::{Client, HttpsConnector, HttpsError, HttpsStream, Server};
+use countersign::integration::hyper::{
+    Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
+};
 use countersign::integration::tonic::{Channel, NotHttp2};
 use countersign::integration::tower::{
     AuthorizeRequest, AuthorizedRequests, Denied, InvalidRule, RequestPolicy, RequestRules,
@@ -53,9 +55,9 @@ use countersign::trust::{
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
-    ConnectionInfo, Connector, Credentials, Decision, Draining, Gate, HandshakeError, Listener,
-    ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption, Shed, TlsStream,
-    TrustStore, Update, WhenFull,
+    ConnectionInfo, Connector, Credentials, Decision, Draining, EarlyDrop, Gate, HandshakeError,
+    Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption, Shed,
+    TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -186,6 +188,7 @@ fn values_go_everywhere() {
     is_plain::<Ended>();
     is_plain::<Shed>();
     is_plain::<WhenFull>();
+    is_plain::<EarlyDrop>();
 
     is_plain::<Part>();
     is_plain::<Applied>();
@@ -223,6 +226,7 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Refusal>();
 
     is_shareable::<Server>();
+    is_shareable::<RequestBody>();
     is_shareable::<Client<SpiffeId, String>>();
     is_shareable::<HttpsConnector<SpiffeId>>();
     is_shareable::<HttpsStream<DuplexStream, SpiffeId>>();
@@ -274,6 +278,7 @@ fn errors_are_errors() {
     is_error::<SanError>();
     is_error::<BadText>();
     is_error::<HttpsError>();
+    is_error::<RequestBodyError>();
     is_error::<ForwardError>();
     is_error::<InvalidRule>();
     is_error::<NoPeer>();

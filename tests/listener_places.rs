@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
+#[path = "listener_places/flood.rs"]
+mod flood;
+#[path = "common/sent.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod sent;
 
 use std::io;
 use std::net::SocketAddr;

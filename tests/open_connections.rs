@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
+#[path = "open_connections/limits.rs"]
+mod limits;
 
 use std::pin::pin;
 use std::sync::Arc;

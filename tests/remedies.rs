@@ -178,6 +178,14 @@ fn of_the_gate() {
             timeout: Duration::from_secs(1),
         },
         AdmitError::PolicyNotAsked { certificate: c() },
+        AdmitError::TooManyConnections {
+            certificate: c(),
+            limit: 3,
+        },
+        AdmitError::TooManyConnectionsOfIdentity {
+            certificate: c(),
+            limit: 3,
+        },
         AdmitError::PolicyIsAsync,
         AdmitError::HandshakeIncomplete,
         AdmitError::UnknownServerName,
@@ -209,6 +217,8 @@ fn of_connections() {
     for shed in [
         Shed::TooManyHandshakes,
         Shed::TooManyOfAddress,
+        Shed::EarlyDrop,
+        Shed::Displaced,
         Shed::AddressNotAdmitted,
     ] {
         checked(&AcceptError::Shed(shed));

@@ -134,6 +134,12 @@ impl<I: Send + Sync + 'static> Connector<I> {
         self.core.set_authorizer(Authorizer::Sync(policy));
     }
 
+    /// How often the credentials were replaced.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn credentials_replaced(&self) -> u64 {
+        self.core.configs().credentials
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         self.core.own_certificates()

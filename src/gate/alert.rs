@@ -26,7 +26,9 @@ impl AdmitError {
             | Self::Identity { .. }
             | Self::Denied { .. }
             | Self::PolicyPanicked { .. }
-            | Self::PolicyTimedOut { .. } => AlertDescription::AccessDenied,
+            | Self::PolicyTimedOut { .. }
+            | Self::TooManyConnectionsOfIdentity { .. } => AlertDescription::AccessDenied,
+            // Of them all, `TooManyConnections` too: no fault of the peer, and it may come back.
             _ => AlertDescription::InternalError,
         }
     }

@@ -76,6 +76,26 @@ pub enum AdmitError {
         /// The peer's certificate.
         certificate: Certificate,
     },
+    /// The peer is allowed, and as many connections as allowed are open already, of all peers together.
+    #[error(
+        "refused because {limit} connections are open, which is the limit: {certificate}; see which peers hold them, or raise max_connections()"
+    )]
+    TooManyConnections {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// The limit.
+        limit: usize,
+    },
+    /// The peer is allowed, and its identity has as many connections open as one may have.
+    #[error(
+        "refused because its identity has {limit} connections open, which is the limit: {certificate}; have it close some, or raise max_connections_per_identity()"
+    )]
+    TooManyConnectionsOfIdentity {
+        /// The peer's certificate.
+        certificate: Certificate,
+        /// The limit.
+        limit: usize,
+    },
     /// The peer would have been admitted, and that could not be recorded: no record, no session.
     #[error(
         "refused because there would be no record of {certificate}: {error}; see to the audit sink"
@@ -140,6 +160,8 @@ impl AdmitError {
             Self::PolicyPanicked { .. } => "policy_panicked",
             Self::PolicyTimedOut { .. } => "policy_timed_out",
             Self::PolicyNotAsked { .. } => "policy_not_asked",
+            Self::TooManyConnections { .. } => "too_many_connections",
+            Self::TooManyConnectionsOfIdentity { .. } => "too_many_connections_of_identity",
             Self::NotAudited { .. } => "not_audited",
             Self::PolicyIsAsync => "policy_is_async",
             Self::HandshakeIncomplete => "handshake_incomplete",
@@ -158,6 +180,8 @@ impl AdmitError {
             | Self::Denied { certificate, .. }
             | Self::PolicyPanicked { certificate }
             | Self::PolicyNotAsked { certificate }
+            | Self::TooManyConnections { certificate, .. }
+            | Self::TooManyConnectionsOfIdentity { certificate, .. }
             | Self::NotAudited { certificate, .. }
             | Self::PolicyTimedOut { certificate, .. } => Some(certificate),
             _ => None,

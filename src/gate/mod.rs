@@ -66,6 +66,9 @@ struct Inner<I> {
     /// The connections that are open.
     #[cfg(feature = "tokio")]
     registry: Arc<live::Registry<I>>,
+    /// How many may be.
+    #[cfg(feature = "tokio")]
+    places: Arc<live::Places<I>>,
     #[cfg(feature = "tokio")]
     spawn: arc_swap::ArcSwapOption<open::Spawn>,
     /// How often the policy was replaced: what was asked of an older one counts no more.
@@ -84,6 +87,8 @@ pub(crate) struct Rules<I> {
     pub(crate) authorizer: Authorizer<I>,
     pub(crate) clock: Arc<dyn TimeProvider>,
     pub(crate) auditor: Auditor<I>,
+    #[cfg(feature = "tokio")]
+    pub(crate) connections: live::ConnectionLimits<I>,
 }
 
 /// When connections end by themselves.
@@ -131,6 +136,8 @@ impl<I> Gate<I> {
                 clock: rules.clock,
                 #[cfg(feature = "tokio")]
                 registry: Arc::new(live::Registry::new(Arc::clone(&auditor))),
+                #[cfg(feature = "tokio")]
+                places: Arc::new(live::Places::new(rules.connections)),
                 auditor,
                 #[cfg(feature = "tokio")]
                 spawn: arc_swap::ArcSwapOption::empty(),

@@ -35,7 +35,7 @@ impl<I: Send + Sync + 'static> Gate<I> {
     pub(crate) async fn admit_open(
         &self,
         identified: Identified<'_, I>,
-        entered: Entered<I>,
+        mut entered: Entered<I>,
     ) -> Result<(Admission<I>, Entered<I>), AdmitError> {
         let Identified {
             peer,
@@ -49,6 +49,7 @@ impl<I: Send + Sync + 'static> Gate<I> {
         };
         let mut generation = self.generation();
         let mut admission = self.authorize_async(identified()).await?;
+        entered.keep(self.inner.places.take(&peer)?);
         loop {
             entered.connection().judged_by(generation);
             let changed = entered.open();

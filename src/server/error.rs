@@ -17,12 +17,13 @@ pub enum AcceptError {
     /// The handshake failed for another reason.
     #[error(transparent)]
     Handshake(HandshakeError),
-    /// A listener closed the connection before any TLS work.
+    /// A listener closed the connection before its handshake was over.
     #[error("the connection was closed before its handshake: {0}")]
     Shed(Shed),
 }
 
-/// Why a listener closes a connection before any TLS work.
+/// Why a listener closes a connection before its handshake is over: before any TLS work, except where
+/// it was [`Displaced`](Self::Displaced).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Shed {
@@ -34,6 +35,18 @@ pub enum Shed {
         "too many handshakes of its address are under way; see what it does, or raise max_handshakes_per_address()"
     )]
     TooManyOfAddress,
+    /// Its source has many handshakes in progress, and it was dropped at random:
+    /// [`EarlyDrop`](crate::EarlyDrop).
+    #[error(
+        "its source has many handshakes in progress and new ones are dropped at random; see what it does, or change early_drop(), above all behind a load balancer"
+    )]
+    EarlyDrop,
+    /// No place was free, and its handshake ended to make room for a new connection: it was the oldest
+    /// one of the source that held the most places.
+    #[error(
+        "its handshake made room for another source, since its own held the most places; see what its source does, or raise max_handshakes()"
+    )]
+    Displaced,
     /// Its address is not admitted.
     #[error("its address is not admitted; to let it in, have admit() take it")]
     AddressNotAdmitted,
@@ -45,6 +58,8 @@ impl Shed {
         match self {
             Self::TooManyHandshakes => "too_many_handshakes",
             Self::TooManyOfAddress => "too_many_handshakes_of_address",
+            Self::EarlyDrop => "early_drop",
+            Self::Displaced => "displaced",
             Self::AddressNotAdmitted => "address_not_admitted",
         }
     }

@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 
 pub use error::{AcceptError, Shed};
 #[cfg(feature = "tokio")]
-pub use listener::{Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
+pub use listener::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 
 use crate::audit::Stats;
 #[cfg(feature = "tokio")]
@@ -277,8 +277,8 @@ mod accept {
         where
             IO: AsyncRead + AsyncWrite + Unpin + 'static,
         {
-            let witness = self.core.gate.witness(info_of(&io));
-            self.attempt(io, witness).await
+            let mut witness = self.core.gate.witness(info_of(&io));
+            self.attempt(io, &mut witness).await
         }
 
         /// As [`accept`](Self::accept), with the address of the peer, for example from a proxy
@@ -295,8 +295,8 @@ mod accept {
             IO: AsyncRead + AsyncWrite + Unpin,
         {
             let info = ConnectionInfo::default().with_remote_addr(remote_addr);
-            let witness = self.core.gate.witness(info);
-            self.attempt(io, witness).await
+            let mut witness = self.core.gate.witness(info);
+            self.attempt(io, &mut witness).await
         }
 
         /// Sees a connection that a listener has accepted.
@@ -307,7 +307,7 @@ mod accept {
         pub(super) async fn attempt<IO>(
             &self,
             io: IO,
-            mut witness: Witness,
+            witness: &mut Witness,
         ) -> Result<TlsStream<IO, I>, AcceptError>
         where
             IO: AsyncRead + AsyncWrite + Unpin,
@@ -320,12 +320,12 @@ mod accept {
                 .accept(attempt.watch(io))
                 .into_fallible();
             let tls = attempt
-                .drive(handshake, gate, &mut witness, &mut capture)
+                .drive(handshake, gate, witness, &mut capture)
                 .await?;
 
             let connection = Handshaken::Server(tls.get_ref().1);
-            let peer = tls::identify(gate, &mut capture, &mut witness, connection);
-            let judged = attempt.judge(gate, &self.keeper, peer, &mut witness, &capture);
+            let peer = tls::identify(gate, &mut capture, witness, connection);
+            let judged = attempt.judge(gate, &self.keeper, peer, witness, &capture);
             match judged.await {
                 Ok(admitted) => Ok(admit(tls.into(), admitted, &capture)),
                 Err(refused) => {
@@ -335,7 +335,7 @@ mod accept {
             }
         }
 
-        /// Records that a listener closed a connection before any TLS work.
+        /// Records that a listener closed a connection before it was accepted.
         pub(super) fn record_shed(witness: &mut Witness, error: &AcceptError) {
             // It is closed in any case.
             let _ = witness.conclude(Action::Shed, Some(error.reason()), |event| {

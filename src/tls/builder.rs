@@ -27,6 +27,8 @@ use rustls_pki_types::UnixTime;
 use super::config::{ClientTemplate, Common, ServerTemplate};
 use super::{Bounds, ClientCore, Resumption, ServerCore};
 use crate::audit::{self, AuditSink, Auditor, Describe, Log};
+#[cfg(feature = "tokio")]
+use crate::gate::live::{ByIdentity, ConnectionLimits};
 use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
 use crate::pki::time::Rfc3339;
@@ -163,6 +165,8 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             name: None,
             sink: Box::new(audit::Tracing),
             describe: None,
+            #[cfg(feature = "tokio")]
+            connections: ConnectionLimits::default(),
             side: S::default(),
         }
     }
@@ -192,6 +196,8 @@ pub struct Builder<S, I> {
     name: Option<Arc<str>>,
     sink: Box<dyn AuditSink>,
     describe: Option<Describe<I>>,
+    #[cfg(feature = "tokio")]
+    connections: ConnectionLimits<I>,
     side: S,
 }
 
@@ -431,6 +437,8 @@ impl<S, I> Builder<S, I> {
                 authorizer: self.authorizer,
                 clock: self.clock.clone(),
                 auditor: Auditor::new(log, self.describe),
+                #[cfg(feature = "tokio")]
+                connections: self.connections,
             }),
             credentials: self.credentials,
             common: Common {
@@ -472,6 +480,34 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
     /// first; the gate is the same for all of them.
     pub fn credentials_for(mut self, name: impl Into<String>, credentials: Credentials) -> Self {
         self.side.named.push((name.into(), credentials));
+        self
+    }
+
+    /// Sets how many connections may be open at once, of all peers together.
+    ///
+    /// A further peer that the policy allows is refused after its handshake, with the alert
+    /// `internal_error`, and the reason `too_many_connections`. What counts is streams of
+    /// `Acceptor::accept` and of a `Listener` until they are dropped, also after a cut; connections that
+    /// [`Gate::admit`](crate::gate::Gate::admit) admits do not. With 0, no peer is admitted.
+    ///
+    /// Default: no limit.
+    #[cfg(feature = "tokio")]
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.connections.total = Some(connections);
+        self
+    }
+
+    /// Sets how many connections peers of one identity may have open at once; a further one is refused
+    /// with the alert `access_denied`, and the reason `too_many_connections_of_identity`. What counts is
+    /// as for [`max_connections`](Self::max_connections).
+    ///
+    /// Default: no limit.
+    #[cfg(feature = "tokio")]
+    pub fn max_connections_per_identity(mut self, connections: usize) -> Self
+    where
+        I: Eq + Hash,
+    {
+        self.connections.per_identity = Some(Box::new(ByIdentity::new(connections)));
         self
     }
 

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use countersign::integration::hyper::Client;
+use countersign::integration::hyper::{Client, RequestBody};
 use countersign::testing::TestCa;
 use countersign::{Draining, policy};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::body::{Body, Bytes, Frame};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -48,7 +48,7 @@ pub(crate) fn slow_pieces() -> (mpsc::UnboundedSender<Bytes>, Pieces) {
 /// A service whose answers begin at once, and go on when the test says so.
 fn slowly() -> (
     impl tower_service::Service<
-        Request<Incoming>,
+        Request<RequestBody>,
         Response = Response<Pieces>,
         Error = Infallible,
         Future: Send,
@@ -58,7 +58,7 @@ fn slowly() -> (
     mpsc::UnboundedReceiver<mpsc::UnboundedSender<Bytes>>,
 ) {
     let (asked, answers) = mpsc::unbounded_channel();
-    let service = tower::service_fn(move |_: Request<Incoming>| {
+    let service = tower::service_fn(move |_: Request<RequestBody>| {
         let (sender, pieces) = slow_pieces();
         asked.send(sender).unwrap();
         async { Ok(Response::new(pieces)) }
@@ -213,7 +213,7 @@ async fn what_waits_behind_a_request_is_not_served_after_a_cut() {
 async fn a_handler_can_watch_for_the_end() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let service = tower::service_fn(|request: Request<Incoming>| {
+    let service = tower::service_fn(|request: Request<RequestBody>| {
         let draining = request.extensions().get::<Draining>().unwrap().clone();
         let (sender, pieces) = slow_pieces();
         tokio::spawn(async move {
@@ -234,7 +234,7 @@ async fn a_handler_can_watch_for_the_end() {
 async fn an_upgraded_connection_is_cut_too() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let service = tower::service_fn(|mut request: Request<Incoming>| {
+    let service = tower::service_fn(|mut request: Request<RequestBody>| {
         tokio::spawn(async move {
             let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
             let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 
 use countersign::identity::DnsName;
 use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField, peer_in};
-use countersign::integration::hyper::Client;
+use countersign::integration::hyper::{Client, RequestBody};
 use countersign::testing::{self, Issued, TestCa};
 use countersign::{ConnectionInfo, Peer, policy};
 use http_body_util::{BodyExt as _, Empty, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use rustls_pki_types::CertificateDer;
@@ -293,7 +293,7 @@ fn connection_does_not_take_our_headers_out() {
 async fn an_upstream_is_told_who_calls_its_gateway() {
     let ca = TestCa::new("Root");
     // The upstream says what it was told.
-    let told = tower::service_fn(|request: Request<Incoming>| async move {
+    let told = tower::service_fn(|request: Request<RequestBody>| async move {
         let gateway = peer_in::<DnsName>(request.extensions())
             .unwrap()
             .identity()
@@ -311,7 +311,7 @@ async fn an_upstream_is_told_who_calls_its_gateway() {
     let forward = ForwardedIdentity::new()
         .xfcc([XfccField::Dns])
         .strip(HeaderName::from_static("x-user"));
-    let gateway = tower::service_fn(move |request: Request<Incoming>| {
+    let gateway = tower::service_fn(move |request: Request<RequestBody>| {
         let (client, forward, url) = (to_upstream.clone(), forward.clone(), url.clone());
         async move {
             let mut onward = get(&url);

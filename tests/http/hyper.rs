@@ -1,7 +1,7 @@
 //! hyper on both sides.
 
 use countersign::identity::{CommonName, DnsName};
-use countersign::integration::hyper::{Client, HttpsConnector};
+use countersign::integration::hyper::{Client, HttpsConnector, RequestBody};
 use countersign::testing::TestCa;
 use countersign::{Peer, policy};
 use http_body_util::Empty;
@@ -156,17 +156,15 @@ async fn without_tls_there_is_no_connection() {
 async fn of_another_type_of_identity_there_is_no_peer() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let service = tower::service_fn(
-        |request: hyper::Request<hyper::body::Incoming>| async move {
-            let extensions = request.extensions();
-            let body = format!(
-                "{} {}",
-                countersign::integration::http::peer_in::<DnsName>(extensions).is_some(),
-                countersign::integration::http::peer_in::<CommonName>(extensions).is_some()
-            );
-            Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
-        },
-    );
+    let service = tower::service_fn(|request: hyper::Request<RequestBody>| async move {
+        let extensions = request.extensions();
+        let body = format!(
+            "{} {}",
+            countersign::integration::http::peer_in::<DnsName>(extensions).is_some(),
+            countersign::integration::http::peer_in::<CommonName>(extensions).is_some()
+        );
+        Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
+    });
     let server = serve(&acceptor, service).await;
     let client = Client::new(connector(&ca, "alice.example", "h2").build().unwrap());
     let response = client.request(get(&server.url("/"))).await.unwrap();

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::identity::DnsName;
-use countersign::integration::hyper::Client;
-use countersign::testing::TestCa;
-use countersign::{Peer, TrustStore, Update, policy};
-use http_body_util::Full;
+use countersign::integration::hyper::{Client, RequestBody};
+use countersign::testing::{Issued, TestCa};
+use countersign::{Connector, Peer, TrustStore, Update, policy};
+use http_body_util::{Empty, Full};
 use hyper::Response;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{ALPN, PATIENCE, acceptor, connector, get, serve, text};
+use crate::support::{ALPN, PATIENCE, Running, acceptor, connector, get, serve, text};
 
 type Serials = Arc<Mutex<BTreeSet<String>>>;
 
@@ -27,7 +28,7 @@ async fn no_request_is_lost_while_everything_is_replaced() {
         let acceptor = acceptor(&old, policy::allow_any()).build().unwrap();
         let clients = Serials::default();
         let seen = Arc::clone(&clients);
-        let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
+        let service = tower::service_fn(move |request: hyper::Request<RequestBody>| {
             let peer = request.extensions().get::<Peer<DnsName>>().unwrap();
             let serial = peer.certificate().serial().to_string();
             seen.lock().unwrap().insert(serial);
@@ -90,6 +91,107 @@ async fn no_request_is_lost_while_everything_is_replaced() {
     }
 }
 
+/// A server that answers with the serial number of the certificate by which it knows the client, and a
+/// client with so many more certificates.
+async fn rotating(alpn: &str, more: usize) -> (Running, Connector<DnsName>, Vec<Issued>) {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let service = tower::service_fn(|request: hyper::Request<RequestBody>| {
+        let peer = request.extensions().get::<Peer<DnsName>>().unwrap();
+        let serial = peer.certificate().serial().to_string();
+        async {
+            sleep(Duration::from_millis(5)).await;
+            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(serial))))
+        }
+    });
+    let server = serve(&acceptor, service).await;
+    let alice = connector(&ca, "alice.example", alpn).build().unwrap();
+    let issued = (0..more).map(|_| ca.leaf().dns("alice.example").issue());
+    (server, alice, issued.collect())
+}
+
+/// Asks without a pause until it is aborted or a request is lost.
+fn asking(client: &Client<DnsName, Empty<Bytes>>, url: &str) -> JoinHandle<()> {
+    let (client, url) = (client.clone(), url.to_owned());
+    tokio::spawn(async move {
+        loop {
+            let response = client.request(get(&url)).await.expect("no request is lost");
+            text(response).await;
+        }
+    })
+}
+
+/// Whatever the pool has: connections that idle, that are busy, and that are being made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_requests_after_an_update_have_the_new_identity() {
+    for alpn in ALPN {
+        let (server, alice, issued) = rotating(alpn, 40).await;
+        let (client, url) = (Client::new(alice.clone()), server.url("/"));
+        let busy: Vec<_> = (0..4).map(|_| asking(&client, &url)).collect();
+        for own in issued {
+            alice
+                .update(Update::new().credentials(own.credentials()))
+                .unwrap();
+            let requests: Vec<_> = (0..8)
+                .map(|_| {
+                    let (client, url) = (client.clone(), url.clone());
+                    tokio::spawn(async move { client.request(get(&url)).await })
+                })
+                .collect();
+            for request in requests {
+                let response = request.await.unwrap().expect("no request is lost");
+                let seen = text(response).await;
+                assert_eq!(seen, own.certificate().serial().to_string(), "{alpn}");
+            }
+        }
+        for busy in busy {
+            busy.abort();
+            let ended = busy.await.unwrap_err();
+            assert!(ended.is_cancelled(), "{alpn}: {ended}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_lost_under_rotations_every_few_milliseconds() {
+    for alpn in ALPN {
+        let (server, alice, issued) = rotating(alpn, 100).await;
+        let (client, url) = (Client::new(alice.clone()), server.url("/"));
+        let busy: Vec<_> = (0..16).map(|_| asking(&client, &url)).collect();
+        for own in issued {
+            alice
+                .update(Update::new().credentials(own.credentials()))
+                .unwrap();
+            sleep(Duration::from_millis(3)).await;
+        }
+        for busy in busy {
+            busy.abort();
+            let ended = busy.await.unwrap_err();
+            assert!(ended.is_cancelled(), "{alpn}: {ended}");
+        }
+    }
+}
+
+/// hyper notices a connection that was cut only when its task runs; the request after the cut must not wait
+/// for that.
+#[tokio::test]
+async fn a_request_after_a_cut_goes_over_a_new_connection() {
+    for alpn in ALPN {
+        let (server, alice, _) = rotating(alpn, 0).await;
+        let (client, url) = (Client::new(alice.clone()), server.url("/"));
+        for _ in 0..20 {
+            let response = client.request(get(&url)).await.expect("no request is lost");
+            text(response).await;
+            assert_eq!(alice.end_all(|_| true), 1, "{alpn}");
+        }
+        // The twin: a connection that stays is used again.
+        for _ in 0..2 {
+            text(client.request(get(&url)).await.unwrap()).await;
+        }
+        assert_eq!(alice.connections().len(), 1, "{alpn}");
+    }
+}
+
 /// HTTP/2 connections that grow too old get GOAWAY, and the client goes on with new ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_when_connections_grow_old() {
@@ -100,7 +202,7 @@ async fn no_request_is_lost_when_connections_grow_old() {
         .unwrap();
     let connections = Serials::default();
     let seen = Arc::clone(&connections);
-    let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
+    let service = tower::service_fn(move |request: hyper::Request<RequestBody>| {
         let peer = request.extensions().get::<Peer<DnsName>>().unwrap();
         let address = peer.connection().remote_addr().unwrap().to_string();
         seen.lock().unwrap().insert(address);

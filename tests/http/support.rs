@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use countersign::builder::{Builder, ClientSide, ServerSide};
 use countersign::identity::DnsName;
-use countersign::integration::hyper::{HttpsError, Server};
+use countersign::integration::hyper::{HttpsError, RequestBody, Server};
 use countersign::testing::TestCa;
 use countersign::{
     Acceptor, Connector, Decision, HandshakeError, Listener, ListenerHandle, Peer, Policy, policy,
 };
 use http_body_util::{BodyExt as _, Empty, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::{Request, Response};
 use rustls::AlertDescription;
 use tokio::task::JoinHandle;
@@ -77,7 +77,7 @@ impl Running {
 pub(crate) async fn serve<S, B>(acceptor: &Acceptor<DnsName>, service: S) -> Running
 where
     S: tower_service::Service<
-            Request<Incoming>,
+            Request<RequestBody>,
             Response = Response<B>,
             Error = Infallible,
             Future: Send,
@@ -109,7 +109,7 @@ impl WhoAmI {
     }
 }
 
-impl tower_service::Service<Request<Incoming>> for WhoAmI {
+impl tower_service::Service<Request<RequestBody>> for WhoAmI {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
@@ -121,7 +121,7 @@ impl tower_service::Service<Request<Incoming>> for WhoAmI {
         std::task::Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let said = match request.extensions().get::<Peer<DnsName>>() {
             None => "nobody".into(),

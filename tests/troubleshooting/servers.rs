@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign::audit::{AuditEvent, AuditSink, NotRecorded};
 use countersign::identity::CommonName;
-use countersign::{Decision, ListenerBuilder, Peer, WhenFull};
+use countersign::{Decision, EarlyDrop, ListenerBuilder, Peer, WhenFull};
 
 use crate::cases::{Case, Situation};
 use crate::doors::Door;
@@ -48,6 +48,20 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
              at its disk, or at whom it sends to; a `Queue` bridges a short outage.",
         ),
         Case::new(
+            "Too many connections",
+            calls(world.acceptor().max_connections(0)),
+            calls(world.acceptor().max_connections(1)),
+            "See in the audit events which peers hold the connections and let them close those that they \
+             do not use, or raise `max_connections`. The client may come back later.",
+        ),
+        Case::new(
+            "Too many connections of one identity",
+            calls(world.acceptor().max_connections_per_identity(0)),
+            calls(world.acceptor().max_connections_per_identity(1)),
+            "Look why the client opens so many, above all whether it closes them; or raise \
+             `max_connections_per_identity`. Clients that share an identity share the limit.",
+        ),
+        Case::new(
             "Too many handshakes at once",
             before(true, |door| {
                 door.max_handshakes(1).when_full(WhenFull::Shed)
@@ -65,6 +79,14 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             before(true, |door| door.max_handshakes_per_address(2)),
             "Look what else comes from that address; behind a proxy, all clients do: raise \
              `max_handshakes_per_address`.",
+        ),
+        Case::new(
+            "Dropped early",
+            before(true, |door| door.early_drop(EarlyDrop::new(1, 100, 1))),
+            before(true, |door| door.early_drop(None)),
+            "Look what else comes from that address or IPv6 /64 network and does not finish its \
+             handshakes. Behind a load balancer that hides the clients' addresses all of them do: turn \
+             it off with `early_drop(None)`.",
         ),
         Case::new(
             "From an address that is not admitted",

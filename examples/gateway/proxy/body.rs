@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use countersign::integration::hyper as hyper_server;
 use http_body_util::{Full, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
@@ -10,10 +11,10 @@ use super::BoxError;
 use super::audit::Entry;
 
 /// A request's body, up to a limit, and without its trailers: nobody has judged those.
-pub(crate) struct RequestBody(Limited<Incoming>);
+pub(crate) struct RequestBody(Limited<hyper_server::RequestBody>);
 
 impl RequestBody {
-    pub(crate) fn new(body: Incoming, limit: usize) -> Self {
+    pub(crate) fn new(body: hyper_server::RequestBody, limit: usize) -> Self {
         Self(Limited::new(body, limit))
     }
 }

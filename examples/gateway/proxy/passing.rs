@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use countersign::Peer;
 use countersign::integration::http::{ForwardedIdentity, peer_in};
+use countersign::integration::hyper::RequestBody as Received;
 use countersign::integration::tower::{RequestPolicy as _, RequestRules};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
@@ -48,7 +49,7 @@ struct Refused {
 
 pub(crate) fn service(
     passing: Arc<Passing>,
-) -> impl Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send> + Clone
+) -> impl Service<Request<Received>, Response = Response<Answer>, Error = Infallible, Future: Send> + Clone
 {
     tower::service_fn(move |request| {
         let passing = Arc::clone(&passing);
@@ -107,7 +108,7 @@ impl Passing {
         self.rates.tidy();
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+    async fn answer(&self, request: Request<Received>) -> Response<Answer> {
         let (parts, body) = request.into_parts();
         let peer = peer_in::<Identity>(&parts.extensions).cloned();
         let who = peer.as_ref().map(|peer| peer.identity().to_string());
@@ -129,7 +130,7 @@ impl Passing {
     async fn pass(
         &self,
         mut parts: http::request::Parts,
-        body: Incoming,
+        body: Received,
         peer: &Peer<Identity>,
         entry: &mut Entry,
     ) -> Result<Response<Incoming>, Refused> {

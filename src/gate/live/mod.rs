@@ -6,10 +6,12 @@
 
 mod ended;
 mod lease;
+mod limits;
 mod listed;
 mod registry;
 
 pub use ended::Ended;
 pub(crate) use lease::{Half, Lease};
+pub(crate) use limits::{ByIdentity, ConnectionLimits, Place, Places};
 pub use listed::OpenConnection;
 pub(crate) use registry::{Changed, Connection, Entered, Registry};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
 
-use super::{Ended, Lease};
+use super::{Ended, Lease, Place};
 use crate::Peer;
 use crate::audit::{Action, Alert, AuditEvent, Auditor, Log};
 use crate::gate::{Lifetimes, alert_name};
@@ -59,6 +59,8 @@ enum Stage {
 pub(crate) struct Entered<I> {
     registry: Arc<Registry<I>>,
     connection: Arc<Connection<I>>,
+    /// Among the connections that may be open, once the policy has allowed the peer.
+    place: Option<Place<I>>,
 }
 
 impl<I> Registry<I> {
@@ -96,6 +98,7 @@ impl<I> Registry<I> {
         Entered {
             registry: Arc::clone(self),
             connection,
+            place: None,
         }
     }
 
@@ -270,6 +273,11 @@ impl<I> Connection<I> {
 }
 
 impl<I> Entered<I> {
+    /// Keeps a place among the open connections for as long as the connection lives.
+    pub(crate) fn keep(&mut self, place: Option<Place<I>>) {
+        self.place = place;
+    }
+
     pub(crate) const fn connection(&self) -> &Arc<Connection<I>> {
         &self.connection
     }

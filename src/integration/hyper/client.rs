@@ -2,24 +2,29 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::Extensions;
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
-use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::client::legacy::{self, Builder, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::HttpsConnector;
-use crate::{Connector, Draining};
+use super::line::Lines;
+use crate::Connector;
 
 /// A client with a pool of connections: hyper-util's, over mutual TLS.
 ///
-/// Each response has in its extensions the server's [`Peer`](crate::Peer). A connection that is to
-/// [drain](crate::TlsStream::draining), because our credentials were replaced or a certificate of the
-/// server's path expired, gets no further requests, so that those under way can finish before it is cut.
+/// Each response has in its extensions the server's [`Peer`](crate::Peer).
+///
+/// A connection that is to [drain](crate::TlsStream::draining), because our credentials were replaced, it is
+/// too old, or a certificate of the server's path expired, gets no further requests: a request that starts
+/// after [`Connector::update`] has returned uses the new credentials, whatever version of HTTP and however
+/// many start at once. Requests that were sent before finish on the old connection, for which they have the
+/// connector's drain time (30 s by default). So do requests that HTTP/2 holds back on the old connection
+/// because the server's limit of concurrent streams is reached.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -38,7 +43,7 @@ use crate::{Connector, Draining};
 /// # }
 /// ```
 pub struct Client<I, B> {
-    inner: legacy::Client<HttpsConnector<I, HttpConnector>, B>,
+    lines: Arc<Lines<I, B>>,
 }
 
 impl<I, B> Client<I, B>
@@ -60,7 +65,7 @@ where
     /// With settings of your own.
     pub fn built_by(builder: &Builder, connector: HttpsConnector<I>) -> Self {
         Self {
-            inner: builder.build(connector),
+            lines: Arc::new(Lines::new(builder.clone(), connector)),
         }
     }
 
@@ -69,23 +74,12 @@ where
     /// # Errors
     /// hyper-util's error; where there was no connection, an [`HttpsError`](super::HttpsError) is
     /// among its sources.
-    pub async fn request(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
-        let connection = capture_connection(&mut request);
-        let result = self.inner.request(request).await;
-        retire(&connection);
-        result
-    }
-}
-
-/// Takes a connection that is to come to its end out of the pool.
-fn retire(connection: &CaptureConnection) {
-    if let Some(connected) = &*connection.connection_metadata() {
-        let mut extras = Extensions::new();
-        connected.get_extras(&mut extras);
-        let draining = extras.get::<Draining>();
-        if draining.is_some_and(|draining| draining.why().is_some()) {
-            connected.poison();
-        }
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the request, which the server may have received.
+    pub async fn request(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
+        let line = self.lines.to(request.uri());
+        line.client.request(request).await
     }
 }
 
@@ -113,7 +107,7 @@ where
 impl<I, B> Clone for Client<I, B> {
     fn clone(&self) -> Self {
         Self {
-            inner: self.inner.clone(),
+            lines: Arc::clone(&self.lines),
         }
     }
 }

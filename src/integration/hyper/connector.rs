@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, 
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
+use super::line::Watched;
 use crate::{ConnectError, Connector, Draining, TlsStream};
 
 /// Connects hyper-util's client to servers that prove who they are, whom the policy allows, and that
@@ -71,7 +73,7 @@ impl<I, C> HttpsConnector<I, C> {
 impl<I, C> Service<Uri> for HttpsConnector<I, C>
 where
     I: Send + Sync + 'static,
-    C: Service<Uri>,
+    C: Service<Uri> + Clone + Send + 'static,
     C::Response: Read + Write + Connection + Send + Unpin + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
     C::Future: Send + 'static,
@@ -91,24 +93,55 @@ where
             Ok(host) => host.to_owned(),
             Err(error) => return Box::pin(async { Err(error) }),
         };
-        let connector = self.connector.clone();
-        let connecting = self.transport.call(uri);
-        Box::pin(async move {
-            let transport = connecting
-                .await
-                .map_err(|error| HttpsError::Transport(error.into()))?;
-            let mut extras = http::Extensions::new();
-            transport.connected().get_extras(&mut extras);
-            let remote_addr = extras.get::<HttpInfo>().map(HttpInfo::remote_addr);
-            let stream = connector
-                .connect_to(&host, TokioIo::new(transport), remote_addr)
-                .await
-                .map_err(HttpsError::Tls)?;
-            Ok(HttpsStream {
-                draining: stream.draining(),
+        // The one that was polled ready is the one to call.
+        let next = self.transport.clone();
+        let transport = std::mem::replace(&mut self.transport, next);
+        Box::pin(connect(self.connector.clone(), transport, host, uri))
+    }
+}
+
+/// Connects, and again if the connection is to drain before it was used: credentials that are replaced
+/// during its handshake must not send a request under the old ones.
+async fn connect<I, C>(
+    connector: Connector<I>,
+    mut transport: C,
+    host: String,
+    uri: Uri,
+) -> Result<HttpsStream<C::Response, I>, HttpsError>
+where
+    I: Send + Sync + 'static,
+    C: Service<Uri>,
+    C::Response: Read + Write + Connection + Send + Unpin + 'static,
+    C::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// Whoever changes the rules faster than this must not keep requests waiting.
+    const ATTEMPTS: usize = 3;
+
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        let io = transport
+            .call(uri.clone())
+            .await
+            .map_err(|error| HttpsError::Transport(error.into()))?;
+        let mut extras = http::Extensions::new();
+        io.connected().get_extras(&mut extras);
+        let remote_addr = extras.get::<HttpInfo>().map(HttpInfo::remote_addr);
+        let stream = connector
+            .connect_to(&host, TokioIo::new(io), remote_addr)
+            .await
+            .map_err(HttpsError::Tls)?;
+        let draining = stream.draining();
+        if left == 0 || draining.why().is_none() {
+            return Ok(HttpsStream {
+                draining,
                 stream: TokioIo::new(stream),
-            })
-        })
+                watched: None,
+            });
+        }
+        poll_fn(|cx| transport.poll_ready(cx))
+            .await
+            .map_err(|error| HttpsError::Transport(error.into()))?;
     }
 }
 
@@ -127,6 +160,12 @@ fn host_of(uri: &Uri) -> Result<&str, HttpsError> {
         return Err(HttpsError::NotHttps { uri: uri.clone() });
     }
     Ok(host)
+}
+
+impl<I, C> HttpsConnector<I, C> {
+    pub(super) const fn connector(&self) -> &Connector<I> {
+        &self.connector
+    }
 }
 
 impl<I, C: Clone> Clone for HttpsConnector<I, C> {
@@ -179,6 +218,8 @@ impl HttpsError {
 pub struct HttpsStream<T, I> {
     stream: TokioIo<TlsStream<TokioIo<T>, I>>,
     draining: Draining,
+    /// Its part in a client's pool.
+    pub(super) watched: Option<Watched>,
 }
 
 impl<T, I> HttpsStream<T, I> {

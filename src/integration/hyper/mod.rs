@@ -17,11 +17,15 @@
 //! The version of HTTP is the one that TLS negotiated, so tell the acceptor and the connector which:
 //! `.alpn(["h2", "http/1.1"])`. Without ALPN it is HTTP/1.1.
 
+mod body;
 mod client;
 mod connector;
+mod line;
 mod preface;
 mod server;
+mod unread;
 
+pub use body::{RequestBody, RequestBodyError};
 pub use client::Client;
 pub use connector::{HttpsConnector, HttpsError, HttpsStream};
 pub use server::Server;

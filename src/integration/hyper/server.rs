@@ -9,8 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use pin_project_lite::pin_project;
@@ -18,7 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service;
 
+use super::body::{Answer, RequestBody, Watched};
 use super::preface::Preface;
+use super::unread::Unread;
 use crate::{Draining, Listener, Peer, TlsStream};
 
 /// A server of HTTP/1.1 and HTTP/2.
@@ -60,13 +63,14 @@ pub struct Server {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     header_read_timeout: Duration,
+    progress_timeout: Option<Duration>,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Server {
-    /// With the defaults: heads of requests within 30 s; HTTP/2 clients are pinged every 30 s, and
-    /// have 20 s to answer.
+    /// With the defaults: heads of requests within 30 s; bodies that make progress at least every
+    /// 60 s; HTTP/2 clients are pinged every 30 s, and have 20 s to answer.
     pub fn new() -> Self {
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new());
@@ -79,6 +83,7 @@ impl Server {
             http1,
             http2,
             header_read_timeout: Duration::from_secs(30),
+            progress_timeout: Some(Duration::from_secs(60)),
         }
     }
 
@@ -86,6 +91,27 @@ impl Server {
     /// handshake or of the last response; and how long to begin with HTTP/2. Default: 30 s.
     pub const fn header_read_timeout(mut self, time: Duration) -> Self {
         self.header_read_timeout = time;
+        self
+    }
+
+    /// Sets how long a client may make no progress; `None` turns it off. Default: 60 s, as nginx has it.
+    ///
+    /// * While a handler reads a request's body and has not begun to answer, the client sends nothing more
+    ///   of it: the body fails with [`RequestBodyError::TimedOut`](super::RequestBodyError::TimedOut), and
+    ///   the answer is 408 (RFC 9110 section 15.5.9), whatever the handler makes of it. HTTP/1.1
+    ///   connections close behind it; with HTTP/2 only the stream ends.
+    /// * The client takes nothing of what is written: its connection fails, with all that is under way.
+    ///
+    /// Once the answer has begun, both sides may be silent for as long as they like. Turn it off, or give
+    /// more time, where clients send streams with longer pauses before they get an answer (gRPC's client
+    /// streaming), or read so slowly that the system's send buffer takes longer to get free.
+    ///
+    /// # Security
+    /// It bounds silence, not the whole time of a request: a client that sends one byte a minute goes on.
+    /// An HTTP/2 client that reads, but grants no window to one of its streams, holds that stream; see
+    /// hyper's `max_concurrent_streams`.
+    pub fn progress_timeout(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.progress_timeout = time.into();
         self
     }
 
@@ -109,7 +135,7 @@ impl Server {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         I: Send + Sync + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: Body + Send + 'static,
@@ -144,7 +170,7 @@ impl Server {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         I: Send + Sync + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: Body + Send + 'static,
@@ -158,8 +184,10 @@ impl Server {
         let requests = Requests {
             peer,
             draining: draining.clone(),
+            progress_timeout: self.progress_timeout,
             service: TowerToHyperService::new(service),
         };
+        let stream = Unread::bounded(stream, self.progress_timeout);
         let result = if is_http2 {
             let io = TokioIo::new(Preface::expected_within(stream, self.header_read_timeout));
             let connection = self.http2.serve_connection(io, requests);
@@ -209,25 +237,34 @@ async fn until_drained<C: Future>(
 struct Requests<S, I> {
     peer: Peer<I>,
     draining: Draining,
+    progress_timeout: Option<Duration>,
     service: TowerToHyperService<S>,
 }
 
-impl<S, I> hyper::service::Service<Request<Incoming>> for Requests<S, I>
+impl<S, I, B> hyper::service::Service<Request<Incoming>> for Requests<S, I>
 where
-    S: Service<Request<Incoming>> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
     I: Send + Sync + 'static,
 {
-    type Response = S::Response;
+    type Response = Response<Answer<B>>;
     type Error = S::Error;
-    type Future = Served<TowerToHyperServiceFuture<S, Request<Incoming>>>;
+    type Future = Served<TowerToHyperServiceFuture<S, Request<RequestBody>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let extensions = request.extensions_mut();
         extensions.insert(self.peer.clone());
         extensions.insert(self.draining.clone());
+        let version = request.version();
+        let (head, body) = request.into_parts();
+        let (body, watched) = RequestBody::watched(body, self.progress_timeout);
+        let request = Request::from_parts(head, body);
         // One that hyper had read before the cut is not served after it.
         let serving = (!self.draining.is_cut()).then(|| self.service.call(request));
-        Served { serving }
+        Served {
+            serving,
+            watched,
+            version,
+        }
     }
 }
 
@@ -236,18 +273,43 @@ pin_project! {
     struct Served<F> {
         #[pin]
         serving: Option<F>,
+        watched: Watched,
+        version: Version,
     }
 }
 
-impl<F: Future> Future for Served<F> {
-    type Output = F::Output;
+impl<F, B, E> Future for Served<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Answer<B>>, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project().serving.as_pin_mut() {
-            Some(serving) => serving.poll(cx),
-            None => Poll::Pending,
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(serving) = this.serving.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let poll = serving.poll(cx);
+        if this.watched.timed_out() {
+            this.serving.set(None);
+            return Poll::Ready(Ok(timed_out(*this.version)));
         }
+        poll.map_ok(|response| {
+            this.watched.is_answered();
+            response.map(|body| Answer::Served { body })
+        })
     }
+}
+
+/// The answer to a request whose body does not come.
+fn timed_out<B>(version: Version) -> Response<Answer<B>> {
+    let mut response = Response::new(Answer::Nothing);
+    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    if version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 impl Default for Server {
@@ -260,6 +322,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("header_read_timeout", &self.header_read_timeout)
+            .field("progress_timeout", &self.progress_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -185,7 +185,7 @@ struct Dial<I, C> {
 impl<I, C> Service<Uri> for Dial<I, C>
 where
     I: Send + Sync + 'static,
-    C: Service<Uri>,
+    C: Service<Uri> + Clone + Send + 'static,
     C::Response: Read + Write + Connection + Send + Unpin + 'static,
     C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     C::Future: Send + 'static,

@@ -1,7 +1,8 @@
 //! Accepting connections without end: handshakes beside each other, bounded in number and time.
 
+mod early_drop;
 mod incoming;
-mod per_address;
+mod sources;
 mod task;
 
 use std::fmt;
@@ -16,9 +17,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{mpsc, watch};
 
+pub use early_drop::EarlyDrop;
 pub use incoming::Incoming;
 
-use self::per_address::PerAddress;
+use self::sources::Sources;
 use self::task::{Admitted, Stop, Task};
 use super::{AcceptError, Acceptor};
 use crate::TlsStream;
@@ -31,9 +33,15 @@ use crate::gate::Ended;
 /// nobody, and a failing `accept` of the system (no file descriptors left) is tried again.
 ///
 /// # Security
-/// Who can open as many connections as there are places, and lets all of them stall, keeps the others
-/// waiting for up to the handshake timeout. Where clients have addresses of their own, set
-/// [`max_handshakes_per_address`](ListenerBuilder::max_handshakes_per_address).
+/// A client that opens many connections and lets them stall must not keep others waiting. So new
+/// connections of one source, an IPv4 address or an IPv6 /64 network, are dropped at random once that
+/// source has many handshakes in progress ([`EarlyDrop`]), and when no place is free, the source that has
+/// the most of them loses its oldest one. Both happen before or during TLS, with an event each. A client
+/// that has many sources can still take all places, one for each.
+///
+/// **Behind a load balancer** that hides the clients' addresses, all connections come from one source:
+/// turn it off there, with [`early_drop(None)`](ListenerBuilder::early_drop), and let the balancer limit
+/// clients.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -60,7 +68,7 @@ pub struct Listener<IO, I> {
 /// What happens to a connection when all places for handshakes are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It waits in the system's queue until a handshake is over.
+    /// It waits until a handshake is over; further ones wait in the system's queue.
     #[default]
     Wait,
     /// It is closed at once, without a word.
@@ -76,7 +84,7 @@ pub struct ListenerBuilder<I> {
     acceptor: Acceptor<I>,
     max_handshakes: usize,
     when_full: WhenFull,
-    per_address: Option<PerAddress>,
+    sources: Sources,
     admit: Option<Admit>,
     on_refused: Option<OnRefused>,
 }
@@ -93,12 +101,12 @@ impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
     }
 
     /// Starts with the default options.
-    pub const fn builder(acceptor: Acceptor<I>) -> ListenerBuilder<I> {
+    pub fn builder(acceptor: Acceptor<I>) -> ListenerBuilder<I> {
         ListenerBuilder {
             acceptor,
             max_handshakes: 1024,
             when_full: WhenFull::Wait,
-            per_address: None,
+            sources: Sources::new(None, Some(EarlyDrop::default())),
             admit: None,
             on_refused: None,
         }
@@ -128,8 +136,19 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
         self
     }
 
-    /// Sets how many of the handshakes may come from one IP address; a further one is closed at
-    /// once. Default: as many as there are places.
+    /// Sets when new connections of one source are dropped at random before any TLS work, so that no
+    /// client takes all places; `None` turns it off, and with it that a source with many handshakes makes
+    /// room for another. Default: [`EarlyDrop::default`].
+    ///
+    /// Turn it off behind a load balancer that hides the clients' addresses: all connections come from
+    /// one source there. Connections whose transport has no address are never dropped.
+    pub fn early_drop(mut self, rule: impl Into<Option<EarlyDrop>>) -> Self {
+        self.sources.early_drop = rule.into();
+        self
+    }
+
+    /// Sets how many of the handshakes may come from one IPv4 address or IPv6 /64 network; a further
+    /// one is closed at once. Default: no limit beside [`early_drop`](Self::early_drop).
     ///
     /// Behind a proxy, all connections come from one address.
     ///
@@ -140,7 +159,7 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
             handshakes > 0,
             "without a place for one, nobody could connect"
         );
-        self.per_address = Some(PerAddress::new(handshakes));
+        self.sources.limit = Some(handshakes);
         self
     }
 

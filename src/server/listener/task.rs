@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, yield_now};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::per_address::Place;
+use super::sources::{Entry, GRACE};
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
 use crate::audit::{Action, Log, Witness};
@@ -89,16 +89,19 @@ where
     async fn accept_all<S: Incoming<Io = IO>>(&mut self, mut incoming: S) {
         let mut pause = Pause::default();
         loop {
-            // Before accepting: whoever is to wait waits in the system's queue.
+            // Where all connections are alike, the next one waits in the system's queue. Where one source
+            // makes room for another, it is accepted first, to see where it comes from.
             let place = match self.options.when_full {
-                WhenFull::Wait => Arc::clone(&self.places).acquire_owned().await.ok(),
-                WhenFull::Shed => None,
+                WhenFull::Wait if !self.options.sources.displace() => {
+                    Arc::clone(&self.places).acquire_owned().await.ok()
+                }
+                WhenFull::Wait | WhenFull::Shed => None,
             };
             while self.handshakes.try_join_next().is_some() {}
             match incoming.accept().await {
                 Ok((io, remote_addr)) => {
                     pause = Pause::default();
-                    self.begin(io, remote_addr, place);
+                    self.begin(io, remote_addr, place).await;
                 }
                 Err(error) => {
                     pause
@@ -110,21 +113,41 @@ where
     }
 
     /// Begins a handshake, unless a cheap look says no.
-    fn begin(
+    async fn begin(
         &mut self,
         io: IO,
         remote_addr: Option<SocketAddr>,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let options = &self.options;
         let info = info_of(&io).with_remote_addr(remote_addr);
         // From here on it has an outcome, also if its task never runs.
-        let mut witness = options.acceptor.witness(info);
-        let mut shed = |shed: Shed| {
-            let error = AcceptError::Shed(shed);
-            Acceptor::<I>::record_shed(&mut witness, &error);
-            tell(options.on_refused.as_ref(), remote_addr, &error);
+        let mut witness = self.options.acceptor.witness(info);
+        let (place, of_source) = match self.places_for(remote_addr, place).await {
+            Ok(places) => places,
+            Err(shed) => {
+                let on_refused = self.options.on_refused.as_ref();
+                return record_shed::<I>(&mut witness, shed, on_refused, remote_addr);
+            }
         };
+        let handshake = Handshake {
+            acceptor: self.options.acceptor.clone(),
+            admitted: self.admitted.clone(),
+            place,
+            of_source,
+            listener: self.id,
+            on_refused: self.options.on_refused.clone(),
+        };
+        self.handshakes
+            .spawn(handshake.run(io, remote_addr, witness));
+    }
+
+    /// A handshake's places: among all, and among those of its source.
+    async fn places_for(
+        &self,
+        remote_addr: Option<SocketAddr>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<(OwnedSemaphorePermit, Option<Entry>), Shed> {
+        let options = &self.options;
         let admitted = match (&options.admit, remote_addr) {
             // A panic admits nobody, and must not end the loop.
             (Some(admit), Some(address)) => {
@@ -133,30 +156,52 @@ where
             _ => true,
         };
         if !admitted {
-            return shed(Shed::AddressNotAdmitted);
+            return Err(Shed::AddressNotAdmitted);
         }
-        let Some(place) = place.or_else(|| Arc::clone(&self.places).try_acquire_owned().ok())
-        else {
-            return shed(Shed::TooManyHandshakes);
+        let of_source = match remote_addr {
+            Some(address) => Some(options.sources.enter(address.ip())?),
+            None => None,
         };
-        let of_address = match (&options.per_address, remote_addr) {
-            (Some(per_address), Some(address)) => match per_address.take(address.ip()) {
-                Some(place) => Some(place),
-                None => return shed(Shed::TooManyOfAddress),
-            },
-            _ => None,
+        let place = match place {
+            Some(place) => place,
+            None => self.place_for(of_source.as_ref()).await?,
         };
-        let handshake = Handshake {
-            acceptor: options.acceptor.clone(),
-            admitted: self.admitted.clone(),
-            place,
-            of_address,
-            listener: self.id,
-            on_refused: options.on_refused.clone(),
-        };
-        self.handshakes
-            .spawn(handshake.run(io, remote_addr, witness));
+        Ok((place, of_source))
     }
+
+    /// A place among all, for which another handshake may have to end.
+    async fn place_for(&self, newcomer: Option<&Entry>) -> Result<OwnedSemaphorePermit, Shed> {
+        loop {
+            let places = || Arc::clone(&self.places);
+            if let Ok(place) = places().try_acquire_owned() {
+                return Ok(place);
+            }
+            let freed = places().acquire_owned();
+            let acquired = if self.options.sources.make_room(newcomer) {
+                Some(freed.await)
+            } else if self.options.when_full == WhenFull::Wait {
+                // Handshakes grow old, and are displaced then.
+                timeout(GRACE, freed).await.ok()
+            } else {
+                return Err(Shed::TooManyHandshakes);
+            };
+            if let Some(acquired) = acquired {
+                return acquired.map_err(|_closed| Shed::TooManyHandshakes);
+            }
+        }
+    }
+}
+
+/// Records that the listener closes a connection.
+fn record_shed<I: Send + Sync + 'static>(
+    witness: &mut Witness,
+    shed: Shed,
+    on_refused: Option<&OnRefused>,
+    remote_addr: Option<SocketAddr>,
+) {
+    let error = AcceptError::Shed(shed);
+    Acceptor::<I>::record_shed(witness, &error);
+    tell(on_refused, remote_addr, &error);
 }
 
 /// Runs a future to its end, or until that much is to stop.
@@ -179,7 +224,7 @@ struct Handshake<IO, I> {
     acceptor: Acceptor<I>,
     admitted: mpsc::Sender<Admitted<IO, I>>,
     place: OwnedSemaphorePermit,
-    of_address: Option<Place>,
+    of_source: Option<Entry>,
     listener: u64,
     on_refused: Option<OnRefused>,
 }
@@ -189,11 +234,17 @@ where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     I: Send + Sync + 'static,
 {
-    async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>, witness: Witness) {
-        match self.acceptor.attempt(io, witness).await {
+    async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>, mut witness: Witness) {
+        let displaced = self.of_source.as_mut().and_then(Entry::displaced);
+        let attempt = self.acceptor.attempt(io, &mut witness);
+        let Some(attempted) = unless_displaced(attempt, displaced).await else {
+            let on_refused = self.on_refused.as_ref();
+            return record_shed::<I>(&mut witness, Shed::Displaced, on_refused, remote_addr);
+        };
+        match attempted {
             Ok(stream) => {
                 stream.belongs_to(self.listener);
-                drop(self.of_address.take());
+                drop(self.of_source.take());
                 let admitted = Admitted {
                     stream,
                     _place: self.place,
@@ -204,6 +255,26 @@ where
             Err(error) => tell(self.on_refused.as_ref(), remote_addr, &error),
         }
     }
+}
+
+/// What comes of an attempt; `None` when it is to make room first.
+async fn unless_displaced<T>(
+    attempt: impl Future<Output = T>,
+    mut displaced: Option<oneshot::Receiver<()>>,
+) -> Option<T> {
+    let mut attempt = pin!(attempt);
+    poll_fn(|cx| {
+        if let Some(signal) = &mut displaced
+            && let Poll::Ready(signalled) = pin!(signal).poll(cx)
+        {
+            displaced = None;
+            if signalled.is_ok() {
+                return Poll::Ready(None);
+            }
+        }
+        attempt.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
 /// Runs the application's code; a panic in it is its own affair.

@@ -1,0 +1,202 @@
+//! Bodies of requests that must make progress, and the answer to those that do not.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The body of a request to a [`Server`](super::Server): hyper's, which fails when the client sends nothing
+/// more of it for too long ([`Server::progress_timeout`](super::Server::progress_timeout)).
+pub struct RequestBody {
+    body: Incoming,
+    watch: Option<Watch>,
+}
+
+/// Why a request's body ends early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestBodyError {
+    /// The client broke off, broke HTTP's rules, or its connection was cut.
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    /// The client sent nothing more of it for this time. The answer to the request is 408.
+    #[error("the client sent nothing of its request's body for {time:?}")]
+    TimedOut {
+        /// The limit in force.
+        time: Duration,
+    },
+}
+
+/// What a request and its body know of each other.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The answer has begun: from here on the two talk as they like.
+    is_answered: AtomicBool,
+    timed_out: AtomicBool,
+}
+
+struct Watch {
+    progress: Arc<Progress>,
+    time: Duration,
+    /// Since when there is nothing, and for how long at most.
+    waiting: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
+}
+
+/// The request's side of its body.
+#[derive(Debug)]
+pub(super) struct Watched(Option<Arc<Progress>>);
+
+impl RequestBody {
+    /// A body that is to make progress within this time, as long as its request has no answer.
+    pub(super) fn watched(body: Incoming, time: Option<Duration>) -> (Self, Watched) {
+        let Some(time) = time.filter(|_| !body.is_end_stream()) else {
+            return (Self { body, watch: None }, Watched(None));
+        };
+        let progress = Arc::<Progress>::default();
+        let watch = Watch {
+            progress: Arc::clone(&progress),
+            time,
+            waiting: None,
+            is_waiting: false,
+        };
+        let watch = Some(watch);
+        (Self { body, watch }, Watched(Some(progress)))
+    }
+}
+
+impl Watch {
+    /// Whether nothing came for too long.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.progress.is_answered.load(Ordering::SeqCst) {
+            return false;
+        }
+        if !self.is_waiting {
+            // A time beyond the end of the clock is no limit.
+            let Some(deadline) = Instant::now().checked_add(self.time) else {
+                return false;
+            };
+            self.is_waiting = true;
+            match &mut self.waiting {
+                Some(waiting) => waiting.as_mut().reset(deadline),
+                None => self.waiting = Some(Box::pin(sleep_until(deadline))),
+            }
+        }
+        let is_over = match &mut self.waiting {
+            Some(waiting) => waiting.as_mut().poll(cx).is_ready(),
+            None => false,
+        };
+        if is_over {
+            self.progress.timed_out.store(true, Ordering::SeqCst);
+        }
+        is_over
+    }
+}
+
+impl Watched {
+    /// Whether the body came too slowly for the request to have another answer than 408.
+    pub(super) fn timed_out(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|progress| progress.timed_out.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn is_answered(&self) {
+        if let Some(progress) = &self.0 {
+            progress.is_answered.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                if let Some(watch) = &mut this.watch {
+                    watch.is_waiting = false;
+                }
+                Poll::Ready(frame.map(|frame| Ok(frame?)))
+            }
+            Poll::Pending => {
+                if let Some(watch) = &mut this.watch
+                    && watch.poll_waiting(cx)
+                {
+                    let time = watch.time;
+                    this.watch = None;
+                    return Poll::Ready(Some(Err(RequestBodyError::TimedOut { time })));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RequestBody").field(&self.body).finish()
+    }
+}
+
+pin_project! {
+    /// The service's answer, or none.
+    #[project = AnswerProjection]
+    pub(super) enum Answer<B> {
+        Served { #[pin] body: B },
+        Nothing,
+    }
+}
+
+impl<B> Body for Answer<B>
+where
+    B: Body,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        match self.project() {
+            AnswerProjection::Served { body } => body.poll_frame(cx),
+            AnswerProjection::Nothing => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Served { body } => body.is_end_stream(),
+            Self::Nothing => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Served { body } => body.size_hint(),
+            Self::Nothing => SizeHint::with_exact(0),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Which handshakes are in progress, by the source that they come from.
+//!
+//! Places for handshakes are shared by all sources. Three rules keep one source from taking them all: an
+//! optional limit, random early drop, and, when no place is free, displacement: the oldest handshake of the
+//! source that holds the most places ends. Honest handshakes take milliseconds, so the oldest one of a
+//! flood is an idle one.
+//!
+//! The table has an entry per handshake in progress, so the listener's places bound its memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::early_drop::{Dice, EarlyDrop};
+use crate::server::Shed;
+
+/// How old a handshake is displaced whatever the others hold; a younger one may be honest.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+/// What counts as one client: an IPv4 address, or an IPv6 /64, of which one client has every address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    V4(Ipv4Addr),
+    V6([u16; 4]),
+}
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        // The same client comes by either family.
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::V6([a, b, c, d])
+            }
+        }
+    }
+}
+
+/// The handshakes in progress, by source.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub(super) limit: Option<usize>,
+    pub(super) early_drop: Option<EarlyDrop>,
+    dice: Dice,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    sources: HashMap<Source, Handshakes>,
+    next: u64,
+}
+
+/// Those of one source, the oldest first.
+type Handshakes = BTreeMap<u64, Handshaking>;
+
+#[derive(Debug)]
+struct Handshaking {
+    since: Instant,
+    displace: oneshot::Sender<()>,
+}
+
+/// One handshake's entry, removed when dropped.
+#[derive(Debug)]
+pub(super) struct Entry {
+    source: Source,
+    number: u64,
+    displaced: Option<oneshot::Receiver<()>>,
+    table: Arc<Mutex<Table>>,
+}
+
+impl Sources {
+    pub(super) fn new(limit: Option<usize>, early_drop: Option<EarlyDrop>) -> Self {
+        Self {
+            limit,
+            early_drop,
+            dice: Dice::default(),
+            table: Arc::default(),
+        }
+    }
+
+    /// Whether one source makes room for another.
+    pub(super) const fn displace(&self) -> bool {
+        self.early_drop.is_some()
+    }
+
+    /// Enters a handshake, if its source may begin another one.
+    ///
+    /// # Errors
+    /// Why its connection is closed instead.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<Entry, Shed> {
+        let source = Source::from(address);
+        let mut guard = lock(&self.table);
+        let table = &mut *guard;
+        let count = table.sources.get(&source).map_or(0, Handshakes::len);
+        if self.limit.is_some_and(|limit| count >= limit) {
+            return Err(Shed::TooManyOfAddress);
+        }
+        if let Some(rule) = self.early_drop
+            && rule.drops(count, || self.dice.roll())
+        {
+            return Err(Shed::EarlyDrop);
+        }
+        let number = table.next;
+        table.next += 1;
+        let (displace, displaced) = oneshot::channel();
+        let since = Instant::now();
+        let of_source = table.sources.entry(source).or_default();
+        of_source.insert(number, Handshaking { since, displace });
+        Ok(Entry {
+            source,
+            number,
+            displaced: Some(displaced),
+            table: Arc::clone(&self.table),
+        })
+    }
+
+    /// Ends a handshake in favour of a newcomer: the oldest one of the source that has the most, where
+    /// that source has more than the newcomer's or the handshake is old. Whether there was one.
+    pub(super) fn make_room(&self, newcomer: Option<&Entry>) -> bool {
+        if !self.displace() {
+            return false;
+        }
+        let mut table = lock(&self.table);
+        let sources = &mut table.sources;
+        let own = newcomer.and_then(|entry| sources.get(&entry.source));
+        let own = own.map_or(1, Handshakes::len);
+        let Some((&heaviest, handshakes)) = sources.iter_mut().max_by_key(|(_, of)| of.len())
+        else {
+            return false;
+        };
+        let count = handshakes.len();
+        let Some(oldest) = handshakes.first_entry().filter(|_| count > 1) else {
+            return false;
+        };
+        if count <= own && oldest.get().since.elapsed() < GRACE {
+            return false;
+        }
+        // It may have ended at this moment, which makes room too.
+        let _ = oldest.remove().displace.send(());
+        if handshakes.is_empty() {
+            sources.remove(&heaviest);
+        }
+        true
+    }
+}
+
+impl Entry {
+    /// What resolves with `Ok` when the handshake is to make room.
+    pub(super) const fn displaced(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.displaced.take()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut table = lock(&self.table);
+        if let Some(of_source) = table.sources.get_mut(&self.source) {
+            of_source.remove(&self.number);
+            if of_source.is_empty() {
+                table.sources.remove(&self.source); // sources come and go without end
+            }
+        }
+    }
+}
+
+/// Nothing that panics runs under the lock.
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(address: &str) -> IpAddr {
+        address.parse().expect("an address")
+    }
+
+    fn is_displaced(entry: &mut Entry) -> bool {
+        let displaced = entry.displaced.as_mut().expect("not taken");
+        displaced.try_recv().is_ok()
+    }
+
+    #[test]
+    fn entries_are_given_back() {
+        let sources = Sources::new(Some(2), None);
+        let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let first = sources.enter(one).expect("free");
+        let second = sources.enter(ip("::ffff:192.0.2.1")).expect("free");
+        assert_eq!(sources.enter(one).unwrap_err(), Shed::TooManyOfAddress);
+        assert!(sources.enter(other).is_ok());
+        drop(first);
+        assert!(sources.enter(one).is_ok());
+        drop(second);
+        assert!(lock(&sources.table).sources.is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_network_of_64_bits_is_one_source() {
+        let sources = Sources::new(Some(1), None);
+        let _first = sources.enter(ip("2001:db8:1:2::1")).expect("free");
+        let same = sources.enter(ip("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_eq!(same.unwrap_err(), Shed::TooManyOfAddress);
+        assert!(sources.enter(ip("2001:db8:1:3::1")).is_ok());
+    }
+
+    #[test]
+    fn a_source_is_dropped_early_and_another_is_not() {
+        let sources = Sources::new(None, Some(EarlyDrop::new(2, 100, 3)));
+        let held: Vec<_> = (0..2)
+            .map(|_| sources.enter(ip("192.0.2.1")).expect("free"))
+            .collect();
+        for _ in 0..100 {
+            let dropped = sources.enter(ip("192.0.2.1")).unwrap_err();
+            assert_eq!(dropped, Shed::EarlyDrop);
+        }
+        assert!(sources.enter(ip("192.0.2.2")).is_ok());
+        drop(held);
+        assert!(sources.enter(ip("192.0.2.1")).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_handshake_of_the_heaviest_source_makes_room() {
+        let sources = Sources::new(None, Some(EarlyDrop::default()));
+        let [mut light, mut oldest, mut younger] =
+            ["192.0.2.1", "192.0.2.2", "192.0.2.2"].map(|of| sources.enter(ip(of)).expect("free"));
+        let mut own = sources.enter(ip("192.0.2.3")).expect("free");
+        assert!(sources.make_room(Some(&own)));
+        assert!(is_displaced(&mut oldest));
+        // Now none has more than the newcomer.
+        assert!(!sources.make_room(Some(&own)));
+        for entry in [&mut light, &mut younger, &mut own] {
+            assert!(!is_displaced(entry));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn among_equals_only_an_old_handshake_makes_room() {
+        let sources = Sources::new(None, Some(EarlyDrop::default()));
+        let mut first = sources.enter(ip("192.0.2.1")).expect("free");
+        let newcomer = sources.enter(ip("192.0.2.1")).expect("free");
+        assert!(!sources.make_room(Some(&newcomer)));
+        tokio::time::advance(GRACE).await;
+        assert!(sources.make_room(Some(&newcomer)));
+        assert!(is_displaced(&mut first));
+        // A single handshake of a source stays, however old.
+        assert!(!sources.make_room(None));
+    }
+
+    #[tokio::test]
+    async fn without_early_drop_no_handshake_makes_room() {
+        let sources = Sources::new(None, None);
+        let _held = [1, 2].map(|_| sources.enter(ip("192.0.2.1")).expect("free"));
+        assert!(!sources.make_room(None));
+    }
+}
