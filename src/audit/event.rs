@@ -10,14 +10,23 @@ use std::time::{Duration, SystemTime};
 use rustls_pki_types::CertificateDer;
 
 use crate::peer::ConnectionInfo;
+use crate::pki::memory::{allocated, of_certificate};
+use crate::pki::text::{MAX_SENTENCE, MAX_VALUE, shorten};
 use crate::pki::{Certificate, Fingerprint};
 
 /// The record of one outcome: of an attempt to connect, of a later change of an open connection,
 /// or of a reload.
 ///
 /// Text in it that comes from a peer (`identity`, `detail`, the names in certificates) may hold any
-/// character; whoever prints it escapes control characters and bidirectional marks, as the sinks of
-/// [`audit`](super) do.
+/// character: a sink that prints it must escape control characters and bidirectional marks, as the
+/// sinks of [`audit`](super) do.
+///
+/// # Limits
+/// When an event is recorded, its own text is cut, visibly (`…(+1,234 bytes)`): `detail` and an identity
+/// after 2,048 bytes, the path of a request after 1,024, its method after 64, everything else after 256. As
+/// one line it has at most [`MAX_TEXT`](Self::MAX_TEXT) bytes, and as JSON at most
+/// [`MAX_JSON`](Self::MAX_JSON), whatever the peer's certificates hold. The certificates themselves are
+/// whole: a sink that writes their names has to bound them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
@@ -51,7 +60,8 @@ pub struct AuditEvent {
     pub alert: Option<Alert>,
     /// The generation of trust in force.
     pub generation: u64,
-    /// From the start of an attempt to its outcome; of an ended connection, how long it was open.
+    /// From the start of an attempt to its outcome; of an ended connection, how long it was open; of a
+    /// summary, the time that it is about.
     pub duration: Option<Duration>,
     /// What went through an ended connection, TLS' own bytes apart.
     pub traffic: Option<Traffic>,
@@ -65,6 +75,9 @@ pub struct AuditEvent {
     pub reloaded: Vec<String>,
     /// How many events could not be recorded since the last that could.
     pub dropped: Option<u64>,
+    /// Of a summary ([`Action::RefusalsSuppressed`]): which refusals it is about, beside their
+    /// `reason`, and how many.
+    pub suppressed: Option<Suppressed>,
 }
 
 /// What happened.
@@ -107,6 +120,9 @@ pub enum Action {
     CertificateExpiring,
     /// Events before this one could not be recorded.
     EventsDropped,
+    /// Refusals of peers that had not proven their key were counted and not recorded singly: there
+    /// were more of one reason than the builder's `audit_refusals_per_second`.
+    RefusalsSuppressed,
 }
 
 /// Whether what was wanted came about.
@@ -187,6 +203,16 @@ pub struct Traffic {
     pub sent: u64,
 }
 
+/// Refusals that a summary stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Suppressed {
+    /// Their outcome.
+    pub action: Action,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// A request over an admitted connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -213,8 +239,24 @@ pub enum PresentedCertificate {
 }
 
 impl AuditEvent {
-    /// The most certificates that an event tells of.
-    const MAX_CERTIFICATES: usize = 16;
+    /// The most bytes of an event as one line (`Display`), and of a line of [`Tracing`](super::Tracing):
+    /// 8 KiB.
+    pub const MAX_TEXT: usize = 8 * 1024;
+    /// The most bytes of an event as JSON, in the sink `Json`: 24 KiB. An event is some 2 KiB long; only
+    /// one that a peer has filled comes near.
+    pub const MAX_JSON: usize = 24 * 1024;
+    /// The most certificates of an event: as many as a chain may have by default.
+    pub(super) const MAX_CERTIFICATES: usize = 10;
+    /// The most bytes of an identity: as long as a URI or a SPIFFE ID may be.
+    pub(super) const MAX_IDENTITY: usize = 2048;
+    /// The most bytes of the cause and the remedy.
+    pub(super) const MAX_DETAIL: usize = 2048;
+    /// The most bytes of a request's path.
+    pub(super) const MAX_PATH: usize = MAX_SENTENCE;
+    /// The most bytes of a request's method.
+    pub(super) const MAX_METHOD: usize = 64;
+    /// The most parts of a reload, and the most bytes of each.
+    pub(super) const MAX_PARTS: (usize, usize) = (16, MAX_VALUE);
 
     pub(super) fn new(action: Action, side: Side, name: Option<Arc<str>>) -> Self {
         Self {
@@ -239,7 +281,73 @@ impl AuditEvent {
             own_certificate: None,
             reloaded: Vec::new(),
             dropped: None,
+            suppressed: None,
         }
+    }
+
+    /// Cuts what is too long.
+    pub(super) fn shorten(&mut self) {
+        if let Some(detail) = &mut self.detail {
+            shorten(detail, Self::MAX_DETAIL);
+        }
+        if let Some(identity) = &mut self.identity {
+            shorten(&mut identity.text, Self::MAX_IDENTITY);
+        }
+        if let Some(request) = &mut self.request {
+            shorten(&mut request.method, Self::MAX_METHOD);
+            shorten(&mut request.path, Self::MAX_PATH);
+        }
+        if let Some(rule) = &mut self.rule {
+            shorten_cow(rule);
+        }
+        if let Some(Alert::Sent(name) | Alert::Received(name)) = &mut self.alert {
+            shorten_cow(name);
+        }
+        let (parts, bytes) = Self::MAX_PARTS;
+        if self.reloaded.len() > parts {
+            let more = self.reloaded.len() - parts;
+            self.reloaded.truncate(parts);
+            self.reloaded.push(format!("and {more} more"));
+        }
+        self.reloaded
+            .iter_mut()
+            .for_each(|part| shorten(part, bytes));
+        self.info.shorten(MAX_VALUE);
+    }
+
+    /// Whether it is the refusal of a peer that had not proven its key: any peer can cause it, at no cost,
+    /// as often as it can connect. A connection that a listener sheds is one, and so are a chain that is
+    /// not trusted and a handshake that fails; a denial by the policy is none.
+    ///
+    /// Such events are [limited](super#refusals-of-strangers). To keep them apart, for example in files
+    /// of their own, put [`Filter`](super::Filter)s around two sinks.
+    pub fn is_unauthenticated(&self) -> bool {
+        let is_proven = |who: &AuditedIdentity| who.proof == Proof::Proven;
+        let stage = self.stage.unwrap_or(Stage::Transport);
+        is_unauthenticated(self.action, stage, &self.info)
+            && !self.identity.as_ref().is_some_and(is_proven)
+    }
+
+    /// About how many bytes of memory it takes, the certificates that it shares with a connection
+    /// included.
+    pub(super) fn memory(&self) -> usize {
+        let text = |text: &String| allocated(text.capacity());
+        let request = self.request.as_ref();
+        let parts = [
+            allocated(size_of::<Self>() + 2 * size_of::<usize>()), // with the counters of an Arc
+            self.detail.as_ref().map_or(0, text),
+            self.rule.as_deref().map_or(0, |rule| allocated(rule.len())),
+            self.identity.as_ref().map_or(0, |who| text(&who.text)),
+            request.map_or(0, |it| text(&it.method) + text(&it.path)),
+            self.info.memory(),
+            allocated(self.reloaded.capacity() * size_of::<String>()),
+            self.reloaded.iter().map(text).sum(),
+            allocated(self.certificates.capacity() * size_of::<PresentedCertificate>()),
+            self.own_certificate.as_ref().map_or(0, of_certificate),
+        ];
+        let certificates = self.certificates.iter();
+        let certificates = certificates.filter_map(PresentedCertificate::certificate);
+        parts.iter().sum::<usize>() + certificates.map(of_certificate).sum::<usize>()
     }
 
     /// Whether what was wanted came about: of every attempt, and of reloads and requests; `None`
@@ -270,7 +378,7 @@ impl AuditEvent {
 
 impl Action {
     /// How many there are.
-    pub(super) const COUNT: usize = Self::EventsDropped.index() + 1;
+    pub(super) const COUNT: usize = Self::RefusalsSuppressed.index() + 1;
 
     pub(super) const fn index(self) -> usize {
         self as usize
@@ -296,6 +404,7 @@ impl Action {
             Self::ReloadRefused => "reload_refused",
             Self::CertificateExpiring => "certificate_expiring",
             Self::EventsDropped => "events_dropped",
+            Self::RefusalsSuppressed => "refusals_suppressed",
         }
     }
 
@@ -321,7 +430,8 @@ impl Action {
             Self::RequestDenied
             | Self::AcceptFailed
             | Self::ReloadRefused
-            | Self::EventsDropped => Some(Outcome::Failure),
+            | Self::EventsDropped
+            | Self::RefusalsSuppressed => Some(Outcome::Failure),
             Self::Draining | Self::Cut | Self::Ended | Self::CertificateExpiring => None,
             _ => Some(Outcome::Failure),
         }
@@ -370,6 +480,19 @@ impl Proof {
             Self::Proven => "proven",
             Self::Claimed => "claimed",
         }
+    }
+}
+
+/// Whether an attempt was refused before the peer has proven its key. One that resumes a session has
+/// proven it when the session began.
+pub(super) fn is_unauthenticated(action: Action, stage: Stage, info: &ConnectionInfo) -> bool {
+    let is_refusal = action.ends_attempt() && action != Action::Admitted;
+    is_refusal && stage <= Stage::Proof && !info.is_resumed()
+}
+
+fn shorten_cow(text: &mut Cow<'static, str>) {
+    if text.len() > MAX_VALUE {
+        shorten(text.to_mut(), MAX_VALUE);
     }
 }
 

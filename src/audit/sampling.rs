@@ -3,7 +3,7 @@
 //! Until a peer has proven its key it costs it nothing to be refused, and each refusal would be a
 //! record: a stranger could fill disks, and push the records of those that were admitted out of a file
 //! that is rotated. So refusals before the proof of a key have a rate, per outcome and reason: those
-//! above it are counted, and one summary tells how many there were. Reasons are codes of ours, so that a
+//! above it are counted, and one summary reports how many there were. Reasons are codes of ours, so that a
 //! peer cannot make up new ones; what is counted here is a handful of numbers per reason. What happens
 //! after the proof of a key (admissions, denials, changes of open connections) is never left out.
 
@@ -25,7 +25,7 @@ pub(super) struct Sampling {
     /// `None` records all.
     per_second: Option<u32>,
     reasons: Mutex<Vec<Reason>>,
-    /// Something was left out, and no summary has told it yet.
+    /// Something was left out, and no summary has reported it yet.
     is_pending: AtomicBool,
 }
 
@@ -36,7 +36,7 @@ struct Reason {
     /// When the rate would be met again if nothing came until then (the generic cell rate algorithm).
     met_at: Duration,
     left_out: u64,
-    /// When the first was left out of those that no summary has told yet.
+    /// When the first was left out of those that no summary has reported yet.
     since: Duration,
 }
 
@@ -98,8 +98,8 @@ impl Sampling {
         self.is_pending.load(Ordering::SeqCst)
     }
 
-    /// What was left out for [`INTERVAL`] or longer; with `all`, whatever was left out. It is taken:
-    /// whoever asks records it, or [puts it back](Self::put_back).
+    /// What was left out for [`INTERVAL`] or longer; with `all`, whatever was left out. The
+    /// caller records it, or [puts it back](Self::put_back).
     pub(super) fn take(&self, now: Duration, all: bool) -> Vec<LeftOut> {
         let mut reasons = self.reasons();
         let mut taken = Vec::new();
@@ -119,7 +119,7 @@ impl Sampling {
         taken
     }
 
-    /// A summary could not be recorded: the next one tells these too.
+    /// A summary could not be recorded: the next one reports these too.
     pub(super) fn put_back(&self, left_out: &LeftOut, now: Duration) {
         let mut reasons = self.reasons();
         let of = |it: &&mut Reason| it.action == left_out.action && it.reason == left_out.reason;
@@ -181,7 +181,7 @@ mod tests {
         };
         assert_eq!(sampling.take(at(1000), false), [left_out]);
         assert!(!sampling.is_pending());
-        assert_eq!(sampling.take(at(1000), true), [], "it is told once");
+        assert_eq!(sampling.take(at(1000), true), [], "it is reported once");
         // After a calm time there may be a burst again, and no more than that.
         assert_eq!(recorded(&sampling, 1000, at(3_600_000)), 200);
     }
@@ -213,7 +213,7 @@ mod tests {
         assert!(sampling.is_pending(), "it is still to come");
         let all = sampling.take(at(1499), true);
         assert_eq!((all[0].count, all[0].during), (1, at(999)));
-        // One that could not be recorded is told with the next.
+        // One that could not be recorded is reported with the next.
         sampling.put_back(&all[0], at(1500));
         assert!(!sampling.records(Action::TimedOut, REASON, at(1600)));
         assert_eq!(sampling.take(at(2500), false)[0].count, 2);

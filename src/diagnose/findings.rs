@@ -278,7 +278,11 @@ pub(super) fn issuer_name_differs(
         } else {
             ""
         };
-        let _ = write!(cause, ", and that authority is \"{}\"{encoding}", ShortName(name));
+        let _ = write!(
+            cause,
+            ", and that authority is \"{}\"{encoding}",
+            ShortName(name)
+        );
     }
     let remedy = "issue it from the authority's present certificate: names are compared octet by octet, UTF8String and PrintableString differ";
     let try_this = lines([
@@ -459,10 +463,7 @@ pub(super) fn key_mismatch(leaf: &Certificate) -> Finding {
 }
 
 pub(super) fn unusable_key(leaf: Option<&Certificate>, problem: &str) -> Finding {
-    let cause = format!(
-        "the private key cannot be used: {}",
-        Escaped(problem)
-    );
+    let cause = format!("the private key cannot be used: {}", Escaped(problem));
     let remedy = "use an unencrypted PKCS#8 key for ECDSA P-256 or P-384, Ed25519 or RSA";
     let try_this = lines(["openssl pkey -in KEY.pem -noout -text_pub"]);
     finding("unusable_key", leaf, (cause, remedy), try_this)

@@ -1,6 +1,7 @@
 //! Why a peer was refused.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use crate::audit::NotRecorded;
@@ -14,7 +15,7 @@ use crate::trust::ChainError;
 ///
 /// The peer learns nothing of it but the TLS alert. `Display` is one line of at most 4 KiB, as that
 /// of [`ChainError`] is.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdmitError {
     /// The chain is missing, malformed, or not trusted.
@@ -123,6 +124,14 @@ pub enum AdmitError {
         "the clock gave no time, so no validity can be checked; give the builder a clock() that does"
     )]
     NoClock,
+}
+
+impl fmt::Debug for AdmitError {
+    /// The reason and what `Display` says: what a policy or an extractor says may be as long as a peer
+    /// likes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AdmitError({}: {self})", self.reason())
+    }
 }
 
 /// What to do about a certificate that does not name its holder.

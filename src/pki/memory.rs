@@ -32,9 +32,16 @@ pub(crate) fn of_certificate(certificate: &Certificate) -> usize {
     ];
     FIXED
         + parts.map(allocated).iter().sum::<usize>()
-        + certificate.extensions().iter().map(of_extension).sum::<usize>()
+        + certificate
+            .extensions()
+            .iter()
+            .map(of_extension)
+            .sum::<usize>()
         + names.iter().map(of_name).sum::<usize>()
-        + purposes.iter().map(|oid| allocated(oid.len())).sum::<usize>()
+        + purposes
+            .iter()
+            .map(|oid| allocated(oid.len()))
+            .sum::<usize>()
 }
 
 /// What an extension holds beside its own place in a list.

@@ -16,15 +16,15 @@ mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
 
+pub(crate) use certificate::ShortSerial;
 pub use certificate::{
     Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,
     PublicKeyKind, SerialNumber, key_purpose_name,
 };
 pub use credentials::{Credentials, CredentialsError};
 pub use crl::{Crl, UnusableCrl};
-pub(crate) use certificate::ShortSerial;
-pub(crate) use name::ShortName;
 pub use excerpt::Excerpt;
+pub(crate) use name::ShortName;
 pub use name::{BadText, DistinguishedName, NameAttribute};
 pub use pem::{BlockPlace, PemError};
 pub use san::{GeneralName, SanError};

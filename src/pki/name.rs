@@ -286,8 +286,8 @@ impl fmt::Display for NameAttribute<'_> {
         };
         for (index, character) in text.char_indices() {
             let is_last = index + character.len_utf8() == text.len();
-            let at_edge = (index == 0 && matches!(character, ' ' | '#'))
-                || (is_last && character == ' ');
+            let at_edge =
+                (index == 0 && matches!(character, ' ' | '#')) || (is_last && character == ' ');
             if at_edge || matches!(character, '"' | '+' | ',' | ';' | '<' | '>' | '\\') {
                 f.write_char('\\')?;
                 f.write_char(character)?;

@@ -66,7 +66,10 @@ impl<T: fmt::Display> fmt::Display for Brief<T> {
 pub(crate) fn shorten(text: &mut String, limit: usize) {
     if text.len() > limit {
         // A character begins at 0 at the latest.
-        let kept = (0..=limit).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let kept = (0..=limit)
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
         let cut_off = text.len() - kept;
         text.truncate(kept);
         // Writing to a string does not fail.
@@ -269,10 +272,7 @@ mod tests {
         let long = "y".repeat(5000);
         let shown = Sentence(&long).to_string();
         assert_eq!(shown, format!("{}…(+3,976 bytes)", &long[..MAX_SENTENCE]));
-        assert_eq!(
-            Brief(&long).to_string(),
-            format!("{}…", &long[..MAX_VALUE])
-        );
+        assert_eq!(Brief(&long).to_string(), format!("{}…", &long[..MAX_VALUE]));
         assert_eq!(Brief("a\nb").to_string(), "a\\u{a}b");
         let mut longest = String::new();
         write_mark(&mut longest, usize::MAX).expect("written");
@@ -297,7 +297,10 @@ mod tests {
             bounded.text(text).expect("written");
             shown
         };
-        assert_eq!(shown(&"\"".repeat(30)), format!("{}…(+20 bytes)", "\"".repeat(10)));
+        assert_eq!(
+            shown(&"\"".repeat(30)),
+            format!("{}…(+20 bytes)", "\"".repeat(10))
+        );
         // `\\u{202e}` takes nine bytes there.
         assert_eq!(
             shown(&"\u{202e}".repeat(3)),

@@ -64,7 +64,10 @@ pub enum HandshakeError {
         limit: usize,
     },
     /// The transport failed.
-    #[error("the connection failed during the handshake: {}; see the network, and try again", Brief(_0))]
+    #[error(
+        "the connection failed during the handshake: {}; see the network, and try again",
+        Brief(_0)
+    )]
     Io(io::Error),
 }
 

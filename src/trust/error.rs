@@ -30,7 +30,10 @@ pub enum TrustError {
         folder: PathBuf,
     },
     /// A certificate cannot be parsed, or not be used as a trust anchor.
-    #[error("{place}: {}; remove it, or put a root certificate in its place", Sentence(problem))]
+    #[error(
+        "{place}: {}; remove it, or put a root certificate in its place",
+        Sentence(problem)
+    )]
     Malformed {
         /// The file and block.
         place: String,
