@@ -237,6 +237,9 @@ fn what_is_cut_says_how_much_is_missing() {
     let error = refused.unwrap_err().to_string();
     let cut = format!("CN={}…(+60,017 bytes)\"", "x".repeat(253));
     assert!(error.contains(&cut), "{error}");
+    // The name itself, which programs compare and forward, is whole.
+    let leaf = Certificate::from_der(issued.leaf_der()).unwrap();
+    assert_eq!(leaf.subject().to_string().len(), "CN=".len() + 60_000);
     let json = schema::assert_valid(&schema::of_events(), &trail.take()[0]);
     let names = json["tls"]["client"]["x509"]["alternative_names"]
         .as_array()
