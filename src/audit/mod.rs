@@ -109,6 +109,7 @@
 //! the same goes to the `metrics` facade: see the module `metrics`.
 
 mod auditor;
+mod bounds;
 #[cfg(feature = "audit-json")]
 mod ecs;
 mod event;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::event::is_unauthenticated;
+use super::bounds::is_unauthenticated;
 use super::{Action, AuditEvent, AuditedIdentity, Log, NotRecorded, Stage};
 use crate::peer::ConnectionInfo;
 use crate::pki::Certificate;

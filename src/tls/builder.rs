@@ -379,7 +379,7 @@ impl<S, I> Builder<S, I> {
     /// [refusals of strangers](crate::audit#refusals-of-strangers).
     ///
     /// # Security
-    /// With `None`, whoever can connect decides how much is written.
+    /// With `None`, any peer that can connect decides how much is written.
     pub fn audit_refusals_per_second(mut self, refusals: impl Into<Option<u32>>) -> Self {
         self.refusals_per_second = refusals.into();
         self

@@ -22,7 +22,7 @@ const ERROR: usize = 4096;
 
 type Edit = fn(LeafBuilder) -> LeafBuilder;
 
-/// Certificates that nobody issues for good.
+/// Certificates that only an attacker issues.
 const HOSTILE: [(&str, Edit); 12] = [
     ("many names", |leaf| {
         (0..10_000).fold(leaf, |leaf, at| leaf.dns(&format!("host-{at}.example")))

@@ -68,8 +68,8 @@ async fn what_is_recorded_and_what_is_summed_up_are_all_attempts() {
         .audit_refusals_per_second(1)
         .build()
         .unwrap();
-    let told = Arc::new(Mutex::new(BTreeMap::<&str, u64>::new()));
-    let refused = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(BTreeMap::<&str, u64>::new()));
+    let refused = Arc::clone(&reported);
     let (sender, incoming) = sent();
     let mut listener = Listener::builder(acceptor.clone())
         .max_handshakes(ATTEMPTS)
@@ -102,14 +102,14 @@ async fn what_is_recorded_and_what_is_summed_up_are_all_attempts() {
     assert_eq!(total(&singly) + total(&summed), ATTEMPTS as u64);
     assert_eq!(total(&summed), stats.audit_suppressed);
     assert!(stats.audit_suppressed > 300, "{summed:?}");
-    // Reason by reason, what the application was told.
+    // Reason by reason, what was reported to the application.
     let mut both = BTreeMap::<&str, u64>::new();
     for ((action, reason), count) in singly.iter().chain(&summed) {
         if *action != Action::Admitted {
             *both.entry(reason).or_default() += count;
         }
     }
-    assert_eq!(both, *told.lock().unwrap());
+    assert_eq!(both, *reported.lock().unwrap());
     // What comes after the proof of a key is recorded singly, each.
     assert_eq!(singly[&(Action::Admitted, "")], stats.admitted);
     assert!(stats.admitted > 100 && stats.denied > 100, "{stats:?}");
@@ -131,14 +131,14 @@ async fn what_is_recorded_and_what_is_summed_up_are_all_attempts() {
 fn attack(ca: &TestCa, acceptor: &Acceptor<DnsName>, strangers: usize) {
     let known = ca.leaf().dns("client.example").issue();
     let other = TestCa::new("Other").leaf().dns("client.example").issue();
-    let judge = |chain: &[_]| {
+    let ask = |chain: &[_]| {
         acceptor
             .gate()
             .admit_chain(chain, ConnectionInfo::default())
     };
-    judge(known.chain()).unwrap();
+    ask(known.chain()).unwrap();
     for _ in 0..strangers {
-        assert_eq!(judge(other.chain()).unwrap_err().reason(), "unknown_issuer");
+        assert_eq!(ask(other.chain()).unwrap_err().reason(), "unknown_issuer");
     }
 }
 
