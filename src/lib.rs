@@ -67,6 +67,7 @@
 //! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
 //! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
 //! [`manual::troubleshooting`] begins at the other end: with what a refused client prints.
+//! [`manual::threat_model`] has each promise with its attacker, mechanism and test.
 //!
 //! A peer that is refused learns nothing but an alert. When it is we who are refused, the alert
 //! becomes a [`PeerAlert`]: which certificate of ours, why, and what to do. Where a chain's line is not

@@ -2,3 +2,6 @@
 
 #[doc = include_str!("../manual/troubleshooting.md")]
 pub mod troubleshooting {}
+
+#[doc = include_str!("../manual/threat_model.md")]
+pub mod threat_model {}

@@ -36,6 +36,12 @@ impl<I> Peer<I> {
         }
     }
 
+    /// The same peer by another verified path: of the same leaf, and so with the same identity.
+    pub(crate) fn along(&self, chain: VerifiedChain) -> Self {
+        let inner = &self.inner;
+        Self::new(Arc::clone(&inner.identity), chain, inner.connection.clone())
+    }
+
     /// Who the peer is, as the extractor read it.
     pub fn identity(&self) -> &I {
         &self.inner.identity

@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
+#[path = "alerts/empty_certificate.rs"]
+mod empty_certificate;
+#[path = "alerts/key_update.rs"]
+mod key_update;
 
 use std::time::Duration;
 

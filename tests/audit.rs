@@ -9,6 +9,10 @@ mod clients;
 mod common;
 #[path = "audit/doors.rs"]
 mod doors;
+#[path = "audit/exported.rs"]
+mod exported;
+#[path = "audit/forged.rs"]
+mod forged;
 #[path = "audit/hostile.rs"]
 mod hostile;
 #[path = "audit/open.rs"]

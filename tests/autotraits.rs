@@ -39,8 +39,8 @@ use countersign::pki::{
 use countersign::policy::{
     AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyFirst, DenyList,
     Difference, DnsPattern, Exact, Explanation, FingerprintSet, InvalidDenyEntry,
-    InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, Not, PatternSet, Shadow, SpiffePattern,
-    TrustDomains,
+    InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, IssuerText, Not, PatternSet, SerialText,
+    Shadow, SpiffePattern, TrustDomains,
 };
 use countersign::reload::{
     Applied, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Source, Status,
@@ -49,9 +49,9 @@ use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
 use countersign::trust::{
-    Anchor, BundleError, ChainError, ChainVerifier, CrlError, Crls, ExpiredCrl, ExtendedKeyUsage,
-    Limits, NoStatus, Profile, Revocation, RevocationDepth, RootConstraints, Trust, TrustBundles,
-    TrustError, UnknownStatus, Usage, VerifiedChain,
+    Anchor, BundleError, ChainError, ChainVerifier, CrlError, CrlRollback, Crls, ExpiredCrl,
+    ExtendedKeyUsage, Limits, NoStatus, Profile, Revocation, RevocationDepth, RootConstraints,
+    Trust, TrustBundles, TrustError, UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
@@ -87,6 +87,8 @@ fn values_go_everywhere() {
     is_plain::<Limits>();
     is_plain::<Profile>();
     is_plain::<RootConstraints>();
+    is_plain::<SerialText>();
+    is_plain::<IssuerText>();
     is_plain::<Excerpt<String>>();
     is_plain::<VerifiedChain>();
 
@@ -126,6 +128,7 @@ fn values_go_everywhere() {
     is_plain::<Revocation>();
     is_plain::<UnknownStatus>();
     is_plain::<ExpiredCrl>();
+    is_plain::<CrlRollback>();
     is_plain::<RevocationDepth>();
     is_plain::<NoStatus>();
     is_plain::<Trust>();

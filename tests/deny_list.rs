@@ -4,6 +4,8 @@
 mod common;
 #[path = "deny_list/second_signature.rs"]
 mod second_signature;
+#[path = "deny_list/spellings.rs"]
+mod spellings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -163,6 +163,14 @@ fn second_parser_sans(certificate: &x509_cert::Certificate, kind: u8) -> Field {
     let Ok(entries) = Vec::<Any>::from_der(extension.extn_value.as_bytes()) else {
         return Field::Spoiled("bad_encoding");
     };
+    // What is not one of the nine kinds makes the whole extension something else.
+    let is_general_name = |entry: &Any| {
+        let tag = entry.to_der().expect("it was DER")[0];
+        tag & 0xc0 == 0x80 && tag & 0x1f <= 8
+    };
+    if !entries.iter().all(is_general_name) {
+        return Field::Spoiled("bad_encoding");
+    }
     let values = entries.iter().filter_map(|entry| {
         let der = entry.to_der().expect("it was DER");
         let tag = der[0];

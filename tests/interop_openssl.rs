@@ -5,6 +5,8 @@ mod client;
 #[path = "common/interop.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod interop;
+#[path = "interop_openssl/key_update.rs"]
+mod key_update;
 #[path = "common/programs.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod programs;

@@ -1,7 +1,11 @@
 //! Rules reach connections that are open.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+#[path = "live/clock.rs"]
+mod clock;
 mod common;
+#[path = "live/paths.rs"]
+mod paths;
 
 use std::io;
 use std::sync::Arc;

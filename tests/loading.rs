@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use countersign::pki::PublicKeyKind;
 use countersign::testing::der::{self, pem};
 use countersign::testing::{Issued, KeyType, KeyUsageBits, TestCa, oversized_rsa_spki};
+use countersign::trust::Crls;
 use countersign::{Certificate, Credentials, TrustStore};
 use rustls_pki_types::PrivateKeyDer;
 
@@ -338,6 +339,63 @@ fn a_dangling_symlink_is_not_skipped() {
     let error = TrustStore::from_pem_dir(folder.0.path()).unwrap_err();
     assert_eq!(error.reason(), "unreadable_file");
     assert!(error.to_string().contains("gone.pem"), "{error}");
+}
+
+/// Each in a thread, since a reader that waits for a writer waits indefinitely.
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_an_error_and_blocks_no_loader() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("a.pem");
+    let Ok(made) = std::process::Command::new("mkfifo").arg(&pipe).status() else {
+        eprintln!("no mkfifo here");
+        return;
+    };
+    assert!(made.success());
+    let good = folder.path().join("good");
+    fs::write(&good, TestCa::new("Root").leaf().issue().chain_pem()).unwrap();
+    let folder = folder.path().to_path_buf();
+    type Load = Box<dyn FnOnce() -> &'static str + Send>;
+    let (p, q) = (pipe.clone(), pipe.clone());
+    let loaders: Vec<(&str, Load)> = vec![
+        ("chain", {
+            let (pipe, good) = (pipe.clone(), good.clone());
+            Box::new(move || {
+                Credentials::from_pem_files(pipe, good)
+                    .unwrap_err()
+                    .reason()
+            })
+        }),
+        ("key", {
+            let (pipe, good) = (pipe.clone(), good.clone());
+            Box::new(move || {
+                Credentials::from_pem_files(good, pipe)
+                    .unwrap_err()
+                    .reason()
+            })
+        }),
+        ("DER key", {
+            Box::new(move || Credentials::from_der_files(good, p).unwrap_err().reason())
+        }),
+        ("roots", {
+            Box::new(move || TrustStore::from_pem_file(q).unwrap_err().reason())
+        }),
+        ("a folder of roots", {
+            let folder = folder.clone();
+            Box::new(move || TrustStore::from_pem_dir(folder).unwrap_err().reason())
+        }),
+        ("CRLs", {
+            Box::new(move || Crls::from_file(pipe).unwrap_err().reason())
+        }),
+        ("a folder of CRLs", {
+            Box::new(move || Crls::from_dir(folder).unwrap_err().reason())
+        }),
+    ];
+    for (what, load) in loaders {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(load()));
+        let reason = receiver.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(reason, Ok("not_a_file"), "{what}");
+    }
 }
 
 #[test]

@@ -12,11 +12,17 @@ mod handle;
 mod material;
 #[path = "reload/mixed.rs"]
 mod mixed;
+#[path = "reload/mixture.rs"]
+mod mixture;
 #[path = "reload/notice.rs"]
 mod notice;
+#[path = "reload/panics.rs"]
+mod panics;
 #[path = "reload/parts.rs"]
 mod parts;
 #[path = "reload/refused.rs"]
 mod refused;
 #[path = "reload/rotate.rs"]
 mod rotate;
+#[path = "reload/service.rs"]
+mod service;

@@ -104,6 +104,13 @@ fn of_chains() {
             certificate: c(),
             cause: NoStatus::NoCrl,
         },
+        ChainError::UnknownRevocationStatus {
+            certificate: c(),
+            cause: NoStatus::NotInForce {
+                this_update: now,
+                now,
+            },
+        },
         ChainError::CrlExpired {
             certificate: c(),
             next_update: now,
@@ -262,6 +269,13 @@ fn of_files() {
             file: "a.pem".into(),
             source: io(),
         }),
+        CredentialsError::Pem(PemError::NotAFile {
+            path: "a.pem".into(),
+        }),
+        CredentialsError::Pem(PemError::TooLarge {
+            file: "a.pem".into(),
+            limit: 1,
+        }),
         CredentialsError::NoCertificate { place: place() },
         CredentialsError::NoKey { place: place() },
         CredentialsError::SeveralKeys { place: place() },
@@ -342,7 +356,11 @@ fn of_set_ups() {
             now,
         },
         BuildError::NoClock,
-        BuildError::CrlNotByIssuer { crl },
+        BuildError::CrlNotByIssuer { crl: crl.clone() },
+        BuildError::CrlRolledBack {
+            crl: crl.clone(),
+            in_force: crl,
+        },
         BuildError::NotCovered {
             name: name(),
             certificate: certificate(),

@@ -5,6 +5,8 @@
 mod common;
 #[path = "resumption_life/connectors.rs"]
 mod connectors;
+#[path = "resumption_life/exported.rs"]
+mod exported;
 #[path = "common/raw.rs"]
 mod raw;
 #[path = "common/raw_server.rs"]

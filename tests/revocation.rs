@@ -10,12 +10,16 @@ mod handshake;
 mod hostile;
 #[path = "revocation/loading.rs"]
 mod loading;
+#[path = "revocation/not_in_force.rs"]
+mod not_in_force;
 #[path = "revocation/other_ca.rs"]
 mod other_ca;
 #[path = "revocation/paths.rs"]
 mod paths;
 #[path = "revocation/refused_lists.rs"]
 mod refused_lists;
+#[path = "revocation/rollback.rs"]
+mod rollback;
 #[path = "revocation/scope.rs"]
 mod scope;
 #[path = "revocation/serials.rs"]

@@ -438,7 +438,7 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
         Action::Draining => (&["network", "session"], &["info"]),
         Action::Cut => (&["network", "session"], &["denied", "end"]),
         Action::Ended => (&["network", "session"], &["end"]),
-        Action::ReloadApplied => (&["configuration"], &["change"]),
+        Action::ReloadApplied | Action::CrlRolledBack => (&["configuration"], &["change"]),
         Action::RefusalsSuppressed => (&["authentication", "network"], &["denied", "info"]),
         Action::ReloadRefused | Action::CertificateExpiring | Action::EventsDropped => {
             (&["configuration"], &["info"])

@@ -96,7 +96,7 @@ pub enum Action {
     HandshakeFailed,
     /// It was not over in time.
     TimedOut,
-    /// A listener closed the connection before any TLS work.
+    /// A listener closed the connection before its handshake was over: before any TLS work, or to make room.
     Shed,
     /// The application gave the attempt up, or a listener that shut down did.
     Abandoned,
@@ -112,8 +112,12 @@ pub enum Action {
     AcceptFailed,
     /// A reload replaced something.
     ReloadApplied,
-    /// A reload changed nothing, because what was to be taken is bad.
+    /// A reload changed nothing, because what was to be taken is bad; or an update by the application
+    /// changed nothing, because it would have rolled a CRL back.
     ReloadRefused,
+    /// An update or a reload replaced a CRL with an earlier one of the same issuer and scope, because
+    /// [`Revocation::rollback`](crate::trust::Revocation::rollback) allows it.
+    CrlRolledBack,
     /// A certificate of ours is about to expire, or has expired.
     CertificateExpiring,
     /// Events before this one could not be recorded.
@@ -316,6 +320,7 @@ impl Action {
             Self::AcceptFailed => "accept_failed",
             Self::ReloadApplied => "reload_applied",
             Self::ReloadRefused => "reload_refused",
+            Self::CrlRolledBack => "crl_rolled_back",
             Self::CertificateExpiring => "certificate_expiring",
             Self::EventsDropped => "events_dropped",
             Self::RefusalsSuppressed => "refusals_suppressed",
@@ -346,7 +351,11 @@ impl Action {
             | Self::ReloadRefused
             | Self::EventsDropped
             | Self::RefusalsSuppressed => Some(Outcome::Failure),
-            Self::Draining | Self::Cut | Self::Ended | Self::CertificateExpiring => None,
+            Self::Draining
+            | Self::Cut
+            | Self::Ended
+            | Self::CrlRolledBack
+            | Self::CertificateExpiring => None,
             _ => Some(Outcome::Failure),
         }
     }

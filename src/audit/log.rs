@@ -58,7 +58,6 @@ impl Log {
     }
 
     /// Records that something happened. That it cannot be recorded changes nothing any more.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn tell(
         &self,
         action: Action,

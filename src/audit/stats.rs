@@ -31,7 +31,7 @@ pub struct Stats {
     pub handshake_failed: u64,
     /// Attempts that took too long.
     pub timed_out: u64,
-    /// Connections that a listener closed before any TLS work.
+    /// Connections that a listener closed before their handshakes were over.
     pub shed: u64,
     /// Attempts that were given up.
     pub abandoned: u64,

@@ -138,7 +138,7 @@ impl<I: Send + Sync + 'static> ClientHandshake<I> {
         match judged {
             Ok(admission) => Ok((self.connection, admission)),
             Err(error) => {
-                gate.record_refused(witness, &error, Some(&who), presented);
+                gate.record_refused(witness, &error, Some(&who), (presented, &[]));
                 Err(error.into())
             }
         }

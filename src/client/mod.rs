@@ -17,8 +17,6 @@ pub use error::ConnectError;
 
 use crate::ConnectionInfo;
 use crate::audit::{Alert, Stats, Witness};
-#[cfg(feature = "tokio")]
-use crate::gate::live::Changed;
 use crate::gate::{Authorizer, Gate};
 #[cfg(feature = "tokio")]
 use crate::gate::{Ended, OpenConnection};
@@ -29,7 +27,7 @@ use crate::pki::Certificate;
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, ClientSide, NeedsCredentials};
 use crate::tls::capture::Capture;
-use crate::tls::{BuildError, BundleChange, ClientCore, Update};
+use crate::tls::{BuildError, BundleChange, Change, ClientCore, Update};
 use crate::trust::TrustStore;
 
 /// Makes TLS connections to servers that prove who they are, whom the policy allows, and that ask
@@ -106,32 +104,26 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// # Errors
     /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
-        #[cfg(feature = "tokio")]
-        {
-            let generation = self.update_unjudged(update)?;
-            self.core.gate.judge_open(Changed::Facts);
-            Ok(generation)
-        }
-        #[cfg(not(feature = "tokio"))]
-        self.core.update(update)
+        let updated = self.change(update);
+        updated.inspect_err(|error| self.core.record_refused(error))
     }
 
-    /// As [`update`](Self::update), but open connections are not judged yet.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn update_unjudged(&self, update: Update) -> Result<u64, BuildError> {
-        let replaces = update.replaces_credentials();
-        let generation = self.core.update(update)?;
+    /// Applies a change as a whole, or not at all; then open connections are judged, and those that
+    /// were opened with other credentials are asked to come to their end.
+    pub(crate) fn change(&self, change: impl Into<Change<I>>) -> Result<u64, BuildError> {
+        let change = change.into();
+        #[cfg(feature = "tokio")]
+        let replaces = change
+            .update
+            .as_ref()
+            .is_some_and(Update::replaces_credentials);
+        let generation = self.core.change(change)?;
+        #[cfg(feature = "tokio")]
         if replaces {
             self.keeper
                 .drain_all(&self.core.gate, &Ended::CredentialsReplaced);
         }
         Ok(generation)
-    }
-
-    /// As [`set_policy`](Self::set_policy), but open connections are not judged yet.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn set_policy_unjudged(&self, policy: Box<dyn Policy<I>>) {
-        self.core.set_authorizer(Authorizer::Sync(policy));
     }
 
     /// How often the credentials were replaced.
@@ -188,10 +180,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     }
 
     fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {
-        let generation = self.core.change_bundles(change)?;
-        #[cfg(feature = "tokio")]
-        self.core.gate.judge_open(Changed::Facts);
-        Ok(generation)
+        self.core.change_bundles(change)
     }
 
     /// Replaces the policy, in all clones of this connector.
@@ -199,9 +188,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// Every connection that is judged from now on is judged by it. Sessions from before are not
     /// offered to servers any more. Open connections are judged too, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
-        self.core.set_authorizer(Authorizer::Sync(Box::new(policy)));
-        #[cfg(feature = "tokio")]
-        self.core.gate.judge_open(Changed::Policy);
+        self.set_authorizer(Authorizer::sync(policy));
     }
 
     /// As [`set_policy`](Self::set_policy), with a policy that has to ask somebody.
@@ -215,15 +202,16 @@ impl<I: Send + Sync + 'static> Connector<I> {
         policy: impl crate::policy::AsyncPolicy<I> + 'static,
         timeout: Duration,
     ) {
-        self.core.set_authorizer(Authorizer::Async {
-            policy: Box::new(policy),
-            timeout,
-        });
-        self.core.gate.judge_open(Changed::Policy);
+        self.set_authorizer(Authorizer::asynchronous(policy, timeout));
     }
 }
 
 impl<I: Send + Sync + 'static> Connector<I> {
+    fn set_authorizer(&self, authorizer: Authorizer<I>) {
+        // Nothing about a policy alone can fail to fit.
+        let _ = self.change(authorizer);
+    }
+
     /// Sees an attempt that begins, to connect to this name.
     fn begin(
         &self,

@@ -36,6 +36,11 @@ impl<I> Admission<I> {
         }
     }
 
+    /// A peer that a policy has allowed by this rule.
+    pub(super) const fn by_rule(rule: Cow<'static, str>, peer: Peer<I>) -> Self {
+        Self { peer, rule }
+    }
+
     /// The peer.
     pub const fn peer(&self) -> &Peer<I> {
         &self.peer

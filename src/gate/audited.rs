@@ -34,9 +34,10 @@ impl<I> Gate<I> {
             generation: trusted.generation(),
             audit_dropped: log.dropped(),
             own_certificate_left: now.zip(first_end(own)).map(|(now, end)| since(now, end)),
-            crl_age: now
-                .zip(trusted.verifier().oldest_crl())
-                .map(|(now, made)| since(made, now)),
+            crl_age: now.and_then(|now| {
+                let made = trusted.verifier().oldest_crl(now)?;
+                Some(since(made, now))
+            }),
             ..log.counts().read()
         }
     }
@@ -47,7 +48,8 @@ impl<I> Gate<I> {
         #[cfg(feature = "metrics")]
         {
             let trusted = self.trusted();
-            let oldest_crl = trusted.verifier().oldest_crl();
+            let now = self.now().ok();
+            let oldest_crl = now.and_then(|now| trusted.verifier().oldest_crl(now));
             let meter = self.log().counts().meter();
             meter.in_force(trusted.generation(), first_end(own), oldest_crl);
         }
@@ -90,13 +92,13 @@ impl<I> Gate<I> {
     }
 
     /// Records that the gate refused a peer, in its handshake or after it. `who` it is is known once
-    /// it was identified.
+    /// it was identified. What it presented comes with what was read of that.
     pub(crate) fn record_refused(
         &self,
         witness: &mut Witness,
         error: &AdmitError,
         who: Option<&Peer<I>>,
-        presented: &[CertificateDer<'_>],
+        (presented, read): (&[CertificateDer<'_>], &[Certificate]),
     ) {
         witness.stage = error.stage();
         let tells_peer = witness.tells_peer;
@@ -106,7 +108,7 @@ impl<I> Gate<I> {
         let _ = witness.conclude(error.action(), Some(error.reason()), |event| {
             event.detail = Some(error.to_string());
             event.alert = tells_peer.then(|| Alert::Sent(alert_name(error.alert()).into()));
-            event.set_presented(presented, known.unwrap_or_default());
+            event.set_presented(presented, known.unwrap_or(read));
             event.generation = self.generation();
             match who {
                 Some(peer) => event.identity = self.inner.auditor.proven(peer),
@@ -157,7 +159,7 @@ impl<I> Gate<I> {
             },
             Err(refused) => refused,
         };
-        self.record_refused(&mut witness, &error, who.as_ref(), presented);
+        self.record_refused(&mut witness, &error, who.as_ref(), (presented, &[]));
         Err(error)
     }
 }

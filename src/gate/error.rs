@@ -97,6 +97,15 @@ pub enum AdmitError {
         /// The limit.
         limit: usize,
     },
+    /// Code of the application other than the policy panicked while the peer was authorized, such as
+    /// the `Hash` of an identity that is looked up in the deny list; that counts as a denial.
+    #[error(
+        "denied because code of the application panicked while {certificate} was authorized; see its panic message, and mend it"
+    )]
+    Panicked {
+        /// The peer's certificate.
+        certificate: Certificate,
+    },
     /// The peer would have been admitted, and that could not be recorded: no record, no session.
     #[error(
         "refused because there would be no record of {certificate}: {error}; see to the audit sink"
@@ -171,6 +180,7 @@ impl AdmitError {
             Self::PolicyNotAsked { .. } => "policy_not_asked",
             Self::TooManyConnections { .. } => "too_many_connections",
             Self::TooManyConnectionsOfIdentity { .. } => "too_many_connections_of_identity",
+            Self::Panicked { .. } => "authorization_panicked",
             Self::NotAudited { .. } => "not_audited",
             Self::PolicyIsAsync => "policy_is_async",
             Self::HandshakeIncomplete => "handshake_incomplete",
@@ -191,6 +201,7 @@ impl AdmitError {
             | Self::PolicyNotAsked { certificate }
             | Self::TooManyConnections { certificate, .. }
             | Self::TooManyConnectionsOfIdentity { certificate, .. }
+            | Self::Panicked { certificate }
             | Self::NotAudited { certificate, .. }
             | Self::PolicyTimedOut { certificate, .. } => Some(certificate),
             _ => None,

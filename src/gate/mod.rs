@@ -7,6 +7,8 @@
 mod admission;
 mod alert;
 mod audited;
+mod deciding;
+mod epoch;
 mod error;
 mod identified;
 #[cfg(feature = "tokio")]
@@ -18,7 +20,7 @@ mod trusted;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::client::ClientConnection;
@@ -28,6 +30,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 pub use admission::Admission;
 pub(crate) use alert::{alert_name, certificate_error};
+pub(crate) use epoch::Changed;
 pub use error::AdmitError;
 pub(crate) use identified::Identified;
 #[cfg(feature = "tokio")]
@@ -36,9 +39,12 @@ pub(crate) use trusted::{TrustId, Trusted, Verified};
 
 use crate::audit::{Auditor, Witness};
 use crate::identity::{IdentityExtractor, extract_caught};
-use crate::policy::{self, Denies, Policy, Verdict};
+use crate::pki::contained::Contained;
+#[cfg(feature = "tokio")]
+use crate::policy;
+use crate::policy::{Denies, Policy};
 use crate::trust::{ChainError, ChainVerifier};
-use crate::{ConnectionInfo, Peer};
+use crate::{Certificate, ConnectionInfo, Peer};
 
 /// Decides about every peer of one acceptor or connector.
 ///
@@ -71,9 +77,8 @@ struct Inner<I> {
     places: Arc<live::Places<I>>,
     #[cfg(feature = "tokio")]
     spawn: arc_swap::ArcSwapOption<open::Spawn>,
-    /// How often the policy was replaced: what was asked of an older one counts no more.
-    #[cfg(feature = "tokio")]
-    policies: std::sync::atomic::AtomicU64,
+    /// Ties together what is in force together.
+    epochs: epoch::Epochs,
 }
 
 /// How a gate judges: what a builder collects for it.
@@ -112,12 +117,29 @@ pub enum ServerNames {
 
 /// The policy in force, in either form.
 pub(crate) enum Authorizer<I> {
-    Sync(Box<dyn Policy<I>>),
+    Sync(Contained<Box<dyn Policy<I>>>),
     #[cfg(feature = "tokio")]
     Async {
-        policy: Box<dyn policy::DynAsyncPolicy<I>>,
+        policy: Contained<Box<dyn policy::DynAsyncPolicy<I>>>,
         timeout: Duration,
     },
+}
+
+impl<I> Authorizer<I> {
+    pub(crate) fn sync(policy: impl Policy<I> + 'static) -> Self {
+        Self::Sync(Contained::new(Box::new(policy)))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn asynchronous(
+        policy: impl policy::AsyncPolicy<I> + 'static,
+        timeout: Duration,
+    ) -> Self {
+        Self::Async {
+            policy: Contained::new(Box::new(policy)),
+            timeout,
+        }
+    }
 }
 
 impl<I> Gate<I> {
@@ -141,8 +163,7 @@ impl<I> Gate<I> {
                 auditor,
                 #[cfg(feature = "tokio")]
                 spawn: arc_swap::ArcSwapOption::empty(),
-                #[cfg(feature = "tokio")]
-                policies: std::sync::atomic::AtomicU64::new(0),
+                epochs: epoch::Epochs::default(),
             }),
         };
         #[cfg(feature = "tokio")]
@@ -270,34 +291,54 @@ impl<I> Gate<I> {
         self.inner.trusted.load().id()
     }
 
-    /// Starts a new generation of trust. Whoever calls it sees to it that no other call comes
-    /// between reading the old one and this.
+    /// Puts everything of one change in force at once, by `swap`, which can neither fail nor wait
+    /// nor run code of the application. What it returns is what was in force; it is for the caller
+    /// to drop, since that runs such code.
     ///
     /// Open connections are judged by it when `judge_open` is called.
-    pub(crate) fn set_trust(&self, verifier: ChainVerifier) -> u64 {
-        let next = self.inner.trusted.load().next(verifier);
-        let generation = next.generation();
-        self.inner.trusted.store(Arc::new(next));
-        generation
+    pub(crate) fn commit<T>(&self, changed: Changed, swap: impl FnOnce() -> T) -> T {
+        self.inner.epochs.begin(changed, swap)
     }
 
-    /// Replaces the policy. Open connections are judged by it when `judge_open` is called.
-    pub(crate) fn set_authorizer(&self, authorizer: Authorizer<I>) {
-        self.inner.authorizer.store(Arc::new(authorizer));
+    /// The next generation of trust. Whoever calls it sees to it that no other call comes between
+    /// this and the swap.
+    pub(crate) fn next_trusted(&self, verifier: ChainVerifier) -> Arc<Trusted<I>> {
+        Arc::new(self.inner.trusted.load().next(verifier))
+    }
+
+    /// Within a `commit`.
+    pub(crate) fn swap_trusted(&self, next: Arc<Trusted<I>>) -> Arc<Trusted<I>> {
+        self.inner.trusted.swap(next)
+    }
+
+    /// Within a `commit`.
+    pub(crate) fn swap_authorizer(&self, next: Arc<Authorizer<I>>) -> Arc<Authorizer<I>> {
+        self.inner.authorizer.swap(next)
     }
 
     pub(crate) fn now(&self) -> Result<UnixTime, AdmitError> {
         self.inner.clock.current_time().ok_or(AdmitError::NoClock)
     }
 
-    /// Step 1: the chain leads to somebody whom we trust, and is valid for the name we dialled.
+    /// Step 1: the chain leads to a root that we trust, and is valid for the name we connected to.
     pub(crate) fn verify(
         &self,
         presented: &[CertificateDer<'_>],
         dialled: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<Verified, ChainError> {
-        let verified = self.inner.trusted.load().verify(presented, now)?;
+        self.verify_and_keep(presented, dialled, now, &mut Vec::new())
+    }
+
+    /// As [`verify`](Self::verify); `read` gets the certificates that were read for it.
+    pub(crate) fn verify_and_keep(
+        &self,
+        presented: &[CertificateDer<'_>],
+        dialled: Option<&ServerName<'_>>,
+        now: UnixTime,
+        read: &mut Vec<Certificate>,
+    ) -> Result<Verified, ChainError> {
+        let verified = self.inner.trusted.load().verify(presented, now, read)?;
         self.log().counts().chain(verified.is_remembered());
         if let (Some(name), ServerNames::Verify) = (dialled, self.inner.server_names) {
             ChainVerifier::verify_name(verified.chain().leaf(), name)?;
@@ -344,94 +385,6 @@ impl<I> Gate<I> {
                 error,
             }),
         }
-    }
-
-    /// Before the policy: nobody has put the peer on the deny list.
-    fn check_deny_list(&self, peer: &Peer<I>) -> Result<(), AdmitError> {
-        match self
-            .inner
-            .deny_list
-            .as_ref()
-            .and_then(|list| list.denies(peer))
-        {
-            None => Ok(()),
-            Some(by) => Err(AdmitError::DenyListed {
-                certificate: peer.certificate().clone(),
-                by,
-            }),
-        }
-    }
-
-    /// Step 3: the policy says yes.
-    pub(crate) fn authorize(
-        &self,
-        identified: Identified<'_, I>,
-    ) -> Result<Admission<I>, AdmitError> {
-        self.check_deny_list(&identified.peer)?;
-        let began = Instant::now();
-        let verdict = match &**self.inner.authorizer.load() {
-            Authorizer::Sync(policy) => policy::decide(&**policy, &identified.peer),
-            #[cfg(feature = "tokio")]
-            Authorizer::Async { .. } => return Err(AdmitError::PolicyIsAsync),
-        };
-        self.log().counts().policy(began.elapsed());
-        self.conclude(verdict, identified)
-    }
-
-    /// Step 3, for either kind of policy.
-    #[cfg(feature = "tokio")]
-    pub(crate) async fn authorize_async(
-        &self,
-        identified: Identified<'_, I>,
-    ) -> Result<Admission<I>, AdmitError> {
-        let verdict = self.decide_async(&identified.peer).await?;
-        self.conclude(verdict, identified)
-    }
-
-    /// What deny list and policy say.
-    #[cfg(feature = "tokio")]
-    async fn decide_async(&self, peer: &Peer<I>) -> Result<Verdict, AdmitError> {
-        self.check_deny_list(peer)?;
-        let began = Instant::now();
-        // A full clone of the Arc: a guard must not be held across an await.
-        let verdict = match &*self.inner.authorizer.load_full() {
-            Authorizer::Sync(policy) => policy::decide(&**policy, peer),
-            Authorizer::Async { policy, timeout } => {
-                policy::decide_in_time(&**policy, peer, *timeout).await
-            }
-        };
-        self.log().counts().policy(began.elapsed());
-        Ok(verdict)
-    }
-
-    /// Time went by while the policy was asked: what it was asked about must still hold.
-    fn conclude(
-        &self,
-        verdict: Verdict,
-        identified: Identified<'_, I>,
-    ) -> Result<Admission<I>, AdmitError> {
-        let Identified {
-            peer,
-            presented,
-            trust,
-        } = identified;
-        let admission = Admission::of(verdict, peer)?;
-        self.check_facts(admission.peer(), presented, trust)?;
-        Ok(admission)
-    }
-
-    /// Whether the trust still vouches for a peer that was verified by `trust`, and nobody has put
-    /// it on the deny list.
-    fn check_facts(
-        &self,
-        peer: &Peer<I>,
-        presented: &[CertificateDer<'_>],
-        trust: TrustId,
-    ) -> Result<(), AdmitError> {
-        if trust != self.trust_id() || !peer.chain().holds_at(self.now()?) {
-            self.verify_for(presented, peer.connection())?;
-        }
-        self.check_deny_list(peer)
     }
 }
 

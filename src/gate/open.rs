@@ -1,14 +1,21 @@
 //! The gate's word about connections that stay open: judged again whenever the rules change.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::live::{Changed, Connection, Ended, Entered, OpenConnection};
-use super::{Admission, AdmitError, Authorizer, Gate, Identified, Lifetimes};
+use super::live::{Connection, Ended, Entered, OpenConnection};
+use super::{Admission, AdmitError, Authorizer, Changed, Gate, Identified, Lifetimes, Trusted};
 use crate::Peer;
-use crate::policy::DenyList;
-use crate::policy::{self, OnChange};
+use crate::pki::contained::caught;
+use crate::policy::{self, DenyList, OnChange, Replaced};
+
+/// What open connections are judged by.
+struct InForce<I> {
+    /// The number of the policy.
+    policy: u64,
+    authorizer: Arc<Authorizer<I>>,
+    trusted: Arc<Trusted<I>>,
+}
 
 /// Runs a future to its end, somewhere.
 pub(crate) type Spawn =
@@ -31,54 +38,38 @@ impl<I: Send + Sync + 'static> Gate<I> {
     }
 
     /// Judges the peer of a connection that was entered, by the rules that are in force when it is
-    /// opened.
+    /// opened: all of them, and together.
     pub(crate) async fn admit_open(
         &self,
         identified: Identified<'_, I>,
         mut entered: Entered<I>,
     ) -> Result<(Admission<I>, Entered<I>), AdmitError> {
-        let Identified {
-            peer,
-            presented,
-            trust,
-        } = identified;
-        let identified = || Identified {
-            peer: peer.clone(),
-            presented,
-            trust,
-        };
-        let mut generation = self.generation();
-        let mut admission = self.authorize_async(identified()).await?;
-        entered.keep(self.inner.places.take(&peer)?);
-        loop {
-            entered.connection().judged_by(generation);
-            let changed = entered.open();
-            generation = self.generation();
-            match changed {
-                Changed::Nothing => return Ok((admission, entered)),
-                // What a policy was asked that has to ask others, it has answered: or whoever makes
-                // changes could keep everybody waiting.
-                Changed::Facts if self.asks_others() => {
-                    self.check_facts(&peer, presented, trust)?;
-                }
-                Changed::Facts | Changed::Policy => {
-                    admission = self.authorize_async(identified()).await?;
-                }
+        let mut place = None;
+        let reserve = |peer: &Peer<I>| {
+            if place.is_none() {
+                place = Some(self.inner.places.take(peer)?);
             }
-        }
+            Ok(())
+        };
+        let open = |peer: &Peer<I>| entered.connection().open(peer, self.generation());
+        let admission = self.authorize_and(identified, reserve, open).await?;
+        entered.keep(place.flatten());
+        Ok((admission, entered))
     }
 
-    fn asks_others(&self) -> bool {
-        matches!(&**self.inner.authorizer.load(), Authorizer::Async { .. })
-    }
-
-    /// Whether today's trust still vouches for a peer, whose certificates' age apart: who expires
-    /// is given time to finish, by [`tick`](Self::tick).
-    fn check_trust(&self, peer: &Peer<I>) -> Result<(), AdmitError> {
-        let trusted = self.trusted();
-        Ok(trusted
-            .verifier()
-            .still_believes(peer.chain(), self.now()?)?)
+    /// The peer, if today's trust still vouches for it, by the path that it does so for. Its
+    /// certificates' age apart: who expires is given time to finish, by [`tick`](Self::tick).
+    fn check_trust(&self, peer: Peer<I>, trusted: &Trusted<I>) -> Result<Peer<I>, AdmitError> {
+        // For age is no reason, the last known time will do while the clock gives none.
+        let now = self.now().or_else(|no_clock| {
+            let last = self.inner.registry.last_time();
+            last.ok_or(no_clock)
+        })?;
+        let another = trusted.verifier().still_believes(peer.chain(), now)?;
+        Ok(match another {
+            Some(path) => peer.along(path),
+            None => peer,
+        })
     }
 
     /// Judges all open connections by the rules that are in force now. To be called after each
@@ -86,48 +77,59 @@ impl<I: Send + Sync + 'static> Gate<I> {
     ///
     /// A synchronous policy is asked before this returns. An asynchronous one is asked only when it
     /// is new, and meanwhile, some connections at a time.
+    ///
+    /// Nothing that happens to one connection keeps the others from being judged: where code of the
+    /// application panics, the connection is cut.
     pub(crate) fn judge_open(&self, changed: Changed) {
-        let policies = &self.inner.policies;
-        let policy = match changed {
-            Changed::Policy => policies.fetch_add(1, Ordering::SeqCst) + 1,
-            Changed::Facts | Changed::Nothing => policies.load(Ordering::SeqCst),
-        };
-        let open = self.inner.registry.to_be_judged(changed);
+        let open = self.inner.registry.open();
         if open.is_empty() {
             return;
         }
-        let generation = self.generation();
-        let authorizer = self.inner.authorizer.load_full();
+        let rules = self.inner.epochs.read(|epoch| InForce {
+            policy: epoch.policy(),
+            authorizer: self.inner.authorizer.load_full(),
+            trusted: self.trusted(),
+        });
         let mut to_ask = Vec::new();
         for connection in open {
-            let peer = connection.peer();
-            let facts = self
-                .check_trust(peer)
-                .and_then(|()| self.check_deny_list(peer));
-            let judged = facts.and_then(|()| match &*authorizer {
-                Authorizer::Sync(policy) => {
-                    Admission::of(policy::decide(&**policy, peer), peer.clone()).map(drop)
+            match caught(|| self.judge_one(&connection, &rules)) {
+                Some(Ok(())) => connection.judged_by(rules.trusted.generation()),
+                Some(Err(error)) => connection.cut(Ended::Refused(error)),
+                None => {
+                    let certificate = connection.peer().certificate().clone();
+                    connection.cut(Ended::Refused(AdmitError::Panicked { certificate }));
                 }
-                Authorizer::Async { .. } => {
-                    if changed == Changed::Policy {
-                        to_ask.push(Arc::clone(&connection));
-                    }
-                    Ok(())
-                }
-            });
-            match judged {
-                Ok(()) => connection.judged_by(generation),
-                Err(error) => connection.cut(Ended::Refused(error)),
+            }
+            if changed == Changed::Policy && matches!(&*rules.authorizer, Authorizer::Async { .. })
+            {
+                to_ask.push(connection);
+            } else {
+                // Its stream may be gone, so that this drops the identity.
+                caught(|| drop(connection));
             }
         }
+        let policy = rules.policy;
+        caught(|| drop(rules));
         self.ask_about(to_ask, policy);
     }
 
+    fn judge_one(&self, connection: &Connection<I>, rules: &InForce<I>) -> Result<(), AdmitError> {
+        let before = connection.peer();
+        let peer = self.check_trust(before, &rules.trusted)?;
+        self.check_deny_list(&peer)?;
+        if let Authorizer::Sync(policy) = &*rules.authorizer {
+            Admission::of(policy::decide_contained(policy, &peer), peer.clone())?;
+        }
+        connection.goes_by(peer);
+        Ok(())
+    }
+
     /// Asks the asynchronous policy, the one of this number, about open connections.
-    fn ask_about(&self, connections: Vec<Arc<Connection<I>>>, policy: u64) {
+    fn ask_about(&self, mut connections: Vec<Arc<Connection<I>>>, policy: u64) {
         /// How many are asked about at a time.
         const ABREAST: usize = 64;
 
+        connections.retain(|connection| !connection.lease().is_cut());
         let abreast = connections.len().min(ABREAST);
         let questions = Arc::new(Questions {
             gate: self.clone(),
@@ -151,6 +153,11 @@ impl<I: Send + Sync + 'static> Gate<I> {
     /// Whether this deny list is the one that is asked.
     pub(crate) fn asks(&self, list: &DenyList<I>) -> bool {
         list.tells(Arc::as_ptr(&self.inner))
+    }
+
+    /// Tells the other gates that ask a deny list that its entries were replaced.
+    pub(crate) fn tell_others_of(&self, replaced: &Replaced<I>) {
+        replaced.tell_others(Arc::as_ptr(&self.inner));
     }
 
     /// Sets where futures run.
@@ -206,7 +213,7 @@ impl<I: Send + Sync + 'static> Questions<I> {
     }
 
     fn is_current(&self) -> bool {
-        self.gate.inner.policies.load(Ordering::SeqCst) == self.policy
+        self.gate.inner.epochs.now().policy() == self.policy
     }
 
     fn cut_unanswered(&self, connection: &Connection<I>) {
@@ -227,9 +234,13 @@ impl<I: Send + Sync + 'static> Question<'_, I> {
             return;
         };
         let (gate, peer) = (&self.questions.gate, connection.peer());
-        let verdict = gate.decide_async(peer).await;
+        let asked = async {
+            gate.check_deny_list(&peer)?;
+            let verdict = gate.ask_policy(&peer).await;
+            Admission::of(verdict, peer.clone()).map(drop)
+        };
+        let admitted = asked.await;
         self.connection = None; // answered
-        let admitted = verdict.and_then(|verdict| Admission::of(verdict, peer.clone()));
         if let Err(error) = admitted
             && self.questions.is_current()
         {
@@ -257,6 +268,8 @@ impl<I: Send + Sync + 'static> Drop for Questions<I> {
 /// The deny list tells its gates of every change.
 impl<I: Send + Sync + 'static> OnChange for super::Inner<I> {
     fn changed(self: Arc<Self>) {
-        Gate { inner: self }.judge_open(Changed::Facts);
+        let gate = Gate { inner: self };
+        gate.commit(Changed::Facts, || ());
+        gate.judge_open(Changed::Facts);
     }
 }

@@ -9,7 +9,8 @@ use quick_cache::sync::Cache;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 
-use crate::pki::Fingerprint;
+use crate::pki::contained::Contained;
+use crate::pki::{Certificate, Fingerprint};
 use crate::trust::{ChainError, ChainVerifier, VerifiedChain};
 
 /// Tells a generation of trust from all others in this process.
@@ -65,9 +66,12 @@ pub(crate) struct Trusted<I> {
     /// Counted from 1, for people.
     generation: u64,
     verifier: ChainVerifier,
-    known: Option<Cache<Fingerprint, Arc<Known<I>>, BySize>>,
+    /// Identities are the application's, and so is what dropping them runs.
+    known: Option<Contained<Remembered<I>>>,
     capacity: usize,
 }
+
+type Remembered<I> = Cache<Fingerprint, Arc<Known<I>>, BySize>;
 
 /// A verified chain with the identity that its leaf names, once that was asked for.
 struct Known<I> {
@@ -101,7 +105,8 @@ impl<I> Trusted<I> {
     }
 
     fn numbered(generation: u64, verifier: ChainVerifier, capacity: usize) -> Self {
-        let known = (capacity > 0).then(|| Cache::with_weighter(capacity, capacity as u64, BySize));
+        let remembered = || Cache::with_weighter(capacity, capacity as u64, BySize);
+        let known = (capacity > 0).then(|| Contained::new(remembered()));
         Self {
             id: TrustId::new(),
             generation,
@@ -123,21 +128,22 @@ impl<I> Trusted<I> {
         &self.verifier
     }
 
-    /// Verifies a chain, or remembers that it did.
+    /// Verifies a chain, or remembers that it did. `read` gets the certificates that were read for it.
     pub(super) fn verify(
         &self,
         presented: &[CertificateDer<'_>],
         now: UnixTime,
+        read: &mut Vec<Certificate>,
     ) -> Result<Verified, ChainError> {
-        let Some(cache) = &self.known else {
-            let chain = self.verifier.verify(presented, now)?;
+        let Some(cache) = self.remembered() else {
+            let chain = self.verifier.verify_and_keep(presented, now, read)?;
             return Ok(self.verified(chain, None, false));
         };
         let key = key_of(presented);
         if let Some(known) = cache.get(&key).filter(|known| known.chain.holds_at(now)) {
             return Ok(self.verified(known.chain.clone(), Some(key), true));
         }
-        let chain = self.verifier.verify(presented, now)?;
+        let chain = self.verifier.verify_and_keep(presented, now, read)?;
         let known = Known {
             chain: chain.clone(),
             identity: OnceLock::new(),
@@ -145,6 +151,10 @@ impl<I> Trusted<I> {
         };
         cache.insert(key, Arc::new(known));
         Ok(self.verified(chain, Some(key), false))
+    }
+
+    fn remembered(&self) -> Option<&Remembered<I>> {
+        self.known.as_ref()?.get()
     }
 
     fn verified(
@@ -168,7 +178,7 @@ impl<I> Trusted<I> {
         verified: &Verified,
         extract: impl FnOnce() -> Result<I, E>,
     ) -> Result<Arc<I>, E> {
-        let known = match (&self.known, verified.key) {
+        let known = match (self.remembered(), verified.key) {
             // Peeking, because the cache must not take this for the chain's return: those that come
             // once would drive out those that come back.
             (Some(cache), Some(key)) if verified.trust == self.id => cache.peek(&key),

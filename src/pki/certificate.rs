@@ -16,6 +16,7 @@ use super::signed::{Signed, bit_string};
 use super::structure::{Spki, Structure};
 use super::text::{Bounded, Hex, from_hex};
 use super::time::Rfc3339;
+use super::usual_key;
 
 /// The parsed view of one X.509 certificate (RFC 5280).
 ///
@@ -65,6 +66,8 @@ impl Certificate {
     /// certificate, trailing data, a name or one of keyUsage, extendedKeyUsage and
     /// basicConstraints that is not DER or occurs twice.
     pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
+        #[cfg(test)]
+        reads::count();
         let malformed = MalformedCertificate::new;
         let mut reader = der::Reader::new(der);
         let read = Structure::read(&mut reader).map_err(|_| malformed("the X.509 structure"))?;
@@ -227,6 +230,15 @@ impl Certificate {
             .inner
             .spki_sha256
             .get_or_init(|| Fingerprint::of(self.spki()))
+    }
+
+    /// SHA-256 over the usual SubjectPublicKeyInfo of its key: the same for each encoding of the key.
+    /// Where only one encoding is known, it is [`spki_sha256`](Self::spki_sha256).
+    pub(crate) fn usual_spki_sha256(&self) -> Fingerprint {
+        match usual_key::usual_encoding(self.spki()) {
+            Some(usual) if usual != self.spki() => Fingerprint::of(&usual),
+            _ => self.spki_sha256(),
+        }
     }
 
     /// What its issuer signed, and the signature.
@@ -606,4 +618,22 @@ fn significant_bits(modulus: &[u8]) -> usize {
     modulus.get(zeros).map_or(0, |top| {
         (modulus.len() - zeros) * 8 - top.leading_zeros() as usize
     })
+}
+
+/// How many certificates a thread has read: for tests of what a peer can cause.
+#[cfg(test)]
+pub(crate) mod reads {
+    use std::cell::Cell;
+
+    thread_local! {
+        static READS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        READS.set(READS.get() + 1);
+    }
+
+    pub(crate) fn so_far() -> usize {
+        READS.get()
+    }
 }

@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 use super::certificate::{Certificate, MalformedCertificate};
 use super::pem::{Block, Origin, PemError, read_blocks};
@@ -19,6 +20,11 @@ use super::provider;
 /// certificate, followed by its intermediates in order; the root need not be there.
 ///
 /// `Debug` shows the certificate and never the key.
+///
+/// # Security
+/// The bytes of a key file, the decoded key and every copy of it that is made here are wiped from memory
+/// when they are dropped. Copies are out of reach that rustls-pki-types' PEM decoder (the base64 of a
+/// block) and the cryptographic provider make, and the memory that the application gives as a slice.
 #[derive(Clone)]
 pub struct Credentials {
     chain: Arc<[CertificateDer<'static>]>,
@@ -28,9 +34,12 @@ pub struct Credentials {
 
 #[derive(Clone)]
 enum Key {
-    Der(Arc<PrivateKeyDer<'static>>),
+    /// Wiped with the last clone.
+    Der(Arc<SecretKey>),
     Signer(Arc<dyn SigningKey>),
 }
+
+type SecretKey = Zeroizing<PrivateKeyDer<'static>>;
 
 impl Credentials {
     /// Reads a PEM certificate chain and a PEM private key from two files.
@@ -44,8 +53,9 @@ impl Credentials {
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, CredentialsError> {
-        let (chain_origin, chain) = Origin::read(chain.as_ref())?;
-        let (key_origin, key) = Origin::read(key.as_ref())?;
+        // The chain's file may hold the key, too.
+        let (chain_origin, chain) = Origin::read_secret(chain.as_ref())?;
+        let (key_origin, key) = Origin::read_secret(key.as_ref())?;
         Self::from_pem_parts(&chain, &chain_origin, &key, &key_origin)
     }
 
@@ -69,12 +79,12 @@ impl Credentials {
         key: impl AsRef<Path>,
     ) -> Result<Self, CredentialsError> {
         let (_, certificate) = Origin::read(certificate.as_ref())?;
-        let (origin, key) = Origin::read(key.as_ref())?;
-        let key = PrivateKeyDer::try_from(key).map_err(|_| CredentialsError::UnusableKey {
+        let (origin, key) = Origin::read_secret(key.as_ref())?;
+        let key = PrivateKeyDer::try_from(&**key).map_err(|_| CredentialsError::UnusableKey {
             place: origin.to_string(),
             problem: "it is no PKCS#8, PKCS#1 or SEC1 key in DER".into(),
         })?;
-        Self::from_der(vec![certificate.into()], key)
+        Self::from_der(vec![certificate.into()], key.clone_key())
     }
 
     /// Takes a DER certificate chain, leaf first, and a DER private key.
@@ -85,7 +95,8 @@ impl Credentials {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, CredentialsError> {
-        Self::new(chain, Key::Der(Arc::new(key)), &Origin::Bytes)
+        let key = Key::Der(Arc::new(Zeroizing::new(key)));
+        Self::new(chain, key, &Origin::Bytes)
     }
 
     /// Takes a DER certificate chain, leaf first, and a key that stays elsewhere: in an HSM, a TPM
@@ -227,7 +238,7 @@ fn read_chain(
     Ok(chain)
 }
 
-fn read_key(pem: &[u8], origin: &Origin) -> Result<PrivateKeyDer<'static>, CredentialsError> {
+fn read_key(pem: &[u8], origin: &Origin) -> Result<SecretKey, CredentialsError> {
     let mut keys = Vec::new();
     for block in read_blocks(pem, origin)? {
         match Part::of(block, "a private key")? {
@@ -249,7 +260,7 @@ fn read_key(pem: &[u8], origin: &Origin) -> Result<PrivateKeyDer<'static>, Crede
 /// What may stand in a file of ours.
 enum Part {
     Certificate(CertificateDer<'static>),
-    Key(PrivateKeyDer<'static>),
+    Key(SecretKey),
     /// Of the key's curve, as `openssl ecparam -genkey` writes them: the key repeats them.
     Parameters,
 }
@@ -258,15 +269,12 @@ impl Part {
     /// Any other block is refused rather than skipped: it may be an intermediate under another
     /// label (TRUSTED CERTIFICATE), which peers would then miss.
     fn of(mut block: Block, expected: &'static str) -> Result<Self, PemError> {
-        match block.content.take() {
+        let key = |key: PrivateKeyDer<'static>| Ok(Self::Key(Zeroizing::new(key)));
+        match block.take() {
             Some((SectionKind::Certificate, der)) => Ok(Self::Certificate(der.into())),
-            Some((SectionKind::PrivateKey, der)) => Ok(Self::Key(PrivateKeyDer::Pkcs8(der.into()))),
-            Some((SectionKind::RsaPrivateKey, der)) => {
-                Ok(Self::Key(PrivateKeyDer::Pkcs1(der.into())))
-            }
-            Some((SectionKind::EcPrivateKey, der)) => {
-                Ok(Self::Key(PrivateKeyDer::Sec1(der.into())))
-            }
+            Some((SectionKind::PrivateKey, der)) => key(PrivateKeyDer::Pkcs8(der.into())),
+            Some((SectionKind::RsaPrivateKey, der)) => key(PrivateKeyDer::Pkcs1(der.into())),
+            Some((SectionKind::EcPrivateKey, der)) => key(PrivateKeyDer::Sec1(der.into())),
             None if block.label == "EC PARAMETERS" => Ok(Self::Parameters),
             _ => Err(block.unexpected(expected)),
         }
@@ -359,6 +367,43 @@ impl CredentialsError {
             Self::Version1 { .. } => "v1_certificate",
             Self::UnusableKey { .. } => "unusable_key",
             Self::KeyMismatch { .. } => "key_mismatch",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use super::*;
+
+    fn is_wiped<T: ZeroizeOnDrop>(_: &T) {}
+
+    /// No safe code can look at memory that was freed: the types promise it.
+    #[test]
+    fn the_bytes_of_a_private_key_are_wiped_from_the_file_to_the_decoded_key() {
+        const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key.pem");
+        std::fs::write(&path, KEY).expect("written");
+        let (origin, file) = Origin::read_secret(&path).expect("a file");
+        is_wiped(&file);
+        assert_eq!(&**file, KEY.as_bytes());
+        for block in read_blocks(&file, &origin).expect("a block") {
+            let (_, der) = block.content.as_ref().expect("decoded");
+            is_wiped(der);
+            let allocation = der.as_ptr();
+            let Ok(Part::Key(key)) = Part::of(block, "a private key") else {
+                panic!("no key");
+            };
+            is_wiped(&key);
+            assert_eq!(key.secret_der().as_ptr(), allocation, "no copy was made");
+        }
+        let key = read_key(&file, &origin).expect("a key");
+        is_wiped(&key);
+        let credentials = Key::Der(Arc::new(key));
+        if let Key::Der(key) = &credentials {
+            is_wiped(&**key);
         }
     }
 }

@@ -302,6 +302,18 @@ impl Crl {
         age(self) > age(other)
     }
 
+    /// Whether `other`, of the same issuer and scope, was made later: by number (RFC 5280 section
+    /// 5.2.3: it increases monotonically), or by thisUpdate with the same number.
+    pub(crate) fn is_rollback_of(&self, other: &Self) -> bool {
+        let age = |crl: &Self| {
+            (
+                Key::of(crl.number().as_bytes()).owned(),
+                crl.this_update().as_secs(),
+            )
+        };
+        self.same_scope(other) && age(self) < age(other)
+    }
+
     /// Whether both are clones of one.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)

@@ -1,10 +1,12 @@
 //! Certificates, credentials and PEM: what is known before anybody is trusted.
 
 mod certificate;
+pub(crate) mod contained;
 mod credentials;
 mod crl;
 pub(crate) mod der;
 mod excerpt;
+pub(crate) mod file;
 pub(crate) mod key_id;
 pub(crate) mod memory;
 mod name;
@@ -15,8 +17,11 @@ pub(crate) mod signed;
 mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod usual_key;
 
 pub(crate) use certificate::ShortSerial;
+#[cfg(test)]
+pub(crate) use certificate::reads;
 pub use certificate::{
     Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,
     PublicKeyKind, SerialNumber, key_purpose_name,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
+use zeroize::Zeroizing;
 
+use super::file::{self, FileError, MAX_FILE};
 use super::text::Escaped;
 
 /// Where bytes came from, for error messages.
@@ -16,14 +18,25 @@ pub(crate) enum Origin {
 
 impl Origin {
     pub(crate) fn read(path: &Path) -> Result<(Self, Vec<u8>), PemError> {
-        let origin = Self::File(path.to_path_buf());
-        match std::fs::read(path) {
-            Ok(bytes) => Ok((origin, bytes)),
-            Err(source) => Err(PemError::Io {
-                file: path.to_path_buf(),
+        let file = || path.to_path_buf();
+        match file::read(path) {
+            Ok(bytes) => Ok((Self::File(file()), bytes)),
+            Err(FileError::Io(source)) => Err(PemError::Io {
+                file: file(),
                 source,
             }),
+            Err(FileError::NotAFile) => Err(PemError::NotAFile { path: file() }),
+            Err(FileError::TooLarge) => Err(PemError::TooLarge {
+                file: file(),
+                limit: MAX_FILE,
+            }),
         }
+    }
+
+    /// As [`read`](Self::read), for a file with a private key: its bytes are wiped after use.
+    pub(crate) fn read_secret(path: &Path) -> Result<(Self, Zeroizing<Vec<u8>>), PemError> {
+        let (origin, bytes) = Self::read(path)?;
+        Ok((origin, Zeroizing::new(bytes)))
     }
 }
 
@@ -67,6 +80,20 @@ pub enum PemError {
         file: PathBuf,
         /// The operating system's answer.
         source: std::io::Error,
+    },
+    /// It is a pipe, a socket or a device, which may never end or block the reader.
+    #[error("{} is no regular file but a pipe, a socket or a device; put a file there", Origin::File(path.clone()))]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The file is larger than any that makes sense: over 256 MiB.
+    #[error("{} is larger than {limit} bytes; check whether it is the intended file", Origin::File(file.clone()))]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
     },
     /// There is no PEM block at all: an empty file, or DER given as PEM.
     #[error(
@@ -122,6 +149,8 @@ impl PemError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Io { .. } => "unreadable_file",
+            Self::NotAFile { .. } => "not_a_file",
+            Self::TooLarge { .. } => "too_large",
             Self::Empty { .. } => "no_pem_block",
             Self::CutOff { .. } => "pem_cut_off",
             Self::Damaged { .. } => "pem_damaged",
@@ -134,12 +163,19 @@ impl PemError {
 /// One decoded block.
 pub(crate) struct Block {
     pub(crate) label: String,
-    /// `None` for a label that pki-types does not decode.
-    pub(crate) content: Option<(SectionKind, Vec<u8>)>,
+    /// `None` for a label that pki-types does not decode. It may be a private key, which is wiped
+    /// unless it is taken.
+    pub(crate) content: Option<(SectionKind, Zeroizing<Vec<u8>>)>,
     pub(crate) place: BlockPlace,
 }
 
 impl Block {
+    /// Takes the content out, without a copy.
+    pub(crate) fn take(&mut self) -> Option<(SectionKind, Vec<u8>)> {
+        let (kind, mut der) = self.content.take()?;
+        Some((kind, std::mem::take(&mut *der)))
+    }
+
     pub(crate) fn unexpected(self, expected: &'static str) -> PemError {
         PemError::Unexpected {
             place: self.place,
@@ -167,7 +203,7 @@ pub(crate) fn read_blocks(bytes: &[u8], origin: &Origin) -> Result<Vec<Block>, P
         .map(|Outline { label, place }| {
             let content = if is_decoded(&label) {
                 match sections.next() {
-                    Some(Ok(section)) => Some(section),
+                    Some(Ok((kind, der))) => Some((kind, Zeroizing::new(der))),
                     Some(Err(error)) => {
                         return Err(PemError::Damaged {
                             place,

@@ -57,6 +57,10 @@ pub(super) fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>, SanEr
     let mut names = Vec::new();
     while !reader.is_empty() {
         let entry = reader.any().map_err(not_der)?;
+        // RFC 5280 section 4.2.1.6 has the context-specific tags [0] to [8].
+        if entry.tag & 0xc0 != 0x80 || entry.tag & 0x1f > 8 {
+            return Err(SanError::NotDer);
+        }
         names.push(read_general_name(entry.tag, entry.content));
     }
     if names.is_empty() {
@@ -123,6 +127,17 @@ mod tests {
             read_general_name(0xa6, b"spiffe://a/b"),
             GeneralName::Unreadable { tag: 0xa6, .. }
         ));
+    }
+
+    #[test]
+    fn a_general_name_has_one_of_nine_tags() {
+        let names = |tag: u8| read_general_names(&[0x30, 3, tag, 1, b'a']);
+        for tag in [0x89, 0x8a, 0x9e, 0xa9, 0x02, 0x42, 0xc2, 0x30] {
+            assert_eq!(names(tag), Err(SanError::NotDer), "{tag:02x}");
+        }
+        for tag in (0x80..=0x88).chain(0xa0..=0xa8) {
+            assert!(names(tag).is_ok(), "{tag:02x}");
+        }
     }
 
     #[test]

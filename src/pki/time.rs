@@ -27,6 +27,22 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
+/// What a duration counts as at most: 30 years, which is tokio's own far future.
+#[cfg(feature = "tokio")]
+pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+
+/// The duration, or [`FAR`] if it is longer: an application that gives `Duration::MAX` means "no
+/// limit", and an instant plus `Duration::MAX` is a panic. Every duration of the public API that is
+/// added to an instant goes through here.
+#[cfg(feature = "tokio")]
+pub(crate) const fn at_most_far(duration: Duration) -> Duration {
+    if duration.as_secs() < FAR.as_secs() {
+        duration
+    } else {
+        FAR
+    }
+}
+
 pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 

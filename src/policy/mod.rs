@@ -59,7 +59,7 @@ mod shadow;
 pub use asynchronous::{AsyncPolicy, Cached, cached};
 pub use combine::{AllOf, AnyOf, all_of, any_of};
 pub use decision::Decision;
-pub use deny_list::{DeniedBy, DenyEntry, DenyList, InvalidDenyEntry};
+pub use deny_list::{DeniedBy, DenyEntry, DenyList, InvalidDenyEntry, IssuerText, SerialText};
 pub use explanation::{Explanation, explain};
 pub use list::Policies;
 pub use negate::{DenyFirst, Not, deny_first, not};
@@ -75,14 +75,14 @@ pub use shadow::{Difference, Shadow, shadow};
 
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::{DynAsyncPolicy, decide_in_time};
-pub(crate) use deny_list::Denies;
 #[cfg(feature = "tokio")]
 pub(crate) use deny_list::OnChange;
+pub(crate) use deny_list::{Denies, Replaced, Replacement};
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::Peer;
+use crate::pki::contained::{Contained, caught};
 
 /// Decides whether a peer may connect.
 ///
@@ -164,6 +164,14 @@ pub(crate) enum Verdict {
 
 /// Runs application code; a panic in it must not become anything but a denial.
 pub(crate) fn decide<I>(policy: &dyn Policy<I>, peer: &Peer<I>) -> Verdict {
-    catch_unwind(AssertUnwindSafe(|| policy.authorize(peer)))
-        .map_or(Verdict::Panicked, Verdict::Decided)
+    caught(|| policy.authorize(peer)).map_or(Verdict::Panicked, Verdict::Decided)
+}
+
+/// As [`decide`], by a policy that is in force.
+pub(crate) fn decide_contained<I>(
+    policy: &Contained<Box<dyn Policy<I>>>,
+    peer: &Peer<I>,
+) -> Verdict {
+    let policy = policy.get();
+    policy.map_or(Verdict::Panicked, |policy| decide(&**policy, peer))
 }

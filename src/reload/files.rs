@@ -1,16 +1,15 @@
 //! What the files say, and whether they stood still.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use super::ReloadError;
-
-/// The largest file that is read.
-const MAX_FILE: u64 = 256 * 1024 * 1024;
+use crate::pki::file::{self, FileError, MAX_FILE};
 
 type Digest = [u8; 32];
 
@@ -76,7 +75,7 @@ impl Reader<'_> {
         );
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => self.read_folder(path),
-            Ok(found) => self.read_file(path, &found),
+            Ok(_) => self.read_file(path),
             Err(error) => self.unreadable(&error),
         }
     }
@@ -100,28 +99,27 @@ impl Reader<'_> {
             self.stamp(&path);
             put(&mut self.contents, b'n', name.as_encoded_bytes());
             match found {
-                Ok(found) => self.read_file(&path, &found),
+                Ok(_) => self.read_file(&path),
                 Err(error) => self.unreadable(&error),
             }
         }
     }
 
-    fn read_file(&mut self, path: &Path, found: &Metadata) {
-        // To open a pipe would be to wait for somebody who writes to it.
-        if !found.is_file() {
-            put(&mut self.contents, b's', b"");
-            return self.report(ReloadError::NotAFile { path: path.into() });
-        }
+    fn read_file(&mut self, path: &Path) {
         match digest(path) {
-            Ok(Some(digest)) => put(&mut self.contents, b'f', &digest),
-            Ok(None) => {
+            Ok(digest) => put(&mut self.contents, b'f', &digest),
+            Err(FileError::NotAFile) => {
+                put(&mut self.contents, b's', b"");
+                self.report(ReloadError::NotAFile { path: path.into() });
+            }
+            Err(FileError::TooLarge) => {
                 put(&mut self.contents, b'l', b"");
                 self.report(ReloadError::TooLarge {
                     file: path.into(),
                     limit: MAX_FILE,
                 });
             }
-            Err(error) => self.unreadable(&error),
+            Err(FileError::Io(error)) => self.unreadable(&error),
         }
     }
 
@@ -152,21 +150,20 @@ fn put(digest: &mut Sha256, kind: u8, bytes: &[u8]) {
     digest.update(bytes);
 }
 
-/// `None` if there is more than is read.
-fn digest(path: &Path) -> io::Result<Option<Digest>> {
+/// Digests a file without holding it in memory: it may be a large CRL. The buffer is wiped, since it may
+/// be a private key.
+fn digest(path: &Path) -> Result<Digest, FileError> {
     let mut digest = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    let mut rest = File::open(path)?.take(MAX_FILE + 1);
-    if rest.get_ref().metadata()?.len() > MAX_FILE {
-        return Ok(None);
-    }
+    let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
+    let (file, _) = file::open(path)?;
+    let mut rest = file.take(MAX_FILE + 1);
     loop {
         match rest.read(&mut buffer) {
-            Ok(0) if rest.limit() == 0 => return Ok(None),
-            Ok(0) => return Ok(Some(digest.finalize().into())),
+            Ok(0) if rest.limit() == 0 => return Err(FileError::TooLarge),
+            Ok(0) => return Ok(digest.finalize().into()),
             Ok(length) => digest.update(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -223,6 +220,8 @@ pub(super) fn trail(path: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn look(paths: &[PathBuf]) -> Look {
@@ -336,5 +335,29 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
         assert_eq!(reason(&socket), Some("not_a_file"));
         assert_eq!(reason(folder.path()), Some("not_a_file"));
+    }
+
+    /// As when it is swapped in after the look at what is there.
+    #[cfg(unix)]
+    #[test]
+    fn a_fifo_that_is_swapped_in_does_not_hold_the_reload_up() {
+        use std::process::Command;
+        use std::sync::mpsc;
+        use std::time::Duration;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key.pem");
+        let Ok(made) = Command::new("mkfifo").arg(&path).status() else {
+            eprintln!("no mkfifo here");
+            return;
+        };
+        assert!(made.success());
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || sender.send(digest(&path)));
+        let outcome = receiver.recv_timeout(Duration::from_secs(60));
+        assert!(
+            matches!(outcome, Ok(Err(FileError::NotAFile))),
+            "{outcome:?}"
+        );
     }
 }

@@ -45,10 +45,11 @@
 //! * Everything that changed must load, and must be proved to fit: the key matches the
 //!   certificate, our chain is valid now, somebody is trusted, and the CRLs in the name of an
 //!   authority of the trust are signed by it. See [`Update`](crate::Update).
-//! * Then credentials, trust and CRLs are replaced in one step, right after them the policy and the
-//!   deny list, and when all is in force open connections are judged by it.
+//! * Then credentials, trust, CRLs, policy and deny list are replaced in one step, which cannot
+//!   fail, and open connections are judged by all of it. No connection is opened by a part of it.
 //!
-//! A set that cannot be loaded or does not fit changes nothing. If it stays as it is, it was not
+//! A set that cannot be loaded or does not fit changes nothing, and neither does one whose loader,
+//! parser or entries panic: all code of the application runs before the step or after it. If it stays as it is, it was not
 //! half-written: it is reported, once, and tried again from time to time without another word,
 //! since a certificate that is not valid yet will be.
 //!
@@ -88,10 +89,11 @@ pub use part::Part;
 pub use source::Source;
 pub use status::{Applied, OwnCertificate, Refusal, Status};
 
-use self::part::{Change, Watched};
+use self::part::{Loaded, Watched};
 use self::set::Set;
 use self::target::Target;
 use self::worker::Worker;
+use crate::gate::Authorizer;
 use crate::policy::{DenyEntry, DenyList, Policy};
 use crate::trust::{Revocation, Trust};
 use crate::{Acceptor, Connector, Credentials};
@@ -130,7 +132,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
     /// Sets where our own certificate chain and private key come from.
     pub fn credentials(self, source: Source<Credentials>) -> Self {
         self.with(Part::Credentials, source, |credentials| {
-            Change::Update(Box::new(|update| update.credentials(credentials)))
+            Loaded::Update(Box::new(|update| update.credentials(credentials)))
         })
     }
 
@@ -140,7 +142,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
         let part = Part::CredentialsFor { name: name.clone() };
         self.with(part, source, move |credentials| {
             let name = name.clone();
-            Change::Update(Box::new(|update| update.credentials_for(name, credentials)))
+            Loaded::Update(Box::new(|update| update.credentials_for(name, credentials)))
         })
     }
 
@@ -148,7 +150,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
     /// of [`TrustBundles`](crate::trust::TrustBundles).
     pub fn trust<T: Into<Trust> + 'static>(self, source: Source<T>) -> Self {
         self.with(Part::Trust, source, |trust| {
-            Change::Update(Box::new(|update| update.trust(trust)))
+            Loaded::Update(Box::new(|update| update.trust(trust)))
         })
     }
 
@@ -156,14 +158,14 @@ impl<I: Send + Sync + 'static> Reload<I> {
     /// [`Revocation`] for other choices than the strictest.
     pub fn revocation<R: Into<Revocation> + 'static>(self, source: Source<R>) -> Self {
         self.with(Part::Revocation, source, |revocation| {
-            Change::Update(Box::new(|update| update.revocation(revocation)))
+            Loaded::Update(Box::new(|update| update.revocation(revocation)))
         })
     }
 
     /// Sets where the policy comes from.
     pub fn policy<P: Policy<I> + 'static>(self, source: Source<P>) -> Self {
         self.with(Part::Policy, source, |policy| {
-            Change::Policy(Box::new(policy))
+            Loaded::Policy(Authorizer::sync(policy))
         })
     }
 
@@ -181,8 +183,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
         }
         let list = list.clone();
         self.with(Part::DenyList, source, move |entries| {
-            let list = list.clone();
-            Change::DenyList(Box::new(move || list.replace(entries)))
+            Loaded::DenyList(list.prepare(entries))
         })
     }
 
@@ -234,7 +235,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
         mut self,
         part: Part,
         source: Source<T>,
-        change: impl Fn(T) -> Change<I> + Send + Sync + 'static,
+        change: impl Fn(T) -> Loaded<I> + Send + Sync + 'static,
     ) -> Self {
         self.watched.retain(|watched| *watched.part() != part);
         self.watched.push(Watched::new(part, source.map(change)));

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::Source;
 use super::source::LoadError;
 use crate::Update;
-use crate::policy::Policy;
+use crate::gate::Authorizer;
+use crate::policy::Replacement;
 
 /// A part of what an acceptor or a connector is reloaded with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,27 +46,25 @@ impl fmt::Display for Part {
     }
 }
 
-/// What follows from a part that was loaded.
-pub(super) enum Change<I> {
-    /// It goes into the one update of the set.
+/// A part that was loaded; it goes into the one change of the set.
+pub(super) enum Loaded<I> {
     Update(Box<dyn FnOnce(Update) -> Update>),
-    /// These cannot fail, and are done when the update has been taken.
-    Policy(Box<dyn Policy<I>>),
-    DenyList(Box<dyn FnOnce()>),
+    Policy(Authorizer<I>),
+    DenyList(Replacement<I>),
 }
 
 /// A part with its source.
 pub(super) struct Watched<I> {
     part: Part,
-    source: Source<Change<I>>,
+    source: Source<Loaded<I>>,
 }
 
 impl<I: 'static> Watched<I> {
-    pub(super) const fn new(part: Part, source: Source<Change<I>>) -> Self {
+    pub(super) const fn new(part: Part, source: Source<Loaded<I>>) -> Self {
         Self { part, source }
     }
 
-    pub(super) fn load(&self) -> Result<Change<I>, LoadError> {
+    pub(super) fn load(&self) -> Result<Loaded<I>, LoadError> {
         self.source.load()
     }
 }

@@ -1,18 +1,18 @@
 //! All parts of one reload, looked at and taken together. All of it blocks.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls_pki_types::UnixTime;
 
 use super::files::Look;
-use super::part::{Change, Watched};
+use super::part::{Loaded, Watched};
 use super::status::{Live, Own};
 use super::target::Target;
 use super::{Part, ReloadError};
 use crate::Update;
 use crate::audit::Log;
-use crate::gate::live::Changed;
+use crate::pki::contained;
+use crate::tls::Change;
 
 pub(super) struct Set<I> {
     target: Arc<dyn Target<I>>,
@@ -68,15 +68,15 @@ impl<I: Send + Sync + 'static> Set<I> {
         };
         let after = self.look();
         if !after.is_still(now) {
+            contained::caught(|| drop(loaded));
             return Taken::Touched(after);
         }
-        Taken::Judged(loaded.and_then(|loaded| caught(None, || self.apply(loaded))))
+        Taken::Judged(loaded.and_then(|loaded| self.apply(loaded)))
     }
 
     /// Has the target take what the application pushed.
     pub(super) fn push(&self, update: Update) -> Result<Vec<Part>, ReloadError> {
-        caught(None, || self.update(update))?;
-        self.target.gate().judge_open(Changed::Facts);
+        self.change(update.into())?;
         Ok(vec![Part::Pushed])
     }
 
@@ -89,7 +89,7 @@ impl<I: Send + Sync + 'static> Set<I> {
         &self,
         now: &Look,
         applied: &[[u8; 32]],
-    ) -> Result<Vec<(Part, Change<I>)>, ReloadError> {
+    ) -> Result<Vec<(Part, Loaded<I>)>, ReloadError> {
         self.watched
             .iter()
             .zip(&now.contents)
@@ -110,49 +110,31 @@ impl<I: Send + Sync + 'static> Set<I> {
             .collect()
     }
 
-    fn apply(&self, loaded: Vec<(Part, Change<I>)>) -> Result<Vec<Part>, ReloadError> {
+    fn apply(&self, loaded: Vec<(Part, Loaded<I>)>) -> Result<Vec<Part>, ReloadError> {
         let mut parts = Vec::new();
-        let (mut update, mut policy, mut deny_list) = (None, None, None);
-        for (part, change) in loaded {
+        let mut change = Change::default();
+        for (part, loaded) in loaded {
             parts.push(part);
-            match change {
-                Change::Update(set) => update = Some(set(update.unwrap_or_default())),
-                Change::Policy(new) => policy = Some(new),
-                Change::DenyList(replace) => deny_list = Some(replace),
+            match loaded {
+                Loaded::Update(set) => {
+                    change.update = Some(set(change.update.take().unwrap_or_default()));
+                }
+                Loaded::Policy(policy) => change.authorizer = Some(policy),
+                Loaded::DenyList(entries) => change.deny_list = Some(entries),
             }
         }
-        let facts = update.is_some();
-        if let Some(update) = update {
-            self.update(update)?;
-        }
-        let changed = match policy {
-            Some(policy) => {
-                self.target.set_policy(policy);
-                Changed::Policy
-            }
-            None if facts => Changed::Facts,
-            None => Changed::Nothing,
-        };
-        // The last one, because it has open connections judged at once.
-        let replaced = deny_list.map_or(Ok(()), |replace| {
-            caught(Some(&Part::DenyList), || {
-                replace();
-                Ok(())
-            })
-        });
-        if changed != Changed::Nothing {
-            self.target.gate().judge_open(changed);
-        }
-        replaced.map(|()| parts)
+        self.change(change)?;
+        Ok(parts)
     }
 
-    fn update(&self, update: Update) -> Result<(), ReloadError> {
-        match self.target.update(update) {
+    fn change(&self, change: Change<I>) -> Result<(), ReloadError> {
+        // What panics is what prepares the change: nothing does once it is in force.
+        caught(None, || match self.target.change(change) {
             Ok(_generation) => Ok(()),
             Err(error) => Err(ReloadError::Unfit {
                 error: Arc::new(error),
             }),
-        }
+        })
     }
 }
 
@@ -161,8 +143,7 @@ fn caught<T>(
     part: Option<&Part>,
     work: impl FnOnce() -> Result<T, ReloadError>,
 ) -> Result<T, ReloadError> {
-    let done = catch_unwind(AssertUnwindSafe(work));
-    done.unwrap_or_else(|_panic| {
+    contained::caught(work).unwrap_or_else(|| {
         Err(ReloadError::Panicked {
             part: part.cloned(),
         })

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::pki::file::{self, FileError, MAX_FILE};
 use crate::trust::Crls;
 use crate::{Credentials, TrustStore};
 
@@ -19,7 +20,8 @@ type Load<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
 ///
 /// The loader runs where blocking is allowed, at the start and whenever the content of the files
 /// has changed. Of a folder that is all files in it but hidden ones; what is in subfolders does not
-/// count. Symlinks are followed.
+/// count. Symlinks are followed. A pipe, a socket or a device is refused without waiting for it, and so
+/// is a file over 256 MiB.
 ///
 /// ```
 /// use countersign::TrustStore;
@@ -184,14 +186,17 @@ impl<T> fmt::Debug for Source<T> {
 }
 
 fn read_text(path: &Path) -> Result<String, TextError> {
-    let bytes = std::fs::read(path).map_err(|source| TextError::Unreadable {
-        file: path.to_path_buf(),
-        source,
-    })?;
+    let file = path.to_path_buf();
+    let bytes = match file::read(path) {
+        Ok(bytes) => bytes,
+        Err(FileError::Io(source)) => return Err(TextError::Unreadable { file, source }),
+        Err(FileError::NotAFile) => return Err(TextError::NotAFile { file }),
+        Err(FileError::TooLarge) => return Err(TextError::TooLarge { file }),
+    };
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         TextError::NotText {
-            file: path.to_path_buf(),
+            file,
             line: 1 + good.iter().filter(|byte| **byte == b'\n').count(),
         }
     })
@@ -202,6 +207,10 @@ fn read_text(path: &Path) -> Result<String, TextError> {
 pub(super) enum TextError {
     #[error("cannot read {}: {source}; check the path and its permissions", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
+    #[error("{} is no regular file but a pipe, a socket or a device; put a file there", file.display())]
+    NotAFile { file: PathBuf },
+    #[error("{} is larger than {MAX_FILE} bytes; check whether it is the intended file", file.display())]
+    TooLarge { file: PathBuf },
     #[error("{}, line {line}: not UTF-8; save it so", file.display())]
     NotText { file: PathBuf, line: usize },
 }
@@ -210,6 +219,8 @@ impl TextError {
     pub(super) const fn reason(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable_file",
+            Self::NotAFile { .. } => "not_a_file",
+            Self::TooLarge { .. } => "too_large",
             Self::NotText { .. } => "not_text",
         }
     }

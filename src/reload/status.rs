@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{Part, ReloadError};
 use crate::Certificate;
 use crate::audit::{Action, Log};
+use crate::pki::contained::caught;
 
 /// What a reload has done so far, and how things stand.
 ///
@@ -137,13 +138,16 @@ impl Book {
             let mut entries = self.entries();
             entries.applied += 1;
             entries.last_success = now;
-            entries.last_error = None;
         }
-        self.live.log().tell(Action::ReloadApplied, None, |event| {
-            event.generation = generation;
-            event.reloaded = changed.iter().map(Part::to_string).collect();
+        self.set_last_error(None);
+        // It is in force, whatever the recorder of metrics or a waker does.
+        caught(|| {
+            self.live.log().tell(Action::ReloadApplied, None, |event| {
+                event.generation = generation;
+                event.reloaded = changed.iter().map(Part::to_string).collect();
+            });
         });
-        self.generations.send_replace(generation);
+        caught(|| self.generations.send_replace(generation));
         Applied {
             generation,
             changed,
@@ -159,25 +163,35 @@ impl Book {
 
     /// What was refused is gone.
     pub(super) fn recovered(&self) {
+        self.set_last_error(None);
         tracing::info!("the files are back to what is in force");
-        self.entries().last_error = None;
     }
 
     pub(super) fn refused(&self, error: &ReloadError) {
         let reason = Some(error.reason());
-        self.live
-            .log()
-            .tell(Action::ReloadRefused, reason, |event| {
-                event.generation = self.live.generation();
-                event.detail = Some(error.to_string());
-            });
+        // Errors of loaders are the application's, and so is how they print.
+        let detail = caught(|| error.to_string());
+        caught(|| {
+            self.live
+                .log()
+                .tell(Action::ReloadRefused, reason, |event| {
+                    event.generation = self.live.generation();
+                    event.detail =
+                        detail.or_else(|| Some("the error panics when it prints".into()));
+                });
+        });
         let at = self.live.now();
-        let mut entries = self.entries();
-        entries.refused += 1;
-        entries.last_error = Some(Refusal {
+        self.entries().refused += 1;
+        self.set_last_error(Some(Refusal {
             error: error.clone(),
             at,
-        });
+        }));
+    }
+
+    /// The one before is dropped without the lock: an error of a loader is the application's.
+    fn set_last_error(&self, refusal: Option<Refusal>) {
+        let before = std::mem::replace(&mut self.entries().last_error, refusal);
+        caught(|| drop(before));
     }
 
     pub(super) fn status(&self) -> Status {

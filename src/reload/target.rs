@@ -1,16 +1,13 @@
 //! What is reloaded: an acceptor or a connector.
 
-use crate::policy::Policy;
-use crate::{Acceptor, BuildError, Certificate, Connector, Gate, Update};
+use crate::tls::Change;
+use crate::{Acceptor, BuildError, Certificate, Connector, Gate};
 
 pub(super) trait Target<I>: Send + Sync {
     fn gate(&self) -> &Gate<I>;
 
-    /// Open connections are judged afterwards, by the gate.
-    fn update(&self, update: Update) -> Result<u64, BuildError>;
-
-    /// Likewise.
-    fn set_policy(&self, policy: Box<dyn Policy<I>>);
+    /// Applies a change as a whole. An error, or a panic, says that nothing has changed.
+    fn change(&self, change: Change<I>) -> Result<u64, BuildError>;
 
     /// Our own certificates with the names that they are for: the first is for all others.
     fn certificates(&self) -> Vec<(Option<String>, Certificate)>;
@@ -21,12 +18,8 @@ impl<I: Send + Sync + 'static> Target<I> for Acceptor<I> {
         self.gate()
     }
 
-    fn update(&self, update: Update) -> Result<u64, BuildError> {
-        self.update_unjudged(update)
-    }
-
-    fn set_policy(&self, policy: Box<dyn Policy<I>>) {
-        self.set_policy_unjudged(policy);
+    fn change(&self, change: Change<I>) -> Result<u64, BuildError> {
+        self.change(change)
     }
 
     fn certificates(&self) -> Vec<(Option<String>, Certificate)> {
@@ -39,12 +32,8 @@ impl<I: Send + Sync + 'static> Target<I> for Connector<I> {
         self.gate()
     }
 
-    fn update(&self, update: Update) -> Result<u64, BuildError> {
-        self.update_unjudged(update)
-    }
-
-    fn set_policy(&self, policy: Box<dyn Policy<I>>) {
-        self.set_policy_unjudged(policy);
+    fn change(&self, change: Change<I>) -> Result<u64, BuildError> {
+        self.change(change)
     }
 
     fn certificates(&self) -> Vec<(Option<String>, Certificate)> {

@@ -1,6 +1,8 @@
 //! The task that looks, waits until files stand still, and has them taken.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -14,6 +16,7 @@ use super::set::{Set, Taken};
 use super::status::Book;
 use super::{Applied, Part, ReloadError};
 use crate::Update;
+use crate::pki::contained::caught;
 
 /// How often files that change may change before they are left alone for a while.
 const ROUNDS: usize = 10;
@@ -82,7 +85,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
             let in_doubt = self.failed.as_ref().filter(|failed| !failed.reported);
             let due = in_doubt.map_or(next, |failed| failed.again.min(next));
             if Instant::now() >= due {
-                self.poll().await;
+                let _ = survived(self.poll()).await;
                 next = Instant::now() + self.every;
                 continue;
             }
@@ -91,17 +94,21 @@ impl<I: Send + Sync + 'static> Worker<I> {
                 Err(_due) => {}
                 Ok(None) => break,
                 Ok(Some(Request::Reload(answer))) => {
-                    answer.send(self.reload_now().await).ok();
+                    answer
+                        .send(survived(self.reload_now()).await.and_then(|done| done))
+                        .ok();
                 }
                 Ok(Some(Request::Update(update, answer))) => {
-                    answer.send(self.push(*update).await).ok();
+                    answer
+                        .send(survived(self.push(*update)).await.and_then(|done| done))
+                        .ok();
                 }
                 #[cfg(feature = "notify")]
                 Ok(Some(Request::Look)) => {
                     if let Some(events) = self.set.events() {
                         events.listen();
                     }
-                    self.poll().await;
+                    let _ = survived(self.poll()).await;
                 }
             }
         }
@@ -255,7 +262,9 @@ impl<I: Send + Sync + 'static> Worker<I> {
     /// Keeps the books on our own certificates, which others may have replaced as well.
     async fn look_at_own(&mut self) {
         if let Ok(own) = self.blocking(Set::certificates).await {
-            self.expiry.look(self.book.log(), &own, self.book.now());
+            let (expiry, book) = (&mut self.expiry, &self.book);
+            // What it tells of may panic, and that changes nothing.
+            caught(|| expiry.look(book.log(), &own, book.now()));
             self.book.own(own);
         }
     }
@@ -266,6 +275,24 @@ impl<I: Send + Sync + 'static> Worker<I> {
     ) -> Result<T, ReloadError> {
         let set = Arc::clone(&self.set);
         let done = spawn_blocking(move || work(&set)).await;
-        done.map_err(|_| ReloadError::Stopped)
+        done.map_err(|error| match error.is_panic() {
+            true => ReloadError::Panicked { part: None },
+            false => ReloadError::Stopped,
+        })
     }
+}
+
+/// Runs a step of the worker, which goes on when code of the application panics in it: the
+/// destructor of a loader's error, or a subscriber of `tracing`. What a change had to do was done
+/// without either.
+async fn survived<T>(step: impl Future<Output = T>) -> Result<T, ReloadError> {
+    let mut step = Box::pin(step);
+    let done = poll_fn(|cx| match caught(|| step.as_mut().poll(cx)) {
+        Some(Poll::Pending) => Poll::Pending,
+        Some(Poll::Ready(done)) => Poll::Ready(Some(done)),
+        None => Poll::Ready(None),
+    });
+    let done = done.await.ok_or(ReloadError::Panicked { part: None });
+    caught(|| drop(step));
+    done
 }

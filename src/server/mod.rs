@@ -18,8 +18,6 @@ pub use listener::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandl
 use crate::audit::Stats;
 #[cfg(feature = "tokio")]
 use crate::gate::OpenConnection;
-#[cfg(feature = "tokio")]
-use crate::gate::live::Changed;
 use crate::gate::{Authorizer, Gate};
 #[cfg(feature = "tokio")]
 use crate::peer::Peer;
@@ -27,7 +25,7 @@ use crate::peer::Peer;
 use crate::pki::Certificate;
 use crate::policy::Policy;
 use crate::tls::builder::{Builder, NeedsCredentials, ServerSide};
-use crate::tls::{BuildError, BundleChange, ServerCore, Update};
+use crate::tls::{BuildError, BundleChange, Change, ServerCore, Update};
 use crate::trust::TrustStore;
 
 /// Accepts TLS connections from peers that prove who they are and whom the policy allows.
@@ -117,7 +115,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     ///
     /// Its secrets cannot be extracted, so that a refusal after the handshake just closes. Of a
     /// handshake that fails, nobody here gets to know: the [audit trail](crate::audit) begins with
-    /// [`Gate::admit`].
+    /// [`Gate::admit`]. Its sessions end as all others do ([`Resumption`](crate::Resumption)).
     ///
     /// Ask for it for each connection: after an [`update`](Self::update) an older one still shows
     /// the credentials and names the CAs of its own generation. Clients are judged by today's trust
@@ -137,22 +135,13 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// # Errors
     /// [`BuildError`]: what does not fit, as [`Update`] has it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<u64, BuildError> {
-        let generation = self.core.update(update)?;
-        #[cfg(feature = "tokio")]
-        self.core.gate.judge_open(Changed::Facts);
-        Ok(generation)
+        let updated = self.change(update);
+        updated.inspect_err(|error| self.core.record_refused(error))
     }
 
-    /// As [`update`](Self::update), but open connections are not judged yet.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn update_unjudged(&self, update: Update) -> Result<u64, BuildError> {
-        self.core.update(update)
-    }
-
-    /// As [`set_policy`](Self::set_policy), but open connections are not judged yet.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn set_policy_unjudged(&self, policy: Box<dyn Policy<I>>) {
-        self.core.gate.set_authorizer(Authorizer::Sync(policy));
+    /// Applies a change as a whole, or not at all; then open connections are judged.
+    pub(crate) fn change(&self, change: impl Into<Change<I>>) -> Result<u64, BuildError> {
+        self.core.change(change)
     }
 
     #[cfg(feature = "tokio")]
@@ -203,10 +192,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     }
 
     fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {
-        let generation = self.core.change_bundles(change)?;
-        #[cfg(feature = "tokio")]
-        self.core.gate.judge_open(Changed::Facts);
-        Ok(generation)
+        self.core.change_bundles(change)
     }
 
     /// Replaces the policy, in all clones of this acceptor.
@@ -214,10 +200,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// Every connection that is judged from now on is judged by it, those that resume a session
     /// included. Open connections are judged too, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
-        let gate = &self.core.gate;
-        gate.set_authorizer(Authorizer::Sync(Box::new(policy)));
-        #[cfg(feature = "tokio")]
-        gate.judge_open(Changed::Policy);
+        self.set_authorizer(Authorizer::sync(policy));
     }
 
     /// As [`set_policy`](Self::set_policy), with a policy that has to ask somebody.
@@ -231,11 +214,12 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         policy: impl crate::policy::AsyncPolicy<I> + 'static,
         timeout: Duration,
     ) {
-        self.core.gate.set_authorizer(Authorizer::Async {
-            policy: Box::new(policy),
-            timeout,
-        });
-        self.core.gate.judge_open(Changed::Policy);
+        self.set_authorizer(Authorizer::asynchronous(policy, timeout));
+    }
+
+    fn set_authorizer(&self, authorizer: Authorizer<I>) {
+        // Nothing about a policy alone can fail to fit.
+        let _ = self.change(authorizer);
     }
 }
 

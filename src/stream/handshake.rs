@@ -8,15 +8,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::AlertDescription;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 use super::alerts::Alerts;
-use super::parting::{FAREWELL_TIME, Parting};
+use super::parting::Parting;
 use super::{Keeper, TlsStream, Wire};
 use crate::audit::{Stage, Witness};
 use crate::gate::live::Entered;
 use crate::gate::{Admission, AdmitError, Gate, Identified};
+use crate::pki::time::at_most_far;
 use crate::tls::capture::Capture;
 use crate::tls::{Bounds, HandshakeError, Refused, TooMuchReceived, seal};
 use crate::trust::Usage;
@@ -48,13 +49,10 @@ pub(crate) struct Attempt {
 impl Attempt {
     pub(crate) fn start(bounds: &Bounds) -> Self {
         let timeout = bounds.handshake_timeout;
-        let now = Instant::now();
-        // A timeout beyond the end of time is none; tokio's own far future is thirty years.
-        let far_future = Duration::from_secs(86400 * 365 * 30);
         Self {
             timeout,
             bytes: bounds.handshake_bytes,
-            deadline: now.checked_add(timeout).unwrap_or_else(|| now + far_future),
+            deadline: Instant::now() + at_most_far(timeout),
         }
     }
 
@@ -134,7 +132,9 @@ impl Attempt {
             Err(None) => Refused::Handshake(self.timed_out(capture)),
         };
         match &refused {
-            Refused::Gate(error) => gate.record_refused(witness, error, Some(&who), presented),
+            Refused::Gate(error) => {
+                gate.record_refused(witness, error, Some(&who), (presented, &[]))
+            }
             Refused::Handshake(_) => refused.record(gate, witness, Some(&who), capture),
         }
         Err(refused)
@@ -173,40 +173,40 @@ where
 }
 
 /// Tells the peer `alert`, and parts from it.
-pub(crate) async fn refuse_with<IO>(
-    mut tls: tokio_rustls::TlsStream<Wire<IO>>,
-    alert: AlertDescription,
-) where
+pub(crate) async fn refuse_with<IO>(tls: tokio_rustls::TlsStream<Wire<IO>>, alert: AlertDescription)
+where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    // What rustls still has to write (session tickets) goes first, or nothing can be sealed.
-    if !matches!(timeout(FAREWELL_TIME, tls.flush()).await, Ok(Ok(()))) {
-        return;
-    }
-    let (wire, last_words) = last_words(tls, alert);
+    let (wire, last_words) = last_words(tls, Some(alert));
     Parting::new(wire, last_words).await;
 }
 
-/// Takes the transport out of a stream, with the record that tells the peer `alert`.
+/// Takes the transport out of a stream, with the records that are left to send: what rustls still had
+/// to send, and this alert, or close_notify where none is given.
 pub(super) fn last_words<IO>(
     tls: tokio_rustls::TlsStream<Wire<IO>>,
-    alert: AlertDescription,
+    alert: Option<AlertDescription>,
 ) -> (Wire<IO>, Vec<u8>) {
-    let (wire, record) = match tls {
+    let (wire, connection) = match tls {
         tokio_rustls::TlsStream::Client(tls) => {
             let (wire, connection) = tls.into_inner();
-            (wire, seal::fatal_alert(connection, alert))
+            (wire, rustls::Connection::from(connection))
         }
         tokio_rustls::TlsStream::Server(tls) => {
             let (wire, connection) = tls.into_inner();
-            (wire, seal::fatal_alert(connection, alert))
+            (wire, connection.into())
         }
     };
-    let record = record.unwrap_or_else(|error| {
-        tracing::debug!(%error, "no alert could be sealed; the connection is just closed");
-        Vec::new()
-    });
-    (wire, record)
+    let mut records = Vec::new();
+    match alert {
+        None => seal::close_notify(connection, &mut records),
+        Some(alert) => {
+            if let Err(error) = seal::fatal_alert(connection, alert, &mut records) {
+                tracing::debug!(%error, "no alert could be sealed; the connection is just closed");
+            }
+        }
+    }
+    (wire, records)
 }
 
 /// Makes the stream of an admitted peer: the only place that does.

@@ -18,15 +18,14 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
 use self::alerts::Alerts;
 use self::handshake::last_words;
-use self::parting::{FAREWELL_TIME, Parting};
+use self::parting::Parting;
 use crate::Peer;
 use crate::audit::{Action, Alert, Traffic};
 use crate::gate::live::{Entered, Half, Lease};
@@ -57,10 +56,13 @@ pub struct TlsStream<IO, I> {
     alerts: Alerts,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is nearly always the large one, which a box would put behind a pointer"
+)]
 enum State<IO> {
     Open(tokio_rustls::TlsStream<Wire<IO>>),
-    /// Cut; what was written before is sent first, or nothing can be sealed.
-    Flushing(tokio_rustls::TlsStream<Wire<IO>>, Pin<Box<Sleep>>),
+    /// Cut; what was written before is sent first.
     Parting(Parting<IO>),
     /// Between two of the above; after a panic of the transport, for good.
     Nothing,
@@ -147,7 +149,7 @@ impl<IO, I> TlsStream<IO, I> {
     /// If the transport has panicked before.
     pub fn get_ref(&self) -> &IO {
         match &self.state {
-            State::Open(tls) | State::Flushing(tls, _) => tls.get_ref().0.get_ref(),
+            State::Open(tls) => tls.get_ref().0.get_ref(),
             State::Parting(parting) => parting.get_ref(),
             State::Nothing => panic!("the transport has panicked"),
         }
@@ -234,33 +236,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            self.state = match std::mem::replace(&mut self.state, State::Nothing) {
-                State::Open(tls) => State::Flushing(tls, Box::pin(sleep(FAREWELL_TIME))),
-                State::Flushing(mut tls, mut time) => {
-                    let alert = self.lease().why_cut().and_then(Ended::alert);
-                    let flushed = match alert {
-                        Some(_) => Pin::new(&mut tls).poll_flush(cx),
-                        None => Pin::new(&mut tls).poll_shutdown(cx), // says goodbye
-                    };
-                    if flushed.is_pending() && time.as_mut().poll(cx).is_pending() {
-                        self.state = State::Flushing(tls, time);
-                        return Poll::Pending;
-                    }
-                    let (wire, last_words) = match alert {
-                        Some(alert) => last_words(tls, alert),
-                        None => (into_wire(tls), Vec::new()),
-                    };
-                    State::Parting(Parting::new(wire, last_words))
-                }
-                State::Parting(mut parting) => {
-                    let result = Pin::new(&mut parting).poll(cx);
-                    self.state = State::Parting(parting);
-                    return result;
-                }
-                State::Nothing => return Poll::Ready(()),
-            };
-        }
+        let mut parting = match std::mem::replace(&mut self.state, State::Nothing) {
+            State::Open(tls) => {
+                let alert = self.lease().why_cut().and_then(Ended::alert);
+                let (wire, last_words) = last_words(tls, alert);
+                Parting::new(wire, last_words)
+            }
+            State::Parting(parting) => parting,
+            State::Nothing => return Poll::Ready(()),
+        };
+        let result = Pin::new(&mut parting).poll(cx);
+        self.state = State::Parting(parting);
+        result
     }
 
     fn aborted(&self) -> io::Error {
@@ -273,22 +260,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
 
 /// Tells the peer as much as can be told without waiting.
 fn part_at_once<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &Ended) {
-    let cx = &mut Context::from_waker(Waker::noop());
-    let (State::Open(mut tls) | State::Flushing(mut tls, _)) = state else {
-        return;
-    };
-    if !matches!(Pin::new(&mut tls).poll_flush(cx), Poll::Ready(Ok(()))) {
-        return;
-    }
-    match why.alert() {
-        None => drop(Pin::new(&mut tls).poll_shutdown(cx)),
-        Some(alert) => {
-            let (mut wire, words) = last_words(tls, alert);
-            if Pin::new(&mut wire).poll_write(cx, &words).is_ready() {
-                drop(Pin::new(&mut wire).poll_shutdown(cx));
-            }
+    let parting = match state {
+        State::Open(tls) => {
+            let (wire, last_words) = last_words(tls, why.alert());
+            Parting::new(wire, last_words)
         }
-    }
+        State::Parting(parting) => parting,
+        State::Nothing => return,
+    };
+    parting.part_at_once();
 }
 
 impl<IO, I> Drop for TlsStream<IO, I> {
@@ -298,13 +278,6 @@ impl<IO, I> Drop for TlsStream<IO, I> {
             (self.part_at_once)(state, why);
         }
         self.tell_end();
-    }
-}
-
-fn into_wire<IO>(tls: tokio_rustls::TlsStream<Wire<IO>>) -> Wire<IO> {
-    match tls {
-        tokio_rustls::TlsStream::Client(tls) => tls.into_inner().0,
-        tokio_rustls::TlsStream::Server(tls) => tls.into_inner().0,
     }
 }
 

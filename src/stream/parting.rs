@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,8 +11,8 @@ use tokio::time::{Sleep, sleep};
 
 use super::Wire;
 
-/// How long a peer that is parted from may take to read its alert.
-pub(super) const FAREWELL_TIME: Duration = Duration::from_secs(1);
+/// How long a peer that is parted from may take to read what is left to send, its alert last.
+const FAREWELL_TIME: Duration = Duration::from_secs(1);
 /// How much of what such a peer still sends is read and dropped.
 const FAREWELL_BYTES: usize = 64 * 1024;
 
@@ -26,18 +26,19 @@ pub(super) struct Parting<IO> {
     said: usize,
     is_shut: bool,
     dropped: usize,
-    time: Pin<Box<Sleep>>,
+    /// Runs from the first poll: a stream can be dropped where no runtime is.
+    time: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> Parting<IO> {
-    pub(super) fn new(wire: Wire<IO>, last_words: Vec<u8>) -> Self {
+    pub(super) const fn new(wire: Wire<IO>, last_words: Vec<u8>) -> Self {
         Self {
             wire,
             last_words,
             said: 0,
             is_shut: false,
             dropped: 0,
-            time: Box::pin(sleep(FAREWELL_TIME)),
+            time: None,
         }
     }
 
@@ -47,6 +48,12 @@ impl<IO> Parting<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Parting<IO> {
+    /// As much of it as can be done without waiting.
+    pub(super) fn part_at_once(mut self) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        drop(self.poll_farewell(cx));
+    }
+
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.said < self.last_words.len() {
             let rest = &self.last_words[self.said..];
@@ -78,7 +85,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Parting<IO> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.poll_farewell(cx) {
             Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => self.time.as_mut().poll(cx),
+            Poll::Pending => {
+                let time = self
+                    .time
+                    .get_or_insert_with(|| Box::pin(sleep(FAREWELL_TIME)));
+                time.as_mut().poll(cx)
+            }
         }
     }
 }

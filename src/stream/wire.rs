@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::tls::{TooMuchReceived, capture};
 
-/// Passes everything through; during the handshake it notes what came from the peer, and bounds it.
+/// Passes everything through; during the handshake it notes what crosses it, and bounds what comes from
+/// the peer.
 #[derive(Debug)]
 pub(crate) struct Wire<IO> {
     io: IO,
@@ -31,6 +32,18 @@ impl<IO> Wire<IO> {
 
     pub(crate) const fn get_ref(&self) -> &IO {
         &self.io
+    }
+
+    /// Notes what of these the transport has taken.
+    fn sent(&self, poll: &Poll<io::Result<usize>>, slices: &[io::IoSlice<'_>]) {
+        let (Some(_), &Poll::Ready(Ok(mut count))) = (self.left, poll) else {
+            return;
+        };
+        for bytes in slices {
+            let taken = bytes.get(..count).unwrap_or(bytes);
+            capture::record_sent(taken);
+            count -= taken.len();
+        }
     }
 }
 
@@ -60,10 +73,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.left.is_some() {
-            capture::record_sent(bytes);
-        }
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let poll = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.sent(&poll, &[io::IoSlice::new(bytes)]);
+        poll
     }
 
     fn poll_write_vectored(
@@ -71,10 +83,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.left.is_some() {
-            slices.iter().for_each(|bytes| capture::record_sent(bytes));
-        }
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        let poll = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.sent(&poll, slices);
+        poll
     }
 
     fn is_write_vectored(&self) -> bool {

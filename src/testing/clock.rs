@@ -36,9 +36,14 @@ impl FixedClock {
         self.0.store(time.as_secs(), Ordering::SeqCst);
     }
 
-    /// Moves the time forward by whole seconds: a [`UnixTime`] knows no smaller unit.
+    /// Moves the time forward by whole seconds: a [`UnixTime`] knows no smaller unit. It stops at the
+    /// end of time.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+        let advanced = |time: u64| Some(time.saturating_add(by.as_secs()));
+        // It always gives a time, so this cannot fail.
+        let _ = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, advanced);
     }
 
     /// The time shown.

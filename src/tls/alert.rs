@@ -14,6 +14,10 @@ use crate::pki::{Certificate, ShortName};
 use crate::trust::{ChainError, Usage};
 
 /// The error with which a verifier makes rustls send the fitting alert.
+///
+/// A certificate entry of no octets wants decode_error (RFC 8446 sections 4.4.2 and 6.2), but rustls parses
+/// it, and knows no error of a verifier for which it sends that: other errors than `InvalidCertificate`
+/// become illegal_parameter or handshake_failure. So it is a malformed certificate, and bad_certificate.
 pub(super) fn as_rustls(error: &ChainError) -> Error {
     match error {
         ChainError::NoCertificate => Error::NoCertificatesPresented,

@@ -31,6 +31,7 @@ use crate::audit::{self, AuditSink, Auditor, Describe, Log, REFUSALS_PER_SECOND}
 use crate::gate::live::{ByIdentity, ConnectionLimits};
 use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
 use crate::identity::IdentityExtractor;
+use crate::pki::contained::caught;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, Credentials, CredentialsError, Crl, provider};
 use crate::policy::{Denies, DenyList, Policy};
@@ -118,7 +119,7 @@ pub struct NeedsPolicy<S, I> {
 impl<S: Default, I> NeedsPolicy<S, I> {
     /// Sets the policy that decides about every identified peer.
     pub fn authorize(self, policy: impl Policy<I> + 'static) -> Builder<S, I> {
-        self.with(Authorizer::Sync(Box::new(policy)))
+        self.with(Authorizer::sync(policy))
     }
 
     /// Sets a policy that has to ask somebody. When `timeout` is over, the peer is denied; the
@@ -129,10 +130,7 @@ impl<S: Default, I> NeedsPolicy<S, I> {
         policy: impl crate::policy::AsyncPolicy<I> + 'static,
         timeout: Duration,
     ) -> Builder<S, I> {
-        self.with(Authorizer::Async {
-            policy: Box::new(policy),
-            timeout,
-        })
+        self.with(Authorizer::asynchronous(policy, timeout))
     }
 
     fn with(self, authorizer: Authorizer<I>) -> Builder<S, I> {
@@ -397,8 +395,15 @@ impl<S, I> Builder<S, I> {
     /// Sets the clock by which validity is judged.
     ///
     /// Default: the system's.
+    ///
+    /// # Security
+    /// Without a time nothing can be verified: while the clock gives none, or panics, new peers are
+    /// refused. For connections that are open, time goes on by the runtime's own clock for one
+    /// minute, and their certificates expire on time; if there is no time until then, they drain
+    /// (`gate::Ended::NoClock`). A clock that returns within the minute changes
+    /// nothing.
     pub fn clock(mut self, clock: impl TimeProvider + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Arc::new(CaughtClock(clock));
         self
     }
 
@@ -476,6 +481,16 @@ impl<S, I> Builder<S, I> {
             bounds: self.bounds,
             side: self.side,
         })
+    }
+}
+
+/// A clock of the application: one that panics gives no time.
+#[derive(Debug)]
+struct CaughtClock<C>(C);
+
+impl<C: TimeProvider> TimeProvider for CaughtClock<C> {
+    fn current_time(&self) -> Option<UnixTime> {
+        caught(|| self.0.current_time()).flatten()
     }
 }
 
@@ -731,6 +746,17 @@ pub enum BuildError {
         /// The CRL.
         crl: Crl,
     },
+    /// An update would replace a CRL with one that the same issuer made earlier for the same scope:
+    /// certificates that were revoked in between would be accepted again.
+    #[error(
+        "{crl} is older than {in_force}, which it would replace: revocations made in between would be lost; load the newest CRL of the issuer, or allow it with Revocation::rollback(CrlRollback::Allow)"
+    )]
+    CrlRolledBack {
+        /// The CRL of the update.
+        crl: Crl,
+        /// The one that is in force.
+        in_force: Crl,
+    },
     /// A certificate was given for a name that it is not valid for.
     #[error(
         "{certificate} is not valid for the name \"{name}\" that it was given for; give it for one of its own, or issue it with this one"
@@ -761,7 +787,11 @@ impl BuildError {
             Self::CertificateNotYetValid { .. } => "own_certificate_not_yet_valid",
             Self::NoClock => "no_clock",
             Self::CrlNotByIssuer { .. } => "crl_not_by_issuer",
+            Self::CrlRolledBack { .. } => CRL_ROLLED_BACK,
             Self::NotCovered { .. } => "name_not_covered",
         }
     }
 }
+
+/// The reason of a rollback, whether it is refused or allowed.
+pub(super) const CRL_ROLLED_BACK: &str = "crl_rolled_back";

@@ -14,8 +14,10 @@ use rustls::AlertDescription;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::ServerHello;
+use super::resumption::a_day_after;
+use super::server_hello::{ServerHello, ServerHelloReader};
 use crate::gate::{TrustId, Verified};
+use crate::pki::Certificate;
 use crate::trust::{ChainError, Usage, VerifiedChain};
 
 /// What was seen of one connection's handshake.
@@ -26,12 +28,14 @@ pub(crate) struct Capture {
     verified: Option<Result<Verified, ChainError>>,
     /// What the peer presented, if it was refused for that.
     presented: Vec<CertificateDer<'static>>,
+    /// What of it was read.
+    read: Vec<Certificate>,
     /// The name that a client asked for (SNI).
     server_name: Option<Arc<str>>,
     /// The last alert that we sent in the clear.
     sent_alert: Option<AlertDescription>,
-    /// What the server has chosen.
-    hello: Option<ServerHello>,
+    /// What the server sends first, either of us.
+    hello: ServerHelloReader,
     resumed: Option<Origin>,
     signature_failed: bool,
     asked_for_certificate: bool,
@@ -47,6 +51,16 @@ pub(crate) struct Capture {
 pub(super) struct Origin {
     pub(super) trust: TrustId,
     pub(super) until: UnixTime,
+}
+
+impl Origin {
+    /// Good for no longer than a day after this time, in which the key was proven.
+    pub(super) fn proven_at(self, now: UnixTime) -> Self {
+        Self {
+            until: self.until.min(a_day_after(now)),
+            ..self
+        }
+    }
 }
 
 /// Enough of a peer's first bytes to tell HTTP from TLS.
@@ -125,15 +139,19 @@ impl Capture {
         &self.presented
     }
 
+    /// The certificates of [`presented`](Self::presented) that were read.
+    pub(crate) fn read(&self) -> &[Certificate] {
+        &self.read
+    }
+
     /// The name that a client asked for (SNI).
     pub(crate) const fn server_name(&self) -> Option<&Arc<str>> {
         self.server_name.as_ref()
     }
 
-    /// What the server has chosen, either of us; `None` where it did not come to that, or came in
-    /// pieces.
+    /// What the server has chosen, either of us; `None` if it has sent no ServerHello.
     pub(crate) const fn server_hello(&self) -> Option<ServerHello> {
-        self.hello
+        self.hello.found()
     }
 
     /// The last alert that we sent in the clear, before there were keys.
@@ -196,12 +214,14 @@ impl Capture {
 pub(super) fn record_verification(
     result: &Result<Verified, ChainError>,
     presented: &[CertificateDer<'_>],
+    read: Vec<Certificate>,
 ) {
     record(|capture| {
         capture.verified = Some(result.clone());
         if result.is_err() {
             let owned = presented.iter().map(|der| der.clone().into_owned());
             capture.presented = owned.collect();
+            capture.read = read;
         }
     });
 }
@@ -211,7 +231,7 @@ pub(super) fn record_server_name(name: &str) {
     record(|capture| capture.server_name = Some(name.into()));
 }
 
-/// Notes bytes that go to the peer.
+/// Notes bytes that the transport has taken for the peer.
 #[cfg(feature = "tokio")]
 pub(crate) fn record_sent(bytes: &[u8]) {
     // A record of one alert, as RFC 8446 section 5.1 has it in the clear: content type, legacy
@@ -219,13 +239,11 @@ pub(crate) fn record_sent(bytes: &[u8]) {
     if let [0x15, 3, _, 0, 2, 2, description, ..] = *bytes {
         record(|capture| capture.sent_alert = Some(description.into()));
     }
-    record_hello(bytes);
-}
-
-fn record_hello(bytes: &[u8]) {
-    if let Some(hello) = ServerHello::read(bytes) {
-        record(|capture| capture.hello = Some(hello));
-    }
+    record(|capture| {
+        if capture.peer() == Usage::Client {
+            capture.hello.feed(bytes);
+        }
+    });
 }
 
 /// Notes what the session that is being resumed was granted on.
@@ -254,8 +272,18 @@ pub(super) fn record_shown(certificate: &Arc<CertifiedKey>) {
 
 /// Notes bytes that came from the peer.
 pub(crate) fn record_received(bytes: &[u8]) {
-    record_hello(bytes);
-    record(|capture| capture.receive(bytes));
+    record(|capture| {
+        // A client could send what looks like a ServerHello.
+        if capture.peer() == Usage::Server {
+            capture.hello.feed(bytes);
+        }
+        capture.receive(bytes);
+    });
+}
+
+/// Whether a handshake of ours is being driven on this thread.
+pub(super) fn is_entered() -> bool {
+    ENTERED.with_borrow(Option::is_some)
 }
 
 /// What the handshake on this thread has seen; `None` when no handshake is being driven.
@@ -312,7 +340,7 @@ mod tests {
             let now = gate.now().expect("a clock");
             let result = gate.verify(leaf.chain(), None, now);
             let mut capture = Capture::default();
-            capture.enter(|| record_verification(&result, leaf.chain()));
+            capture.enter(|| record_verification(&result, leaf.chain(), Vec::new()));
             capture
         };
         assert!(

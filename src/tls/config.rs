@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 
 use super::BuildError;
 use super::alert::leaf_of;
+use super::client_proofs::ClientProofs;
 use super::resolver::{ClientCertificate, ServerCertificates};
 use super::resumption::{Resumption, ServerSessions};
 use super::sessions::MutualSessions;
@@ -62,6 +63,7 @@ pub(super) struct ServerTemplate {
     /// As the application left it: only settings that open nothing are taken over.
     customized: Arc<ServerConfig>,
     sessions: Arc<ServerSessions>,
+    proofs: Arc<ClientProofs>,
     certificates: Arc<ServerCertificates>,
 }
 
@@ -78,14 +80,16 @@ impl ServerTemplate {
         // over from it into a fresh one: it cannot replace the verifier, not even by assigning a
         // whole other configuration.
         let trusted = gate.trusted();
+        let proofs = Arc::new(ClientProofs::new());
         let mut customized = build_server(
             &common,
-            PeerVerifier::of_clients(gate.clone(), trusted.verifier().trust()),
+            PeerVerifier::of_clients(gate.clone(), trusted.verifier().trust(), proofs.clone()),
             certificates.clone(),
         )?;
         customize(&mut customized);
         Ok(Self {
-            sessions: Arc::new(ServerSessions::new(common.resumption, gate)?),
+            sessions: Arc::new(ServerSessions::new(common.resumption, gate, &proofs)?),
+            proofs,
             common,
             customized: Arc::new(customized),
             certificates,
@@ -129,7 +133,7 @@ impl ServerTemplate {
         gate: &Gate<I>,
         trust: &Trust,
     ) -> Result<ServerConfigs, BuildError> {
-        let verifier = PeerVerifier::of_clients(gate.clone(), trust);
+        let verifier = PeerVerifier::of_clients(gate.clone(), trust, self.proofs.clone());
         let mut config = build_server(&self.common, verifier, self.certificates.clone())?;
         let customized = &*self.customized;
         config.ignore_client_order = customized.ignore_client_order;

@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::{ClientCore, HandshakeError, alert};
 use crate::ConnectionInfo;
 use crate::audit::{Action, Alert, Stage, Witness};
-use crate::gate::{AdmitError, Gate, Verified};
+use crate::gate::{AdmitError, Gate, Verified, alert_name};
 
 impl<I: Send + Sync + 'static> ClientCore<I> {
     /// A configuration that asks this core, each time anew.
@@ -60,74 +60,117 @@ struct Judge<I> {
     gate: Gate<I>,
 }
 
-/// A server whose chain is good, and that has not proven its key yet.
+/// A server whose chain is good, and that has not proven its key yet. Dropping it records that it never
+/// did.
+///
+/// There is one event for each server that shows its certificate, on TLS 1.2 as on TLS 1.3:
+///
+/// * If the chain is refused, the verifier records that, and there is nothing pending.
+/// * If not, rustls (0.23: `client/tls12.rs`, `ExpectServerDone`, and `client/tls13.rs`,
+///   `ExpectCertificateVerify`) asks for the signature in the same call, on the same thread; so no other
+///   handshake comes in between, and a connection cannot be dropped there. What is pending is taken, and
+///   recorded as the signature and the gate have it.
+/// * On TLS 1.2 rustls may end the handshake between the two, where the signature is of an algorithm that
+///   does not fit the cipher suite. Nothing is called then. What is pending is recorded when the next
+///   handshake begins on this thread, or when the thread ends.
+/// * What fails after the signature (the key exchange, Finished, a connection that is dropped) adds
+///   nothing: the server was admitted, and that is recorded.
 struct Unproven {
+    recorder: Box<dyn RecordsUnproven>,
     verified: Verified,
     presented: Vec<CertificateDer<'static>>,
-    witness: Witness,
+    /// `None` once its outcome is known.
+    witness: Option<Witness>,
+    alert: AlertDescription,
 }
 
-thread_local! {
-    static UNPROVEN: RefCell<Option<Unproven>> = const { RefCell::new(None) };
-}
-
-impl<I> Judge<I> {
-    fn verify(
-        &self,
-        presented: Vec<CertificateDer<'static>>,
-        dialled: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        UNPROVEN.set(None);
-        let info = ConnectionInfo::default().with_server_name(&*dialled.to_str());
-        let mut witness = self.gate.witness(info);
-        match self.gate.verify(&presented, Some(dialled), now) {
-            Ok(verified) => {
-                witness.stage = Stage::Proof;
-                UNPROVEN.set(Some(Unproven {
-                    verified,
-                    presented,
-                    witness,
-                }));
-                Ok(())
-            }
-            Err(error) => {
-                let refusal = alert::as_rustls(&error);
-                let error = error.into();
-                self.gate
-                    .record_refused(&mut witness, &error, None, &presented);
-                Err(refusal)
-            }
+impl Drop for Unproven {
+    fn drop(&mut self) {
+        if let Some(mut witness) = self.witness.take() {
+            self.recorder.record_unproven(&mut witness, self);
         }
     }
+}
 
-    /// The signature is good: identity and policy.
-    fn admit(&self, unproven: Unproven) -> Result<(), Error> {
-        let Unproven {
-            verified,
-            presented,
-            witness,
-        } = unproven;
-        let info = witness.info.clone();
-        let judged = self
-            .gate
-            .judge_bare(witness, Ok(verified), &presented, info);
-        judged.map(drop).map_err(|error| refusal(&error))
-    }
+/// A gate of any identity.
+trait RecordsUnproven {
+    fn record_unproven(&self, witness: &mut Witness, unproven: &Unproven);
+}
 
-    fn record_unproven(&self, unproven: &mut Unproven) {
+impl<I> RecordsUnproven for Gate<I> {
+    fn record_unproven(&self, witness: &mut Witness, unproven: &Unproven) {
         let chain = unproven.verified.chain().certificates();
         let error = HandshakeError::KeyNotProven {
             certificate: chain[0].clone(), // a verified chain begins with the leaf
         };
         let (action, reason) = (Action::HandshakeFailed, Some(error.reason()));
         // It has failed in any case.
-        let _ = unproven.witness.conclude(action, reason, |event| {
+        let _ = witness.conclude(action, reason, |event| {
             event.detail = Some(error.to_string());
-            event.alert = Some(Alert::Sent("decrypt_error".into()));
+            event.alert = Some(Alert::Sent(alert_name(unproven.alert).into()));
             event.set_presented(&unproven.presented, chain);
-            self.gate.claim(event);
+            self.claim(event);
         });
+    }
+}
+
+thread_local! {
+    static UNPROVEN: RefCell<Option<Unproven>> = const { RefCell::new(None) };
+}
+
+/// Records what is pending on this thread, if its handshake has ended. (Taken first: an audit sink may
+/// drive a handshake.)
+fn conclude_pending() {
+    drop(UNPROVEN.take());
+}
+
+impl<I: Send + Sync + 'static> Judge<I> {
+    fn verify(
+        &self,
+        presented: Vec<CertificateDer<'static>>,
+        dialled: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        conclude_pending();
+        let info = ConnectionInfo::default().with_server_name(&*dialled.to_str());
+        let mut witness = self.gate.witness(info);
+        let mut read = Vec::new();
+        let verified = self
+            .gate
+            .verify_and_keep(&presented, Some(dialled), now, &mut read);
+        match verified {
+            Ok(verified) => {
+                witness.stage = Stage::Proof;
+                UNPROVEN.set(Some(Unproven {
+                    recorder: Box::new(self.gate.clone()),
+                    verified,
+                    presented,
+                    witness: Some(witness),
+                    alert: AlertDescription::IllegalParameter,
+                }));
+                Ok(())
+            }
+            Err(error) => {
+                let refusal = alert::as_rustls(&error);
+                let error = error.into();
+                let shown = (&*presented, &*read);
+                self.gate.record_refused(&mut witness, &error, None, shown);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The signature is good: identity and policy.
+    fn admit(&self, mut unproven: Unproven) -> Result<(), Error> {
+        let Some(witness) = unproven.witness.take() else {
+            return Err(Error::General("an outcome that is known".into()));
+        };
+        let info = witness.info.clone();
+        let verified = Ok(unproven.verified.clone());
+        let judged = self
+            .gate
+            .judge_bare(witness, verified, &unproven.presented, info);
+        judged.map(drop).map_err(|error| refusal(&error))
     }
 
     fn prove(
@@ -148,7 +191,7 @@ impl<I> Judge<I> {
                 Ok(proof)
             }
             Err(error) => {
-                self.record_unproven(&mut unproven);
+                unproven.alert = AlertDescription::DecryptError;
                 Err(error)
             }
         }
@@ -167,7 +210,7 @@ fn refusal(error: &AdmitError) -> Error {
     })
 }
 
-impl<I: Send + Sync> ServerCertVerifier for Judge<I> {
+impl<I: Send + Sync + 'static> ServerCertVerifier for Judge<I> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -205,6 +248,7 @@ impl<I: Send + Sync> ServerCertVerifier for Judge<I> {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        conclude_pending(); // rustls asks when a handshake begins
         let trusted = self.gate.trusted();
         trusted.verifier().algorithms().supported_schemes()
     }

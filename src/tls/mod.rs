@@ -5,7 +5,9 @@
 pub(crate) mod alert;
 pub mod builder;
 pub(crate) mod capture;
+mod client_proofs;
 mod config;
+mod core;
 mod error;
 mod exported;
 mod proof;
@@ -23,6 +25,7 @@ use crate::audit::Witness;
 use crate::gate::{AdmitError, Gate, Handshaken, Identified};
 use capture::Capture;
 
+pub(crate) use self::core::{Bounds, BundleChange, Change, ClientCore, ServerCore};
 pub use alert::PeerAlert;
 pub use builder::BuildError;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
@@ -31,9 +34,7 @@ pub use error::HandshakeError;
 pub(crate) use error::TooMuchReceived;
 pub(crate) use refused::Refused;
 pub use resumption::Resumption;
-pub(crate) use server_hello::ServerHello;
 pub use update::Update;
-pub(crate) use update::{Bounds, BundleChange, ClientCore, ServerCore};
 
 /// Identifies the peer of a finished handshake; that it cannot be done is recorded.
 ///
@@ -48,7 +49,7 @@ pub(crate) fn identify<'c, I>(
     let (remote, local) = (witness.info.remote_addr(), witness.info.local_addr());
     let read = connection.into().read(remote, local);
     let (presented, info) =
-        read.inspect_err(|error| gate.record_refused(witness, error, None, &[]))?;
+        read.inspect_err(|error| gate.record_refused(witness, error, None, (&[], &[])))?;
     witness.info = info.clone();
     let verified = match capture.take_verified(gate.trust_id(), presented) {
         Some(verified) => Ok(verified),
@@ -56,5 +57,5 @@ pub(crate) fn identify<'c, I>(
     };
     verified
         .and_then(|verified| gate.identify(&verified, presented, info))
-        .inspect_err(|error| gate.record_refused(witness, error, None, presented))
+        .inspect_err(|error| gate.record_refused(witness, error, None, (presented, &[])))
 }

@@ -1,9 +1,11 @@
 //! What is proved of an update before it is taken.
 
 use super::BuildError;
+use super::builder::CRL_ROLLED_BACK;
+use crate::audit::Action;
 use crate::gate::Gate;
-use crate::pki::{Certificate, Credentials};
-use crate::trust::ChainVerifier;
+use crate::pki::{Certificate, Credentials, Crl};
+use crate::trust::{ChainVerifier, Revocation};
 
 /// Our chain is within its validity: the leaf, and the intermediates that peers need.
 pub(super) fn is_valid_now<I>(credentials: &Credentials, gate: &Gate<I>) -> Result<(), BuildError> {
@@ -29,5 +31,58 @@ pub(super) fn crls_are_their_issuers(verifier: &ChainVerifier) -> Result<(), Bui
     match verifier.crl_not_by_its_issuer() {
         None => Ok(()),
         Some(crl) => Err(BuildError::CrlNotByIssuer { crl: crl.clone() }),
+    }
+}
+
+/// CRLs that replace later ones, which the update allows.
+#[derive(Debug, Default)]
+pub(super) struct RolledBack(Vec<(Crl, Crl)>);
+
+impl RolledBack {
+    /// Finds the CRLs that `next` would replace with earlier ones.
+    ///
+    /// # Errors
+    /// [`BuildError::CrlRolledBack`] for the first of them, unless the choices of `next` allow it;
+    /// [`BuildError::NoClock`] without a time at which to compare.
+    pub(super) fn find<I>(
+        next: &mut ChainVerifier,
+        current: &ChainVerifier,
+        gate: &Gate<I>,
+    ) -> Result<Self, BuildError> {
+        if current.choices().is_none() {
+            return Ok(Self::default());
+        }
+        let now = gate.now().map_err(|_| BuildError::NoClock)?;
+        let found = next.crls_rolled_back(current, now);
+        next.remember_crls(current, now);
+        if next.choices().is_some_and(Revocation::allows_rollback) {
+            return Ok(Self(found));
+        }
+        match found.into_iter().next() {
+            None => Ok(Self::default()),
+            Some((crl, in_force)) => Err(BuildError::CrlRolledBack { crl, in_force }),
+        }
+    }
+
+    /// Records each, once the update is in force.
+    pub(super) fn record<I>(&self, gate: &Gate<I>) {
+        for (crl, later) in &self.0 {
+            let reason = Some(CRL_ROLLED_BACK);
+            gate.log().tell(Action::CrlRolledBack, reason, |event| {
+                event.generation = gate.generation();
+                event.detail = Some(format!("{crl} replaces {later}, which is newer"));
+            });
+        }
+    }
+}
+
+/// Records that an update was refused because of a rollback; a reload records its refusals itself.
+pub(super) fn record_refused<I>(gate: &Gate<I>, error: &BuildError) {
+    if matches!(error, BuildError::CrlRolledBack { .. }) {
+        let reason = Some(error.reason());
+        gate.log().tell(Action::ReloadRefused, reason, |event| {
+            event.generation = gate.generation();
+            event.detail = Some(error.to_string());
+        });
     }
 }

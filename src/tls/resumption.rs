@@ -12,6 +12,7 @@ use rustls_pki_types::UnixTime;
 
 use super::BuildError;
 use super::capture::{self, Origin};
+use super::client_proofs::ClientProofs;
 use crate::gate::{Gate, TrustId};
 
 /// Whether sessions are resumed, which saves both sides most of a handshake.
@@ -19,9 +20,13 @@ use crate::gate::{Gate, TrustId};
 /// Every resumed connection is judged again: the chain that the session restores must pass the
 /// trust, the CRLs, the deny list and the policy of that moment. A session is never resumed after
 /// the trust or the credentials of its acceptor or connector changed, nor after its peer's
-/// certificate expired, nor, by an acceptor, 24 hours after the client proved its key; a full
-/// handshake takes its place, and nobody sees an error. There is never
-/// early data (0-RTT).
+/// certificate expired, nor 24 hours after the peer proved its key, whichever way the handshakes are
+/// driven; a full handshake takes its place, without an error. There is never early data
+/// (0-RTT).
+///
+/// A client of [`Acceptor::rustls_config`](crate::Acceptor::rustls_config) counts by its certificate: 24
+/// hours after its key was last proven on such a connection. Of 4,096 certificates that is known; a client
+/// that is forgotten makes a full handshake once its session ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resumption {
     /// Sessions are kept in memory: up to 1,024 by an acceptor (a connection takes two on TLS 1.3),
@@ -44,6 +49,11 @@ pub enum Resumption {
 /// grants new sessions, which do not last longer (RFC 8446 section 4.6.1 wants a limit).
 const LONGEST: u64 = 24 * 60 * 60;
 
+/// The last second in which a session is resumed whose peer has proven its key at this time.
+pub(super) fn a_day_after(proof: UnixTime) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(proof.as_secs().saturating_add(LONGEST)))
+}
+
 /// How many sessions an acceptor remembers. A connection takes two (TLS 1.3) or one (TLS 1.2);
 /// each holds the client's chain, so about 2 KiB, and at most the 64 KiB of a handshake message.
 const SESSIONS: usize = 1024;
@@ -60,15 +70,19 @@ impl ServerSessions {
     pub(super) fn new<I: Send + Sync + 'static>(
         choice: Resumption,
         gate: &Gate<I>,
+        proofs: &Arc<ClientProofs>,
     ) -> Result<Self, BuildError> {
+        let proofs = Arc::clone(proofs);
         Ok(match choice {
             Resumption::Off => Self::Off,
             Resumption::Stateful => Self::Stateful(Arc::new(Bound {
                 gate: gate.clone(),
+                proofs,
                 inner: ServerSessionMemoryCache::new(SESSIONS),
             })),
             Resumption::Stateless => Self::Stateless(Arc::new(Bound {
                 gate: gate.clone(),
+                proofs,
                 inner: ticketer()?,
             })),
         })
@@ -107,23 +121,21 @@ fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
 /// Sessions or tickets of rustls' making, with what they were granted on put in front.
 struct Bound<I, S> {
     gate: Gate<I>,
+    proofs: Arc<ClientProofs>,
     inner: S,
 }
 
 impl<I, S> Bound<I, S> {
-    fn bind(&self, session: &[u8]) -> Vec<u8> {
-        // Who drives rustls himself has no capture. His sessions end with the generation, and are
-        // judged by `Gate::admit`.
-        let origin = capture::session_origin().unwrap_or_else(|| Origin {
-            trust: self.gate.trust_id(),
-            until: UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX)),
-        });
-        let longest = self
-            .gate
-            .now()
-            .map_or(0, |now| now.as_secs().saturating_add(LONGEST));
-        let until = origin.until.as_secs().min(longest).to_be_bytes();
-        [&origin.trust.to_bytes(), &until, session].concat()
+    /// `None` if it is not known when the client has proven its key: it gets no session.
+    fn bind(&self, session: &[u8]) -> Option<Vec<u8>> {
+        let origin = match capture::session_origin() {
+            // It was proven now, or the session that is resumed ends no later than this.
+            Some(origin) => origin.proven_at(self.gate.now().ok()?),
+            // The application drives rustls, and asks `Gate::admit`.
+            None => self.proofs.of_session(session)?,
+        };
+        let until = origin.until.as_secs().to_be_bytes();
+        Some([&origin.trust.to_bytes(), &until, session].concat())
     }
 
     /// Gives a session back if what it was granted on still holds; otherwise rustls goes on with a
@@ -146,7 +158,8 @@ impl<I, S> Bound<I, S> {
 
 impl<I: Send + Sync> StoresServerSessions for Bound<I, Arc<ServerSessionMemoryCache>> {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.inner.put(key, self.bind(&value))
+        self.bind(&value)
+            .is_some_and(|bound| self.inner.put(key, bound))
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -181,7 +194,7 @@ impl<I: Send + Sync> ProducesTickets for Bound<I, Arc<dyn ProducesTickets>> {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.inner.encrypt(&self.bind(plain))
+        self.inner.encrypt(&self.bind(plain)?)
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {

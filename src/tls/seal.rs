@@ -1,26 +1,41 @@
-//! How a late refusal speaks.
+//! The last records of a connection that we close.
 //!
 //! rustls can send no alert of our choosing once the handshake is over. But it can hand out the
 //! traffic secrets of a connection that ends: so the connection is taken apart, and the one record
 //! that is left to send, a fatal alert, is sealed here with rustls' own record encryption.
+//!
+//! The secrets are those of the next record, and a peer can only open it if it has followed us to
+//! them. rustls answers a KeyUpdate that requests one of ours by changing its keys at once, and holds
+//! its own KeyUpdate back until the next write of data (RFC 8446 section 4.6.3 allows that);
+//! `write_tls` and `flush` do not send it. A write of no data does, so that comes first.
+
+use std::io::{self, Write as _};
 
 use rustls::crypto::cipher::{AeadKey, Iv, MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::{
-    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets,
+    AlertDescription, Connection, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets,
     ProtocolVersion, SupportedCipherSuite,
 };
 
-/// Ends a connection and returns the TLS record that tells the peer so.
+/// Ends a connection, and appends what is left to send on it to `records`: what rustls still had to
+/// send, and a fatal alert.
 ///
-/// Everything that rustls had to send must have been written, and the connection's configuration
-/// must allow secret extraction; else nothing can be sealed and the caller just closes.
+/// # Errors
+/// No alert could be sealed, and none is appended: the connection has failed before (rustls' own
+/// alert for that is appended, if it was not sent yet), its handshake is not over, or its
+/// configuration does not allow secret extraction.
 pub(crate) fn fatal_alert(
-    connection: impl Into<rustls::Connection>,
+    mut connection: Connection,
     alert: AlertDescription,
-) -> Result<Vec<u8>, Error> {
+    records: &mut Vec<u8>,
+) -> Result<(), Error> {
     const FATAL: u8 = 2;
 
-    let connection = connection.into();
+    let has_failed = connection.writer().write(&[]).is_err();
+    append_pending(&mut connection, records);
+    if has_failed {
+        return Err(Error::General("the connection has failed before".into()));
+    }
     let suite = connection
         .negotiated_cipher_suite()
         .ok_or(Error::HandshakeNotComplete)?;
@@ -36,7 +51,25 @@ pub(crate) fn fatal_alert(
         payload: OutboundChunks::Single(&body),
     };
     let record = encrypter(suite, key, &iv)?.encrypt(message, sequence)?;
-    Ok(record.encode())
+    records.extend(record.encode());
+    Ok(())
+}
+
+/// Appends what is left to send on a connection that ends without a refusal: what rustls still had
+/// to send, and close_notify, unless that or a fatal alert was sent before.
+pub(crate) fn close_notify(mut connection: Connection, records: &mut Vec<u8>) {
+    connection.send_close_notify(); // with a KeyUpdate that is due
+    append_pending(&mut connection, records);
+}
+
+fn append_pending(connection: &mut Connection, records: &mut Vec<u8>) {
+    while connection.wants_write() {
+        // A Vec takes everything.
+        let written: io::Result<usize> = connection.write_tls(records);
+        if !written.is_ok_and(|count| count > 0) {
+            break;
+        }
+    }
 }
 
 fn key_and_iv(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {

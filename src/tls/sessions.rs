@@ -12,6 +12,7 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{ServerName, UnixTime};
 
 use super::capture;
+use super::resumption::a_day_after;
 
 /// How many servers a connector remembers.
 const SERVERS: usize = 256;
@@ -20,14 +21,15 @@ const SERVERS: usize = 256;
 const TICKETS: usize = 8;
 
 /// rustls' in-memory store, without the sessions of servers that never asked for our certificate,
-/// and without those of servers whose certificate has expired since.
+/// without those of servers whose certificate has expired since, and of those that have proven their
+/// key more than a day ago.
 ///
 /// A resumed handshake has no CertificateRequest, so that a connector could not tell a server that
 /// never asked from one that knows us. And a session that would be refused is better not offered:
 /// the full handshake then finds the server's new certificate.
 pub(super) struct MutualSessions {
     sessions: ClientSessionMemoryCache,
-    /// The last second in which the verification of a server's chain holds. A session does not tell
+    /// The last second in which the verification of a server's chain, and the proof of its key, holds. A session does not tell
     /// by which chain it began, so all of a server's end with the first.
     ends: Cache<ServerName<'static>, UnixTime>,
     clock: Arc<dyn TimeProvider>,
@@ -43,8 +45,10 @@ impl MutualSessions {
         }
     }
 
-    /// Notes for how long the chain that this server has just shown is good.
-    pub(super) fn end_at(&self, server_name: &ServerName<'_>, until: UnixTime) {
+    /// Notes for how long the chain is good that this server has shown at this time: its sessions last
+    /// no longer, and no longer than a day, as those that an acceptor grants.
+    pub(super) fn end_at(&self, server_name: &ServerName<'_>, until: UnixTime, now: UnixTime) {
+        let until = until.min(a_day_after(now));
         let server_name = server_name.to_owned();
         let known = self.ends.get(&server_name);
         self.ends

@@ -9,8 +9,11 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::alert;
+use super::capture::{self, Origin};
+use super::client_proofs::ClientProofs;
+use super::resumption::a_day_after;
 use super::sessions::MutualSessions;
-use super::{alert, capture};
 use crate::gate::Gate;
 use crate::trust::{Trust, TrustStore};
 
@@ -21,15 +24,18 @@ pub(super) struct PeerVerifier<I> {
     gate: Gate<I>,
     hints: Vec<DistinguishedName>,
     sessions: Option<Arc<MutualSessions>>,
+    proofs: Option<Arc<ClientProofs>>,
 }
 
 impl<I> PeerVerifier<I> {
     /// For a server, with the names of the CAs that it asks for.
-    pub(super) fn of_clients(gate: Gate<I>, trust: &Trust) -> Self {
+    /// Proofs of keys are noted for handshakes that the application drives.
+    pub(super) fn of_clients(gate: Gate<I>, trust: &Trust, proofs: Arc<ClientProofs>) -> Self {
         Self {
             gate,
             hints: root_hints(trust),
             sessions: None,
+            proofs: Some(proofs),
         }
     }
 
@@ -39,6 +45,7 @@ impl<I> PeerVerifier<I> {
             gate,
             hints: Vec::new(),
             sessions: Some(sessions),
+            proofs: None,
         }
     }
 
@@ -53,12 +60,15 @@ impl<I> PeerVerifier<I> {
             .chain(intermediates)
             .map(|der| CertificateDer::from(der.as_ref()))
             .collect();
-        let result = self.gate.verify(&presented, dialled, now);
-        capture::record_verification(&result, &presented);
+        let mut read = Vec::new();
+        let result = self
+            .gate
+            .verify_and_keep(&presented, dialled, now, &mut read);
+        capture::record_verification(&result, &presented, read);
         match result {
             Ok(verified) => {
                 if let (Some(sessions), Some(name)) = (&self.sessions, dialled) {
-                    sessions.end_at(name, verified.chain().holds_until());
+                    sessions.end_at(name, verified.chain().holds_until(), now);
                 }
                 Ok(())
             }
@@ -75,7 +85,7 @@ impl<I> PeerVerifier<I> {
         let trusted = self.gate.trusted();
         let algorithms = trusted.verifier().algorithms();
         let result = verify_tls12_signature(message, certificate, signed, algorithms);
-        capture::record_signature(result.is_ok());
+        self.note_proof(certificate, result.is_ok());
         result
     }
 
@@ -88,8 +98,25 @@ impl<I> PeerVerifier<I> {
         let trusted = self.gate.trusted();
         let algorithms = trusted.verifier().algorithms();
         let result = verify_tls13_signature(message, certificate, signed, algorithms);
-        capture::record_signature(result.is_ok());
+        self.note_proof(certificate, result.is_ok());
         result
+    }
+
+    fn note_proof(&self, certificate: &CertificateDer<'_>, is_valid: bool) {
+        capture::record_signature(is_valid);
+        let Some(proofs) = &self.proofs else {
+            return;
+        };
+        if is_valid
+            && !capture::is_entered()
+            && let Ok(now) = self.gate.now()
+        {
+            let origin = Origin {
+                trust: self.gate.trust_id(),
+                until: a_day_after(now),
+            };
+            proofs.insert(certificate, origin);
+        }
     }
 
     fn schemes(&self) -> Vec<SignatureScheme> {

@@ -14,7 +14,7 @@ use webpki::{EndEntityCert, VerifiedPath};
 
 use super::graph::{Graph, Link};
 use super::path::RootOfPath;
-use super::revocation::{Issuer, Stale};
+use super::revocation::{CrlTime, Issuer};
 use super::search::Search;
 use super::signatures::Signatures;
 use super::{Anchor, ChainError, ChainVerifier, TrustStore, VerifiedChain, explain, roots};
@@ -40,7 +40,7 @@ pub(super) struct PathBuilder<'a> {
     pub(super) graph: Graph<'a>,
     pub(super) signatures: Signatures,
     pub(super) now: UnixTime,
-    stale: Stale,
+    crl_time: CrlTime,
 }
 
 /// What is known while paths are tried.
@@ -65,7 +65,7 @@ impl<'a> PathBuilder<'a> {
         verifier: &'a ChainVerifier,
         store: &'a TrustStore,
         (leaf, presented): (&'a Certificate, &'a [Certificate]),
-        (now, stale): (UnixTime, Stale),
+        (now, crl_time): (UnixTime, CrlTime),
     ) -> Self {
         Self {
             graph: Graph::new(leaf, presented, store),
@@ -78,7 +78,7 @@ impl<'a> PathBuilder<'a> {
             store,
             leaf,
             now,
-            stale,
+            crl_time,
         }
     }
 
@@ -86,8 +86,13 @@ impl<'a> PathBuilder<'a> {
     pub(super) fn build(&self) -> Result<VerifiedChain, ChainError> {
         let end_entity = EndEntityCert::try_from(self.leaf.der())
             .map_err(|error| explain::refused_by_webpki(self, error, &[self.leaf]))?;
+        let mut choice = unchanged_around(self.now, self.graph.between());
+        if let Some(revocation) = self.verifier.revocation_checker() {
+            let lists = revocation.same_lists_around(self.now);
+            choice = *choice.start().max(lists.start())..=*choice.end().min(lists.end());
+        }
         let mut progress = Progress {
-            choice: unchanged_around(self.now, self.graph.between()),
+            choice,
             refusal: None,
         };
         let mut search = Search::new(&self.graph, &self.signatures, MAX_DEPTH);
@@ -201,7 +206,7 @@ impl<'a> PathBuilder<'a> {
                     explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, path)
                 })?;
                 let issuers = issuers.iter().copied().map(Issuer::of).chain([of_root]);
-                revocation.check(certificates.iter().zip(issuers), self.now, self.stale)?
+                revocation.check(certificates.iter().zip(issuers), self.crl_time)?
             }
         };
         let until = crls_until

@@ -226,8 +226,11 @@ pub enum ChainError {
     },
     /// No CRL tells whether the certificate is revoked.
     #[error(
-        "whether {certificate} is revoked is unknown: {cause}; load it, or declare with no_crl_from that \"{}\" publishes none",
-        ShortName(certificate.issuer())
+        "whether {certificate} is revoked is unknown: {cause}; {}",
+        match cause {
+            NoStatus::NotInForce { .. } => "correct the clock of this machine or of the CA, whichever is wrong, or load a CRL that is in force".into(),
+            _ => format!("load it, or declare with no_crl_from that \"{}\" publishes none", ShortName(certificate.issuer())),
+        }
     )]
     UnknownRevocationStatus {
         /// The certificate.
@@ -418,4 +421,16 @@ pub enum NoStatus {
     /// Its issuer's CRLs are about other certificates (issuing distribution point).
     #[error("the CRLs of its issuer that are loaded are about other certificates")]
     OutOfScope,
+    /// Its issuer's CRL is dated into the future, by more than the tolerance
+    /// ([`Revocation::clock_tolerance`](super::Revocation::clock_tolerance)).
+    #[error(
+        "the CRL of its issuer is not in force until {}, and our clock says {}",
+        Rfc3339(*this_update), Rfc3339(*now)
+    )]
+    NotInForce {
+        /// The CRL's thisUpdate.
+        this_update: UnixTime,
+        /// Our clock.
+        now: UnixTime,
+    },
 }

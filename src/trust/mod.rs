@@ -26,7 +26,9 @@ pub(crate) use extensions::{name_constraints, path_length, unknown_critical};
 pub(crate) use graph::Graph;
 pub use path::{Anchor, ExtendedKeyUsage, Limits, RootConstraints, Usage, VerifiedChain};
 pub use profile::Profile;
-pub use revocation::{CrlError, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
+pub use revocation::{
+    CrlError, CrlRollback, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus,
+};
 pub(crate) use search::{Search, longest_signed};
 pub(crate) use signatures::{Signature, Signatures};
 pub(crate) use store::Root;

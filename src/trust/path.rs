@@ -115,6 +115,14 @@ impl VerifiedChain {
             .all(|constraints| dns::permits(constraints, name))
     }
 
+    /// Whether it is the same path, whenever it was verified: these certificates, in this anchor.
+    pub(crate) fn is_same_path(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+            || (self.certificates() == other.certificates()
+                && self.anchor() == other.anchor()
+                && self.root_id() == other.root_id())
+    }
+
     /// The last second at which it would.
     pub(crate) fn holds_until(&self) -> UnixTime {
         *self.inner.holds.end()

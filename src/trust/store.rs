@@ -34,12 +34,18 @@ pub struct TrustStore {
     anchors: Vec<TrustAnchor<'static>>,
     /// What an anchor does not say of itself, by the same index.
     roots: Vec<Root>,
-    /// Where each anchor is, by [`root_id`], to keep each once.
-    known_anchors: HashMap<Fingerprint, usize>,
-    anchors_by_name: HashMap<DistinguishedName, Vec<usize>>,
     pinned_certificates: HashSet<Fingerprint>,
     pinned_keys: HashSet<Fingerprint>,
     intermediates: Vec<Certificate>,
+    places: Box<Places>,
+}
+
+/// Where anchors and intermediates are in their lists.
+#[derive(Clone, Default)]
+struct Places {
+    /// By [`root_id`], to keep each once.
+    anchors: HashMap<Fingerprint, usize>,
+    anchors_by_name: HashMap<DistinguishedName, Vec<usize>>,
     intermediates_by_name: HashMap<DistinguishedName, Vec<usize>>,
 }
 
@@ -214,6 +220,7 @@ impl TrustStore {
     #[must_use]
     pub fn with_intermediate(mut self, certificate: Certificate) -> Self {
         let named = self
+            .places
             .intermediates_by_name
             .entry(certificate.subject().clone());
         named.or_default().push(self.intermediates.len());
@@ -283,14 +290,17 @@ impl TrustStore {
 
     /// The places of the anchors with this name.
     pub(super) fn roots_named(&self, name: &DistinguishedName) -> &[usize] {
-        self.anchors_by_name.get(name).map_or(&[], Vec::as_slice)
+        self.places
+            .anchors_by_name
+            .get(name)
+            .map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn intermediates_named(
         &self,
         name: &DistinguishedName,
     ) -> impl Iterator<Item = &Certificate> {
-        let places = self.intermediates_by_name.get(name);
+        let places = self.places.intermediates_by_name.get(name);
         places
             .into_iter()
             .flatten()
@@ -314,7 +324,7 @@ impl TrustStore {
 
     /// The root with this [`root_id`] as an issuer, if it is believed.
     pub(super) fn issuer_by_id(&self, id: &Fingerprint) -> Option<Issuer<'_>> {
-        self.roots[*self.known_anchors.get(id)?].issuer()
+        self.roots[*self.places.anchors.get(id)?].issuer()
     }
 
     fn add_pem_file(&mut self, path: &Path) -> Result<(), TrustError> {
@@ -350,15 +360,15 @@ impl TrustStore {
 
     fn add_anchor(&mut self, anchor: TrustAnchor<'static>, certificate: Option<Certificate>) {
         let id = root_id(&anchor);
-        if let Some(place) = self.known_anchors.get(&id) {
+        if let Some(place) = self.places.anchors.get(&id) {
             self.roots[*place].add(certificate);
             return;
         }
         let place = self.anchors.len();
-        self.known_anchors.insert(id, place);
+        self.places.anchors.insert(id, place);
         let name = DistinguishedName::from_rdn_sequence(&anchor.subject).ok();
         if let Some(name) = &name {
-            let named = self.anchors_by_name.entry(name.clone()).or_default();
+            let named = self.places.anchors_by_name.entry(name.clone()).or_default();
             named.push(place);
         }
         // Anchors hold the contents of both without the outer SEQUENCE.

@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
-use super::revocation::{Checker, Issuer, Revocation, Stale};
+use super::revocation::{Checker, CrlTime, Issuer, Revocation, Stale};
 use super::{
     Anchor, ChainError, ExtendedKeyUsage, Limits, Profile, RootConstraints, Trust, TrustStore,
     Usage, VerifiedChain,
@@ -98,10 +98,14 @@ impl ChainVerifier {
             revocation: None,
             ..*self
         };
-        match revocation {
-            None => updated,
+        let mut updated = match revocation {
+            None => return updated,
             Some(revocation) => updated.revocation(revocation),
+        };
+        if let (Some(previous), Some(next)) = (&self.revocation, &mut updated.revocation) {
+            next.keep_left_out(previous);
         }
+        updated
     }
 
     /// A CRL in the name of authorities of the trust that none of them signed.
@@ -114,9 +118,35 @@ impl ChainVerifier {
         self.revocation.as_ref()?.not_by_its_issuer(&known)
     }
 
-    /// When the oldest CRL was made that no newer one has replaced.
-    pub(crate) fn oldest_crl(&self) -> Option<UnixTime> {
-        let lists = self.revocation.as_ref()?.choices().lists();
+    /// Remembers the CRLs of `previous` that have no successor, so that no update returns to earlier ones.
+    pub(crate) fn remember_crls(&mut self, previous: &Self, now: UnixTime) {
+        if let (Some(previous), Some(next)) = (&previous.revocation, &mut self.revocation) {
+            next.remember(previous, now);
+        }
+    }
+
+    /// The CRLs in force, each with the later one of the same issuer and scope that `previous` has in
+    /// force instead.
+    pub(crate) fn crls_rolled_back(&self, previous: &Self, now: UnixTime) -> Vec<(Crl, Crl)> {
+        let known: Vec<_> = self
+            .trust
+            .stores()
+            .flat_map(TrustStore::authorities)
+            .collect();
+        match (&previous.revocation, &self.revocation) {
+            (Some(previous), Some(next)) => next.rolled_back(previous, &known, now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When the oldest CRL was made that is in force and that no newer one has replaced.
+    pub(crate) fn oldest_crl(&self, now: UnixTime) -> Option<UnixTime> {
+        let choices = self.revocation.as_ref()?.choices();
+        let lists: Vec<&Crl> = choices
+            .lists()
+            .iter()
+            .filter(|list| choices.is_in_force(list, now))
+            .collect();
         let is_replaced = |list: &Crl| {
             lists.iter().any(|other| {
                 other.issuer() == list.issuer()
@@ -125,7 +155,7 @@ impl ChainVerifier {
             })
         };
         let current = lists.iter().filter(|list| !is_replaced(list));
-        current.map(Crl::this_update).min()
+        current.map(|list| list.this_update()).min()
     }
 
     pub(crate) const fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -162,17 +192,29 @@ impl ChainVerifier {
         presented: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<VerifiedChain, ChainError> {
-        self.verify_with(presented, now, Stale::Expires)
+        self.verify_and_keep(presented, now, &mut Vec::new())
+    }
+
+    /// As [`verify`](Self::verify); `read` gets the certificates that were read, also of a chain that
+    /// is refused: reading them is work that a peer can cause, so it is done once.
+    pub(crate) fn verify_and_keep(
+        &self,
+        presented: &[CertificateDer<'_>],
+        now: UnixTime,
+        read: &mut Vec<Certificate>,
+    ) -> Result<VerifiedChain, ChainError> {
+        let stale = Stale::Expires;
+        self.verify_with(presented, (now, CrlTime { now, stale }), read)
     }
 
     fn verify_with(
         &self,
         presented: &[CertificateDer<'_>],
-        now: UnixTime,
-        stale: Stale,
+        (now, crl_time): (UnixTime, CrlTime),
+        read: &mut Vec<Certificate>,
     ) -> Result<VerifiedChain, ChainError> {
-        let presented = self.read(presented)?;
-        let Some((leaf, intermediates)) = presented.split_first() else {
+        self.read(presented, read)?;
+        let Some((leaf, intermediates)) = read.split_first() else {
             return Err(ChainError::NoCertificate);
         };
 
@@ -206,7 +248,7 @@ impl ChainVerifier {
                     &unchanged_around(now, []),
                 ))
             }
-            None => PathBuilder::new(self, store, (leaf, intermediates), (now, stale)).build(),
+            None => PathBuilder::new(self, store, (leaf, intermediates), (now, crl_time)).build(),
         }
     }
 
@@ -227,47 +269,60 @@ impl ChainVerifier {
         .collect()
     }
 
-    /// Whether a chain that was verified once, perhaps by another trust, leads to somebody whom
-    /// this one believes, and is not revoked.
+    /// Whether a chain that was verified once, perhaps by another trust, leads to a peer that this one
+    /// believes, and is not revoked.
     ///
     /// Signatures stay valid, so none is verified again. Age is no reason: neither of the
     /// certificates, whose time was checked and is watched, nor of a CRL that has gone stale since.
+    ///
+    /// Returns another path, where it is believed by another than it was: then that one's time is
+    /// to be watched.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn still_believes(
         &self,
         chain: &VerifiedChain,
         now: UnixTime,
-    ) -> Result<(), ChainError> {
+    ) -> Result<Option<VerifiedChain>, ChainError> {
         let leaf = chain.leaf();
         let store = self.store_for(leaf)?;
-        if pin_of(store, leaf).is_some() {
-            return Ok(());
+        match pin_of(store, leaf) {
+            Some(pin) if pin == *chain.anchor() => return Ok(None),
+            Some(_) => return self.verify_at_its_time(chain, now).map(Some),
+            None => {}
         }
         let anchor = chain.root_id().and_then(|root| store.issuer_by_id(root));
         let Some(anchor) = anchor else {
             // Perhaps another root vouches for it.
-            return self.verify_at_its_time(chain, now);
+            return self.verify_at_its_time(chain, now).map(Some);
         };
         match &self.revocation {
-            None => Ok(()),
+            None => Ok(None),
             Some(revocation) => {
                 let certificates = chain.certificates();
                 let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
+                let stale = Stale::Counts;
                 revocation
-                    .check(certificates.iter().zip(issuers), now, Stale::Counts)
-                    .map(drop)
+                    .check(certificates.iter().zip(issuers), CrlTime { now, stale })
+                    .map(|_| None)
             }
         }
     }
 
-    fn verify_at_its_time(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), ChainError> {
+    fn verify_at_its_time(
+        &self,
+        chain: &VerifiedChain,
+        now: UnixTime,
+    ) -> Result<VerifiedChain, ChainError> {
         let ders: Vec<CertificateDer<'_>> = chain
             .certificates()
             .iter()
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
-        let time = now.clamp(chain.holds_from(), chain.not_after());
-        self.verify_with(&ders, time, Stale::Counts).map(drop)
+        // Not `clamp`, which panics where a list or a certificate ends before it begins.
+        let time = now.max(chain.holds_from()).min(chain.not_after());
+        // The certificates were valid then; the lists are those of now.
+        let stale = Stale::Counts;
+        self.verify_with(&ders, (time, CrlTime { now, stale }), &mut Vec::new())
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {
@@ -292,7 +347,11 @@ impl ChainVerifier {
     }
 
     /// Parses the chain and enforces the limits, before anything is computed with its keys.
-    fn read(&self, presented: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, ChainError> {
+    fn read(
+        &self,
+        presented: &[CertificateDer<'_>],
+        read: &mut Vec<Certificate>,
+    ) -> Result<(), ChainError> {
         let limits = self.limits;
         if presented.len() > limits.chain_length {
             return Err(ChainError::TooLong {
@@ -300,21 +359,19 @@ impl ChainVerifier {
                 limit: limits.chain_length,
             });
         }
-        (1..)
-            .zip(presented)
-            .map(|(position, der)| {
-                let certificate = Certificate::from_der(der)
-                    .map_err(|source| ChainError::Malformed { position, source })?;
-                match oversized_rsa(&certificate, limits.rsa_bits) {
-                    None => Ok(certificate),
-                    Some(bits) => Err(ChainError::KeyTooLarge {
-                        certificate,
-                        bits,
-                        limit: limits.rsa_bits,
-                    }),
-                }
-            })
-            .collect()
+        for (position, der) in (1..).zip(presented) {
+            let certificate = Certificate::from_der(der)
+                .map_err(|source| ChainError::Malformed { position, source })?;
+            read.push(certificate.clone());
+            if let Some(bits) = oversized_rsa(&certificate, limits.rsa_bits) {
+                return Err(ChainError::KeyTooLarge {
+                    certificate,
+                    bits,
+                    limit: limits.rsa_bits,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The roots and pins that may vouch for this leaf: by trust domain, those of its own only.

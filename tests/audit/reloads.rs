@@ -5,13 +5,13 @@ use std::time::Duration;
 use countersign::audit::{Action, Memory};
 use countersign::reload::{Reload, Source};
 use countersign::testing::{FixedClock, TestCa};
-use countersign::trust::Crls;
-use countersign::{Acceptor, policy};
+use countersign::trust::{CrlRollback, Crls, Revocation};
+use countersign::{Acceptor, Update, policy};
 use rustls_pki_types::UnixTime;
 use tokio::time::sleep;
 
 use crate::common::SERVER;
-use crate::only;
+use crate::{only, schema};
 
 const DAY: u64 = 86_400;
 
@@ -106,4 +106,57 @@ fn stats_tell_the_age_of_the_oldest_crl_that_counts() {
     // One that was replaced does not count; one of another authority does.
     assert_eq!(age(vec![crl(&ca, 1, 9), crl(&ca, 2, 3)]), 3);
     assert_eq!(age(vec![crl(&ca, 2, 3), crl(&other, 1, 5)]), 5);
+    // Nor does one that is not in force yet, nor does it replace another.
+    let future = UnixTime::since_unix_epoch(Duration::from_secs(clock.time().as_secs() + DAY));
+    let future = ca.crl().number(9).this_update(future).build();
+    let future = countersign::pki::Crl::from_der(&future).unwrap();
+    assert_eq!(age(vec![crl(&ca, 1, 9), future]), 9);
+}
+
+/// A reload records its refusal, and the update that it tried does not record it again.
+#[tokio::test(start_paused = true)]
+async fn a_reload_to_an_earlier_crl_is_refused_in_one_event() {
+    let ca = TestCa::new("Root");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.crl");
+    let write = |number| std::fs::write(&path, ca.crl().number(number).pem()).unwrap();
+    write(2);
+    let trail = Memory::new();
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().dns(SERVER).issue().credentials())
+        .trust(ca.trust())
+        .identify(countersign::identity::DnsName::extractor())
+        .authorize(policy::allow_any())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let handle = Reload::of(&acceptor)
+        .revocation(Source::<Crls>::file(&path).map(Revocation::new))
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(only(&trail).action, Action::ReloadApplied);
+    write(1);
+    handle.reload_now().await.unwrap_err();
+    let event = only(&trail);
+    let reason = Some("crl_rolled_back");
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::ReloadRefused, reason)
+    );
+    assert_eq!(acceptor.gate().generation(), 2);
+    write(3);
+    handle.reload_now().await.unwrap();
+    assert_eq!(only(&trail).action, Action::ReloadApplied);
+
+    // Allowed, it is an event that a log reader can alert on.
+    let crls = Crls::from_bytes(ca.crl().number(1).pem()).unwrap();
+    let allowed = Revocation::new(crls).rollback(CrlRollback::Allow);
+    acceptor.update(Update::new().revocation(allowed)).unwrap();
+    let event = only(&trail);
+    assert_eq!(event.action, Action::CrlRolledBack);
+    let json = schema::assert_valid(&schema::of_events(), &event);
+    assert_eq!(json["event"]["action"], "crl_rolled_back");
+    assert_eq!(json["event"]["category"][0], "configuration");
+    assert_eq!(json["log"]["level"], "warn");
 }

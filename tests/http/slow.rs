@@ -66,6 +66,29 @@ async fn a_head_that_does_not_come_is_waited_for_30_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_takes_every_time_for_a_head() {
+    for alpn in ["http/1.1", "h2"] {
+        let none = Server::new().header_read_timeout(Duration::ZERO);
+        let waited = patience_with(none, alpn, b"").await;
+        assert!(waited < Duration::from_secs(1), "{alpn}: {waited:?}");
+    }
+    let (stream, mut client) = connected("http/1.1").await;
+    let server = Server::new().header_read_timeout(Duration::MAX);
+    let served =
+        tokio::spawn(async move { server.serve_connection(stream, WhoAmI::default()).await });
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let request = b"GET / HTTP/1.1\r\nhost: local\r\nconnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    client.flush().await.unwrap();
+    let mut answer = [0; 15];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_http2_client_that_answers_no_ping_is_let_go() {
     // The preface, and SETTINGS without a change; then silence.
     let sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -266,7 +289,7 @@ async fn a_body_may_wait_once_the_answer_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_of_its_answer_is_let_go() {
+async fn a_client_that_reads_nothing_of_its_answer_is_closed() {
     const SIZE: usize = 1024 * 1024;
 
     for (server, seconds) in [

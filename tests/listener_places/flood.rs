@@ -21,7 +21,7 @@ const GOOD: [u8; 4] = [127, 0, 0, 1];
 /// How many connections of which address were refused for what.
 type Refused = Arc<Mutex<HashMap<(SocketAddr, &'static str), usize>>>;
 
-/// Opens this many connections a second from each of the addresses, and never says a word.
+/// Opens this many connections a second from each of the addresses, and sends nothing.
 fn flood(sender: &Sender, per_second: u32, addresses: Vec<SocketAddr>) -> JoinHandle<()> {
     let sender = sender.clone();
     tokio::spawn(async move {
@@ -141,4 +141,38 @@ async fn the_share_that_is_dropped_is_a_setting() {
     // One at a time.
     assert!(count(&refused, idle(2), "timed_out") <= 2);
     assert!(count(&refused, idle(2), "early_drop") > 150);
+}
+
+/// The same over TCP, by the address that the system reports.
+#[cfg(target_os = "linux")] // elsewhere loopback has one address
+#[tokio::test]
+async fn over_tcp_the_flooding_address_is_dropped_and_another_is_admitted() {
+    let ca = TestCa::new("Root");
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let mut listener = Listener::builder(acceptor(&ca, policy::allow_any()).build().unwrap())
+        .early_drop(EarlyDrop::new(2, 100, 2))
+        .on_refused(move |address, error| {
+            tell.send((address.unwrap().ip(), error.reason())).unwrap();
+        })
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let server = listener.local_addr().unwrap();
+    let from = async |address: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        socket.connect(server).await.unwrap()
+    };
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(from([127, 0, 0, 2]).await);
+    }
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let tcp = from(GOOD).await;
+    let (client, stream) = tokio::join!(connector.connect(SERVER, tcp), listener.accept());
+    assert!(client.is_ok() && stream.is_some());
+    for _ in 0..18 {
+        let refused = told.recv().await.unwrap();
+        assert_eq!(refused, ([127, 0, 0, 2].into(), "early_drop"));
+    }
 }

@@ -33,6 +33,27 @@ async fn an_expired_servers_session_is_not_offered() {
     }
 }
 
+/// As an acceptor does: a server that is called every 23 hours proves its key every other time.
+#[tokio::test(start_paused = true)]
+async fn a_servers_session_ends_a_day_after_its_key_was_proven() {
+    for version in VERSIONS {
+        let World {
+            ca,
+            clock,
+            server,
+            connector,
+        } = World::new(version);
+        let lasting = ca.leaf().dns(SERVER);
+        let lasting = lasting.validity(clock.time(), after(&clock, AN_HOUR * 24 * 30));
+        server.show(&lasting.issue());
+        for connection in 0..20 {
+            let resumed = server.serve(&connector, SERVER).await.unwrap();
+            assert_eq!(resumed, connection % 2 == 1, "{version:?} {connection}");
+            clock.advance(AN_HOUR * 23);
+        }
+    }
+}
+
 /// While a server changes its certificate, there are sessions of both.
 #[tokio::test(start_paused = true)]
 async fn nor_is_it_when_its_successor_is_known() {

@@ -36,6 +36,10 @@ const NOT_MET: &[(&str, &str)] = &[
         "of a connection that is open, whose runtime has ended",
     ),
     (
+        "authorization_panicked",
+        "of an application's code that panics, such as the `Hash` of an identity",
+    ),
+    (
         "no_clock",
         "no server is built by a clock without time, and rustls asks it before the gate: `tls`",
     ),

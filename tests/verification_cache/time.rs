@@ -173,3 +173,47 @@ fn the_life_of_a_list() {
         assert_verdicts(&time, Some(lax), &root, &leaf, &expected);
     }
 }
+
+/// It replaces the list in force, and what was verified before that time is verified again.
+#[test]
+fn a_list_that_comes_into_force_later_is_consulted_then() {
+    let time = Timeline::new();
+    let ca = TestCa::new("Root");
+    let (revoked, held) = (
+        ca.leaf().dns("a.example").issue(),
+        ca.leaf().dns("b.example").issue(),
+    );
+    let parsed = |list: countersign::testing::CrlBuilder| Crl::from_der(&list.build()).unwrap();
+    let now = parsed(ca.crl().number(1).revoke(held.serial()));
+    let later = ca.crl().number(2).this_update(time.at(1000));
+    let later = parsed(later.revoke(revoked.serial()));
+    // The tolerance is 300 seconds.
+    let revocation = || Revocation::new(Crls::new([now.clone(), later.clone()]).unwrap());
+    assert_verdicts(
+        &time,
+        Some(revocation()),
+        &ca,
+        &revoked,
+        &[
+            (0, "good", 1),
+            (699, "good", 0),
+            (700, "revoked", 0),
+            (1000, "revoked", 0),
+        ],
+    );
+    time.clock.set(time.start);
+    assert_verdicts(
+        &time,
+        Some(revocation()),
+        &ca,
+        &held,
+        &[
+            (0, "revoked", 0),
+            (699, "revoked", 0),
+            (700, "good", 1),
+            (1000, "good", 0),
+            // A clock that is set back: the list is not in force any more.
+            (699, "revoked", 0),
+        ],
+    );
+}

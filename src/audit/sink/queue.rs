@@ -127,11 +127,9 @@ impl QueueBuilder {
     /// ([`is_unauthenticated`](AuditEvent::is_unauthenticated)) may take half of the room, so that they
     /// leave the other half to everything else.
     ///
-    /// # Panics
-    /// When it is 0.
+    /// 0 counts as 1.
     pub const fn capacity(mut self, events: usize) -> Self {
-        assert!(events > 0, "without room for one, nothing could be queued");
-        self.capacity = events;
+        self.capacity = if events == 0 { 1 } else { events };
         self
     }
 

@@ -81,7 +81,9 @@ fn rotate(path: &Path, keep: usize) -> io::Result<()> {
     if keep == 0 {
         return missing_is_fine(fs::remove_file(path));
     }
-    for number in (1..keep).rev() {
+    // No further than there are files: `keep` may be any number.
+    let last = (1..keep).find(|number| !numbered(path, *number).exists());
+    for number in (1..last.unwrap_or(keep)).rev() {
         missing_is_fine(fs::rename(
             numbered(path, number),
             numbered(path, number + 1),

@@ -127,6 +127,7 @@ impl AuditEvent {
             Action::AcceptFailed => "no connection can be accepted; trying again",
             Action::ReloadApplied => "reload applied",
             Action::ReloadRefused => "reload refused; what was in force still is",
+            Action::CrlRolledBack => "a CRL was replaced with an earlier one",
             Action::CertificateExpiring if self.is_of_expired() => "our certificate has expired",
             Action::CertificateExpiring => "our certificate is about to expire",
             Action::EventsDropped => "audit events were lost",

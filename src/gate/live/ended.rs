@@ -30,6 +30,15 @@ pub enum Ended {
         /// When the first certificate of its path expired.
         not_after: UnixTime,
     },
+    /// The clock of the acceptor or connector has given no time for this long, so that no
+    /// certificate can be seen to expire.
+    #[error(
+        "the connection was ended, because the clock has given no time for {missing:?}; see to the clock() of the builder"
+    )]
+    NoClock {
+        /// For how long, when the connection was asked to come to its end.
+        missing: Duration,
+    },
     /// It was open for as long as a connection may be.
     #[error("the connection was ended after its maximum age of {max_age:?}")]
     MaxAge {
@@ -53,6 +62,7 @@ impl Ended {
         match self {
             Self::Refused(error) => error.reason(),
             Self::Expired { .. } => "expired",
+            Self::NoClock { .. } => "no_clock",
             Self::MaxAge { .. } => "max_age",
             Self::CredentialsReplaced => "credentials_replaced",
             Self::ByApplication => "ended_by_application",

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use super::Ended;
+use crate::pki::contained::caught;
 
 const OPEN: u8 = 0;
 const DRAINING: u8 = 1;
@@ -134,8 +135,11 @@ impl Lease {
     }
 }
 
+/// Wakes all of them: a waker is the application's code, and one that panics keeps no other asleep.
 fn wake(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
+    for waker in wakers {
+        caught(|| waker.wake());
+    }
 }
 
 impl fmt::Debug for Lease {

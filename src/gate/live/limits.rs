@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Peer;
 use crate::gate::AdmitError;
+use crate::pki::contained::caught;
 
 /// The limits that a builder sets.
 pub(crate) struct ConnectionLimits<I> {
@@ -145,12 +146,14 @@ impl<I> Places<I> {
             });
         }
         if let Some(per_identity) = &mut counts.per_identity {
-            per_identity
-                .take(peer)
-                .map_err(|limit| AdmitError::TooManyConnectionsOfIdentity {
-                    certificate: certificate(),
-                    limit,
-                })?;
+            // An identity's `Hash` and `Eq` are the application's.
+            let taken = caught(|| per_identity.take(peer)).ok_or_else(|| AdmitError::Panicked {
+                certificate: certificate(),
+            })?;
+            taken.map_err(|limit| AdmitError::TooManyConnectionsOfIdentity {
+                certificate: certificate(),
+                limit,
+            })?;
         }
         counts.open += 1;
         Ok(Some(Place {
@@ -170,7 +173,7 @@ impl<I> Drop for Place<I> {
         let mut counts = self.places.counts();
         counts.open -= 1;
         if let Some(per_identity) = &mut counts.per_identity {
-            per_identity.give_back(&self.peer);
+            caught(|| per_identity.give_back(&self.peer));
         }
     }
 }

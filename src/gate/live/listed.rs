@@ -13,11 +13,13 @@ use crate::Peer;
 /// It may have come to its end meanwhile.
 pub struct OpenConnection<I> {
     connection: Arc<Connection<I>>,
+    peer: Peer<I>,
 }
 
 impl<I> OpenConnection<I> {
-    pub(crate) const fn new(connection: Arc<Connection<I>>) -> Self {
-        Self { connection }
+    pub(crate) fn new(connection: Arc<Connection<I>>) -> Self {
+        let peer = connection.peer();
+        Self { connection, peer }
     }
 
     /// Its number, which no other connection of this process has; its audit events bear it.
@@ -25,9 +27,11 @@ impl<I> OpenConnection<I> {
         self.connection.id()
     }
 
-    /// The peer.
-    pub fn peer(&self) -> &Peer<I> {
-        self.connection.peer()
+    /// The peer, as of the listing: its chain is the path by which it was verified last, and whose
+    /// certificates end the connection when they expire. An update of trust may have found another
+    /// than that with which the connection began.
+    pub const fn peer(&self) -> &Peer<I> {
+        &self.peer
     }
 
     /// When its handshake was over.
@@ -55,6 +59,7 @@ impl<I> Clone for OpenConnection<I> {
     fn clone(&self) -> Self {
         Self {
             connection: Arc::clone(&self.connection),
+            peer: self.peer.clone(),
         }
     }
 }

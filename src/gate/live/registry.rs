@@ -8,21 +8,25 @@ use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
 
+use super::last_time::{LastTime, Now};
 use super::{Ended, Lease, Place};
 use crate::Peer;
 use crate::audit::{Action, Alert, AuditEvent, Auditor, Log};
 use crate::gate::{Lifetimes, alert_name};
+use crate::pki::contained::caught;
 
 /// The open connections, and those that are being decided about.
 pub(crate) struct Registry<I> {
     entries: Mutex<HashMap<u64, Arc<Connection<I>>>>,
+    time: LastTime,
     auditor: Arc<Auditor<I>>,
 }
 
 /// One connection.
 pub(crate) struct Connection<I> {
     id: u64,
-    peer: Peer<I>,
+    /// With the path by which it was verified last.
+    peer: Mutex<Peer<I>>,
     since: UnixTime,
     /// When it was entered, by the clock of whoever keeps the registry.
     entered: Duration,
@@ -33,21 +37,9 @@ pub(crate) struct Connection<I> {
     auditor: Arc<Auditor<I>>,
 }
 
-/// Which rules have changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Changed {
-    Nothing,
-    /// Trust, CRLs or the deny list.
-    Facts,
-    /// The policy, at least.
-    Policy,
-}
-
 enum Stage {
-    /// The gate decides, and this has changed meanwhile.
-    Deciding {
-        changed: Changed,
-    },
+    /// The gate decides.
+    Deciding,
     Open,
     /// To be cut at this time of the keeper's clock.
     Draining {
@@ -67,6 +59,7 @@ impl<I> Registry<I> {
     pub(crate) fn new(auditor: Arc<Auditor<I>>) -> Self {
         Self {
             entries: Mutex::default(),
+            time: LastTime::default(),
             auditor,
         }
     }
@@ -80,16 +73,15 @@ impl<I> Registry<I> {
         since: UnixTime,
         entered: Duration,
     ) -> Entered<I> {
+        self.time.passes(Some(since), entered);
         let connection = Arc::new(Connection {
             id,
-            peer,
+            peer: Mutex::new(peer),
             since,
             entered,
             generation: AtomicU64::new(generation),
             lease: Arc::new(Lease::new()),
-            stage: Mutex::new(Stage::Deciding {
-                changed: Changed::Nothing,
-            }),
+            stage: Mutex::new(Stage::Deciding),
             listener: OnceLock::new(),
             auditor: Arc::clone(&self.auditor),
         });
@@ -106,36 +98,28 @@ impl<I> Registry<I> {
         self.entries().is_empty()
     }
 
-    /// All connections that are open; those that are being decided about are told that the rules
-    /// have changed. To be called after the change.
-    pub(crate) fn to_be_judged(&self, now: Changed) -> Vec<Arc<Connection<I>>> {
-        let mut all = self.all();
-        all.retain(|connection| match &mut *connection.stage() {
-            Stage::Deciding { changed } => {
-                *changed = now.max(*changed);
-                false
-            }
-            Stage::Open | Stage::Draining { .. } => true,
-        });
-        all
-    }
-
     /// All connections that are open. One that was cut is not, though its stream may not have been
     /// dropped yet.
     pub(crate) fn open(&self) -> Vec<Arc<Connection<I>>> {
         let mut all = self.all();
         all.retain(|connection| {
-            !connection.lease.is_cut() && !matches!(&*connection.stage(), Stage::Deciding { .. })
+            !connection.lease.is_cut() && !matches!(&*connection.stage(), Stage::Deciding)
         });
         all
     }
 
     /// Ends what is over by now: chains that have expired, connections that are too old, and
-    /// those whose time for finishing is up.
+    /// those whose time for finishing is up. `now` is `None` while the clock gives no time.
     pub(crate) fn tick(&self, now: Option<UnixTime>, clock: Duration, lifetimes: &Lifetimes) {
+        let now = self.time.passes(now, clock);
         for connection in self.open() {
-            connection.tick(now, clock, lifetimes);
+            connection.tick(&now, clock, lifetimes);
         }
+    }
+
+    /// The last time that the clock gave.
+    pub(crate) fn last_time(&self) -> Option<UnixTime> {
+        self.time.last()
     }
 
     /// In the order in which they were entered.
@@ -155,8 +139,21 @@ impl<I> Connection<I> {
         self.id
     }
 
-    pub(crate) const fn peer(&self) -> &Peer<I> {
-        &self.peer
+    pub(crate) fn peer(&self) -> Peer<I> {
+        self.lock_peer().clone()
+    }
+
+    /// From now on, the path of this peer counts.
+    pub(crate) fn goes_by(&self, peer: Peer<I>) {
+        let old = std::mem::replace(&mut *self.lock_peer(), peer);
+        drop(old); // without the lock
+    }
+
+    /// Opens the connection to a peer about which the gate has just decided.
+    pub(crate) fn open(&self, peer: &Peer<I>, generation: u64) {
+        self.goes_by(peer.clone());
+        self.judged_by(generation);
+        *self.stage() = Stage::Open;
     }
 
     pub(crate) const fn since(&self) -> UnixTime {
@@ -217,13 +214,17 @@ impl<I> Connection<I> {
         reason: &'static str,
         fill: impl FnOnce(&mut AuditEvent),
     ) {
-        self.auditor.log().tell(action, Some(reason), |event| {
-            event.connection = Some(self.id);
-            event.generation = self.generation();
-            event.identity = self.auditor.proven(&self.peer);
-            event.info = self.peer.connection().clone();
-            event.set_certificates(self.peer.chain().certificates());
-            fill(event);
+        let peer = self.peer();
+        // Whatever the sink or the recorder of metrics does, the connection's end goes on.
+        caught(|| {
+            self.auditor.log().tell(action, Some(reason), |event| {
+                event.connection = Some(self.id);
+                event.generation = self.generation();
+                event.identity = self.auditor.proven(&peer);
+                event.info = peer.connection().clone();
+                event.set_certificates(peer.chain().certificates());
+                fill(event);
+            });
         });
     }
 
@@ -231,30 +232,38 @@ impl<I> Connection<I> {
         self.auditor.log()
     }
 
-    fn tick(&self, now: Option<UnixTime>, clock: Duration, lifetimes: &Lifetimes) {
+    fn tick(&self, now: &Now, clock: Duration, lifetimes: &Lifetimes) {
         let until = match &*self.stage() {
             Stage::Draining { until } => Some(*until),
-            Stage::Open | Stage::Deciding { .. } => None,
+            Stage::Open | Stage::Deciding => None,
         };
         if let Some(until) = until {
             if let Some(why) = self.lease.why_draining().filter(|_| clock >= until) {
                 self.cut(why.clone());
             }
-            return;
-        }
-        let not_after = self.peer.chain().not_after();
-        let age = clock.saturating_sub(self.entered);
-        if now.is_some_and(|now| now > not_after) {
-            let why = Ended::Expired {
-                certificate: self.peer.certificate().clone(),
-                not_after,
-            };
+        } else if let Some(why) = self.is_over(now, clock, lifetimes.max_age) {
             self.drain(why, clock, lifetimes.drain);
-        } else if let Some(max_age) = lifetimes.max_age
-            && age >= self.jittered(max_age)
-        {
-            self.drain(Ended::MaxAge { max_age }, clock, lifetimes.drain);
         }
+    }
+
+    /// Why it is to come to its end by now.
+    fn is_over(&self, now: &Now, clock: Duration, max_age: Option<Duration>) -> Option<Ended> {
+        let peer = self.peer();
+        let not_after = peer.chain().not_after();
+        if now.time.is_some_and(|now| now > not_after) {
+            let certificate = peer.certificate().clone();
+            return Some(Ended::Expired {
+                certificate,
+                not_after,
+            });
+        }
+        if let Some(missing) = now.missing_too_long {
+            return Some(Ended::NoClock { missing });
+        }
+        let age = clock.saturating_sub(self.entered);
+        max_age
+            .filter(|max_age| age >= self.jittered(*max_age))
+            .map(|max_age| Ended::MaxAge { max_age })
     }
 
     /// Up to a tenth less than `time`, always the same for this connection.
@@ -270,6 +279,10 @@ impl<I> Connection<I> {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn lock_peer(&self) -> MutexGuard<'_, Peer<I>> {
+        self.peer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<I> Entered<I> {
@@ -280,21 +293,6 @@ impl<I> Entered<I> {
 
     pub(crate) const fn connection(&self) -> &Arc<Connection<I>> {
         &self.connection
-    }
-
-    /// Opens the connection, if the rules by which it was just decided are still in force;
-    /// otherwise tells what has changed, and it has to be decided again.
-    pub(crate) fn open(&self) -> Changed {
-        let mut stage = self.connection.stage();
-        match &mut *stage {
-            Stage::Deciding { changed } if *changed != Changed::Nothing => {
-                std::mem::replace(changed, Changed::Nothing)
-            }
-            _ => {
-                *stage = Stage::Open;
-                Changed::Nothing
-            }
-        }
     }
 }
 

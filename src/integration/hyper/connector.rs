@@ -114,7 +114,7 @@ where
     C::Response: Read + Write + Connection + Send + Unpin + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Whoever changes the rules faster than this must not keep requests waiting.
+    /// Rules that change faster than this must not keep requests waiting.
     const ATTEMPTS: usize = 3;
 
     let mut left = ATTEMPTS;

@@ -22,6 +22,7 @@ use tower_service::Service;
 use super::body::{Answer, RequestBody, Watched};
 use super::preface::Preface;
 use super::unread::Unread;
+use crate::pki::time::at_most_far;
 use crate::{Draining, Listener, Peer, TlsStream};
 
 /// A server of HTTP/1.1 and HTTP/2.
@@ -88,9 +89,11 @@ impl Server {
     }
 
     /// Sets how long a client may take to send a request's head, counted from the end of the
-    /// handshake or of the last response; and how long to begin with HTTP/2. Default: 30 s.
+    /// handshake or of the last response; and how long to begin with HTTP/2. Default: 30 s. More than
+    /// 30 years count as 30 years.
     pub const fn header_read_timeout(mut self, time: Duration) -> Self {
-        self.header_read_timeout = time;
+        // hyper adds it to an instant.
+        self.header_read_timeout = at_most_far(time);
         self
     }
 

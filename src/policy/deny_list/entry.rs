@@ -3,14 +3,16 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use super::{IssuerText, SerialText};
 use crate::identity::SerialAndIssuer;
-use crate::pki::text::{Escaped, from_hex};
-use crate::pki::{Fingerprint, InvalidFingerprint};
+use crate::pki::text::Escaped;
+use crate::pki::{Certificate, Fingerprint, InvalidFingerprint};
 
 /// One entry of a [`DenyList`](super::DenyList).
 ///
-/// As text: `spki:SHA256`, `serial:HEX issuer:#DER` or `serial:HEX issuer:NAME`, or else an
-/// identity.
+/// As text: `spki:SHA256`, `serial:NUMBER issuer:#DER` or `serial:NUMBER issuer:NAME`, or else an
+/// identity. NUMBER is what a tool printed ([`SerialText`]), NAME the issuer by RFC 4514 without blanks,
+/// as this crate prints it.
 ///
 /// ```
 /// use countersign::identity::DnsName;
@@ -29,16 +31,21 @@ use crate::pki::{Fingerprint, InvalidFingerprint};
 pub enum DenyEntry<I> {
     /// The certificate with this serial number of this issuer.
     Serial(SerialAndIssuer),
-    /// The certificate with this serial number of every issuer whose name prints like this
-    /// (RFC 4514), as in `CN=Clients,O=Example`.
+    /// The certificates with the serial number and the issuer that a tool printed.
     NamedSerial {
-        /// Big-endian, without leading zeros.
-        serial: Vec<u8>,
-        /// The issuer's name, as it prints.
-        issuer: String,
+        /// The number.
+        serial: SerialText,
+        /// The issuer; where it is [printed](IssuerText::Printed), every issuer whose name prints so.
+        issuer: IssuerText,
     },
-    /// Every certificate with the key of this SHA-256
-    /// ([`Certificate::spki_sha256`](crate::Certificate::spki_sha256)).
+    /// Every certificate with the key whose SubjectPublicKeyInfo has this SHA-256, in whatever
+    /// encoding the certificate has it.
+    ///
+    /// The digest is that of the certificate's own encoding
+    /// ([`Certificate::spki_sha256`](crate::Certificate::spki_sha256)) or of the usual one: RSA as
+    /// rsaEncryption with parameters NULL, P-256, P-384 and P-521 by name with an uncompressed point.
+    /// openssl prints the usual one unless it was told otherwise. [`key_of`](Self::key_of) makes it of
+    /// any certificate. (Pins in a trust store stay exact.)
     Key(Fingerprint),
     /// Whoever has this identity.
     Identity(I),
@@ -53,7 +60,7 @@ pub enum InvalidDenyEntry {
     Key(InvalidFingerprint),
     /// What follows `serial:` is no number with an issuer.
     #[error(
-        "a serial number is written as serial:HEX issuer:NAME, or issuer:#HEX with the DER of the name"
+        "a serial number is written as serial:HEX issuer:NAME, with the name as in CN=Clients,O=Example (`openssl x509 -noout -issuer -nameopt RFC2253` prints it), or issuer:#HEX with the DER of the name"
     )]
     Serial,
     /// It has none of the prefixes, and is no identity either.
@@ -83,6 +90,11 @@ impl<I: FromStr<Err: Display>> DenyEntry<I> {
 }
 
 impl<I> DenyEntry<I> {
+    /// Every certificate with the key of this one, in whatever encoding.
+    pub fn key_of(certificate: &Certificate) -> Self {
+        Self::Key(certificate.usual_spki_sha256())
+    }
+
     /// As [`parse_list`](Self::parse_list), with what reads an identity.
     ///
     /// # Errors
@@ -114,7 +126,7 @@ impl<I> DenyEntry<I> {
         if let Some(digest) = text.strip_prefix("spki:") {
             return digest.parse().map(Self::Key).map_err(InvalidDenyEntry::Key);
         }
-        if text.starts_with("serial:") {
+        if text.starts_with("serial:") || text.starts_with("serial=") {
             return read_serial(text).ok_or(InvalidDenyEntry::Serial);
         }
         identity(text)
@@ -138,23 +150,18 @@ impl<I: FromStr<Err: Display>> FromStr for DenyEntry<I> {
 
     /// # Errors
     /// [`InvalidDenyEntry`]: `spki:` with anything but 64 hexadecimal digits, `serial:` without an
-    /// issuer or with a number of zero, and what is no identity.
+    /// issuer or with one that no certificate's issuer prints as, such as `CN = a` or `cn=a`, and what
+    /// is no identity.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse_with(text, str::parse)
     }
 }
 
 fn read_serial<I>(text: &str) -> Option<DenyEntry<I>> {
-    if let Ok(exact) = text.parse() {
-        return Some(DenyEntry::Serial(exact));
-    }
-    let (serial, issuer) = text.strip_prefix("serial:")?.split_once(" issuer:")?;
-    let serial = from_hex(serial)?;
-    let is_number = serial.first().is_some_and(|&first| first != 0);
-    let is_name = issuer.contains('=') && !issuer.starts_with('#');
-    (is_number && is_name).then(|| DenyEntry::NamedSerial {
-        serial,
-        issuer: issuer.to_owned(),
+    let (serial, issuer) = text["serial:".len()..].split_once(" issuer:")?;
+    Some(DenyEntry::NamedSerial {
+        serial: SerialText::parse(serial)?,
+        issuer: IssuerText::parse(issuer.trim())?,
     })
 }
 
@@ -177,10 +184,12 @@ mod tests {
         assert_eq!(entries.len(), 6);
         assert_eq!(entries[0], identity("alice"));
         assert_eq!(entries[1], DenyEntry::Key([0xab; 32].into()));
-        assert!(matches!(&entries[2], DenyEntry::Serial(serial) if serial.serial() == [0x0a]));
+        let serial = |text: &str| SerialText::parse(text).expect("a number");
+        assert!(matches!(&entries[2],
+            DenyEntry::NamedSerial { serial: number, issuer: IssuerText::Der(_) } if *number == serial("0a")));
         let named = DenyEntry::NamedSerial {
-            serial: vec![0x0a, 0x1b],
-            issuer: "CN=a,O=Example".into(),
+            serial: serial("0a1b"),
+            issuer: IssuerText::Printed("CN=a,O=Example".into()),
         };
         assert_eq!(entries[3], named);
         assert_eq!(entries[4..], [identity("room"), identity("a#b")]);
@@ -191,7 +200,8 @@ mod tests {
         for (text, says) in [
             ("spki:ab", "spki: not a SHA-256 fingerprint"),
             ("serial:0a", "serial:HEX issuer:NAME"),
-            ("serial:00 issuer:CN=a", "serial:HEX issuer:NAME"),
+            ("serial:0a issuer:CN = a", "serial:HEX issuer:NAME"),
+            ("serial:0a issuer:cn=a", "serial:HEX issuer:NAME"),
             ("serial:0a issuer:", "serial:HEX issuer:NAME"),
             ("serial:0a issuer:#zz", "serial:HEX issuer:NAME"),
             ("serial:xy issuer:CN=a", "serial:HEX issuer:NAME"),

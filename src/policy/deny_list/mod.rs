@@ -1,8 +1,10 @@
 //! Those who are refused whatever the policy says.
 
 mod entry;
+mod serial;
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -10,10 +12,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::sync::{Mutex, MutexGuard, Weak};
 
 pub use entry::{DenyEntry, InvalidDenyEntry};
+pub use serial::{IssuerText, SerialText};
 
 use crate::Peer;
 use crate::identity::SerialAndIssuer;
+use crate::pki::contained::caught;
 use crate::pki::{Certificate, Fingerprint};
+use serial::shortest;
 
 /// Certificates, keys and identities that are refused, before the policy is asked and whatever it
 /// would say. It takes effect at once: on new connections, on resumed ones, and on those that are
@@ -78,8 +83,11 @@ pub enum DeniedBy {
 
 struct Entries<I> {
     serials: HashSet<SerialAndIssuer>,
-    /// With the issuer's name as it prints.
-    named_serials: HashSet<(String, Vec<u8>)>,
+    named_serials: HashSet<(SerialText, IssuerText)>,
+    /// What both of them stand for, as it is in certificates, with how many entries do.
+    numbers: HashMap<(IssuerText, Box<[u8]>), usize>,
+    /// How many of these have an issuer as it prints.
+    printed: usize,
     keys: HashSet<Fingerprint>,
     identities: HashSet<I>,
 }
@@ -104,10 +112,21 @@ impl<I: Eq + Hash> DenyList<I> {
     pub fn remove(&self, entry: &DenyEntry<I>) -> bool {
         let mut entries = self.write();
         match entry {
-            DenyEntry::Serial(serial) => entries.serials.remove(serial),
-            DenyEntry::NamedSerial { serial, issuer } => entries
-                .named_serials
-                .remove(&(issuer.clone(), serial.clone())),
+            DenyEntry::Serial(serial) => {
+                let was_there = entries.serials.remove(serial);
+                if was_there {
+                    entries.forget(number_of(serial));
+                }
+                was_there
+            }
+            DenyEntry::NamedSerial { serial, issuer } => {
+                let entry = (serial.clone(), issuer.clone());
+                let was_there = entries.named_serials.remove(&entry);
+                if was_there {
+                    entries.forget(numbers_of(serial, issuer));
+                }
+                was_there
+            }
             DenyEntry::Key(key) => entries.keys.remove(key),
             DenyEntry::Identity(identity) => entries.identities.remove(identity),
         }
@@ -115,13 +134,26 @@ impl<I: Eq + Hash> DenyList<I> {
 
     /// Replaces all entries at once.
     pub fn replace(&self, entries: impl IntoIterator<Item = DenyEntry<I>>) {
+        let replaced = self.prepare(entries).swap();
+        #[cfg(feature = "tokio")]
+        self.tell();
+        drop(replaced);
+    }
+
+    /// Has entries ready to replace all that are on the list. The code of the application that
+    /// this takes, an identity's `Hash` and `Eq`, runs here.
+    pub(crate) fn prepare(
+        &self,
+        entries: impl IntoIterator<Item = DenyEntry<I>>,
+    ) -> Replacement<I> {
         let mut new = Entries::default();
         for entry in entries {
             new.insert(entry);
         }
-        *self.write() = new;
-        #[cfg(feature = "tokio")]
-        self.tell();
+        Replacement {
+            list: self.clone(),
+            entries: new,
+        }
     }
 
     /// Whether the entry is on the list.
@@ -131,7 +163,7 @@ impl<I: Eq + Hash> DenyList<I> {
             DenyEntry::Serial(serial) => entries.serials.contains(serial),
             DenyEntry::NamedSerial { serial, issuer } => entries
                 .named_serials
-                .contains(&(issuer.clone(), serial.clone())),
+                .contains(&(serial.clone(), issuer.clone())),
             DenyEntry::Key(key) => entries.keys.contains(key),
             DenyEntry::Identity(identity) => entries.identities.contains(identity),
         }
@@ -171,12 +203,23 @@ impl<I> DenyList<I> {
     }
 
     fn tell(&self) {
+        self.tell_others(std::ptr::null::<()>());
+    }
+
+    /// Tells the gates of a change, but for this one, which knows.
+    fn tell_others<G>(&self, but: *const G) {
         let gates: Vec<_> = {
             let mut gates = self.gates();
             gates.retain(|gate| gate.strong_count() > 0);
-            gates.iter().filter_map(Weak::upgrade).collect()
+            let others = gates
+                .iter()
+                .filter(|gate| !std::ptr::addr_eq(gate.as_ptr(), but));
+            others.filter_map(Weak::upgrade).collect()
         };
-        gates.into_iter().for_each(OnChange::changed);
+        for gate in gates {
+            // What happens in one keeps no other from acting on it.
+            caught(|| gate.changed());
+        }
     }
 
     fn gates(&self) -> MutexGuard<'_, Vec<Weak<dyn OnChange>>> {
@@ -204,12 +247,65 @@ impl<I> DenyList<I> {
     }
 }
 
+/// Entries that are ready to replace those of a list.
+pub(crate) struct Replacement<I> {
+    list: DenyList<I>,
+    entries: Entries<I>,
+}
+
+/// A list whose entries were replaced, with the old ones: dropping them runs code of the
+/// application.
+pub(crate) struct Replaced<I> {
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    list: DenyList<I>,
+    _old: Entries<I>,
+}
+
+impl<I> Replacement<I> {
+    /// Puts them in force: this runs no code of the application, and cannot fail. No gate is told.
+    pub(crate) fn swap(self) -> Replaced<I> {
+        let old = std::mem::replace(&mut *self.list.write(), self.entries);
+        Replaced {
+            list: self.list,
+            _old: old,
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<I> Replaced<I> {
+    /// Tells the gates that ask the list, but for this one.
+    pub(crate) fn tell_others<G>(&self, but: *const G) {
+        self.list.tell_others(but);
+    }
+}
+
+/// Identities are the application's, and so is what dropping them runs.
+impl<I> Drop for Entries<I> {
+    fn drop(&mut self) {
+        let identities = std::mem::take(&mut self.identities);
+        caught(|| drop(identities));
+    }
+}
+
 impl<I: Eq + Hash> Entries<I> {
     fn insert(&mut self, entry: DenyEntry<I>) -> bool {
         match entry {
-            DenyEntry::Serial(serial) => self.serials.insert(serial),
+            DenyEntry::Serial(serial) => {
+                let number = number_of(&serial);
+                let is_new = self.serials.insert(serial);
+                if is_new {
+                    self.look_for(number);
+                }
+                is_new
+            }
             DenyEntry::NamedSerial { serial, issuer } => {
-                self.named_serials.insert((issuer, serial))
+                let numbers = numbers_of(&serial, &issuer);
+                let is_new = self.named_serials.insert((serial, issuer));
+                if is_new {
+                    self.look_for(numbers);
+                }
+                is_new
             }
             DenyEntry::Key(key) => self.keys.insert(key),
             DenyEntry::Identity(identity) => self.identities.insert(identity),
@@ -217,11 +313,69 @@ impl<I: Eq + Hash> Entries<I> {
     }
 }
 
+impl<I> Entries<I> {
+    fn look_for(&mut self, numbers: Vec<(IssuerText, Box<[u8]>)>) {
+        for number in numbers {
+            self.printed += usize::from(matches!(number.0, IssuerText::Printed(_)));
+            *self.numbers.entry(number).or_default() += 1;
+        }
+    }
+
+    fn forget(&mut self, numbers: Vec<(IssuerText, Box<[u8]>)>) {
+        for number in numbers {
+            self.printed -= usize::from(matches!(number.0, IssuerText::Printed(_)));
+            if let Entry::Occupied(mut entries) = self.numbers.entry(number) {
+                *entries.get_mut() -= 1;
+                if *entries.get() == 0 {
+                    entries.remove();
+                }
+            }
+        }
+    }
+
+    /// Compares the octets in the certificate, whatever their number and sign.
+    fn has_serial(&self, certificate: &Certificate) -> bool {
+        if self.numbers.is_empty() {
+            return false;
+        }
+        let number: Box<[u8]> = shortest(certificate.serial().as_bytes()).into();
+        let issuer = certificate.issuer();
+        let by_der = (IssuerText::Der(issuer.clone()), number);
+        if self.numbers.contains_key(&by_der) {
+            return true;
+        }
+        let printed = || (IssuerText::Printed(issuer.to_string()), by_der.1);
+        self.printed > 0 && self.numbers.contains_key(&printed())
+    }
+
+    fn has_key(&self, certificate: &Certificate) -> bool {
+        !self.keys.is_empty()
+            && (self.keys.contains(&certificate.spki_sha256())
+                || self.keys.contains(&certificate.usual_spki_sha256()))
+    }
+}
+
+/// The content of the INTEGER with its issuer.
+fn number_of(serial: &SerialAndIssuer) -> Vec<(IssuerText, Box<[u8]>)> {
+    let number = [&[0], serial.serial()].concat();
+    let issuer = IssuerText::Der(serial.issuer().clone());
+    vec![(issuer, shortest(&number).into())]
+}
+
+fn numbers_of(serial: &SerialText, issuer: &IssuerText) -> Vec<(IssuerText, Box<[u8]>)> {
+    let numbers = serial.numbers();
+    numbers
+        .map(|number| (issuer.clone(), number.into()))
+        .collect()
+}
+
 impl<I> Default for Entries<I> {
     fn default() -> Self {
         Self {
             serials: HashSet::new(),
             named_serials: HashSet::new(),
+            numbers: HashMap::new(),
+            printed: 0,
             keys: HashSet::new(),
             identities: HashSet::new(),
         }
@@ -279,23 +433,11 @@ impl<I: Eq + Hash + Send + Sync> Denies<I> for DenyList<I> {
     fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy> {
         let entries = self.read();
         let path = peer.chain().certificates();
-        let has_serial = |certificate: &Certificate| {
-            SerialAndIssuer::of(certificate).is_ok_and(|serial| {
-                entries.serials.contains(&serial)
-                    || (!entries.named_serials.is_empty() && {
-                        let name = serial.issuer().to_string();
-                        let named = (name, serial.serial().to_vec());
-                        entries.named_serials.contains(&named)
-                    })
-            })
-        };
-        let any_serial = !entries.serials.is_empty() || !entries.named_serials.is_empty();
-        let has_key = |certificate: &Certificate| entries.keys.contains(&certificate.spki_sha256());
         if entries.identities.contains(peer.identity()) {
             Some(DeniedBy::Identity)
-        } else if any_serial && path.iter().any(has_serial) {
+        } else if path.iter().any(|it| entries.has_serial(it)) {
             Some(DeniedBy::Serial)
-        } else if path.iter().any(has_key) {
+        } else if path.iter().any(|it| entries.has_key(it)) {
             Some(DeniedBy::Key)
         } else {
             None

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use early_drop::EarlyDrop;
 pub use incoming::Incoming;
@@ -25,6 +25,7 @@ use self::task::{Admitted, Stop, Task};
 use super::{AcceptError, Acceptor};
 use crate::TlsStream;
 use crate::gate::Ended;
+use crate::pki::time::at_most_far;
 
 /// Yields connections to peers that were admitted, one after the other, whatever the others do.
 ///
@@ -117,16 +118,14 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// Sets how many handshakes may be under way, the policy's decision included. Default 1,024.
     ///
     /// A connection that was admitted keeps its place until it is taken by
-    /// [`accept`](Listener::accept).
-    ///
-    /// # Panics
-    /// When it is 0.
+    /// [`accept`](Listener::accept). 0 counts as 1, and more than tokio's `Semaphore::MAX_PERMITS` as
+    /// that many.
     pub const fn max_handshakes(mut self, handshakes: usize) -> Self {
-        assert!(
-            handshakes > 0,
-            "without a place for one, nobody could connect"
-        );
-        self.max_handshakes = handshakes;
+        self.max_handshakes = match handshakes {
+            0 => 1,
+            many if many > Semaphore::MAX_PERMITS => Semaphore::MAX_PERMITS,
+            handshakes => handshakes,
+        };
         self
     }
 
@@ -150,16 +149,9 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// Sets how many of the handshakes may come from one IPv4 address or IPv6 /64 network; a further
     /// one is closed at once. Default: no limit beside [`early_drop`](Self::early_drop).
     ///
-    /// Behind a proxy, all connections come from one address.
-    ///
-    /// # Panics
-    /// When it is 0.
+    /// Behind a proxy, all connections come from one address. 0 counts as 1.
     pub fn max_handshakes_per_address(mut self, handshakes: usize) -> Self {
-        assert!(
-            handshakes > 0,
-            "without a place for one, nobody could connect"
-        );
-        self.sources.limit = Some(handshakes);
+        self.sources.limit = Some(handshakes.max(1));
         self
     }
 
@@ -261,12 +253,13 @@ pub struct ListenerHandle<I> {
 impl<I: Send + Sync + 'static> ListenerHandle<I> {
     /// Stops listening, lets the handshakes under way finish, asks the listener's open connections
     /// to come to their end, and waits until they are closed. Those that are left after `time` are
-    /// cut, and handshakes that are not finished by then are ended.
+    /// cut, and handshakes that are not finished by then are ended. More than 30 years count as 30
+    /// years.
     ///
     /// [`Listener::accept`] yields what was still admitted, and then `None`.
     pub async fn shutdown(&self, time: Duration) {
         self.stop_at_least(Stop::Accepting);
-        let deadline = tokio::time::Instant::now() + time;
+        let deadline = tokio::time::Instant::now() + at_most_far(time);
         // Handshakes that end meanwhile add to them, so it looks again.
         const EVERY: Duration = Duration::from_millis(20);
         loop {

@@ -146,7 +146,7 @@ impl Crls {
         drop(bytes);
         let lists = blocks
             .into_iter()
-            .map(|mut block| match block.content.take() {
+            .map(|mut block| match block.take() {
                 Some((SectionKind::Crl, der)) => usable(Crl::from_boxed(der.into()), &block.place),
                 _ => Err(block.unexpected("an X509 CRL").into()),
             })

@@ -2,13 +2,17 @@
 
 mod check;
 mod crls;
+mod rollback;
+mod signed;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use rustls_pki_types::UnixTime;
+
 use crate::pki::{Certificate, Crl, Fingerprint};
 
-pub(super) use check::{Checker, Issuer, Stale};
+pub(super) use check::{Checker, CrlTime, Issuer, Stale};
 pub use crls::{CrlError, Crls};
 
 /// What happens when no CRL tells whether a certificate is revoked.
@@ -17,8 +21,8 @@ pub enum UnknownStatus {
     /// The peer is refused.
     #[default]
     Deny,
-    /// The certificate counts as not revoked. A CRL that is there and has expired, or whose issuer
-    /// must not sign it, refuses nevertheless.
+    /// The certificate counts as not revoked. A CRL that is there and has expired, is not in force
+    /// yet, or whose issuer must not sign it, refuses nevertheless.
     ///
     /// # Security
     /// Whoever keeps a CRL from being loaded keeps its revocations from counting. Where single
@@ -38,6 +42,22 @@ pub enum ExpiredCrl {
     /// # Security
     /// Certificates that were revoked after the last CRL that could be loaded are accepted.
     Ignore,
+}
+
+/// Whether an update may replace a CRL with one that its issuer made earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CrlRollback {
+    /// It may not: the update is refused as a whole.
+    #[default]
+    Deny,
+    /// It may. An audit event records each rollback
+    /// ([`Action::CrlRolledBack`](crate::audit::Action::CrlRolledBack)).
+    ///
+    /// # Security
+    /// Certificates that were revoked between the two CRLs are accepted again, until the earlier CRL
+    /// expires. An attacker who can write to the CRL's file or answer for its server needs no key for
+    /// that: an old CRL has a valid signature.
+    Allow,
 }
 
 /// Which certificates of a chain must not be revoked.
@@ -73,8 +93,19 @@ pub enum RevocationDepth {
 ///
 /// A CRL counts for an issuer when it bears the issuer's name **and** the issuer's key signed it:
 /// one of another authority of the same name disturbs nobody. The issuer must be allowed to sign
-/// CRLs (keyUsage cRLSign, RFC 5280 section 4.2.1.3). A CRL from the future counts: what it revokes
-/// is revoked.
+/// CRLs (keyUsage cRLSign, RFC 5280 section 4.2.1.3).
+///
+/// A CRL whose thisUpdate is ahead of our clock by more than
+/// [`clock_tolerance`](Self::clock_tolerance) (default: 5 minutes) is not in force yet: what it revokes
+/// is not revoked by it, and it replaces no other list. It comes into force when the clock reaches that
+/// time, for each verification from then on; connections that are open are verified again at the next
+/// update. Where it is the only list of its issuer, peers are refused until then
+/// ([`NoStatus::NotInForce`](super::NoStatus::NotInForce)).
+///
+/// An update that replaces the CRL in force with one of the same issuer's key and scope that has a lower
+/// cRLNumber, or an earlier thisUpdate with the same number, is refused, unless
+/// [`rollback`](Self::rollback) allows it. A CRL that updates leave out is remembered until it has
+/// expired. Nothing is remembered across a restart.
 ///
 /// A certificate that names no distribution point is looked up in every list of its issuer. Where an
 /// issuer splits its CRL into several, load all of them: a list says of itself where it is
@@ -92,9 +123,14 @@ pub struct Revocation {
     unknown_status: UnknownStatus,
     expired: ExpiredCrl,
     grace: Duration,
+    clock_tolerance: Duration,
+    rollback: CrlRollback,
     depth: RevocationDepth,
     exempt: Exempt,
 }
+
+/// By how much an issuer's clock may be ahead of ours.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// The issuers that publish no CRL.
 #[derive(Clone, Debug, Default)]
@@ -119,6 +155,8 @@ impl Revocation {
             unknown_status: UnknownStatus::default(),
             expired: ExpiredCrl::default(),
             grace: Duration::ZERO,
+            clock_tolerance: CLOCK_TOLERANCE,
+            rollback: CrlRollback::default(),
             depth: RevocationDepth::default(),
             exempt: Exempt::default(),
         }
@@ -151,6 +189,26 @@ impl Revocation {
         self
     }
 
+    /// Sets by how much the thisUpdate of a CRL may be ahead of our clock, so that a CRL counts at once
+    /// although the issuer's clock is somewhat fast, or ours slow. Default: 5 minutes. Fractions of a
+    /// second do not count.
+    ///
+    /// # Security
+    /// A CRL that was dated into the future by mistake replaces genuine ones within this time.
+    #[must_use]
+    pub const fn clock_tolerance(mut self, tolerance: Duration) -> Self {
+        self.clock_tolerance = tolerance;
+        self
+    }
+
+    /// Sets whether an update may replace a CRL with an earlier one of the same issuer and scope.
+    /// Default: it may not. What counts is the choice of the update's own `Revocation`.
+    #[must_use]
+    pub const fn rollback(mut self, rule: CrlRollback) -> Self {
+        self.rollback = rule;
+        self
+    }
+
     /// Sets which certificates of a chain are looked up. Default: all but the trust anchor.
     #[must_use]
     pub const fn depth(mut self, depth: RevocationDepth) -> Self {
@@ -180,5 +238,20 @@ impl Revocation {
     /// The CRLs.
     pub const fn crls(&self) -> &Crls {
         &self.crls
+    }
+
+    pub(crate) fn allows_rollback(&self) -> bool {
+        self.rollback == CrlRollback::Allow
+    }
+
+    /// The second in which a list comes into force.
+    fn start_of(&self, list: &Crl) -> u64 {
+        let this_update = list.this_update().as_secs();
+        this_update.saturating_sub(self.clock_tolerance.as_secs())
+    }
+
+    /// Whether a list counts at this time already.
+    pub(in crate::trust) fn is_in_force(&self, list: &Crl, now: UnixTime) -> bool {
+        self.start_of(list) <= now.as_secs()
     }
 }

@@ -1,0 +1,94 @@
+//! What time it is for open connections while the clock gives none.
+//!
+//! New peers are refused without a time. Connections that are open cannot all be ended because the
+//! clock fails once, nor can they stay: then no certificate would ever expire. So the time goes on
+//! from the last one that was known, by the runtime's own clock, and only for so long.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls_pki_types::UnixTime;
+
+/// For how long there may be no time before open connections drain.
+const WITHOUT_CLOCK: Duration = Duration::from_secs(60);
+
+/// The last time that was known, of all connections of one gate.
+#[derive(Debug, Default)]
+pub(super) struct LastTime(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// With the moment by the keeper's clock.
+    last: Option<(UnixTime, Duration)>,
+    /// Since when, by the keeper's clock, there has been none.
+    missing_since: Option<Duration>,
+}
+
+/// What time it is.
+pub(super) struct Now {
+    /// By the clock; or as it was last, with what has gone by since.
+    pub(super) time: Option<UnixTime>,
+    /// For how long the clock has given none, if that is too long.
+    pub(super) missing_too_long: Option<Duration>,
+}
+
+impl LastTime {
+    /// At the moment `clock` of the keeper's clock, the time is `now`, if there is one.
+    pub(super) fn passes(&self, now: Option<UnixTime>, clock: Duration) -> Now {
+        let mut state = self.state();
+        if now.is_some() {
+            state.last = now.map(|now| (now, clock));
+            state.missing_since = None;
+            return Now {
+                time: now,
+                missing_too_long: None,
+            };
+        }
+        let since = *state.missing_since.get_or_insert(clock);
+        let missing = clock.saturating_sub(since);
+        Now {
+            time: state.last.map(|(last, at)| {
+                let gone_by = clock.saturating_sub(at).as_secs();
+                let seconds = last.as_secs().saturating_add(gone_by);
+                UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+            }),
+            missing_too_long: (missing >= WITHOUT_CLOCK).then_some(missing),
+        }
+    }
+
+    pub(super) fn last(&self) -> Option<UnixTime> {
+        self.state().last.map(|(last, _)| last)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_goes_on_without_a_clock_and_for_a_minute_only() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let secs = Duration::from_secs;
+        let time = LastTime::default();
+        let missing = |now: &Now| now.missing_too_long.map(|missing| missing.as_secs());
+        assert!(time.passes(None, secs(0)).time.is_none(), "none was known");
+        assert_eq!(time.passes(Some(at(1000)), secs(10)).time, Some(at(1000)));
+        assert_eq!(time.last(), Some(at(1000)));
+        let now = time.passes(None, secs(11));
+        assert_eq!((now.time, missing(&now)), (Some(at(1001)), None));
+        let now = time.passes(None, secs(70));
+        assert_eq!((now.time, missing(&now)), (Some(at(1060)), None));
+        // One that returns begins anew.
+        assert_eq!(missing(&time.passes(Some(at(1061)), secs(71))), None);
+        assert_eq!(missing(&time.passes(None, secs(72))), None);
+        let now = time.passes(None, secs(132));
+        assert_eq!((now.time, missing(&now)), (Some(at(1122)), Some(60)));
+        let now = time.passes(Some(at(u64::MAX)), secs(133));
+        assert_eq!(now.time, Some(at(u64::MAX)));
+        assert_eq!(time.passes(None, Duration::MAX).time, Some(at(u64::MAX)));
+    }
+}

@@ -1,0 +1,238 @@
+//! Serial numbers as tools print them.
+
+use crate::pki::DistinguishedName;
+use crate::pki::text::from_hex;
+
+/// A certificate's serial number as a tool printed it.
+///
+/// | tool | prints |
+/// |---|---|
+/// | `openssl x509 -serial` | `7F22…`, and `-60FF…` for a negative number |
+/// | `openssl x509 -text` | `7f:22:…`, and `(Negative)60:ff:…` or `-0x60ff…` |
+/// | Windows, node-forge, Java, browsers | the octets of the INTEGER: `009f…`, `9F…`, with blanks or colons between them |
+///
+/// Digits of either case are read, octets may have colons or blanks between them, and `0x` or
+/// `(Negative)` may come first. Without a sign, digits whose first octet is 80 or more stand for two
+/// numbers: a positive one, of which openssl leaves the zero octet out, and the negative one with
+/// these octets. A certificate with either is denied.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SerialText {
+    /// The contents of the INTEGER, in their shortest form.
+    numbers: Vec<Box<[u8]>>,
+}
+
+/// An issuer's name as an entry gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IssuerText {
+    /// Its DER.
+    Der(DistinguishedName),
+    /// As it prints by RFC 4514: `CN=Clients,O=Example`.
+    Printed(String),
+}
+
+impl SerialText {
+    /// Reads a number; `None` for text that is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (is_negative, text) = match text
+            .strip_prefix('-')
+            .or_else(|| text.strip_prefix("(Negative)"))
+        {
+            Some(magnitude) => (true, magnitude),
+            None => (false, text),
+        };
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let octets = read_octets(digits.unwrap_or(text))?;
+        let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
+        let magnitude = &octets[zeros..];
+        let positive = [&[0], magnitude].concat();
+        let numbers = if is_negative {
+            vec![negated(&positive)]
+        } else if zeros == 0 && magnitude.first().is_some_and(|first| *first >= 0x80) {
+            vec![positive, magnitude.to_vec()]
+        } else {
+            vec![positive]
+        };
+        let shortest = |number: Vec<u8>| shortest(&number).into();
+        Some(Self {
+            numbers: numbers.into_iter().map(shortest).collect(),
+        })
+    }
+
+    /// The INTEGERs that it stands for: one or two, each as the content octets of its shortest DER.
+    pub fn numbers(&self) -> impl Iterator<Item = &[u8]> {
+        self.numbers.iter().map(|number| &**number)
+    }
+}
+
+impl IssuerText {
+    /// Reads what follows `issuer:`. `None` for DER that is not a name, and for a name that no
+    /// certificate's issuer prints as.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix('#') {
+            Some(der) => DistinguishedName::parse(&from_hex(der)?).map(Self::Der),
+            None => is_printed(text).then(|| Self::Printed(text.to_owned())),
+        }
+    }
+}
+
+/// Pairs of digits, all of them or none with a colon or a blank between; a single digit at the start
+/// has a zero before it.
+fn read_octets(digits: &str) -> Option<Vec<u8>> {
+    let separator = digits
+        .chars()
+        .find(|character| matches!(character, ':' | ' '));
+    let digits = match separator {
+        None => digits.to_owned(),
+        Some(separator) => {
+            let mut groups = digits.split(separator);
+            let first = groups.next()?;
+            let is_octet = |group: &str| group.len() == 2;
+            let mut whole = format!("{first:0>2}");
+            for group in groups {
+                if !is_octet(group) {
+                    return None;
+                }
+                whole.push_str(group);
+            }
+            if !is_octet(&whole[..whole.len().min(2)]) || first.len() > 2 {
+                return None;
+            }
+            whole
+        }
+    };
+    let even = if digits.len().is_multiple_of(2) {
+        digits
+    } else {
+        format!("0{digits}")
+    };
+    from_hex(&even).filter(|octets| !octets.is_empty())
+}
+
+/// The two's complement of the negative of a positive number.
+fn negated(positive: &[u8]) -> Vec<u8> {
+    let mut negative: Vec<u8> = positive.iter().map(|octet| !octet).collect();
+    for octet in negative.iter_mut().rev() {
+        let (sum, carries) = octet.overflowing_add(1);
+        *octet = sum;
+        if !carries {
+            break;
+        }
+    }
+    negative
+}
+
+/// The shortest content of the INTEGER: DER leaves out octets that repeat the sign, and some issuers
+/// do not.
+pub(super) fn shortest(number: &[u8]) -> &[u8] {
+    let mut number = number;
+    while let [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] = number {
+        number = &number[1..];
+    }
+    number
+}
+
+/// Whether a name may print like this: attributes with a type that is one of ours or dotted, without
+/// blanks around `=` and after `,`, which openssl's own form has.
+fn is_printed(name: &str) -> bool {
+    const TYPES: [&str; 8] = ["CN", "C", "L", "ST", "O", "OU", "DC", "UID"];
+    attributes(name).iter().all(|attribute| {
+        attribute.split_once('=').is_some_and(|(kind, value)| {
+            let is_dotted = kind.contains('.')
+                && kind
+                    .bytes()
+                    .all(|octet| octet.is_ascii_digit() || octet == b'.');
+            let has_edges =
+                value.starts_with(' ') || (value.ends_with(' ') && !value.ends_with("\\ "));
+            (TYPES.contains(&kind) || is_dotted) && !has_edges
+        })
+    })
+}
+
+/// Splits at each `,` and `+` without a backslash before it.
+fn attributes(name: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut is_escaped) = (Vec::new(), 0, false);
+    for (at, character) in name.char_indices() {
+        if matches!(character, ',' | '+') && !is_escaped {
+            parts.push(&name[start..at]);
+            start = at + 1;
+        }
+        is_escaped = character == '\\' && !is_escaped;
+    }
+    parts.push(&name[start..]);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(text: &str) -> Option<Vec<Vec<u8>>> {
+        let serial = SerialText::parse(text)?;
+        Some(serial.numbers().map(<[u8]>::to_vec).collect())
+    }
+
+    #[test]
+    fn each_spelling_is_the_number_in_the_certificate() {
+        for (text, octets) in [
+            ("7F22", &[0x7f, 0x22][..]),
+            ("7f:22", &[0x7f, 0x22]),
+            ("0x7f22", &[0x7f, 0x22]),
+            ("00 7f 22", &[0x7f, 0x22]),
+            ("1", &[1]),
+            ("1:22", &[1, 0x22]),
+            ("00", &[0]),
+            ("009f01", &[0, 0x9f, 0x01]),
+            // openssl x509 -serial, of 9f 00 11 22 33 44 55 66
+            (
+                "-60FFEEDDCCBBAA9A",
+                &[0x9f, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66],
+            ),
+            (
+                "(Negative)60:ff:ee:dd:cc:bb:aa:9a",
+                &[0x9f, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66],
+            ),
+            (
+                "-0x60ffeeddccbbaa9a",
+                &[0x9f, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66],
+            ),
+            ("-80", &[0x80]),
+            ("-1", &[0xff]),
+            ("-0100", &[0xff, 0]),
+        ] {
+            assert_eq!(numbers(text), Some(vec![octets.to_vec()]), "{text}");
+        }
+        let both = vec![vec![0, 0x9f, 1], vec![0x9f, 1]];
+        assert_eq!(numbers("9F01"), Some(both));
+        assert_eq!(numbers(&"55".repeat(36)), Some(vec![vec![0x55; 36]]));
+        for bad in [
+            "", "-", "xy", "7f:2", "7f::22", "7f:22 33", "0x", "--1", "1e3g",
+        ] {
+            assert_eq!(numbers(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_issuer_prints_as_is_no_issuer() {
+        for name in [
+            "CN=Clients,O=Example",
+            "CN=a\\, b,1.2.3=#0c0161",
+            "CN=a+OU=b",
+            "CN=x\\ ",
+        ] {
+            assert!(IssuerText::parse(name).is_some(), "{name}");
+        }
+        for name in [
+            "",
+            "Clients",
+            "CN = Clients, O = Example",
+            "CN=Clients, O=Example",
+            "cn=Clients",
+            "emailAddress=a@b",
+            "#3003",
+        ] {
+            assert!(IssuerText::parse(name).is_none(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! When clients have proven their keys, for sessions of handshakes that the application drives.
+//!
+//! rustls hands a session out as bytes, and does not tell which connection it is for: a resumed
+//! connection gets new sessions exactly as a full one does. A connection of ours has its capture, which
+//! remembers what its own session was granted on. Without one, the client's certificate is the link: it
+//! is in the session, and the verifier of signatures has seen it when its key was proven.
+
+use std::fmt;
+
+use quick_cache::sync::Cache;
+use rustls_pki_types::CertificateDer;
+
+use super::capture::Origin;
+use crate::pki::Fingerprint;
+
+/// How many certificates are remembered. A client that is forgotten gets no new sessions until its
+/// next full handshake.
+const CLIENTS: usize = 4096;
+
+/// What sessions may be granted on, by the certificate of which the key was proven.
+pub(super) struct ClientProofs(Cache<Fingerprint, Origin>);
+
+impl ClientProofs {
+    pub(super) fn new() -> Self {
+        Self(Cache::new(CLIENTS))
+    }
+
+    /// Notes that the key of this certificate was just proven.
+    pub(super) fn insert(&self, leaf: &CertificateDer<'_>, origin: Origin) {
+        self.0.insert(Fingerprint::of(leaf), origin);
+    }
+
+    /// What was noted last of the client of this session, if that is known.
+    pub(super) fn of_session(&self, session: &[u8]) -> Option<Origin> {
+        // If another version of rustls encodes sessions differently, this is no certificate that is
+        // known, and no session is granted.
+        self.0.get(&Fingerprint::of(leaf(session)?))
+    }
+}
+
+/// The client's certificate in a session as rustls 0.23 encodes it (`ServerSessionValue`).
+fn leaf(session: &[u8]) -> Option<&[u8]> {
+    let mut rest = session;
+    if take(&mut rest, 1)? == [1] {
+        prefixed(&mut rest, 1)?; // SNI
+    }
+    take(&mut rest, 2 + 2)?; // version and cipher suite
+    prefixed(&mut rest, 1)?; // secret
+    take(&mut rest, 1)?; // extended master secret
+    if take(&mut rest, 1)? != [1] {
+        return None;
+    }
+    let mut chain = prefixed(&mut rest, 3)?;
+    prefixed(&mut chain, 3)
+}
+
+/// What follows its own length, a number of so many octets.
+fn prefixed<'a>(bytes: &mut &'a [u8], octets: usize) -> Option<&'a [u8]> {
+    let length = take(bytes, octets)?;
+    let length = length
+        .iter()
+        .fold(0, |length, &octet| (length << 8) | usize::from(octet));
+    take(bytes, length)
+}
+
+fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+impl fmt::Debug for ClientProofs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientProofs")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_certificate_is_found_and_nothing_is_read_from_a_part() {
+        let head = [1, 2, b'a', b'b', 3, 4, 0x13, 1, 3, 9, 9, 9, 0, 1];
+        let chain = [0, 0, 8, 0, 0, 2, 0x30, 0, 0, 0, 0];
+        let session = [&head[..], &chain].concat();
+        assert_eq!(leaf(&session), Some(&[0x30, 0][..]));
+        for end in 0..session.len() {
+            assert_eq!(leaf(&session[..end]), None, "{end}");
+        }
+        let without = [0, 3, 4, 0x13, 1, 3, 9, 9, 9, 0, 0, 0, 0, 0];
+        assert_eq!(leaf(&without), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Updates that would put an earlier list into the place of a later one.
+//!
+//! An old list has a valid signature, so that whoever can write to a list's file, or answer for its server,
+//! can bring revoked certificates back with one. To leave the list out first does not help: it is
+//! remembered until it has expired.
+
+use rustls_pki_types::UnixTime;
+
+use super::Checker;
+use super::check::Issuer;
+use crate::pki::Crl;
+
+impl Checker {
+    /// The lists in force that an update from `previous` would put into the place of others that their
+    /// issuers made later, each with that one.
+    ///
+    /// The lists of an authority that is `known` are those that its key signed; of others, those of one
+    /// name whose authorityKeyIdentifiers do not differ. A list without successor is no rollback: the
+    /// status of its issuer's certificates is unknown then.
+    pub(in crate::trust) fn rolled_back(
+        &self,
+        previous: &Self,
+        known: &[Issuer<'_>],
+        now: UnixTime,
+    ) -> Vec<(Crl, Crl)> {
+        let mut found: Vec<(Crl, Crl)> = Vec::new();
+        let mut compare = |list: &Crl, before: &[&Crl], is_same_key: &dyn Fn(&Crl) -> bool| {
+            let mut before = before.iter();
+            let replaced = before.find(|before| list.is_rollback_of(before) && is_same_key(before));
+            // An authority may be known by several certificates.
+            if let Some(replaced) = replaced
+                && !found.iter().any(|(known, _)| known.is_same(list))
+            {
+                found.push((list.clone(), (*replaced).clone()));
+            }
+        };
+        for issuer in known {
+            let (next, before) = (self.signed_by(issuer), previous.signed_by(issuer));
+            let before = before.newest(|list| previous.choices.is_in_force(list, now));
+            let left_out = previous.left_out.iter();
+            let left_out = left_out.filter(|list| self.is_by(list, issuer));
+            let before: Vec<&Crl> = before.chain(left_out).collect();
+            for list in next.newest(|list| self.choices.is_in_force(list, now)) {
+                compare(list, &before, &|_| true);
+            }
+        }
+        let mut before = previous.of_others(known, now);
+        let is_others = |list: &&Crl| !known.iter().any(|issuer| self.is_by(list, issuer));
+        before.extend(previous.left_out.iter().filter(is_others));
+        for list in self.of_others(known, now) {
+            compare(list, &before, &|before| {
+                !list.names_another_key_than(before)
+            });
+        }
+        found
+    }
+
+    /// Remembers what `previous` does of lists that were left out before.
+    pub(in crate::trust) fn keep_left_out(&mut self, previous: &Self) {
+        self.left_out.clone_from(&previous.left_out);
+    }
+
+    /// Remembers the lists of `previous` that were in force, have not expired, and have no successor
+    /// here.
+    pub(in crate::trust) fn remember(&mut self, previous: &Self, now: UnixTime) {
+        let in_force = previous.by_name.values().flatten();
+        let in_force = in_force.filter(|list| previous.choices.is_in_force(list, now));
+        let has_successor = |list: &Crl| {
+            let mut named = self.by_name.get(list.issuer()).into_iter().flatten();
+            named.any(|next| {
+                self.choices.is_in_force(next, now)
+                    && next.same_scope(list)
+                    && !next.names_another_key_than(list)
+            })
+        };
+        let left_out = in_force.chain(&previous.left_out);
+        self.left_out = left_out
+            .filter(|list| !has_successor(list))
+            .filter(|list| self.end_of(list).is_none_or(|end| now < end))
+            .cloned()
+            .collect();
+    }
+
+    fn is_by(&self, list: &Crl, issuer: &Issuer<'_>) -> bool {
+        issuer.name == list.issuer() && list.is_signed_by(issuer.spki, self.algorithms.all)
+    }
+
+    /// Of those that no authority which is `known` signed, the lists in force, one for each name,
+    /// authorityKeyIdentifier and scope. There is no key yet that a signature could be verified with.
+    fn of_others(&self, known: &[Issuer<'_>], now: UnixTime) -> Vec<&Crl> {
+        let is_others = |list: &&Crl| {
+            let mut named = known.iter().filter(|issuer| issuer.name == list.issuer());
+            !named.any(|issuer| self.signed_by(issuer).has(list))
+        };
+        let mut current: Vec<&Crl> = Vec::new();
+        let lists = self.by_name.values().flatten().filter(is_others);
+        for list in lists.filter(|list| self.choices.is_in_force(list, now)) {
+            let rival = current
+                .iter_mut()
+                .find(|rival| rival.same_scope(list) && !rival.names_another_key_than(list));
+            match rival {
+                None => current.push(list),
+                Some(rival) if list.is_newer_than(rival) => *rival = list,
+                Some(_) => {}
+            }
+        }
+        current
+    }
+}

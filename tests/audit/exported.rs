@@ -1,0 +1,228 @@
+//! One event for each handshake of an exported client configuration, on TLS 1.2 as on TLS 1.3.
+
+use std::sync::Arc;
+
+use countersign::audit::{Action, AuditEvent, Memory};
+use countersign::testing::{Issued, TestCa};
+use countersign::{Connector, identity::DnsName};
+use rustls::server::ResolvesServerCert;
+use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+use rustls::{
+    ClientConfig, ClientConnection, Error, ServerConfig, ServerConnection, SignatureAlgorithm,
+    SignatureScheme,
+};
+
+use crate::common::{SERVER, VERSIONS, Version, connector, deny_all, provider, thief};
+
+struct World {
+    trail: Memory,
+    connector: Connector<DnsName>,
+    config: Arc<ClientConfig>,
+    good: Issued,
+}
+
+fn world(version: Version) -> World {
+    let ca = TestCa::new("Root");
+    let trail = Memory::new();
+    let connector = connector(&ca, "client.example")
+        .allow_tls12()
+        .crypto_provider(provider(version))
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    World {
+        trail,
+        config: Arc::new(connector.clone().into_rustls_config()),
+        connector,
+        good: ca.leaf().dns(SERVER).issue(),
+    }
+}
+
+fn server(shown: Arc<dyn ResolvesServerCert>) -> ServerConnection {
+    let config = ServerConfig::builder_with_provider(provider(Version::Tls13))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(shown);
+    ServerConnection::new(Arc::new(config)).unwrap()
+}
+
+/// Passes flights until there are no more, those of the server changed.
+fn drive(
+    client: &mut ClientConnection,
+    server: &mut ServerConnection,
+    change: impl Fn(usize, &mut Vec<u8>),
+) -> Result<(), Error> {
+    for flight in 0.. {
+        let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+        while client.wants_write() {
+            client.write_tls(&mut to_server).unwrap();
+        }
+        server.read_tls(&mut to_server.as_slice()).unwrap();
+        let _ = server.process_new_packets(); // the client's error counts
+        while server.wants_write() {
+            server.write_tls(&mut to_client).unwrap();
+        }
+        if to_client.is_empty() {
+            break;
+        }
+        change(flight, &mut to_client);
+        client.read_tls(&mut to_client.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(())
+}
+
+impl World {
+    fn start(&self) -> ClientConnection {
+        ClientConnection::new(self.config.clone(), SERVER.try_into().unwrap()).unwrap()
+    }
+
+    /// The only event since the last time.
+    fn only(&self) -> Arc<AuditEvent> {
+        assert_eq!(self.connector.stats().in_flight, 0);
+        crate::only(&self.trail)
+    }
+}
+
+#[test]
+fn a_handshake_has_one_event_whatever_comes_after_the_proof() {
+    for version in VERSIONS {
+        let world = world(version);
+        let shown = || server(thief(&world.good, &world.good));
+        // To its end.
+        let mut client = world.start();
+        drive(&mut client, &mut shown(), |_, _| ()).unwrap();
+        assert!(!client.is_handshaking());
+        drop(client);
+        assert_eq!(world.only().action, Action::Admitted);
+
+        // Dropped as soon as the server has proven its key.
+        let mut client = world.start();
+        drive(&mut client, &mut shown(), |flight, bytes| {
+            if flight == 1 {
+                bytes.clear();
+            }
+        })
+        .unwrap();
+        drop(client);
+        assert_eq!(world.only().action, Action::Admitted);
+    }
+
+    // The server's Finished is broken. (On TLS 1.3 it is in the record of the certificate.)
+    let world = world(Version::Tls12);
+    let mut client = world.start();
+    let mut server = server(thief(&world.good, &world.good));
+    let end = drive(&mut client, &mut server, |flight, bytes| {
+        if flight == 1 {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+    });
+    assert_eq!(end, Err(Error::DecryptError));
+    drop(client);
+    assert_eq!(world.only().action, Action::Admitted);
+}
+
+#[test]
+fn a_handshake_that_is_given_up_before_the_server_shows_its_certificate_has_no_event() {
+    for version in VERSIONS {
+        let world = world(version);
+        let mut hello = Vec::new();
+        world.start().write_tls(&mut hello).unwrap();
+        assert!(world.trail.take().is_empty());
+        assert_eq!(world.connector.stats().in_flight, 0);
+    }
+}
+
+#[test]
+fn a_refused_server_has_one_event() {
+    for version in VERSIONS {
+        let world = world(version);
+        let strange = TestCa::new("Other").leaf().dns(SERVER).issue();
+        let mallory = TestCa::new("Other").leaf().dns(SERVER).issue();
+        for (shown, action, reason) in [
+            (
+                thief(&strange, &strange),
+                Action::ChainRefused,
+                "unknown_issuer",
+            ),
+            (
+                thief(&world.good, &mallory),
+                Action::HandshakeFailed,
+                "key_not_proven",
+            ),
+        ] {
+            let mut client = world.start();
+            drive(&mut client, &mut server(shown), |_, _| ()).unwrap_err();
+            drop(client);
+            let event = world.only();
+            assert_eq!((event.action, event.reason), (action, Some(reason)));
+        }
+        world.connector.set_policy(deny_all);
+        let mut client = world.start();
+        let good = thief(&world.good, &world.good);
+        drive(&mut client, &mut server(good), |_, _| ()).unwrap_err();
+        assert_eq!(world.only().action, Action::Denied);
+    }
+}
+
+/// A key that signs by another algorithm than the certificate and the cipher suite have.
+#[derive(Debug)]
+struct WrongAlgorithm;
+
+impl SigningKey for WrongAlgorithm {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        Some(Box::new(Self))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for WrongAlgorithm {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(vec![0; 256])
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::RSA_PSS_SHA256
+    }
+}
+
+/// On TLS 1.2 rustls ends such a handshake between the chain and the signature, and calls no verifier.
+#[test]
+fn a_server_that_signs_by_the_wrong_algorithm_has_one_event_when_the_next_handshake_begins() {
+    for version in VERSIONS {
+        let world = world(version);
+        let shown = || {
+            let key = CertifiedKey::new(world.good.chain().to_vec(), Arc::new(WrongAlgorithm));
+            server(Arc::new(SingleCertAndKey::from(key)))
+        };
+        for _ in 0..3 {
+            let mut client = world.start();
+            drive(&mut client, &mut shown(), |_, _| ()).unwrap_err();
+            drop(client);
+            drop(world.start());
+            let event = world.only();
+            assert_eq!(event.reason, Some("key_not_proven"), "{version:?}");
+            assert_eq!(event.certificates.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn or_when_its_thread_ends() {
+    let world = world(Version::Tls12);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let key = CertifiedKey::new(world.good.chain().to_vec(), Arc::new(WrongAlgorithm));
+            let shown = Arc::new(SingleCertAndKey::from(key));
+            let mut client = world.start();
+            drive(&mut client, &mut server(shown), |_, _| ()).unwrap_err();
+            assert!(world.trail.take().is_empty(), "it is pending");
+        });
+        thread.join().unwrap(); // also its destructors, for which a scope does not wait
+    });
+    assert_eq!(world.only().reason, Some("key_not_proven"));
+}
