@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 
 use crate::pki::Certificate;
+use crate::pki::memory::allocated;
 use crate::trust::VerifiedChain;
 
 /// A peer that has been verified and identified: what a policy judges.
@@ -202,6 +203,26 @@ impl ConnectionInfo {
         self.cipher_suite = Some(cipher_suite);
         self.key_exchange_group = key_exchange_group;
         self
+    }
+
+    /// Cuts the names that may be a peer's, visibly. TLS bounds them already; an application that
+    /// gives them may not.
+    pub(crate) fn shorten(&mut self, limit: usize) {
+        if let Some(name) = self.server_name.as_deref().filter(|it| it.len() > limit) {
+            let mut name = name.to_owned();
+            crate::pki::text::shorten(&mut name, limit);
+            self.server_name = Some(name.into());
+        }
+        if let Some(alpn) = self.alpn.as_deref().filter(|it| it.len() > limit) {
+            self.alpn = Some(alpn[..limit].into());
+        }
+    }
+
+    /// How many bytes its names hold.
+    pub(crate) fn memory(&self) -> usize {
+        let name = self.server_name.as_deref().map_or(0, str::len);
+        let alpn = self.alpn.as_deref().map_or(0, <[u8]>::len);
+        allocated(name) + allocated(alpn)
     }
 
     /// The version's number: `1.3`.

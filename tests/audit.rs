@@ -1,6 +1,11 @@
 //! What the audit trail says of an outcome, and what happens when it cannot be said.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+#[path = "audit/bounds.rs"]
+mod bounds;
+#[path = "audit_outcomes/clients.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod clients;
 mod common;
 #[path = "audit/doors.rs"]
 mod doors;
@@ -26,6 +31,8 @@ mod schema;
 mod sent;
 #[path = "audit/sinks.rs"]
 mod sinks;
+#[path = "audit/strangers.rs"]
+mod strangers;
 
 use std::sync::Arc;
 

@@ -72,6 +72,7 @@ fn server(ca: &TestCa, trail: &Memory, denied: &DenyList<DnsName>) -> Acceptor<D
         .named(NAME)
         .deny_list(denied)
         .handshake_timeout(Duration::from_secs(2))
+        .audit_refusals_per_second(None)
         .audit(trail.clone())
         .build()
         .unwrap()

@@ -9,7 +9,7 @@ use countersign::audit::metrics::{Kind, Metric};
 use countersign::audit::{
     Action, Alert, AuditEvent, AuditSink, AuditedIdentity, AuditedRequest, EventId, FanOut, Filter,
     Json, Memory, NotRecorded, Outcome, Overflow, PresentedCertificate, Proof, Queue, QueueBuilder,
-    RotatingFile, Side, Stage, Stats, Tracing, Traffic,
+    RotatingFile, Side, Stage, Stats, Suppressed, Tracing, Traffic,
 };
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
@@ -103,6 +103,7 @@ fn values_go_everywhere() {
     is_plain::<Proof>();
     is_plain::<Side>();
     is_plain::<Stage>();
+    is_plain::<Suppressed>();
     is_plain::<Stats>();
     is_plain::<Traffic>();
     is_plain::<Kind>();

@@ -229,7 +229,8 @@ async fn garbage_and_resets_end_nothing_and_are_told_of_once() {
     // queue is full; so no more are there than it holds.
     let queue = Arc::new(Semaphore::new(ABREAST));
     let (tell, free) = (told.listen(), queue.clone());
-    let mut listener = Listener::builder(acceptor(&ca, policy::allow_any()).build().unwrap())
+    let acceptor = acceptor(&ca, policy::allow_any()).audit_refusals_per_second(None);
+    let mut listener = Listener::builder(acceptor.build().unwrap())
         .on_refused(move |address, error| {
             tell(address, error);
             free.add_permits(1);

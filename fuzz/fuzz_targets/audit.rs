@@ -8,7 +8,7 @@
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use countersign::audit::Json;
+use countersign::audit::{AuditEvent, FanOut, Json};
 use countersign::pki::Certificate;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, ConnectionInfo, policy};
@@ -43,11 +43,18 @@ static WORLD: LazyLock<(Acceptor<String>, Written)> = LazyLock::new(|| {
             Ok(values.map(String::from_utf8_lossy).collect::<String>())
         })
         .authorize(policy::allow_any())
-        .audit(Json::new(written.clone()))
+        .audit(FanOut::new().and(Json::new(written.clone())).and(bounded))
+        .audit_refusals_per_second(None)
         .build()
         .expect("an acceptor");
     (acceptor, written)
 });
+
+/// An event is bounded as text too.
+fn bounded(event: &AuditEvent) {
+    let text = event.to_string();
+    assert!(text.len() <= AuditEvent::MAX_TEXT, "{} bytes", text.len());
+}
 
 fuzz_target!(|input: &[u8]| {
     let Some((&length, rest)) = input.split_first() else {
@@ -59,13 +66,16 @@ fuzz_target!(|input: &[u8]| {
         .with_server_name(String::from_utf8_lossy(text).into_owned())
         .with_alpn(text);
     let chain = [CertificateDer::from(der), CertificateDer::from(text)];
-    // Nobody signed it.
-    assert!(acceptor.gate().admit_chain(&chain, info).is_err());
+    // No authority signed it.
+    let refused = acceptor.gate().admit_chain(&chain, info).unwrap_err();
+    for text in [refused.to_string(), format!("{refused:?}")] {
+        assert!(text.len() <= 4096, "{} bytes: {text}", text.len());
+    }
 
     let bytes = std::mem::take(&mut *written.0.lock().unwrap());
     let text = String::from_utf8(bytes).expect("UTF-8");
     let line = text.strip_suffix('\n').expect("a whole line");
-    assert!(line.len() < 64 * 1024, "{} bytes", line.len());
+    assert!(line.len() <= AuditEvent::MAX_JSON, "{} bytes", line.len());
     let deceives = |character: char| {
         character.is_control()
             || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

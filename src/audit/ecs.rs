@@ -1,7 +1,6 @@
 //! Events as JSON, in the names of the Elastic Common Schema and of OpenTelemetry's semantic
 //! conventions.
 
-use std::fmt::{self, Display, Write as _};
 use std::net::SocketAddr;
 
 use serde::Serialize;
@@ -9,17 +8,19 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339 as Rfc3339Format;
 
 use super::{Action, Alert, AuditEvent, PresentedCertificate, Proof, Side};
-use crate::pki::text::Escaped;
+use crate::pki::text::{Bounded, MAX_SENTENCE, MAX_VALUE, Thousands};
 use crate::pki::time::Rfc3339;
-use crate::pki::{Certificate, DistinguishedName, GeneralName};
+use crate::pki::{Certificate, DistinguishedName, GeneralName, ShortName, ShortSerial};
 
 /// The version of the Elastic Common Schema whose names are used.
 const ECS_VERSION: &str = "8.17.0";
 
-/// A text of the peer's is cut after so many bytes, so that no line grows without end.
-const MAX_TEXT: usize = 1024;
-/// The most subject alternative names that are written.
+/// The most entries of a list of names.
 const MAX_NAMES: usize = 32;
+/// The most bytes of all names of a list, as JSON. The first may have more.
+const MAX_LIST: usize = MAX_SENTENCE;
+/// The most bytes of a name in the list of certificates; the leaf's are also elsewhere, with more.
+const MAX_IN_CHAIN: usize = 128;
 
 impl AuditEvent {
     /// The event as one line of JSON without a line break, as the sink
@@ -28,8 +29,11 @@ impl AuditEvent {
     /// OpenTelemetry's semantic conventions where they differ (`tls.protocol.*`), and
     /// `countersign.*` for what they lack. [`JSON_SCHEMA`](super::JSON_SCHEMA) describes it.
     ///
-    /// What is not known is left out. Text of the peer's is cut after 1,024 bytes, and control
-    /// characters and bidirectional marks in it are escaped.
+    /// What is not known is left out. Control characters and bidirectional marks are escaped. The line has
+    /// at most [`MAX_JSON`](Self::MAX_JSON) bytes: a name of a certificate is cut after 256 bytes (128 in
+    /// the list of certificates), an identity and the cause after 2,048, other text after 1,024; a list of
+    /// names ends after 32 of them or 1,024 bytes. What is cut says so (`…(+1,234 bytes)`), and so does a
+    /// list (`… and 993 more`).
     pub fn to_json(&self) -> String {
         // Text, numbers and booleans only: nothing that JSON could not hold.
         serde_json::to_string(&Record::of(self)).unwrap_or_default()
@@ -236,6 +240,15 @@ struct Own {
     /// How many events are missing before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<u64>,
+    /// The refusals that a summary stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed: Option<SuppressedFields>,
+}
+
+#[derive(Serialize)]
+struct SuppressedFields {
+    action: &'static str,
+    count: u64,
 }
 
 #[derive(Serialize)]
@@ -287,7 +300,7 @@ impl Record {
         let (client, server) = endpoints(event);
         Self {
             timestamp: timestamp(event),
-            message: shown(event),
+            message: cut(&event.to_string(), MAX_SENTENCE),
             ecs: Ecs {
                 version: ECS_VERSION,
             },
@@ -313,24 +326,29 @@ impl Record {
             tls: tls(event),
             http: event.request.as_ref().map(|request| Http {
                 request: Method {
-                    method: shown(&request.method),
+                    method: cut(&request.method, AuditEvent::MAX_METHOD),
                 },
             }),
             url: event.request.as_ref().map(|request| Url {
-                path: shown(&request.path),
+                path: cut(&request.path, AuditEvent::MAX_PATH),
             }),
             user: event
                 .identity
                 .as_ref()
                 .filter(|who| event.side == Side::Server && who.proof == Proof::Proven)
                 .map(|who| Named {
-                    name: shown(&who.text),
+                    name: cut(&who.text, AuditEvent::MAX_IDENTITY),
                 }),
-            rule: event.rule.as_ref().map(|rule| Named { name: shown(rule) }),
+            rule: event.rule.as_ref().map(|rule| Named {
+                name: cut(rule, MAX_VALUE),
+            }),
             error: failed.then(|| ErrorFields {
                 code: event.reason,
                 kind: event.reason,
-                message: event.detail.as_ref().map(shown),
+                message: event
+                    .detail
+                    .as_ref()
+                    .map(|detail| cut(detail, AuditEvent::MAX_DETAIL)),
             }),
             countersign: Own::of(event),
         }
@@ -341,30 +359,39 @@ impl Own {
     fn of(event: &AuditEvent) -> Self {
         Self {
             side: event.side.as_str(),
-            name: event.name.as_ref().map(shown),
+            name: event.name.as_ref().map(|name| cut(name, MAX_VALUE)),
             connection: event.connection.map(|id| Numbered { id }),
             stage: event.stage.map(super::Stage::as_str),
             identity: event.identity.as_ref().map(|who| Identity {
-                value: shown(&who.text),
+                value: cut(&who.text, AuditEvent::MAX_IDENTITY),
                 proof: who.proof.as_str(),
             }),
             alert: event.alert.as_ref().map(|alert| match alert {
                 Alert::Sent(name) => AlertFields {
                     direction: "sent",
-                    name: shown(name),
+                    name: cut(name, MAX_VALUE),
                 },
                 Alert::Received(name) => AlertFields {
                     direction: "received",
-                    name: shown(name),
+                    name: cut(name, MAX_VALUE),
                 },
             }),
             generation: (event.generation > 0).then_some(event.generation),
-            certificates: event.certificates.iter().map(Described::of).collect(),
+            certificates: event
+                .certificates
+                .iter()
+                .take(AuditEvent::MAX_CERTIFICATES)
+                .map(Described::of)
+                .collect(),
             own_certificate: event.own_certificate.as_ref().map(Described::read),
             reload: (event.action == Action::ReloadApplied).then(|| Reload {
-                changed: event.reloaded.iter().map(shown).collect(),
+                changed: list(event.reloaded.iter().map(|part| cut(part, MAX_VALUE))),
             }),
             dropped: event.dropped,
+            suppressed: event.suppressed.map(|it| SuppressedFields {
+                action: it.action.as_str(),
+                count: it.count,
+            }),
         }
     }
 }
@@ -382,9 +409,9 @@ impl Described {
 
     fn read(certificate: &Certificate) -> Self {
         Self::Read {
-            subject: shown(certificate.subject()),
-            issuer: shown(certificate.issuer()),
-            serial: shown(certificate.serial()),
+            subject: cut_name(certificate.subject(), MAX_IN_CHAIN),
+            issuer: cut_name(certificate.issuer(), MAX_IN_CHAIN),
+            serial: ShortSerial(certificate.serial()).to_string(),
             sha256: certificate.sha256().to_string(),
             spki_sha256: certificate.spki_sha256().to_string(),
             not_before: Rfc3339(certificate.not_before()).to_string(),
@@ -412,6 +439,7 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
         Action::Cut => (&["network", "session"], &["denied", "end"]),
         Action::Ended => (&["network", "session"], &["end"]),
         Action::ReloadApplied | Action::CrlRolledBack => (&["configuration"], &["change"]),
+        Action::RefusalsSuppressed => (&["authentication", "network"], &["denied", "info"]),
         Action::ReloadRefused | Action::CertificateExpiring | Action::EventsDropped => {
             (&["configuration"], &["info"])
         }
@@ -448,7 +476,7 @@ fn endpoints(event: &AuditEvent) -> (Option<Endpoint>, Option<Endpoint>) {
         Side::Client => (own, peer),
     };
     if event.side == Side::Client {
-        server.domain = info.server_name().map(|name| shown(&name));
+        server.domain = info.server_name().map(|name| cut(name, MAX_VALUE));
     }
     (client.if_known(), server.if_known())
 }
@@ -481,7 +509,7 @@ fn tls(event: &AuditEvent) -> Option<Tls> {
     let was_over = |stage: super::Stage| stage >= super::Stage::Identity || info.is_resumed();
     let established = version.is_some() && event.stage.is_none_or(was_over);
     let mut client = TlsSide {
-        server_name: info.server_name().map(|name| shown(&name)),
+        server_name: info.server_name().map(|name| cut(name, MAX_VALUE)),
         ..TlsSide::default()
     };
     let mut server = TlsSide::default();
@@ -502,7 +530,7 @@ fn tls(event: &AuditEvent) -> Option<Tls> {
         curve: info.key_exchange_group_name(),
         next_protocol: info
             .alpn()
-            .map(|protocol| shown(&String::from_utf8_lossy(protocol))),
+            .map(|protocol| cut(&String::from_utf8_lossy(protocol), MAX_VALUE)),
         resumed: established.then(|| info.is_resumed()),
         established,
         client: client.if_known(),
@@ -512,12 +540,13 @@ fn tls(event: &AuditEvent) -> Option<Tls> {
 
 impl TlsSide {
     fn show(&mut self, leaf: &Certificate) {
-        let (subject, issuer) = (shown(leaf.subject()), shown(leaf.issuer()));
+        let subject = cut_name(leaf.subject(), MAX_VALUE);
+        let issuer = cut_name(leaf.issuer(), MAX_VALUE);
         let not_before = Rfc3339(leaf.not_before()).to_string();
         let not_after = Rfc3339(leaf.not_after()).to_string();
         self.x509 = Some(X509 {
             version_number: leaf.version().to_string(),
-            serial_number: shown(leaf.serial()).to_uppercase(),
+            serial_number: ShortSerial(leaf.serial()).to_string().to_uppercase(),
             subject: Name {
                 distinguished_name: subject.clone(),
                 common_name: common_names(leaf.subject()),
@@ -545,22 +574,18 @@ impl TlsSide {
 }
 
 fn common_names(name: &DistinguishedName) -> Vec<String> {
-    name.attributes_of("2.5.4.3")
-        .iter()
-        .filter_map(|attribute| attribute.text().ok())
-        .take(MAX_NAMES)
-        .map(|text| shown(&text))
-        .collect()
+    let names = name.attributes_of("2.5.4.3");
+    let readable = names.iter().filter_map(|attribute| attribute.text().ok());
+    list(readable.map(|text| cut(text, MAX_VALUE)))
 }
 
 /// Those that are text, or an address.
 fn alternative_names(certificate: &Certificate) -> Vec<String> {
     let names = certificate.subject_alternative_names().unwrap_or_default();
-    names
-        .iter()
-        .filter_map(|name| match name {
+    list(names.iter().filter_map(|name| {
+        match name {
             GeneralName::Email(text) | GeneralName::Dns(text) | GeneralName::Uri(text) => {
-                Some(shown(&String::from_utf8_lossy(text)))
+                Some(cut(&String::from_utf8_lossy(text), MAX_VALUE))
             }
             GeneralName::Ip(octets) => match **octets {
                 [a, b, c, d] => Some(std::net::Ipv4Addr::from([a, b, c, d]).to_string()),
@@ -569,30 +594,39 @@ fn alternative_names(certificate: &Certificate) -> Vec<String> {
                     .map(|octets| std::net::Ipv6Addr::from(octets).to_string()),
             },
             _ => None,
-        })
-        .take(MAX_NAMES)
-        .collect()
-}
-
-/// A text that may be the peer's: escaped, and cut after [`MAX_TEXT`] bytes.
-fn shown(text: &(impl Display + ?Sized)) -> String {
-    let mut shown = Cut(String::new());
-    // It ends with an error when it is cut.
-    let _ = write!(shown, "{text}");
-    shown.0
-}
-
-struct Cut(String);
-
-impl fmt::Write for Cut {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            if self.0.len() >= MAX_TEXT {
-                self.0.push('…');
-                return Err(fmt::Error);
-            }
-            write!(self.0, "{}", Escaped(character.encode_utf8(&mut [0; 4])))?;
         }
-        Ok(())
+    }))
+}
+
+/// A text that may be the peer's: escaped, and cut so that it takes at most so many bytes of JSON.
+fn cut(text: &str, limit: usize) -> String {
+    let mut shown = String::new();
+    // Writing to a string does not fail.
+    let _ = Bounded::new(&mut shown, limit).counting_json().text(text);
+    shown
+}
+
+/// So is a name.
+fn cut_name(name: &DistinguishedName, limit: usize) -> String {
+    let mut shown = String::new();
+    // Nor does it here.
+    let _ = ShortName(name).write(Bounded::new(&mut shown, limit).counting_json());
+    shown
+}
+
+/// The first of several texts, and how many more there are.
+fn list(mut all: impl Iterator<Item = String>) -> Vec<String> {
+    let (mut shown, mut bytes) = (Vec::new(), 0);
+    while shown.len() < MAX_NAMES && bytes < MAX_LIST {
+        let Some(next) = all.next() else {
+            return shown;
+        };
+        bytes += next.len();
+        shown.push(next);
     }
+    match all.count() {
+        0 => {}
+        more => shown.push(format!("… and {} more", Thousands(more as u64))),
+    }
+    shown
 }

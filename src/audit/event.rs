@@ -16,8 +16,15 @@ use crate::pki::{Certificate, Fingerprint};
 /// or of a reload.
 ///
 /// Text in it that comes from a peer (`identity`, `detail`, the names in certificates) may hold any
-/// character; whoever prints it escapes control characters and bidirectional marks, as the sinks of
-/// [`audit`](super) do.
+/// character: a sink that prints it must escape control characters and bidirectional marks, as the
+/// sinks of [`audit`](super) do.
+///
+/// # Limits
+/// When an event is recorded, its own text is cut, visibly (`…(+1,234 bytes)`): `detail` and an identity
+/// after 2,048 bytes, the path of a request after 1,024, its method after 64, everything else after 256. As
+/// one line it has at most [`MAX_TEXT`](Self::MAX_TEXT) bytes, and as JSON at most
+/// [`MAX_JSON`](Self::MAX_JSON), whatever the peer's certificates hold. The certificates themselves are
+/// whole: a sink that writes their names has to bound them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
@@ -51,7 +58,8 @@ pub struct AuditEvent {
     pub alert: Option<Alert>,
     /// The generation of trust in force.
     pub generation: u64,
-    /// From the start of an attempt to its outcome; of an ended connection, how long it was open.
+    /// From the start of an attempt to its outcome; of an ended connection, how long it was open; of a
+    /// summary, the time that it is about.
     pub duration: Option<Duration>,
     /// What went through an ended connection, TLS' own bytes apart.
     pub traffic: Option<Traffic>,
@@ -65,6 +73,9 @@ pub struct AuditEvent {
     pub reloaded: Vec<String>,
     /// How many events could not be recorded since the last that could.
     pub dropped: Option<u64>,
+    /// Of a summary ([`Action::RefusalsSuppressed`]): which refusals it is about, beside their
+    /// `reason`, and how many.
+    pub suppressed: Option<Suppressed>,
 }
 
 /// What happened.
@@ -111,6 +122,9 @@ pub enum Action {
     CertificateExpiring,
     /// Events before this one could not be recorded.
     EventsDropped,
+    /// Refusals of peers that had not proven their key were counted and not recorded singly: there
+    /// were more of one reason than the builder's `audit_refusals_per_second`.
+    RefusalsSuppressed,
 }
 
 /// Whether what was wanted came about.
@@ -191,6 +205,16 @@ pub struct Traffic {
     pub sent: u64,
 }
 
+/// Refusals that a summary stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Suppressed {
+    /// Their outcome.
+    pub action: Action,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// A request over an admitted connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -217,9 +241,6 @@ pub enum PresentedCertificate {
 }
 
 impl AuditEvent {
-    /// The most certificates that an event tells of.
-    const MAX_CERTIFICATES: usize = 16;
-
     pub(super) fn new(action: Action, side: Side, name: Option<Arc<str>>) -> Self {
         Self {
             id: EventId::next(),
@@ -243,6 +264,7 @@ impl AuditEvent {
             own_certificate: None,
             reloaded: Vec::new(),
             dropped: None,
+            suppressed: None,
         }
     }
 
@@ -274,7 +296,7 @@ impl AuditEvent {
 
 impl Action {
     /// How many there are.
-    pub(super) const COUNT: usize = Self::EventsDropped.index() + 1;
+    pub(super) const COUNT: usize = Self::RefusalsSuppressed.index() + 1;
 
     pub(super) const fn index(self) -> usize {
         self as usize
@@ -301,6 +323,7 @@ impl Action {
             Self::CrlRolledBack => "crl_rolled_back",
             Self::CertificateExpiring => "certificate_expiring",
             Self::EventsDropped => "events_dropped",
+            Self::RefusalsSuppressed => "refusals_suppressed",
         }
     }
 
@@ -326,7 +349,8 @@ impl Action {
             Self::RequestDenied
             | Self::AcceptFailed
             | Self::ReloadRefused
-            | Self::EventsDropped => Some(Outcome::Failure),
+            | Self::EventsDropped
+            | Self::RefusalsSuppressed => Some(Outcome::Failure),
             Self::Draining
             | Self::Cut
             | Self::Ended

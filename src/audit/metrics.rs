@@ -8,7 +8,8 @@
 //!
 //! Every figure but the last has the labels `side` (`server` or `client`) and `name`: what the
 //! builder's `named` was given, or empty. Two acceptors of one name share their figures: give each its
-//! own. [`ALL`] lists them.
+//! own. [`ALL`] lists them. No label's value comes from a peer: reasons and outcomes are codes of this
+//! crate.
 //!
 //! Certificates and CRLs are given by the *times* that stand in them, so that the figures stay
 //! right though nothing happens: `(countersign_own_certificate_not_after_seconds - time()) / 86400`
@@ -61,6 +62,7 @@ const RELOADS: &str = "countersign_reloads_total";
 const GENERATION: &str = "countersign_generation";
 const NOT_AFTER: &str = "countersign_own_certificate_not_after_seconds";
 const THIS_UPDATE: &str = "countersign_crl_this_update_seconds";
+const SUPPRESSED: &str = "countersign_audit_suppressed_total";
 const DROPPED: &str = "countersign_audit_dropped_total";
 
 /// All figures.
@@ -144,6 +146,12 @@ pub const ALL: &[Metric] = &[
         help: "when the oldest CRL in force was made, in seconds since 1970",
     },
     Metric {
+        name: SUPPRESSED,
+        kind: Kind::Counter,
+        labels: &["reason"],
+        help: "refusals of peers without a proven key that the audit trail has counted and not recorded singly",
+    },
+    Metric {
         name: DROPPED,
         kind: Kind::Counter,
         labels: &[],
@@ -216,6 +224,11 @@ impl Meter {
             }
             _ => {}
         }
+    }
+
+    pub(super) fn suppressed(&self, reason: Option<&'static str>) {
+        let reason = ("reason", reason.unwrap_or_default());
+        counter!(SUPPRESSED, self.with([reason])).increment(1);
     }
 
     pub(super) fn chain(&self, remembered: bool) {

@@ -49,6 +49,9 @@ pub struct Stats {
     pub generation: u64,
     /// Audit events that could not be recorded.
     pub audit_dropped: u64,
+    /// Refusals that were counted and not recorded singly, because there were more of their reason than
+    /// the builder's `audit_refusals_per_second`.
+    pub audit_suppressed: u64,
     /// How long the first of our own certificates to expire is still valid: zero when it has
     /// expired. `None` when the clock gives no time.
     pub own_certificate_left: Option<Duration>,
@@ -80,6 +83,7 @@ pub(crate) struct Counts {
     chains_verified: AtomicU64,
     chains_remembered: AtomicU64,
     dropped: AtomicU64,
+    suppressed: AtomicU64,
     #[cfg(feature = "metrics")]
     meter: super::metrics::Meter,
 }
@@ -95,6 +99,7 @@ impl Counts {
             chains_verified: AtomicU64::new(0),
             chains_remembered: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
             #[cfg(feature = "metrics")]
             meter: super::metrics::Meter::new(side, name),
         }
@@ -143,6 +148,13 @@ impl Counts {
         self.dropped.fetch_add(1, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
         super::metrics::dropped(1);
+    }
+
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
+    pub(super) fn suppressed(&self, reason: Option<&'static str>) {
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.meter.suppressed(reason);
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -195,6 +207,7 @@ impl Counts {
             requests_denied: of(Action::RequestDenied),
             chains_verified: load(&self.chains_verified),
             chains_remembered: load(&self.chains_remembered),
+            audit_suppressed: load(&self.suppressed),
             ..Stats::default()
         }
     }

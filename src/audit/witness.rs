@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::bounds::is_unauthenticated;
 use super::{Action, AuditEvent, AuditedIdentity, Log, NotRecorded, Stage};
 use crate::peer::ConnectionInfo;
 use crate::pki::Certificate;
@@ -22,6 +23,8 @@ pub(crate) struct Witness {
     pub(crate) stage: Stage,
     /// Whether it is us who tell the peer that it is refused.
     pub(crate) tells_peer: bool,
+    /// Whether the peer has proven its key, where the stage does not show it.
+    pub(crate) is_proven: bool,
     /// The peer, once it was identified: so that also who gives up in the middle is named.
     pub(crate) identity: Option<AuditedIdentity>,
     pub(crate) certificates: Vec<Certificate>,
@@ -39,6 +42,7 @@ impl Witness {
             info,
             stage: Stage::Transport,
             tells_peer: true,
+            is_proven: false,
             identity: None,
             certificates: Vec::new(),
             is_over: false,
@@ -51,7 +55,8 @@ impl Witness {
         self.connection
     }
 
-    /// Tells the outcome.
+    /// Records the outcome. That of a peer that has not proven its key may be left to a summary: see
+    /// [`sampling`](super::sampling).
     ///
     /// # Errors
     /// It could not be recorded. Of an admission, that is not the outcome then: whoever called it
@@ -66,6 +71,12 @@ impl Witness {
             return Ok(());
         }
         let duration = self.started.elapsed();
+        let is_strangers = !self.is_proven && is_unauthenticated(action, self.stage, &self.info);
+        if is_strangers && self.log.leaves_out(action, reason) {
+            self.is_over = true;
+            self.count(action, reason, duration);
+            return Ok(());
+        }
         let recorded = self.log.record(action, reason, |event| {
             event.connection = Some(self.connection);
             event.stage = Some(self.stage);

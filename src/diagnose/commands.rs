@@ -3,8 +3,14 @@
 //! Nothing that a peer chose goes into them unless it consists of harmless characters.
 
 use super::extensions::describe_name;
+use crate::pki::text::MAX_VALUE;
 use crate::pki::{Certificate, GeneralName, key_purpose_name};
 use crate::trust::Usage;
+
+/// The most names, and the most purposes, that a command repeats.
+const MOST_NAMES: usize = 16;
+/// The longest name, in bytes, that a command repeats.
+const LONGEST_NAME: usize = MAX_VALUE;
 
 /// Issues an end entity's certificate again, with the same names and key.
 pub(super) fn reissue(leaf: &Certificate, usage: Usage, also_named: Option<&str>) -> Vec<String> {
@@ -12,8 +18,8 @@ pub(super) fn reissue(leaf: &Certificate, usage: Usage, also_named: Option<&str>
     let mut all_names_kept = true;
     for name in leaf.subject_alternative_names().unwrap_or_default() {
         match plain_name(name) {
-            Some(name) => names.push(name),
-            None => all_names_kept = false,
+            Some(name) if names.len() < MOST_NAMES => names.push(name),
+            _ => all_names_kept = false,
         }
     }
     let mut lines = vec![
@@ -64,7 +70,8 @@ pub(super) fn lines<const N: usize>(commands: [&str; N]) -> Vec<String> {
 fn purposes(leaf: &Certificate, usage: Usage) -> String {
     let mut oids: Vec<&str> = vec![usage.oid()];
     for oid in leaf.extended_key_usage().unwrap_or_default() {
-        if !oids.contains(&&**oid) {
+        let fits = oids.len() < MOST_NAMES && oid.len() <= LONGEST_NAME;
+        if fits && !oids.contains(&&**oid) {
             oids.push(oid);
         }
     }
@@ -86,16 +93,17 @@ fn alternative_name(dialled: &str) -> String {
 
 /// A name as `openssl` takes it; `None` for one that could say something else there or in a shell.
 fn plain_name(name: &GeneralName) -> Option<String> {
+    // Not as `describe_name` has it, which may cut it.
+    let plain = |kind: &str, value: &[u8]| {
+        let is_fit = value.len() <= LONGEST_NAME && value.iter().all(|&octet| is_plain(octet));
+        let text = std::str::from_utf8(value).ok().filter(|_| is_fit)?;
+        Some(format!("{kind}:{text}"))
+    };
     match name {
-        GeneralName::Dns(value) | GeneralName::Uri(value) | GeneralName::Email(value)
-            if !value.iter().all(|&octet| is_plain(octet)) =>
-        {
-            None
-        }
-        GeneralName::Ip(octets) if !matches!(octets.len(), 4 | 16) => None,
-        GeneralName::Dns(_) | GeneralName::Uri(_) | GeneralName::Email(_) | GeneralName::Ip(_) => {
-            Some(describe_name(name))
-        }
+        GeneralName::Dns(value) => plain("DNS", value),
+        GeneralName::Uri(value) => plain("URI", value),
+        GeneralName::Email(value) => plain("email", value),
+        GeneralName::Ip(octets) if matches!(octets.len(), 4 | 16) => Some(describe_name(name)),
         _ => None,
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::san::read_general_name;
-use crate::pki::text::{Escaped, Hex};
-use crate::pki::{Certificate, GeneralName};
+use crate::pki::text::{Brief, Escaped, Hex};
+use crate::pki::{Certificate, GeneralName, ShortName};
 
 /// Whether authorityInfoAccess says where the issuer's certificate can be fetched, which those of
 /// roots are not (RFC 5280 section 4.2.2.1).
@@ -72,7 +72,7 @@ fn range(octets: &[u8]) -> String {
     let bits: u32 = mask.iter().map(|octet| octet.count_ones()).sum();
     match ip(address) {
         Some(address) if address.len() > 1 => format!("IP:{address}/{bits}"),
-        _ => format!("IP:#{}", Hex(octets)),
+        _ => format!("IP:#{}", Brief(Hex(octets))),
     }
 }
 
@@ -82,7 +82,7 @@ fn ip(octets: &[u8]) -> Option<String> {
     Some(v4.or(v6).ok()?.to_string())
 }
 
-/// A name as OpenSSL writes it: `DNS:a.example`.
+/// A name as OpenSSL writes it: `DNS:a.example`; cut where it is too long for a line.
 pub(super) fn describe_name(name: &GeneralName) -> String {
     let text = |bytes: &[u8]| Escaped(&String::from_utf8_lossy(bytes)).to_string();
     match name {
@@ -91,11 +91,11 @@ pub(super) fn describe_name(name: &GeneralName) -> String {
         GeneralName::Email(bytes) => format!("email:{}", text(bytes)),
         GeneralName::Ip(octets) => match ip(octets) {
             Some(address) => format!("IP:{address}"),
-            None => format!("IP:#{}", Hex(octets)),
+            None => format!("IP:#{}", Brief(Hex(octets))),
         },
-        GeneralName::DirectoryName(name) => format!("dirName:{name}"),
-        GeneralName::RegisteredId(oid) => format!("RID:{oid}"),
-        GeneralName::OtherName { oid, .. } => format!("otherName:{oid}"),
+        GeneralName::DirectoryName(name) => format!("dirName:{}", ShortName(name)),
+        GeneralName::RegisteredId(oid) => format!("RID:{}", Escaped(oid)),
+        GeneralName::OtherName { oid, .. } => format!("otherName:{}", Escaped(oid)),
         GeneralName::Unreadable { tag, .. } => format!("an unreadable name (tag 0x{tag:02x})"),
     }
 }

@@ -10,9 +10,9 @@ use super::extensions::{describe_constraints, describe_name};
 use super::paths::Candidate;
 use super::report::Finding;
 use crate::pki::key_id::{AuthorityKey, subject_key};
-use crate::pki::text::{Hex, Listed};
+use crate::pki::text::{Brief, Escaped, Hex, Listed};
 use crate::pki::time::Rfc3339;
-use crate::pki::{Certificate, DistinguishedName};
+use crate::pki::{Certificate, DistinguishedName, ShortName, ShortSerial};
 use crate::trust::Usage;
 
 /// A certificate by the shortest name that it has: `"CN=alice"`.
@@ -22,11 +22,11 @@ impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let certificate = self.0;
         if !certificate.subject().is_empty() {
-            return write!(f, "\"{}\"", certificate.subject());
+            return write!(f, "\"{}\"", ShortName(certificate.subject()));
         }
         match certificate.subject_alternative_names().map(<[_]>::first) {
             Ok(Some(name)) => write!(f, "\"{}\"", describe_name(name)),
-            _ => write!(f, "with serial {}", certificate.serial()),
+            _ => write!(f, "with serial {}", ShortSerial(certificate.serial())),
         }
     }
 }
@@ -164,7 +164,7 @@ pub(super) struct Missing<'a> {
 
 impl Missing<'_> {
     pub(super) fn finding(&self) -> Finding {
-        let (top, issuer) = (self.top, self.top.issuer());
+        let (top, issuer) = (self.top, ShortName(self.top.issuer()));
         let mut trusted = format!("this side trusts {}", Listed(&self.roots));
         if self.roots.is_empty() && self.has_pins {
             trusted = "this side trusts pins only".into();
@@ -250,7 +250,7 @@ pub(super) fn self_signed(leaf: &Certificate) -> Finding {
 pub(super) fn root_of_other_trust_domain(top: &Certificate, own: &str, other: &str) -> Finding {
     let cause = format!(
         "\"{}\", which issued {}, vouches for the trust domain {other} alone, and the certificate is of {own}",
-        top.issuer(),
+        ShortName(top.issuer()),
         Named(top)
     );
     let remedy = "issue it from an authority of its own trust domain, or correct its SPIFFE ID";
@@ -269,7 +269,7 @@ pub(super) fn issuer_name_differs(
     let mut cause = format!(
         "{} was signed by a key that is here, under another name: it says \"{}\"",
         Named(top),
-        top.issuer()
+        ShortName(top.issuer())
     );
     if let Some(name) = signer {
         let alike = name.to_string() == top.issuer().to_string();
@@ -278,7 +278,11 @@ pub(super) fn issuer_name_differs(
         } else {
             ""
         };
-        let _ = write!(cause, ", and that authority is \"{name}\"{encoding}");
+        let _ = write!(
+            cause,
+            ", and that authority is \"{}\"{encoding}",
+            ShortName(name)
+        );
     }
     let remedy = "issue it from the authority's present certificate: names are compared octet by octet, UTF8String and PrintableString differ";
     let try_this = lines([
@@ -301,7 +305,7 @@ pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Findi
         "openssl x509 -in CA.pem -noout -subject -ext subjectKeyIdentifier",
         "openssl verify -partial_chain -CAfile CA.pem CERT.pem",
     ]);
-    let issuer = top.issuer();
+    let issuer = ShortName(top.issuer());
     match wanted {
         Some(wanted) if keys.contains(&wanted) => {
             let cause = format!(
@@ -312,11 +316,11 @@ pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Findi
             finding("bad_signature", Some(top), (cause, remedy), show_keys)
         }
         Some(wanted) if !keys.is_empty() => {
-            let shown: Vec<String> = keys.iter().map(|key| Hex(key).to_string()).collect();
+            let shown: Vec<Hex<'_>> = keys.iter().map(|key| Hex(key)).collect();
             let cause = format!(
                 "there are two authorities named \"{issuer}\", or it got a new key: {} was signed by the key {}, and the one here has {}",
                 Named(top),
-                Hex(wanted),
+                Brief(Hex(wanted)),
                 Listed(&shown)
             );
             let remedy = "if the authority's key was replaced, add its new certificate to the trust store beside the old one; if not, have the certificate issued by the authority that is trusted";
@@ -395,7 +399,7 @@ pub(super) fn name_constraints(leaf: &Certificate, holder: &str, constraints: &[
     let names = leaf.subject_alternative_names().unwrap_or_default();
     let mut all: Vec<String> = names.iter().map(describe_name).collect();
     if !leaf.subject().is_empty() {
-        all.insert(0, format!("\"{}\"", leaf.subject()));
+        all.insert(0, format!("\"{}\"", ShortName(leaf.subject())));
     }
     let cause = format!(
         "{} has a name that {holder} may not vouch for: it {}, and the names are {}",
@@ -413,8 +417,9 @@ pub(super) fn name_constraints(leaf: &Certificate, holder: &str, constraints: &[
 
 pub(super) fn critical_extension(certificate: &Certificate, oid: &str) -> Finding {
     let cause = format!(
-        "{} has the critical extension {oid}, which path validation does not know and must not pass over",
-        Named(certificate)
+        "{} has the critical extension {}, which path validation does not know and must not pass over",
+        Named(certificate),
+        Escaped(oid)
     );
     let remedy = "issue it without this extension, or with the extension not critical";
     let try_this = lines(["openssl x509 -in CERT.pem -noout -text"]);
@@ -458,10 +463,7 @@ pub(super) fn key_mismatch(leaf: &Certificate) -> Finding {
 }
 
 pub(super) fn unusable_key(leaf: Option<&Certificate>, problem: &str) -> Finding {
-    let cause = format!(
-        "the private key cannot be used: {}",
-        crate::pki::text::Escaped(problem)
-    );
+    let cause = format!("the private key cannot be used: {}", Escaped(problem));
     let remedy = "use an unencrypted PKCS#8 key for ECDSA P-256 or P-384, Ed25519 or RSA";
     let try_this = lines(["openssl pkey -in KEY.pem -noout -text_pub"]);
     finding("unusable_key", leaf, (cause, remedy), try_this)

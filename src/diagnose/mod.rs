@@ -44,9 +44,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 pub(crate) use findings::Named;
 pub use report::{Finding, Outcome, Report, Step};
 
-use crate::pki::Certificate;
 use crate::pki::text::Listed;
 use crate::pki::time::Rfc3339;
+use crate::pki::{Certificate, ShortName};
 use crate::trust::{Anchor, ChainError, ChainVerifier, VerifiedChain, pin_of};
 use path::PathExamination;
 
@@ -189,7 +189,7 @@ impl<'c> Doctor<'c> {
             match chain.anchor() {
                 Anchor::Root {
                     subject: Some(subject),
-                } => format!("{path} <- the root \"{subject}\""),
+                } => format!("{path} <- the root \"{}\"", ShortName(subject)),
                 Anchor::Root { subject: None } => {
                     format!("{path} <- a root without a readable name")
                 }

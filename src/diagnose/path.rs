@@ -10,7 +10,7 @@ use super::refused;
 use super::report::Finding;
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::key_id::AuthorityKey;
-use crate::pki::{Certificate, DistinguishedName, der};
+use crate::pki::{Certificate, DistinguishedName, ShortName, der};
 use crate::trust::{
     ChainError, ChainVerifier, MAX_DEPTH, Signature, Trust, TrustStore, Usage, name_constraints,
     path_length, unknown_critical,
@@ -129,7 +129,7 @@ impl<'a> PathExamination<'a> {
         let mut named: Vec<String> = named.collect();
         named.push(match self.path.root {
             Some((_, root)) => match &root.name {
-                Some(name) => format!("the root \"{name}\""),
+                Some(name) => format!("the root \"{}\"", ShortName(name)),
                 None => "a root without a readable name".into(),
             },
             None => "nobody".into(),
@@ -180,7 +180,7 @@ impl<'a> PathExamination<'a> {
             && let Some(constraints) = &anchor.name_constraints
         {
             let name = match &root.name {
-                Some(name) => format!("the root \"{name}\""),
+                Some(name) => format!("the root \"{}\"", ShortName(name)),
                 None => "the root".into(),
             };
             holders.push((name, constraints.to_vec()));

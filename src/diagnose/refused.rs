@@ -8,6 +8,7 @@ use super::paths::AtHand;
 use super::report::Finding;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
+use crate::pki::{ShortName, ShortSerial};
 use crate::trust::{ChainError, NoStatus, Usage};
 
 /// What the verifier refused by itself.
@@ -126,8 +127,9 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         ),
         E::Revoked { certificate, crl } => (
             format!(
-                "{} is revoked, by CRL {crl} of its issuer",
-                Named(certificate)
+                "{} is revoked, by CRL {} of its issuer",
+                Named(certificate),
+                ShortSerial(crl)
             ),
             "it stays refused: issue a new certificate for a new key",
             lines([
@@ -144,7 +146,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             format!(
                 "whether {} is revoked is unknown: the CRL of \"{}\" was due to be replaced at {}, {} ago, and our clock says {}",
                 Named(certificate),
-                certificate.issuer(),
+                ShortName(certificate.issuer()),
                 Rfc3339(*next_update),
                 Apart(*next_update, *now),
                 Rfc3339(*now)
@@ -185,7 +187,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             format!(
                 "whether {} is revoked is unknown: the certificate of \"{}\" does not allow it to sign CRLs",
                 Named(certificate),
-                certificate.issuer()
+                ShortName(certificate.issuer())
             ),
             "issue that authority's certificate with keyUsage cRLSign",
             commands::reissue_authority(None),

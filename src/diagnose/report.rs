@@ -88,7 +88,8 @@ impl Finding {
         self.certificate.as_ref()
     }
 
-    /// What is wrong, in one line.
+    /// What is wrong, in one line of at most 8 KiB: names of certificates in it are cut after 256
+    /// bytes, and lists after five entries.
     pub fn cause(&self) -> &str {
         &self.cause
     }
@@ -106,7 +107,8 @@ impl Finding {
     ///
     /// # Security
     /// From the certificate they hold plain names and numbers only: letters, digits and `.:/@_-`. No
-    /// peer can put a command of its own into them.
+    /// peer can put a command of its own into them. At most 16 of its names and 16 of its purposes
+    /// are in a command, and none over 256 bytes.
     pub fn commands(&self) -> &[String] {
         &self.commands
     }

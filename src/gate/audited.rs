@@ -102,6 +102,7 @@ impl<I> Gate<I> {
     ) {
         witness.stage = error.stage();
         let tells_peer = witness.tells_peer;
+        witness.is_proven |= who.is_some();
         let known = who.map(|peer| peer.chain().certificates());
         // It is refused in any case.
         let _ = witness.conclude(error.action(), Some(error.reason()), |event| {
@@ -120,6 +121,7 @@ impl<I> Gate<I> {
     #[cfg(feature = "tokio")]
     pub(crate) fn name_witness(&self, witness: &mut Witness, peer: &Peer<I>) {
         if self.inner.auditor.describes() {
+            witness.is_proven = true;
             witness.identity = self.inner.auditor.proven(peer);
             witness.certificates = peer.chain().certificates().to_vec();
         }

@@ -1,19 +1,21 @@
 //! Why a peer was refused.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use crate::audit::NotRecorded;
 use crate::identity::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
-use crate::pki::text::Escaped;
+use crate::pki::text::Sentence;
 use crate::policy::DeniedBy;
 use crate::trust::ChainError;
 
 /// Why the gate refused a peer.
 ///
-/// The peer learns nothing of it but the TLS alert.
-#[derive(Clone, Debug, thiserror::Error)]
+/// The peer learns nothing of it but the TLS alert. `Display` is one line of at most 4 KiB, as that
+/// of [`ChainError`] is.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdmitError {
     /// The chain is missing, malformed, or not trusted.
@@ -40,7 +42,7 @@ pub enum AdmitError {
     /// The policy denied the peer.
     #[error(
         "denied by policy: {}: {certificate}; to let it in, have the policy allow it",
-        Escaped(reason)
+        Sentence(reason)
     )]
     Denied {
         /// The peer's certificate.
@@ -131,6 +133,14 @@ pub enum AdmitError {
         "the clock gave no time, so no validity can be checked; give the builder a clock() that does"
     )]
     NoClock,
+}
+
+impl fmt::Debug for AdmitError {
+    /// The reason and what `Display` says: what a policy or an extractor says may be as long as a peer
+    /// likes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AdmitError({}: {self})", self.reason())
+    }
 }
 
 /// What to do about a certificate that does not name its holder.

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::pki::text::Sentence;
+
 /// Why a certificate yields no identity, or a text is none.
 ///
 /// It is also the error of every identity's `FromStr`, because both have the same grammar.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Sentence(detail))]
 pub struct IdentityError {
     kind: IdentityErrorKind,
     detail: Cow<'static, str>,
@@ -17,7 +19,8 @@ impl IdentityError {
     /// An error of an application's own extractor.
     ///
     /// `detail` is for a person who reads the log: name the field and what is wrong with it. Bytes
-    /// from the certificate belong in it only when escaped.
+    /// from the certificate belong in it only when escaped. `Display` cuts it after 1,024 bytes, and
+    /// escapes control characters and bidirectional marks that are left.
     pub fn new(kind: IdentityErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -56,6 +59,12 @@ impl IdentityError {
     /// The stable code of the kind, such as `"ambiguous"`.
     pub const fn reason(&self) -> &'static str {
         self.kind.reason()
+    }
+}
+
+impl fmt::Debug for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IdentityError({}: {self})", self.kind)
     }
 }
 

@@ -10,11 +10,11 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::RSAPublicKey;
 
 use super::der;
-use super::name::DistinguishedName;
+use super::name::{DistinguishedName, ShortName};
 use super::san::{GeneralName, SanError, read_general_names};
 use super::signed::{Signed, bit_string};
 use super::structure::{Spki, Structure};
-use super::text::{Hex, from_hex};
+use super::text::{Bounded, Hex, from_hex};
 use super::time::Rfc3339;
 use super::usual_key;
 
@@ -265,23 +265,25 @@ impl Certificate {
 }
 
 impl fmt::Display for Certificate {
-    /// One line that names the certificate: subject, issuer, serial and fingerprint.
+    /// One line that names the certificate: subject, issuer, serial and fingerprint. Each name is cut
+    /// after 256 bytes and the serial number after 64 digits, visibly, so that the line stays below
+    /// 800 bytes whatever the certificate holds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.subject().is_empty() {
             f.write_str("certificate with an empty subject")?;
         } else {
-            write!(f, "certificate \"{}\"", self.subject())?;
+            write!(f, "certificate \"{}\"", ShortName(self.subject()))?;
         }
         if self.is_self_issued() {
             f.write_str(" (self-issued")?;
         } else {
-            write!(f, " (issuer \"{}\"", self.issuer())?;
+            write!(f, " (issuer \"{}\"", ShortName(self.issuer()))?;
         }
         let sha256 = self.sha256();
         write!(
             f,
             ", serial {}, sha256 {}…)",
-            self.serial(),
+            ShortSerial(self.serial()),
             Hex(&sha256.as_bytes()[..8])
         )
     }
@@ -292,7 +294,7 @@ impl fmt::Debug for Certificate {
         f.debug_struct("Certificate")
             .field("subject", self.subject())
             .field("issuer", self.issuer())
-            .field("serial", &format_args!("{}", self.serial()))
+            .field("serial", &format_args!("{}", ShortSerial(self.serial())))
             .field(
                 "not_before",
                 &format_args!("{}", Rfc3339(self.not_before())),
@@ -383,7 +385,16 @@ impl fmt::Display for SerialNumber {
 
 impl fmt::Debug for SerialNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SerialNumber({self})")
+        write!(f, "SerialNumber({})", ShortSerial(self))
+    }
+}
+
+/// A serial number for logs and errors: RFC 5280 allows 20 octets, and what has more than 32 is cut.
+pub(crate) struct ShortSerial<'a>(pub(crate) &'a SerialNumber);
+
+impl fmt::Display for ShortSerial<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Bounded::new(f, 64).value(self.0)
     }
 }
 

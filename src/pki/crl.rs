@@ -8,8 +8,9 @@ use rustls_pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::der::{self, NotDer, Reader, Tlv};
 use super::signed::{Signed, bit_string};
+use super::text::Escaped;
 use super::time::{self, Rfc3339};
-use super::{Certificate, DistinguishedName, SerialNumber};
+use super::{Certificate, DistinguishedName, SerialNumber, ShortName, ShortSerial};
 
 /// The parsed view of one certificate revocation list, version 2.
 ///
@@ -89,7 +90,8 @@ pub enum UnusableCrl {
     Scope(&'static str),
     /// A critical extension that must be understood and is not.
     #[error(
-        "the CRL has the critical extension {oid}, which is not supported; have its issuer publish one without"
+        "the CRL has the critical extension {}, which is not supported; have its issuer publish one without",
+        Escaped(oid)
     )]
     CriticalExtension {
         /// The extension's dotted object identifier.
@@ -351,8 +353,8 @@ impl fmt::Display for Crl {
         write!(
             f,
             "CRL {} of \"{}\" ({} to {})",
-            self.number(),
-            self.issuer(),
+            ShortSerial(self.number()),
+            ShortName(self.issuer()),
             Rfc3339(self.this_update()),
             Rfc3339(self.next_update())
         )

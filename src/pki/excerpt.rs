@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use super::text::{Brief, Thousands};
+
 /// The first entries of a list, and how many entries it has.
 ///
 /// Errors hold excerpts where the list comes from a peer or grows with the trust store, so that a
 /// refusal costs the same however long the list is.
 ///
 /// `Display` prints the entries with the number of those that were left out:
-/// `a, b, c, d, e and 140 more`.
+/// `a, b, c, d, e and 140 more`. Each is cut after 256 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt<T> {
     first: Vec<T>,
@@ -63,11 +65,11 @@ impl<T: fmt::Display> fmt::Display for Excerpt<T> {
             if index > 0 {
                 f.write_str(", ")?;
             }
-            entry.fmt(f)?;
+            Brief(entry).fmt(f)?;
         }
         match self.total.saturating_sub(SHOWN) {
             0 => Ok(()),
-            more => write!(f, " and {more} more"),
+            more => write!(f, " and {} more", Thousands(more as u64)),
         }
     }
 }

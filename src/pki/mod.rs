@@ -8,6 +8,7 @@ pub(crate) mod der;
 mod excerpt;
 pub(crate) mod file;
 pub(crate) mod key_id;
+pub(crate) mod memory;
 mod name;
 pub(crate) mod pem;
 pub(crate) mod provider;
@@ -18,6 +19,7 @@ pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod usual_key;
 
+pub(crate) use certificate::ShortSerial;
 #[cfg(test)]
 pub(crate) use certificate::reads;
 pub use certificate::{
@@ -27,6 +29,7 @@ pub use certificate::{
 pub use credentials::{Credentials, CredentialsError};
 pub use crl::{Crl, UnusableCrl};
 pub use excerpt::Excerpt;
+pub(crate) use name::ShortName;
 pub use name::{BadText, DistinguishedName, NameAttribute};
 pub use pem::{BlockPlace, PemError};
 pub use san::{GeneralName, SanError};

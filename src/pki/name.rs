@@ -1,8 +1,9 @@
 //! Distinguished names (X.501, RFC 5280 section 4.1.2.4), with typed attributes.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::der::{self, NotDer, Reader, Tlv};
+use super::text::{Bounded, MAX_VALUE};
 
 /// A distinguished name: the subject or the issuer of a certificate.
 ///
@@ -206,32 +207,74 @@ const fn is_printable_string(byte: u8) -> bool {
 
 impl fmt::Display for DistinguishedName {
     /// RFC 4514, with control, bidirectional and zero-width characters escaped, so that the text
-    /// is safe in a log or a terminal.
+    /// is safe in a log or a terminal. It is whole, however long the name is: a certificate's
+    /// `Display` and all errors cut it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // RFC 4514 prints the last RDN first; inside an RDN the order stays.
-        let attributes = self.attributes();
-        let mut rdns: Vec<&[NameAttribute<'_>]> =
-            attributes.chunk_by(|_, next| !next.first_of_rdn).collect();
-        rdns.reverse();
-        for (index, rdn) in rdns.into_iter().enumerate() {
-            if index > 0 {
-                f.write_str(",")?;
-            }
-            for (index, attribute) in rdn.iter().enumerate() {
-                if index > 0 {
-                    f.write_str("+")?;
-                }
-                attribute.fmt(f)?;
-            }
-        }
-        Ok(())
+        self.rdns_reversed()
+            .enumerate()
+            .try_for_each(|(index, rdn)| write_rdn(f, index, rdn.content))
     }
+}
+
+impl DistinguishedName {
+    /// RFC 4514 prints the last RDN first; inside an RDN the order stays.
+    fn rdns_reversed(&self) -> impl Iterator<Item = Tlv<'_>> {
+        let mut reader = Reader::new(self.rdn_sequence());
+        let mut rdns = Vec::new();
+        while let Ok(rdn) = reader.expect(der::SET) {
+            rdns.push(rdn);
+        }
+        rdns.into_iter().rev()
+    }
+}
+
+/// A name for logs and errors: as it prints itself, cut after [`MAX_VALUE`] bytes. How much is
+/// missing is told in bytes of its DER, the RDN that is cut included.
+pub(crate) struct ShortName<'a>(pub(crate) &'a DistinguishedName);
+
+impl fmt::Display for ShortName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(Bounded::new(f, MAX_VALUE))
+    }
+}
+
+impl ShortName<'_> {
+    pub(crate) fn write(&self, out: Bounded<'_>) -> fmt::Result {
+        let rdns = self.0.rdns_reversed().enumerate();
+        out.parts(rdns, self.0.rdn_sequence().len(), |out, (index, rdn)| {
+            write_rdn(out, index, rdn.content)?;
+            Ok(rdn.whole.len())
+        })
+    }
+}
+
+/// Attribute by attribute, so that a name that is cut is not read to its end.
+fn write_rdn(out: &mut dyn Write, index: usize, content: &[u8]) -> fmt::Result {
+    let mut separator = if index > 0 { "," } else { "" };
+    let mut rdn = Reader::new(content);
+    // Checked at construction, so that none is left out.
+    while let Ok(attribute) = read_attribute(&mut rdn) {
+        write!(out, "{separator}{attribute}")?;
+        separator = "+";
+    }
+    Ok(())
+}
+
+/// The next attribute of an RDN; whether it is the first one is not looked at.
+fn read_attribute<'a>(rdn: &mut Reader<'a>) -> Result<NameAttribute<'a>, NotDer> {
+    let mut pair = Reader::new(rdn.expect(der::SEQUENCE)?.content);
+    let oid = der::oid_to_string(pair.expect(der::OBJECT_IDENTIFIER)?.content)?;
+    let value = pair.any()?;
+    Ok(NameAttribute {
+        oid,
+        tag: value.tag,
+        value: value.content,
+        first_of_rdn: false,
+    })
 }
 
 impl fmt::Display for NameAttribute<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-
         f.write_str(self.short_name().unwrap_or(&self.oid))?;
         f.write_str("=")?;
         let Ok(text) = self.text() else {
@@ -241,12 +284,12 @@ impl fmt::Display for NameAttribute<'_> {
                 .iter()
                 .try_for_each(|byte| write!(f, "{byte:02x}"));
         };
-        let last = text.chars().count().saturating_sub(1);
-        for (index, character) in text.chars().enumerate() {
-            let at_edge = (index == 0 && matches!(character, ' ' | '#'))
-                || (index == last && character == ' ');
+        for (index, character) in text.char_indices() {
+            let is_last = index + character.len_utf8() == text.len();
+            let at_edge =
+                (index == 0 && matches!(character, ' ' | '#')) || (is_last && character == ' ');
             if at_edge || matches!(character, '"' | '+' | ',' | ';' | '<' | '>' | '\\') {
-                f.write_str("\\")?;
+                f.write_char('\\')?;
                 f.write_char(character)?;
             } else if super::text::is_unsafe_to_print(character) {
                 let mut buffer = [0; 4];
@@ -263,6 +306,6 @@ impl fmt::Display for NameAttribute<'_> {
 
 impl fmt::Debug for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DistinguishedName({self})")
+        write!(f, "DistinguishedName({})", ShortName(self))
     }
 }

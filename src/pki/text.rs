@@ -1,6 +1,6 @@
 //! Text that comes from a peer and goes to a person.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Control characters, and the marks that reorder or hide text on a terminal
 /// (Unicode `Cc`, bidirectional controls of UAX #9, zero-width and other invisible characters).
@@ -24,20 +24,173 @@ pub(crate) fn is_unsafe_to_print(character: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Prints peer-controlled text so that it stays on one line and shows what is there.
+/// The most bytes that one value of a peer's takes in a text for people: a name, a serial number, a
+/// rule. What is cut off is marked, which takes [`MARK`] bytes more at most.
+pub(crate) const MAX_VALUE: usize = 256;
+/// The most bytes of a whole sentence, which may hold several values.
+pub(crate) const MAX_SENTENCE: usize = 1024;
+/// The longest mark of a cut: `…(+18,446,744,073,709,551,615 bytes)`.
+#[cfg(test)]
+pub(crate) const MARK: usize = 38;
+
+/// Prints peer-controlled text so that it stays on one line, shows what is there, and takes no more
+/// than [`MAX_VALUE`] bytes: `aaa…(+59,744 bytes)`.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
+        Bounded::new(f, MAX_VALUE).text(self.0)
+    }
+}
 
-        self.0.chars().try_for_each(|character| {
-            if is_unsafe_to_print(character) {
-                write!(f, "{}", character.escape_unicode())
-            } else {
-                f.write_char(character)
+/// As [`Escaped`], for a sentence: [`MAX_SENTENCE`] bytes.
+pub(crate) struct Sentence<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Bounded::new(f, MAX_SENTENCE).text(self.0)
+    }
+}
+
+/// As [`Escaped`], for whatever prints itself. How much is cut off is not known, because printing
+/// stops at the limit: `aaa…`.
+pub(crate) struct Brief<T>(pub(crate) T);
+
+impl<T: fmt::Display> fmt::Display for Brief<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Bounded::new(f, MAX_VALUE).value(&self.0)
+    }
+}
+
+/// A text as it is, without escapes, cut after so many bytes of it.
+pub(crate) fn shorten(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        // A character begins at 0 at the latest.
+        let kept = (0..=limit)
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
+        let cut_off = text.len() - kept;
+        text.truncate(kept);
+        // Writing to a string does not fail.
+        let _ = write_mark(text, cut_off);
+    }
+}
+
+/// Says how many bytes are missing.
+fn write_mark(out: &mut dyn Write, bytes: usize) -> fmt::Result {
+    write!(out, "…(+{} bytes)", Thousands(bytes as u64))
+}
+
+/// A number with commas: `1,234,567`.
+pub(crate) struct Thousands(pub(crate) u64);
+
+impl fmt::Display for Thousands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1000 {
+            return write!(f, "{}", self.0);
+        }
+        write!(f, "{},{:03}", Self(self.0 / 1000), self.0 % 1000)
+    }
+}
+
+/// A writer that escapes what is unsafe to print, and that stops after so many bytes, at the boundary
+/// of a character. Escapes count as they are written, so that no input makes the output longer.
+pub(crate) struct Bounded<'w> {
+    out: &'w mut dyn Write,
+    room: usize,
+    /// In JSON, `"` and `\` take two bytes.
+    as_json: bool,
+    is_full: bool,
+}
+
+impl<'w> Bounded<'w> {
+    pub(crate) const fn new(out: &'w mut dyn Write, limit: usize) -> Self {
+        Self {
+            out,
+            room: limit,
+            as_json: false,
+            is_full: false,
+        }
+    }
+
+    /// Counts the bytes that the text takes inside of a JSON string.
+    #[cfg(feature = "audit-json")]
+    pub(crate) const fn counting_json(mut self) -> Self {
+        self.as_json = true;
+        self
+    }
+
+    /// Prints a text, and how much of it is cut off.
+    pub(crate) fn text(mut self, text: &str) -> fmt::Result {
+        match self.push(text)? {
+            0 => Ok(()),
+            cut_off => write_mark(self.out, cut_off),
+        }
+    }
+
+    /// Prints a value, and a mark if it is cut.
+    pub(crate) fn value(mut self, value: &dyn fmt::Display) -> fmt::Result {
+        let written = write!(self, "{value}");
+        if self.is_full {
+            return self.out.write_str("…");
+        }
+        written
+    }
+
+    /// Prints several parts, of which each says how many bytes of the whole it is; then how much of
+    /// the whole is cut off, the part that is cut included.
+    pub(crate) fn parts<T>(
+        mut self,
+        parts: impl Iterator<Item = T>,
+        mut whole: usize,
+        mut print: impl FnMut(&mut Self, T) -> Result<usize, fmt::Error>,
+    ) -> fmt::Result {
+        for part in parts {
+            let printed = print(&mut self, part);
+            if self.is_full {
+                return write_mark(self.out, whole);
             }
-        })
+            whole = whole.saturating_sub(printed?);
+        }
+        Ok(())
+    }
+
+    /// Writes what there is room for, and returns how many bytes of the text are left.
+    fn push(&mut self, text: &str) -> Result<usize, fmt::Error> {
+        let mut plain = 0; // where the run of characters begins that need no escape
+        for (at, character) in text.char_indices() {
+            let escaped = is_unsafe_to_print(character).then(|| character.escape_unicode());
+            let mut cost = match &escaped {
+                Some(escaped) => escaped.len(),
+                None => character.len_utf8(),
+            };
+            if self.as_json && (escaped.is_some() || matches!(character, '"' | '\\')) {
+                cost += 1;
+            }
+            if cost > self.room {
+                self.is_full = true;
+                self.out.write_str(&text[plain..at])?;
+                return Ok(text.len() - at);
+            }
+            self.room -= cost;
+            if let Some(escaped) = escaped {
+                self.out.write_str(&text[plain..at])?;
+                write!(self.out, "{escaped}")?;
+                plain = at + character.len_utf8();
+            }
+        }
+        self.out.write_str(&text[plain..])?;
+        Ok(0)
+    }
+}
+
+impl Write for Bounded<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        match self.push(text)? {
+            0 => Ok(()),
+            _ => Err(fmt::Error), // nothing more is to be printed
+        }
     }
 }
 
@@ -63,7 +216,7 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A list in a sentence, cut after a few entries: `a, b, c and 140 more`.
+/// A list in a sentence, cut after a few entries, each of which is [`Brief`]: `a, b, c and 140 more`.
 pub(crate) struct Listed<'a, T>(pub(crate) &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
@@ -76,11 +229,11 @@ impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
             if index > 0 {
                 f.write_str(", ")?;
             }
-            write!(f, "{item}")?;
+            Brief(item).fmt(f)?;
         }
         match self.0.len().saturating_sub(SHOWN) {
             0 => Ok(()),
-            more => write!(f, " and {more} more"),
+            more => write!(f, " and {} more", Thousands(more as u64)),
         }
     }
 }
@@ -95,6 +248,63 @@ mod tests {
         assert_eq!(
             Escaped("a\nb\u{202e}c\u{200b}").to_string(),
             "a\\u{a}b\\u{202e}c\\u{200b}"
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_at_a_character_and_says_how_much_is_missing() {
+        let all = "x".repeat(MAX_VALUE);
+        assert_eq!(Escaped(&all).to_string(), all, "what fits is whole");
+        assert_eq!(
+            Escaped(&format!("{all}yz")).to_string(),
+            format!("{all}…(+2 bytes)")
+        );
+        // Escapes count as they are printed, and none is torn.
+        let marks = "\u{202e}".repeat(20_000);
+        let shown = Escaped(&marks).to_string();
+        assert_eq!(
+            shown,
+            format!("{}…(+59,904 bytes)", "\\u{202e}".repeat(MAX_VALUE / 8))
+        );
+        // Two bytes each, and one is left over.
+        let shown = Escaped(&format!("x{}", "é".repeat(200))).to_string();
+        assert_eq!(shown, format!("x{}…(+146 bytes)", "é".repeat(127)));
+        let long = "y".repeat(5000);
+        let shown = Sentence(&long).to_string();
+        assert_eq!(shown, format!("{}…(+3,976 bytes)", &long[..MAX_SENTENCE]));
+        assert_eq!(Brief(&long).to_string(), format!("{}…", &long[..MAX_VALUE]));
+        assert_eq!(Brief("a\nb").to_string(), "a\\u{a}b");
+        let mut longest = String::new();
+        write_mark(&mut longest, usize::MAX).expect("written");
+        assert_eq!(longest.len(), MARK);
+    }
+
+    #[test]
+    fn a_string_is_shortened_at_a_character() {
+        let mut text = "ééé".to_owned();
+        shorten(&mut text, 6);
+        assert_eq!(text, "ééé");
+        shorten(&mut text, 3);
+        assert_eq!(text, "é…(+4 bytes)");
+    }
+
+    #[cfg(feature = "audit-json")]
+    #[test]
+    fn in_json_quotes_and_backslashes_take_two_bytes() {
+        let shown = |text: &str| {
+            let mut shown = String::new();
+            let bounded = Bounded::new(&mut shown, 20).counting_json();
+            bounded.text(text).expect("written");
+            shown
+        };
+        assert_eq!(
+            shown(&"\"".repeat(30)),
+            format!("{}…(+20 bytes)", "\"".repeat(10))
+        );
+        // `\\u{202e}` takes nine bytes there.
+        assert_eq!(
+            shown(&"\u{202e}".repeat(3)),
+            "\\u{202e}\\u{202e}…(+3 bytes)"
         );
     }
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Decision, Policy};
 use crate::Peer;
-use crate::pki::text::Escaped;
+use crate::pki::text::{Escaped, Sentence};
 
 /// Tells why `policy` allows or denies `peer`: the rules that it is made of, and each one's answer.
 ///
@@ -160,10 +160,10 @@ impl Explanation {
             write!(f, " by {}", Escaped(&self.by))?;
         }
         match (&self.instead, self.decision.rule(), self.decision.reason()) {
-            (Some(text), ..) => write!(f, ": {}", Escaped(text)),
+            (Some(text), ..) => write!(f, ": {}", Sentence(text)),
             (_, Some(rule), _) => write!(f, ": rule \"{}\"", Escaped(rule)),
             (.., Some(_)) if self.panicked => f.write_str(": see its panic message"),
-            (.., reason) => write!(f, ": {}", Escaped(reason.unwrap_or_default())),
+            (.., reason) => write!(f, ": {}", Sentence(reason.unwrap_or_default())),
         }
     }
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::explanation::Role;
 use super::{Decision, Explanation, Policy, Verdict, decide, explain};
 use crate::Peer;
-use crate::pki::text::Escaped;
+use crate::pki::text::{Escaped, Sentence};
 
 /// Enforces one policy and records where another would decide otherwise; made by [`shadow`].
 pub struct Shadow<I> {
@@ -153,7 +153,7 @@ impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.map(|decision| (decision.rule(), decision.reason())) {
             Some((Some(rule), _)) => write!(f, "allowed by \"{}\"", Escaped(rule)),
-            Some((_, reason)) => write!(f, "denied: {}", Escaped(reason.unwrap_or_default())),
+            Some((_, reason)) => write!(f, "denied: {}", Sentence(reason.unwrap_or_default())),
             None => f.write_str("panicked"),
         }
     }

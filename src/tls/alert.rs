@@ -9,8 +9,8 @@ use rustls::{AlertDescription, Error};
 use super::HandshakeError;
 use crate::diagnose::Named;
 use crate::gate::{alert_name, certificate_error};
-use crate::pki::Certificate;
 use crate::pki::time::Rfc3339;
+use crate::pki::{Certificate, ShortName};
 use crate::trust::{ChainError, Usage};
 
 /// The error with which a verifier makes rustls send the fitting alert.
@@ -91,7 +91,7 @@ impl PeerAlert {
                 match &self.own {
                     Some(own) => format!(
                         "issuer \"{}\" is not in {whose} trust store, or an intermediate is missing",
-                        own.issuer()
+                        ShortName(own.issuer())
                     ),
                     None => format!("its issuer is not in {whose} trust store"),
                 },

@@ -26,7 +26,7 @@ use rustls_pki_types::UnixTime;
 
 use super::config::{ClientTemplate, Common, ServerTemplate};
 use super::{Bounds, ClientCore, Resumption, ServerCore};
-use crate::audit::{self, AuditSink, Auditor, Describe, Log};
+use crate::audit::{self, AuditSink, Auditor, Describe, Log, REFUSALS_PER_SECOND};
 #[cfg(feature = "tokio")]
 use crate::gate::live::{ByIdentity, ConnectionLimits};
 use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNames};
@@ -162,6 +162,7 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             resumption: Resumption::default(),
             name: None,
             sink: Box::new(audit::Tracing),
+            refusals_per_second: Some(REFUSALS_PER_SECOND),
             describe: None,
             #[cfg(feature = "tokio")]
             connections: ConnectionLimits::default(),
@@ -193,6 +194,7 @@ pub struct Builder<S, I> {
     resumption: Resumption,
     name: Option<Arc<str>>,
     sink: Box<dyn AuditSink>,
+    refusals_per_second: Option<u32>,
     describe: Option<Describe<I>>,
     #[cfg(feature = "tokio")]
     connections: ConnectionLimits<I>,
@@ -364,6 +366,23 @@ impl<S, I> Builder<S, I> {
         self
     }
 
+    /// Sets how many refusals of each outcome and reason the audit trail records singly per second, of
+    /// peers that have not proven their key; bursts of up to ten times as many are recorded too. The rest
+    /// is counted, and reported by a summary per reason and second
+    /// ([`Action::RefusalsSuppressed`](crate::audit::Action::RefusalsSuppressed)). `None` records all, `0`
+    /// none singly.
+    ///
+    /// Default: 20. Counts, metrics and `on_refused` always have every attempt, and what happens after
+    /// the proof of a key is always recorded singly: see
+    /// [refusals of strangers](crate::audit#refusals-of-strangers).
+    ///
+    /// # Security
+    /// With `None`, any peer that can connect decides how much is written.
+    pub fn audit_refusals_per_second(mut self, refusals: impl Into<Option<u32>>) -> Self {
+        self.refusals_per_second = refusals.into();
+        self
+    }
+
     /// Sets a name that tells this acceptor or connector from others of the program, in audit
     /// events and metrics.
     ///
@@ -419,7 +438,12 @@ impl<S, I> Builder<S, I> {
             Usage::Client => audit::Side::Server,
             Usage::Server => audit::Side::Client,
         };
-        let log = Arc::new(Log::new(self.sink, side, self.name));
+        let log = Arc::new(Log::new(
+            self.sink,
+            side,
+            self.name,
+            self.refusals_per_second,
+        ));
         let provider = self
             .provider
             .or_else(provider::built_in)

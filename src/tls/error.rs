@@ -8,6 +8,7 @@ use rustls::{AlertDescription, PeerIncompatible};
 use super::alert::PeerAlert;
 use super::capture::Capture;
 use crate::pki::Certificate;
+use crate::pki::text::Brief;
 
 /// Why a TLS handshake failed before the gate could judge.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +35,7 @@ pub enum HandshakeError {
     #[error("the peer speaks plaintext HTTP on a TLS port; use https://, or the port for TLS")]
     PlaintextHttp,
     /// The peer does not speak TLS, breaks its rules, or has no parameters in common with us.
-    #[error("TLS failed: {_0}; {}", remedy(_0))]
+    #[error("TLS failed: {}; {}", Brief(_0), remedy(_0))]
     Tls(rustls::Error),
     /// The peer closed the connection in the middle of the handshake.
     #[error(
@@ -63,7 +64,10 @@ pub enum HandshakeError {
         limit: usize,
     },
     /// The transport failed.
-    #[error("the connection failed during the handshake: {0}; see the network, and try again")]
+    #[error(
+        "the connection failed during the handshake: {}; see the network, and try again",
+        Brief(_0)
+    )]
     Io(io::Error),
 }
 

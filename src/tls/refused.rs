@@ -49,6 +49,7 @@ impl Refused {
         capture: &Capture,
     ) {
         learn(witness, capture);
+        witness.is_proven |= who.is_some();
         let error = match self {
             Self::Gate(error) => {
                 let shown = (capture.presented(), capture.read());

@@ -1,15 +1,16 @@
 //! Why a trust store could not be loaded, and why a chain was refused.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use rustls_pki_types::UnixTime;
 
 use crate::identity::IdentityError;
-use crate::pki::text::Escaped;
+use crate::pki::text::{Brief, Escaped, Sentence};
 use crate::pki::time::Rfc3339;
 use crate::pki::{
     Certificate, DistinguishedName, Excerpt, ISSUE_V3, KeyUsage, MalformedCertificate, PemError,
-    SerialNumber,
+    SerialNumber, ShortName, ShortSerial,
 };
 
 /// Why a trust store could not be loaded.
@@ -29,7 +30,10 @@ pub enum TrustError {
         folder: PathBuf,
     },
     /// A certificate cannot be parsed, or not be used as a trust anchor.
-    #[error("{place}: {problem}; remove it, or put a root certificate in its place")]
+    #[error(
+        "{place}: {}; remove it, or put a root certificate in its place",
+        Sentence(problem)
+    )]
     Malformed {
         /// The file and block.
         place: String,
@@ -70,7 +74,10 @@ impl TrustError {
 }
 
 /// Why a peer's certificate chain was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// `Display` is one line. It cuts each name of a certificate after 256 bytes and each list after five
+/// entries, visibly, so that no certificate makes it longer than 4 KiB.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
     /// The peer presented no certificate.
@@ -179,7 +186,7 @@ pub enum ChainError {
     /// No path leads to a root of the trust store.
     #[error(
         "unknown issuer: {certificate} needs the issuer \"{}\", and the trust store has {}; add that CA to the trust store, or have the peer send its intermediates{}",
-        certificate.issuer(),
+        ShortName(certificate.issuer()),
         roots,
         if certificate.is_self_issued() { "; a self-signed certificate is trusted by pinning it" } else { "" }
     )]
@@ -192,7 +199,7 @@ pub enum ChainError {
     /// A CA of the right name exists, but its key did not make the signature.
     #[error(
         "bad signature: a CA named \"{}\" is known, but its key did not sign {certificate}: the CA's key was replaced, or another CA bears its name; trust the CA that signed it too, or have it issued by the known one",
-        certificate.issuer()
+        ShortName(certificate.issuer())
     )]
     BadSignature {
         /// The certificate whose signature no known key made; those below it are signed.
@@ -207,7 +214,10 @@ pub enum ChainError {
         certificate: Certificate,
     },
     /// A CRL of the certificate's issuer lists it.
-    #[error("{certificate} is revoked, by CRL {crl} of its issuer; issue a new one for a new key")]
+    #[error(
+        "{certificate} is revoked, by CRL {} of its issuer; issue a new one for a new key",
+        ShortSerial(crl)
+    )]
     Revoked {
         /// The revoked certificate.
         certificate: Certificate,
@@ -219,7 +229,7 @@ pub enum ChainError {
         "whether {certificate} is revoked is unknown: {cause}; {}",
         match cause {
             NoStatus::NotInForce { .. } => "correct the clock of this machine or of the CA, whichever is wrong, or load a CRL that is in force".into(),
-            _ => format!("load it, or declare with no_crl_from that \"{}\" publishes none", certificate.issuer()),
+            _ => format!("load it, or declare with no_crl_from that \"{}\" publishes none", ShortName(certificate.issuer())),
         }
     )]
     UnknownRevocationStatus {
@@ -244,7 +254,7 @@ pub enum ChainError {
     /// The issuer signed a CRL, and its keyUsage lacks cRLSign (RFC 5280 section 4.2.1.3).
     #[error(
         "whether {certificate} is revoked is unknown: \"{}\" signed a CRL, but its own certificate does not allow that; issue the CA's certificate with keyUsage cRLSign",
-        certificate.issuer()
+        ShortName(certificate.issuer())
     )]
     MayNotSignCrls {
         /// The certificate whose status was to be found.
@@ -289,7 +299,8 @@ pub enum ChainError {
     },
     /// The server's certificate is not valid for the name that was dialled (RFC 9525).
     #[error(
-        "name mismatch: {certificate} is not valid for \"{expected}\"; its names are {}; dial one of them, or issue it with this name as a subjectAltName",
+        "name mismatch: {certificate} is not valid for \"{}\"; its names are {}; dial one of them, or issue it with this name as a subjectAltName",
+        Escaped(expected),
         present
     )]
     NameMismatch {
@@ -316,7 +327,8 @@ pub enum ChainError {
     /// Another rule of RFC 5280 is broken: name constraints, path length, an unknown critical
     /// extension, an unsupported signature algorithm.
     #[error(
-        "{certificate} was refused by path validation: {problem}; diagnose() tells which certificate breaks which rule"
+        "{certificate} was refused by path validation: {}; diagnose() tells which certificate breaks which rule",
+        Brief(problem)
     )]
     Invalid {
         /// The peer's certificate.
@@ -384,6 +396,13 @@ impl ChainError {
             | Self::BreaksRfc5280 { certificate, .. }
             | Self::Invalid { certificate, .. } => Some(certificate),
         }
+    }
+}
+
+impl fmt::Debug for ChainError {
+    /// The reason and what `Display` says: lists of a peer's names would be as long as it likes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainError({}: {self})", self.reason())
     }
 }
 

@@ -21,6 +21,7 @@ pub use queue::{Overflow, Queue, QueueBuilder};
 pub use rotating::RotatingFile;
 
 use super::{Action, AuditEvent};
+use crate::pki::text::Sentence;
 
 /// Takes audit events.
 ///
@@ -114,7 +115,7 @@ impl AuditSink for Box<dyn AuditSink> {
 
 /// An audit event could not be recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the audit event could not be recorded: {why}")]
+#[error("the audit event could not be recorded: {}", Sentence(why))]
 pub struct NotRecorded {
     why: String,
 }

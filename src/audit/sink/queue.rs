@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{AuditSink, NotRecorded};
-use crate::audit::{Action, AuditEvent, PresentedCertificate};
+use crate::audit::{Action, AuditEvent};
 
 /// Gives events to another sink on a thread of its own, so that a slow disk or network delays no
 /// handshake. The queue is bounded; [`Overflow`] says what happens when it is full.
@@ -68,7 +68,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    events: VecDeque<Arc<AuditEvent>>,
+    events: VecDeque<Waiting>,
     /// The thread waits to be woken.
     asleep: bool,
     /// How many events the thread has taken and not written yet.
@@ -86,8 +86,13 @@ struct State {
     untold: u64,
 }
 
-/// About how many bytes of events may wait, lest whoever is refused with huge certificates fill the
-/// memory.
+/// An event, and about how many bytes it holds.
+struct Waiting {
+    event: Arc<AuditEvent>,
+    bytes: usize,
+}
+
+/// About how many bytes of events may wait, so that peers with huge certificates cannot fill the memory.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long the thread lets events gather, so that not every handshake has to wake it.
 const GATHER: Duration = Duration::from_millis(5);
@@ -113,9 +118,16 @@ impl Queue {
 }
 
 impl QueueBuilder {
-    /// Sets how many events may wait. Default: 8,192. An event takes about a kilobyte beside its
-    /// certificates, which it shares with the connection if the peer was admitted; whatever this says,
-    /// no more than about 64 MiB of them wait. 0 counts as 1.
+    /// Sets how many events may wait. Default: 8,192. An event takes about two kilobytes beside its
+    /// certificates, which it shares with the connection if the peer was admitted; in any case no more
+    /// than about 64 MiB of them wait, with all that they hold in memory: the certificates as they were
+    /// read, their names and extensions, and text.
+    ///
+    /// Refusals of peers that have not proven their key
+    /// ([`is_unauthenticated`](AuditEvent::is_unauthenticated)) may take half of the room, so that they
+    /// leave the other half to everything else.
+    ///
+    /// 0 counts as 1.
     pub const fn capacity(mut self, events: usize) -> Self {
         self.capacity = if events == 0 { 1 } else { events };
         self
@@ -173,10 +185,14 @@ impl AuditSink for Queue {
 
 impl Shared {
     fn push(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
-        let size = size_of_event(event);
+        let bytes = event.memory();
+        let (capacity, most_bytes) = match event.is_unauthenticated() {
+            true => (self.capacity.div_ceil(2), MAX_BYTES / 2),
+            false => (self.capacity, MAX_BYTES),
+        };
         let mut state = self.state();
-        let is_full = state.events.len() + state.in_hand >= self.capacity
-            || (state.bytes > 0 && state.bytes + size > MAX_BYTES);
+        let is_full = state.events.len() + state.in_hand >= capacity
+            || (state.bytes > 0 && state.bytes.saturating_add(bytes) > most_bytes);
         if is_full || state.broken {
             state.untold += 1;
             drop(state);
@@ -191,8 +207,11 @@ impl Shared {
             self.lost(1);
             return Ok(());
         }
-        state.events.push_back(Arc::clone(event));
-        state.bytes += size;
+        state.events.push_back(Waiting {
+            event: Arc::clone(event),
+            bytes,
+        });
+        state.bytes += bytes;
         // Word is also sent when it is half full, lest it overflow while the thread lets it fill.
         let wake =
             std::mem::take(&mut state.asleep) || state.events.len() == self.capacity.div_ceil(2);
@@ -213,13 +232,13 @@ impl Shared {
     fn work(&self) {
         let mut batch = VecDeque::new();
         while self.next(&mut batch) {
-            while let Some(event) = batch.front() {
+            while let Some(Waiting { event, bytes }) = batch.front() {
                 let written = self.tell_dropped(event).and_then(|()| self.give(event));
-                if self.is_done(event, &written) {
+                if self.is_done(*bytes, &written) {
                     let done = batch.pop_front();
                     if let Some(last) = done.filter(|_| batch.is_empty()) {
                         // If it fails, it is told with the next event.
-                        let _ = self.tell_dropped(&last);
+                        let _ = self.tell_dropped(&last.event);
                     }
                 }
             }
@@ -229,7 +248,7 @@ impl Shared {
     }
 
     /// Waits for events; false when nobody is left who could bring some.
-    fn next(&self, batch: &mut VecDeque<Arc<AuditEvent>>) -> bool {
+    fn next(&self, batch: &mut VecDeque<Waiting>) -> bool {
         let mut state = self.state();
         loop {
             state.writing = false;
@@ -296,7 +315,7 @@ impl Shared {
 
     /// Whether no more is to be done about the event that the thread has in hand. One that could
     /// not be written is lost, or tried again after a while.
-    fn is_done(&self, event: &AuditEvent, written: &Result<(), NotRecorded>) -> bool {
+    fn is_done(&self, bytes: usize, written: &Result<(), NotRecorded>) -> bool {
         let mut state = self.state();
         match written {
             Ok(()) => state.broken = false,
@@ -311,7 +330,7 @@ impl Shared {
             }
         }
         state.in_hand -= 1;
-        state.bytes = state.bytes.saturating_sub(size_of_event(event));
+        state.bytes = state.bytes.saturating_sub(bytes);
         true
     }
 
@@ -338,13 +357,6 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// About how many bytes an event holds: a certificate takes some three times its size.
-fn size_of_event(event: &AuditEvent) -> usize {
-    let certificates = event.certificates.iter();
-    let certificates = certificates.filter_map(PresentedCertificate::certificate);
-    1024 + certificates.map(|read| 3 * read.der().len()).sum::<usize>()
 }
 
 /// Held by all clones of a queue, and by nobody else.
@@ -383,5 +395,87 @@ impl fmt::Debug for QueueBuilder {
             .field("capacity", &self.capacity)
             .field("overflow", &self.overflow)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Side, Stage};
+    use crate::pki::Certificate;
+    use crate::testing::TestCa;
+
+    /// A queue whose sink is stuck until the sender is gone.
+    fn stuck(capacity: usize) -> (Queue, std::sync::mpsc::Sender<()>) {
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let stuck = Mutex::new(stuck);
+        let sink = move |_: &AuditEvent| stuck.lock().unwrap().recv().unwrap_or_default();
+        let queue = Queue::builder(sink).capacity(capacity);
+        (queue.overflow(Overflow::FailClosed).start(), release)
+    }
+
+    fn event(action: Action, stage: Stage, certificates: &[Certificate]) -> Arc<AuditEvent> {
+        let mut event = AuditEvent::new(action, Side::Server, None);
+        event.stage = Some(stage);
+        event.set_certificates(certificates);
+        Arc::new(event)
+    }
+
+    fn fits(queue: &Queue, event: &Arc<AuditEvent>) -> usize {
+        (0..100_000)
+            .take_while(|_| queue.record(event).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn names_and_extensions_count_as_they_are_held_in_memory() {
+        let mut crowded = TestCa::new("Other").leaf();
+        for _ in 0..10_000 {
+            crowded = crowded.dns("a");
+        }
+        for number in 0..500 {
+            crowded = crowded.extension(&format!("1.3.{number}"), false, &[5, 0]);
+        }
+        let crowded = Certificate::from_der(crowded.issue().leaf_der()).unwrap();
+        let der = crowded.der().len();
+        let name = size_of::<crate::pki::GeneralName>() + 32;
+        let held = event(Action::Admitted, Stage::Open, &[crowded]).memory();
+        // An empty event, and the same certificate: most of it is no DER.
+        let empty = event(Action::Admitted, Stage::Open, &[]).memory();
+        assert!(held > empty + der + 10_000 * name, "{held} of {der}");
+        assert!(held > 20 * der, "{held} of {der}");
+
+        let mut filled = AuditEvent::new(Action::RequestDenied, Side::Server, None);
+        filled.detail = Some("x".repeat(100_000));
+        filled.reloaded = vec!["y".repeat(1000); 100];
+        assert!(filled.memory() > 200_000, "{}", filled.memory());
+    }
+
+    #[test]
+    fn huge_certificates_fill_the_queue_by_what_they_hold() {
+        let mut crowded = TestCa::new("Other").leaf();
+        for _ in 0..10_000 {
+            crowded = crowded.dns("a");
+        }
+        let crowded = Certificate::from_der(crowded.issue().leaf_der()).unwrap();
+        let (queue, release) = stuck(8192);
+        let known = event(Action::Admitted, Stage::Open, &[crowded]);
+        let fit = fits(&queue, &known);
+        let held = fit * known.memory();
+        assert!(held <= MAX_BYTES, "{held}");
+        assert!(held > MAX_BYTES / 2, "{held}");
+        drop(release);
+    }
+
+    #[test]
+    fn refusals_of_strangers_leave_half_of_the_room() {
+        let (queue, release) = stuck(64);
+        let stranger = event(Action::ChainRefused, Stage::Chain, &[]);
+        assert_eq!(fits(&queue, &stranger), 32);
+        let denied = event(Action::Denied, Stage::Policy, &[]);
+        assert!(queue.record(&denied).is_ok());
+        let admitted = event(Action::Admitted, Stage::Open, &[]);
+        assert_eq!(fits(&queue, &admitted), 31);
+        drop(release);
     }
 }

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// may read a file that is made here; one that is there keeps its permissions. When a file cannot be rotated or opened, writing fails, and the next write tries
 /// again: nothing vanishes silently.
 ///
+/// Whatever fills it pushes out what is older: see [refusals of
+/// strangers](crate::audit#refusals-of-strangers).
+///
 /// It is for one process: two that rotate the same file would remove each other's lines.
 #[derive(Debug)]
 pub struct RotatingFile {

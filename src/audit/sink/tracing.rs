@@ -1,13 +1,15 @@
 //! Events of `tracing`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tracing::{Level, enabled, event};
 
 use super::{AuditSink, NotRecorded};
-use crate::audit::{Action, AuditEvent, PresentedCertificate, Side};
+use crate::audit::text::{Cut, Parts};
+use crate::audit::{Action, Alert, AuditEvent, PresentedCertificate, Side};
 use crate::pki::Certificate;
-use crate::pki::text::Escaped;
+use crate::pki::text::{Brief, Escaped};
 use crate::pki::time::Rfc3339;
 
 /// Makes an event of [`tracing`] of each, with the target `countersign::audit`; the default sink.
@@ -28,23 +30,24 @@ macro_rules! emit {
             target: "countersign::audit",
             $level,
             action = event.action.as_str(),
-            name = event.name.as_deref(),
+            name = event.name.as_deref().map(|name| display(Escaped(name))),
             connection = event.connection,
             remote = event.is_of_connection().then(|| debug(info.remote_addr())),
-            server_name = info.server_name(),
+            server_name = info.server_name().map(|name| display(Escaped(name))),
             reason = event.reason,
             rule = event.rule.as_deref().map(|rule| display(Escaped(rule))),
-            identity = event.identity.as_ref().map(|who| display(Escaped(&who.text))),
+            identity = event.identity.as_ref().map(|who| display(Cut(&who.text, AuditEvent::MAX_IDENTITY))),
             proof = event.identity.as_ref().map(|who| who.proof.as_str()),
             certificate = event.subject_certificate().map(display),
             not_after = event.own_certificate.as_ref().map(|own| display(Rfc3339(own.not_after()))),
-            method = event.request.as_ref().map(|request| display(Escaped(&request.method))),
-            path = event.request.as_ref().map(|request| display(Escaped(&request.path))),
-            alert = alert.map(debug),
+            method = event.request.as_ref().map(|it| display(Cut(&it.method, AuditEvent::MAX_METHOD))),
+            path = event.request.as_ref().map(|it| display(Cut(&it.path, AuditEvent::MAX_PATH))),
+            alert = alert.map(|alert| display(ShownAlert(alert))),
             generation = event.generation,
-            changed = (!event.reloaded.is_empty()).then(|| event.reloaded.join(", ")).as_deref(),
+            changed = (!event.reloaded.is_empty()).then(|| display(Parts(&event.reloaded))),
             dropped = event.dropped,
-            error = event.detail.as_deref().map(|detail| display(Escaped(detail))),
+            suppressed = event.suppressed.map(|it| it.count),
+            error = event.detail.as_deref().map(|it| display(Cut(it, AuditEvent::MAX_DETAIL))),
             "{}",
             event.title()
         );
@@ -72,6 +75,15 @@ impl AuditSink for Tracing {
             }
             _ => enabled!(target: "countersign::audit", Level::WARN),
         }
+    }
+}
+
+/// An alert as it prints itself for programmers, cut.
+struct ShownAlert<'a>(&'a Alert);
+
+impl fmt::Display for ShownAlert<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Brief(format_args!("{:?}", self.0)).fmt(f)
     }
 }
 
@@ -119,6 +131,7 @@ impl AuditEvent {
             Action::CertificateExpiring if self.is_of_expired() => "our certificate has expired",
             Action::CertificateExpiring => "our certificate is about to expire",
             Action::EventsDropped => "audit events were lost",
+            Action::RefusalsSuppressed => "refusals were not recorded singly",
             _ if of_client => "client refused",
             _ => "server refused",
         }

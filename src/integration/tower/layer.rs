@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::RequestPolicy;
 use crate::audit::{Action, AuditedRequest, Auditor};
 use crate::integration::http::peer_in;
-use crate::pki::text::Escaped;
+use crate::pki::text::{Escaped, Sentence};
 use crate::{Acceptor, Peer};
 
 /// A layer that asks a [`RequestPolicy`] about each request, and answers 403 to what it denies; to a
@@ -111,10 +111,10 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
             None => tracing::warn!(
                 remote = ?peer.and_then(|peer| peer.connection().remote_addr()),
                 certificate = peer.map(|peer| peer.certificate().to_string()),
-                method = %request.method,
-                path = %Escaped(request.uri.path()),
+                method = %Escaped(request.method.as_str()),
+                path = %Sentence(request.uri.path()),
                 reason,
-                why = %Escaped(why),
+                why = %Sentence(why),
                 "request denied"
             ),
         }

@@ -84,6 +84,8 @@ where
         let finish = async { while self.handshakes.join_next().await.is_some() {} };
         until(&mut stopped, Stop::Handshakes, finish).await;
         self.handshakes.shutdown().await;
+        // No refusal follows whose event would bring the summaries.
+        self.options.acceptor.gate().log().summarize(true);
     }
 
     async fn accept_all<S: Incoming<Io = IO>>(&mut self, mut incoming: S) {

@@ -1,0 +1,107 @@
+//! How long an event may be, how much memory it takes, and whether a stranger can cause it.
+
+use std::borrow::Cow;
+
+use super::{Action, Alert, AuditEvent, AuditedIdentity, PresentedCertificate, Proof, Stage};
+use crate::peer::ConnectionInfo;
+use crate::pki::memory::{allocated, of_certificate};
+use crate::pki::text::{MAX_SENTENCE, MAX_VALUE, shorten};
+
+impl AuditEvent {
+    /// The most bytes of an event as one line (`Display`), and of a line of [`Tracing`](super::Tracing):
+    /// 8 KiB.
+    pub const MAX_TEXT: usize = 8 * 1024;
+    /// The most bytes of an event as JSON, in the sink `Json`: 24 KiB. An event is some 2 KiB long; only
+    /// one that a peer has filled comes near.
+    pub const MAX_JSON: usize = 24 * 1024;
+    /// The most certificates of an event: as many as a chain may have by default.
+    pub(super) const MAX_CERTIFICATES: usize = 10;
+    /// The most bytes of an identity: as long as a URI or a SPIFFE ID may be.
+    pub(super) const MAX_IDENTITY: usize = 2048;
+    /// The most bytes of the cause and the remedy.
+    pub(super) const MAX_DETAIL: usize = 2048;
+    /// The most bytes of a request's path.
+    pub(super) const MAX_PATH: usize = MAX_SENTENCE;
+    /// The most bytes of a request's method.
+    pub(super) const MAX_METHOD: usize = 64;
+    /// The most parts of a reload, and the most bytes of each.
+    pub(super) const MAX_PARTS: (usize, usize) = (16, MAX_VALUE);
+
+    /// Cuts what is too long.
+    pub(super) fn shorten(&mut self) {
+        if let Some(detail) = &mut self.detail {
+            shorten(detail, Self::MAX_DETAIL);
+        }
+        if let Some(identity) = &mut self.identity {
+            shorten(&mut identity.text, Self::MAX_IDENTITY);
+        }
+        if let Some(request) = &mut self.request {
+            shorten(&mut request.method, Self::MAX_METHOD);
+            shorten(&mut request.path, Self::MAX_PATH);
+        }
+        if let Some(rule) = &mut self.rule {
+            shorten_cow(rule);
+        }
+        if let Some(Alert::Sent(name) | Alert::Received(name)) = &mut self.alert {
+            shorten_cow(name);
+        }
+        let (parts, bytes) = Self::MAX_PARTS;
+        if self.reloaded.len() > parts {
+            let more = self.reloaded.len() - parts;
+            self.reloaded.truncate(parts);
+            self.reloaded.push(format!("and {more} more"));
+        }
+        self.reloaded
+            .iter_mut()
+            .for_each(|part| shorten(part, bytes));
+        self.info.shorten(MAX_VALUE);
+    }
+
+    /// Whether it is the refusal of a peer that had not proven its key: any peer can cause it, at no cost,
+    /// as often as it can connect. A connection that a listener sheds is one, and so are a chain that is
+    /// not trusted and a handshake that fails; a denial by the policy is none.
+    ///
+    /// Such events are [limited](super#refusals-of-strangers). To keep them apart, for example in files
+    /// of their own, put [`Filter`](super::Filter)s around two sinks.
+    pub fn is_unauthenticated(&self) -> bool {
+        let is_proven = |who: &AuditedIdentity| who.proof == Proof::Proven;
+        let stage = self.stage.unwrap_or(Stage::Transport);
+        is_unauthenticated(self.action, stage, &self.info)
+            && !self.identity.as_ref().is_some_and(is_proven)
+    }
+
+    /// About how many bytes of memory it takes, the certificates that it shares with a connection
+    /// included.
+    pub(super) fn memory(&self) -> usize {
+        let text = |text: &String| allocated(text.capacity());
+        let request = self.request.as_ref();
+        let parts = [
+            allocated(size_of::<Self>() + 2 * size_of::<usize>()), // with the counters of an Arc
+            self.detail.as_ref().map_or(0, text),
+            self.rule.as_deref().map_or(0, |rule| allocated(rule.len())),
+            self.identity.as_ref().map_or(0, |who| text(&who.text)),
+            request.map_or(0, |it| text(&it.method) + text(&it.path)),
+            self.info.memory(),
+            allocated(self.reloaded.capacity() * size_of::<String>()),
+            self.reloaded.iter().map(text).sum(),
+            allocated(self.certificates.capacity() * size_of::<PresentedCertificate>()),
+            self.own_certificate.as_ref().map_or(0, of_certificate),
+        ];
+        let certificates = self.certificates.iter();
+        let certificates = certificates.filter_map(PresentedCertificate::certificate);
+        parts.iter().sum::<usize>() + certificates.map(of_certificate).sum::<usize>()
+    }
+}
+
+/// Whether an attempt was refused before the peer has proven its key. One that resumes a session has
+/// proven it when the session began.
+pub(super) fn is_unauthenticated(action: Action, stage: Stage, info: &ConnectionInfo) -> bool {
+    let is_refusal = action.ends_attempt() && action != Action::Admitted;
+    is_refusal && stage <= Stage::Proof && !info.is_resumed()
+}
+
+fn shorten_cow(text: &mut Cow<'static, str>) {
+    if text.len() > MAX_VALUE {
+        shorten(text.to_mut(), MAX_VALUE);
+    }
+}
