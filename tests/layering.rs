@@ -203,7 +203,6 @@ fn the_checker_sees_what_it_must() {
         // Nobody depends on what is made for tests, and it may use everybody.
         (
             "testing/connection.rs",
-            "testing/tests/reads.rs",
             "use crate::Acceptor;",
             "use crate::nowhere::X;",
             "`nowhere`, which lib.rs does not have",
