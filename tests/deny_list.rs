@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
+#[path = "deny_list/printed.rs"]
+mod printed;
 #[path = "deny_list/second_signature.rs"]
 mod second_signature;
 #[path = "deny_list/spellings.rs"]

@@ -373,14 +373,31 @@ impl SerialNumber {
 
 impl fmt::Display for SerialNumber {
     /// Lower-case hexadecimal of the octets without a leading sign octet; a negative number, which
-    /// RFC 5280 forbids, has a minus before its octets.
+    /// RFC 5280 forbids, is a minus and its absolute value, as OpenSSL prints it and as a deny list
+    /// reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             [0, rest @ ..] if !rest.is_empty() => Hex(rest).fmt(f),
-            all if all.first().is_some_and(|first| first & 0x80 != 0) => write!(f, "-{}", Hex(all)),
+            all if all.first().is_some_and(|first| first & 0x80 != 0) => {
+                write!(f, "-{}", Hex(&absolute(all)))
+            }
             all => Hex(all).fmt(f),
         }
     }
+}
+
+/// The absolute value of a negative number in two's complement, without leading zeros.
+fn absolute(negative: &[u8]) -> Vec<u8> {
+    let mut octets: Vec<u8> = negative.iter().map(|octet| !octet).collect();
+    for octet in octets.iter_mut().rev() {
+        let (sum, carries) = octet.overflowing_add(1);
+        *octet = sum;
+        if !carries {
+            break;
+        }
+    }
+    let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+    octets.split_off(zeros)
 }
 
 impl fmt::Debug for SerialNumber {
