@@ -10,6 +10,7 @@ use common::{
 };
 use countersign::identity::DnsName;
 use countersign::testing::{FixedClock, Issued, KeyUsageBits, TestCa, oversized_rsa_spki};
+use countersign::trust::ChainVerifier;
 use countersign::{Acceptor, Connector, Credentials, TrustStore, policy};
 use rustls_pki_types::UnixTime;
 use tokio::io::AsyncWriteExt as _;
@@ -642,4 +643,20 @@ fn a_common_name_outside_the_dns_name_constraints_is_not_an_identity() {
             assert_eq!(ask(ca, name), Ok(()), "{name}");
         }
     }
+}
+
+/// rustls-webpki stops at the first name that fits.
+#[test]
+fn a_server_name_is_not_taken_from_a_san_with_an_entry_that_is_no_general_name() {
+    let ca = TestCa::new("Root");
+    let expected = "a.example".try_into().unwrap();
+    let verify = |tag: u8| {
+        let leaf = ca.leaf().dns("a.example").general_name(tag, &[0x2a]);
+        ChainVerifier::verify_name(&leaf.issue().certificate(), &expected)
+            .map_err(|error| error.reason())
+    };
+    assert_eq!(verify(0x88), Ok(()), "a registeredID beside it");
+    assert_eq!(verify(0x89), Err("name_mismatch"));
+    assert_eq!(verify(0xa9), Err("name_mismatch"));
+    assert_eq!(verify(0x16), Err("name_mismatch"));
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls_pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::der::{self, NotDer, Reader, Tlv};
+use super::san::is_general_name;
 use super::signed::{Signed, bit_string};
 use super::text::Escaped;
 use super::time::{self, Rfc3339};
@@ -607,6 +608,9 @@ fn uris(names: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
     let mut names = Reader::new(names);
     while !names.is_empty() {
         let name = names.any()?;
+        if !is_general_name(name.tag) {
+            return Err(NotDer);
+        }
         if name.tag == URI {
             uris.push(name.content);
         }

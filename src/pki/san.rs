@@ -57,8 +57,7 @@ pub(super) fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>, SanEr
     let mut names = Vec::new();
     while !reader.is_empty() {
         let entry = reader.any().map_err(not_der)?;
-        // RFC 5280 section 4.2.1.6 has the context-specific tags [0] to [8].
-        if entry.tag & 0xc0 != 0x80 || entry.tag & 0x1f > 8 {
+        if !is_general_name(entry.tag) {
             return Err(SanError::NotDer);
         }
         names.push(read_general_name(entry.tag, entry.content));
@@ -67,6 +66,12 @@ pub(super) fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>, SanEr
         return Err(SanError::NotDer);
     }
     Ok(names)
+}
+
+/// Whether a tag is one of the choice GeneralName: RFC 5280 section 4.2.1.6 has the context-specific
+/// tags [0] to [8].
+pub(crate) const fn is_general_name(tag: u8) -> bool {
+    tag & 0xc0 == 0x80 && tag & 0x1f <= 8
 }
 
 pub(crate) fn read_general_name(tag: u8, content: &[u8]) -> GeneralName {

@@ -1,6 +1,7 @@
 //! Name constraints that rustls-webpki does not apply (RFC 5280 section 4.2.1.10).
 
 use crate::pki::der::{self, NotDer, Reader};
+use crate::pki::san::is_general_name;
 
 /// The GeneralName tag of a dNSName.
 const DNS: u8 = 0x82;
@@ -33,6 +34,9 @@ fn dns_subtrees(content: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
     let mut bases = Vec::new();
     while !all.is_empty() {
         let base = Reader::new(all.expect(der::SEQUENCE)?.content).any()?;
+        if !is_general_name(base.tag) {
+            return Err(NotDer);
+        }
         if base.tag == DNS {
             bases.push(base.content);
         }
@@ -74,6 +78,15 @@ mod tests {
             ("orders.internal", "", true),
         ] {
             assert_eq!(is_within(name, base.as_bytes()), within, "{name} in {base}");
+        }
+    }
+
+    #[test]
+    fn constraints_with_a_base_that_is_no_general_name_allow_nothing() {
+        for (tag, allows) in [(0x88, true), (0x89, false), (0xa9, false), (0x0c, false)] {
+            let base = [&b"\xa0\x18\x30\x03"[..], &[tag, 1, 0x2a]].concat();
+            let subtrees = [&base, &PERMITS_PARTNER[2..]].concat();
+            assert_eq!(permits(&subtrees, "a.partner.example"), allows, "{tag:02x}");
         }
     }
 

@@ -334,8 +334,11 @@ impl ChainVerifier {
     /// # Errors
     /// [`ChainError::NameMismatch`], which shows the names that it is valid for.
     pub fn verify_name(leaf: &Certificate, expected: &ServerName<'_>) -> Result<(), ChainError> {
-        let valid = EndEntityCert::try_from(leaf.der())
-            .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(expected).is_ok());
+        // rustls-webpki stops at the first name that fits, before one that it could not read.
+        let is_readable = leaf.subject_alternative_names().is_ok();
+        let valid = is_readable
+            && EndEntityCert::try_from(leaf.der())
+                .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(expected).is_ok());
         if valid {
             return Ok(());
         }

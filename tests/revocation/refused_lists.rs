@@ -76,6 +76,14 @@ fn unusable(ca: &TestCa) -> Vec<(CrlBuilder, &'static str, &'static str)> {
             "it has no URI",
         ),
         (
+            with_scope(
+                list(),
+                &[&at(&[uri("http://crl.example/"), der::tlv(0x89, "x")])],
+            ),
+            "malformed_crl",
+            "issuing distribution point",
+        ),
+        (
             with_scope(list(), &[&[0x85, 1, 0xff]]),
             "crl_scope",
             "attribute certificates",

@@ -167,6 +167,12 @@ fn one_name_in_common_is_enough() {
         ),
         // The same text, but as a DNS name.
         (vec![point(&[&at(&[der::tlv(0x82, ONE)])])], false),
+        // Beside a name of a kind that is, and of one that is not.
+        (
+            vec![point(&[&at(&[der::tlv(0x88, [0x2a]), uri(ONE)])])],
+            true,
+        ),
+        (vec![point(&[&at(&[uri(ONE), der::tlv(0x89, "x")])])], false),
         // Relative to the issuer's name.
         (vec![point(&[&der::tlv(0xa0, der::tlv(0xa1, []))])], false),
         // There is only what was revoked for some reasons.
