@@ -241,6 +241,14 @@ impl Certificate {
         }
     }
 
+    /// SHA-256 over the other encodings of its key of which a tool may have printed the digest.
+    pub(crate) fn other_spki_sha256s(&self) -> Vec<Fingerprint> {
+        let usual = usual_key::usual_encoding(self.spki());
+        let others = usual.map(|usual| usual_key::other_encodings(&usual));
+        let others = others.unwrap_or_default();
+        others.iter().map(|spki| Fingerprint::of(spki)).collect()
+    }
+
     /// What its issuer signed, and the signature.
     pub(crate) fn signed(&self) -> Result<Signed<'_>, der::NotDer> {
         let mut parts = der::Reader::new(der::single(self.der(), der::SEQUENCE)?);

@@ -82,6 +82,33 @@ pub(crate) fn usual_encoding(spki: &[u8]) -> Option<Vec<u8>> {
     read(spki).ok().flatten()
 }
 
+/// The other encodings of a key in its usual one whose digest a list may have: a compressed point, RSA
+/// without parameters and RSA for RSASSA-PSS.
+pub(crate) fn other_encodings(usual: &[u8]) -> Vec<Vec<u8>> {
+    others(usual).unwrap_or_default()
+}
+
+fn others(usual: &[u8]) -> Result<Vec<Vec<u8>>, NotDer> {
+    let mut parts = Reader::new(der::single(usual, der::SEQUENCE)?);
+    let mut algorithm = Reader::new(parts.expect(der::SEQUENCE)?.content);
+    let key = bit_string(parts.expect(der::BIT_STRING)?.content)?;
+    let oid = algorithm.expect(der::OBJECT_IDENTIFIER)?;
+    Ok(match (oid.content, key) {
+        (oid::RSA, _) => [oid::RSA, oid::RSA_PSS]
+            .map(|oid| subject_public_key_info(&tlv(der::OBJECT_IDENTIFIER, oid), key))
+            .into(),
+        (oid::EC, [4, point @ ..]) => {
+            let curve = algorithm.expect(der::OBJECT_IDENTIFIER)?;
+            let parity = point.last().map_or(0, |last| last & 1);
+            let x = &point[..point.len() / 2];
+            let point = [&[2 | parity], x].concat();
+            let algorithm = [oid.whole, curve.whole].concat();
+            vec![subject_public_key_info(&algorithm, &point)]
+        }
+        _ => Vec::new(),
+    })
+}
+
 fn read(spki: &[u8]) -> Result<Option<Vec<u8>>, NotDer> {
     let mut parts = Reader::new(der::single(spki, der::SEQUENCE)?);
     let mut algorithm = Reader::new(parts.expect(der::SEQUENCE)?.content);

@@ -4,6 +4,7 @@ use countersign::pki::Fingerprint;
 use countersign::testing::{KeyType, der};
 
 use super::*;
+use crate::common::{raw_client, refused_raw_client, thief};
 
 /// Whether a list with these lines denies the holder of a certificate.
 fn denies(ca: &TestCa, lines: &str, issued: &Issued) -> Option<DeniedBy> {
@@ -116,6 +117,8 @@ fn a_key_is_denied_in_each_of_its_encodings() {
         (&usual, &usual),
         (&usual, &compressed),
         (&compressed, &compressed),
+        (&compressed, &usual),
+        (&rsa(&[]), &rsa(&der::null())),
         (&rsa(&der::null()), &rsa(&[])),
         (&rsa(&[]), &rsa(&[])),
     ] {
@@ -134,6 +137,47 @@ fn a_key_is_denied_in_each_of_its_encodings() {
             Some(DeniedBy::Key)
         );
     }
+}
+
+#[test]
+fn digits_behind_a_minus_that_fit_two_numbers_deny_both() {
+    let ca = TestCa::new("Root");
+    let with = |serial: &[u8]| ca.leaf().dns("client.example").serial(serial).issue();
+    let line = "serial:-9f0011 issuer:CN=Root";
+    for serial in [&[0x9f, 0, 0x11][..], &[0xff, 0x60, 0xff, 0xef]] {
+        assert_eq!(denies(&ca, line, &with(serial)), Some(DeniedBy::Serial));
+    }
+    assert_eq!(denies(&ca, line, &with(&[0, 0x9f, 0, 0x11])), None);
+}
+
+/// rustls-webpki takes a compressed point with aws-lc-rs, so the holder of a denied key can connect
+/// with one.
+#[tokio::test(start_paused = true)]
+async fn a_compressed_point_that_authenticates_is_denied_by_the_usual_key() {
+    let ca = TestCa::new("Root");
+    let usual = ca.leaf().dns("client.example").issue();
+    let spki = usual.certificate().spki().to_vec();
+    let algorithm = der::sequence(&[
+        der::oid("1.2.840.10045.2.1"),
+        der::oid("1.2.840.10045.3.1.7"),
+    ]);
+    let point = [&[2 + (spki[90] & 1)], &spki[27..59]].concat();
+    let compressed = der::sequence(&[algorithm, der::bit_string(0, point)]);
+    let shown = ca.leaf().dns("client.example").spki_der(compressed).issue();
+    let list = DenyList::new();
+    let acceptor = acceptor(&ca, policy::allow_any()).deny_list(&list).build();
+    let acceptor = acceptor.unwrap();
+    let client = || raw_client(&ca, Version::Tls13, Some(thief(&shown, &usual)));
+
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client()));
+    let connected = connector.connect(SERVER.try_into().unwrap(), far);
+    let (accepted, _) = tokio::join!(acceptor.accept(near), connected);
+    assert!(accepted.is_ok(), "the encoding authenticates");
+
+    list.insert(key(&usual.certificate()));
+    let (error, _) = refused_raw_client(&acceptor, client()).await;
+    assert_eq!(error.reason(), "deny_listed");
 }
 
 /// What a pin trusts is one encoding, as it was.

@@ -42,8 +42,10 @@ pub enum DenyEntry<I> {
     /// encoding the certificate has it.
     ///
     /// The digest is that of the certificate's own encoding
-    /// ([`Certificate::spki_sha256`](crate::Certificate::spki_sha256)) or of the usual one: RSA as
-    /// rsaEncryption with parameters NULL, P-256, P-384 and P-521 by name with an uncompressed point.
+    /// ([`Certificate::spki_sha256`](crate::Certificate::spki_sha256)) or of one that tools print: RSA as
+    /// rsaEncryption with parameters NULL or none, or as RSASSA-PSS with none; P-256, P-384 and P-521 by
+    /// name with an uncompressed or a compressed point. That of another encoding, such as one with
+    /// explicit curve parameters, denies that encoding only.
     /// openssl prints the usual one unless it was told otherwise. [`key_of`](Self::key_of) makes it of
     /// any certificate. (Pins in a trust store stay exact.)
     Key(Fingerprint),

@@ -351,7 +351,11 @@ impl<I> Entries<I> {
     fn has_key(&self, certificate: &Certificate) -> bool {
         !self.keys.is_empty()
             && (self.keys.contains(&certificate.spki_sha256())
-                || self.keys.contains(&certificate.usual_spki_sha256()))
+                || self.keys.contains(&certificate.usual_spki_sha256())
+                || certificate
+                    .other_spki_sha256s()
+                    .iter()
+                    .any(|other| self.keys.contains(other)))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::pki::text::from_hex;
 /// Digits of either case are read, octets may have colons or blanks between them, and `0x` or
 /// `(Negative)` may come first. Without a sign, digits whose first octet is 80 or more stand for two
 /// numbers: a positive one, of which openssl leaves the zero octet out, and the negative one with
-/// these octets. A certificate with either is denied.
+/// these octets. Behind a minus they stand for two negative numbers: the one with this absolute value,
+/// and the one with these octets. A certificate with either is denied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SerialText {
     /// The contents of the INTEGER, in their shortest form.
@@ -47,17 +48,23 @@ impl SerialText {
         let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
         let magnitude = &octets[zeros..];
         let positive = [&[0], magnitude].concat();
-        let numbers = if is_negative {
+        let has_top_bit = zeros == 0 && magnitude.first().is_some_and(|first| *first >= 0x80);
+        let numbers = if is_negative && has_top_bit {
+            // An absolute value, or the octets of the INTEGER behind a minus.
+            vec![negated(&positive), magnitude.to_vec()]
+        } else if is_negative {
             vec![negated(&positive)]
-        } else if zeros == 0 && magnitude.first().is_some_and(|first| *first >= 0x80) {
+        } else if has_top_bit {
             vec![positive, magnitude.to_vec()]
         } else {
             vec![positive]
         };
-        let shortest = |number: Vec<u8>| shortest(&number).into();
-        Some(Self {
-            numbers: numbers.into_iter().map(shortest).collect(),
-        })
+        let mut numbers: Vec<Box<[u8]>> = numbers
+            .iter()
+            .map(|number| shortest(number).into())
+            .collect();
+        numbers.dedup(); // -80 is one number either way
+        Some(Self { numbers })
     }
 
     /// The INTEGERs that it stands for: one or two, each as the content octets of its shortest DER.
@@ -205,6 +212,8 @@ mod tests {
         }
         let both = vec![vec![0, 0x9f, 1], vec![0x9f, 1]];
         assert_eq!(numbers("9F01"), Some(both));
+        let both = vec![vec![0xff, 0x60, 0xff], vec![0x9f, 1]];
+        assert_eq!(numbers("-9f01"), Some(both));
         assert_eq!(numbers(&"55".repeat(36)), Some(vec![vec![0x55; 36]]));
         for bad in [
             "", "-", "xy", "7f:2", "7f::22", "7f:22 33", "0x", "--1", "1e3g",
