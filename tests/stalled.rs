@@ -80,7 +80,10 @@ async fn two_thousand_stalled_clients_are_reaped_and_good_ones_pass() {
     let counting = Counting::default();
     tracing::subscriber::set_global_default(counting.clone()).unwrap();
     let ca = TestCa::new("Root");
-    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit_refusals_per_second(None)
+        .build()
+        .unwrap();
     let (sender, incoming) = mpsc::unbounded_channel();
     let mut listener = Listener::builder(acceptor)
         .max_handshakes(STALLED + 10)

@@ -183,7 +183,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
         }
         let list = list.clone();
         self.with(Part::DenyList, source, move |entries| {
-            Loaded::DenyList(list.prepare(entries))
+            Loaded::DenyList(Box::new(list.prepare(entries)))
         })
     }
 

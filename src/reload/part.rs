@@ -50,7 +50,7 @@ impl fmt::Display for Part {
 pub(super) enum Loaded<I> {
     Update(Box<dyn FnOnce(Update) -> Update>),
     Policy(Authorizer<I>),
-    DenyList(Replacement<I>),
+    DenyList(Box<Replacement<I>>),
 }
 
 /// A part with its source.

@@ -120,7 +120,7 @@ impl<I: Send + Sync + 'static> Set<I> {
                     change.update = Some(set(change.update.take().unwrap_or_default()));
                 }
                 Loaded::Policy(policy) => change.authorizer = Some(policy),
-                Loaded::DenyList(entries) => change.deny_list = Some(entries),
+                Loaded::DenyList(entries) => change.deny_list = Some(*entries),
             }
         }
         self.change(change)?;
