@@ -127,7 +127,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     }
 
     /// How often the credentials were replaced.
-    #[cfg(feature = "hyper")]
+    #[cfg(all(feature = "hyper", feature = "tokio"))]
     pub(crate) fn credentials_replaced(&self) -> u64 {
         self.core.configs().credentials
     }

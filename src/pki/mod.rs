@@ -20,7 +20,7 @@ pub(crate) mod time;
 pub(crate) mod usual_key;
 
 pub(crate) use certificate::ShortSerial;
-#[cfg(test)]
+#[cfg(all(test, feature = "tokio"))]
 pub(crate) use certificate::reads;
 pub use certificate::{
     Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,
