@@ -93,7 +93,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// Replaces trust, CRLs or credentials, in all clones of this connector, and gives the number
     /// of the new generation.
     ///
-    /// Open connections are judged by it too; those whose peers it does not admit are cut at once.
+    /// Open connections are re-authorized by it; those whose peers it does not admit are cut at once.
     /// New credentials end all open connections, so that pools connect anew with them: they are
     /// asked to [drain](crate::TlsStream::draining), and cut after the drain time. Sessions from
     /// before are not offered to servers any more.
@@ -108,7 +108,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
         updated.inspect_err(|error| self.core.record_refused(error))
     }
 
-    /// Applies a change as a whole, or not at all; then open connections are judged, and those that
+    /// Applies a change as a whole, or not at all; then open connections are re-authorized, and those that
     /// were opened with other credentials are asked to come to their end.
     pub(crate) fn change(&self, change: impl Into<Change<I>>) -> Result<u64, BuildError> {
         let change = change.into();
@@ -185,8 +185,8 @@ impl<I: Send + Sync + 'static> Connector<I> {
 
     /// Replaces the policy, in all clones of this connector.
     ///
-    /// Every connection that is judged from now on is judged by it. Sessions from before are not
-    /// offered to servers any more. Open connections are judged too, and cut if they are denied.
+    /// Every connection is authorized by it from now on. Sessions from before are not
+    /// offered to servers any more. Open connections are re-authorized, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
         self.set_authorizer(Authorizer::sync(policy));
     }

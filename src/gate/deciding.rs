@@ -118,7 +118,7 @@ impl<I> Gate<I> {
         verdict
     }
 
-    /// Before the policy: nobody has put the peer on the deny list.
+    /// Before the policy: the peer is not on the deny list.
     pub(super) fn check_deny_list(&self, peer: &Peer<I>) -> Result<(), AdmitError> {
         let Some(list) = &self.inner.deny_list else {
             return Ok(());
@@ -145,7 +145,7 @@ impl<I> Gate<I> {
         }
     }
 
-    /// Whether the trust vouches for the peer today, and nobody has put it on the deny list. A peer
+    /// Whether the trust vouches for the peer today, and it is not on the deny list. A peer
     /// that was verified by an older trust, or long ago, is verified anew, and goes by the path
     /// that is found now: its certificates are those that expire and may be denied.
     fn check_facts(&self, deciding: &mut Deciding<'_, I>) -> Result<(), AdmitError> {
@@ -183,7 +183,7 @@ impl<I> Gate<I> {
         }
         deciding.epoch = epochs.now();
         // What a policy was asked that has to ask others, it has answered, unless it is new: or
-        // whoever makes changes could keep everybody waiting.
+        // frequent changes could keep every new connection waiting.
         if changed == Changed::Facts && self.asks_others() {
             deciding.allowed = Some((rule, about));
         }

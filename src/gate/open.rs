@@ -9,7 +9,7 @@ use crate::Peer;
 use crate::pki::contained::caught;
 use crate::policy::{self, DenyList, OnChange, Replaced};
 
-/// What open connections are judged by.
+/// The rules by which open connections are re-authorized.
 struct InForce<I> {
     /// The number of the policy.
     policy: u64,

@@ -46,7 +46,7 @@
 //!   certificate, our chain is valid now, somebody is trusted, and the CRLs in the name of an
 //!   authority of the trust are signed by it. See [`Update`](crate::Update).
 //! * Then credentials, trust, CRLs, policy and deny list are replaced in one step, which cannot
-//!   fail, and open connections are judged by all of it. No connection is opened by a part of it.
+//!   fail, and open connections are re-authorized by all of it. No connection is opened by a part of it.
 //!
 //! A set that cannot be loaded or does not fit changes nothing, and neither does one whose loader,
 //! parser or entries panic: all code of the application runs before the step or after it. If it stays as it is, it was not

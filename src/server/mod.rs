@@ -127,7 +127,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// Replaces trust, CRLs or credentials, in all clones of this acceptor, and gives the number
     /// of the new generation.
     ///
-    /// Open connections are judged by it too; those whose peers it does not admit are cut at once.
+    /// Open connections are re-authorized by it; those whose peers it does not admit are cut at once.
     ///
     /// It takes the time that it takes to verify the signatures of the CRLs, so call it where
     /// blocking is allowed if they are large; nobody waits for it meanwhile.
@@ -139,7 +139,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         updated.inspect_err(|error| self.core.record_refused(error))
     }
 
-    /// Applies a change as a whole, or not at all; then open connections are judged.
+    /// Applies a change as a whole, or not at all; then open connections are re-authorized.
     pub(crate) fn change(&self, change: impl Into<Change<I>>) -> Result<u64, BuildError> {
         self.core.change(change)
     }
@@ -197,8 +197,8 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
 
     /// Replaces the policy, in all clones of this acceptor.
     ///
-    /// Every connection that is judged from now on is judged by it, those that resume a session
-    /// included. Open connections are judged too, and cut if they are denied.
+    /// Every connection is authorized by it from now on, those that resume a session
+    /// included. Open connections are re-authorized, and cut if they are denied.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {
         self.set_authorizer(Authorizer::sync(policy));
     }

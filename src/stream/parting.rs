@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::Wire;
 
-/// How long a peer that is parted from may take to read what is left to send, its alert last.
+/// How long a peer may take to read what is left to send, its alert last.
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
 /// How much of what such a peer still sends is read and dropped.
 const FAREWELL_BYTES: usize = 64 * 1024;

@@ -2,7 +2,7 @@
 //!
 //! A change has three steps. It is *prepared*: everything is loaded, checked and made, which runs
 //! code of the application, may fail and changes nothing. It is *committed*: what is new is swapped
-//! in, which cannot fail, wait or run code of the application. Then open connections are *judged*
+//! in, which cannot fail, wait or run code of the application. Then open connections are *re-authorized*
 //! by what is in force, and what was in force is dropped; code of the application that panics from
 //! here on no longer matters to the change. So a change is in force as a whole, or an error or a
 //! panic says that nothing has changed.
@@ -195,7 +195,7 @@ impl<I: Send + Sync + 'static> ServerCore<I> {
             deny_list: change.deny_list.map(Replacement::swap),
         });
 
-        // Judge, without the lock: policies are anybody's code.
+        // Re-authorize, without the lock: policies are code of the application.
         let (generation, own) = (self.gate.generation(), template.own_certificates());
         drop(template);
         caught(|| allowed.record(&self.gate));
@@ -282,7 +282,7 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
             trusted = Some(self.gate.next_trusted(verifier));
         } else if change.authorizer.is_some() {
             // It could be made before from the same parts; should it not be now, the sessions stay,
-            // and each is judged by the new policy.
+            // and each is authorized by the new policy.
             let fresh = template.configs(&self.gate).ok();
             configs = fresh.map(|configs| (Arc::new(configs), None));
         }
@@ -299,7 +299,7 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
             }),
         });
 
-        // Judge, without the lock: policies are anybody's code.
+        // Re-authorize, without the lock: policies are code of the application.
         let (generation, own) = (self.gate.generation(), template.own_certificates());
         drop(template);
         caught(|| allowed.record(&self.gate));

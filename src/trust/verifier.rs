@@ -85,7 +85,7 @@ impl ChainVerifier {
         self
     }
 
-    /// Whom it believes.
+    /// The trust by which it verifies.
     pub const fn trust(&self) -> &Trust {
         &self.trust
     }
@@ -329,7 +329,7 @@ impl ChainVerifier {
         self.usage == Usage::Server
     }
 
-    /// Checks that a server's certificate is valid for the name that was dialled (RFC 9525).
+    /// Checks that a server's certificate is valid for the name that the client connects to (RFC 9525).
     ///
     /// # Errors
     /// [`ChainError::NameMismatch`], which shows the names that it is valid for.

@@ -1,6 +1,6 @@
 //! Updates that would put an earlier list into the place of a later one.
 //!
-//! An old list has a valid signature, so that whoever can write to a list's file, or answer for its server,
+//! An old list has a valid signature, so that an attacker who can write to a list's file, or answer for its server,
 //! can bring revoked certificates back with one. To leave the list out first does not help: it is
 //! remembered until it has expired.
 
