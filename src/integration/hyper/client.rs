@@ -13,6 +13,7 @@ use tower_service::Service;
 
 use super::HttpsConnector;
 use super::line::Lines;
+use super::unsent::{Unsent, is_not_processed};
 use crate::Connector;
 
 /// A client with a pool of connections: hyper-util's, over mutual TLS.
@@ -24,7 +25,8 @@ use crate::Connector;
 /// after [`Connector::update`] has returned uses the new credentials, whatever version of HTTP and however
 /// many start at once. Requests that were sent before finish on the old connection, for which they have the
 /// connector's drain time (30 s by default). So do requests that HTTP/2 holds back on the old connection
-/// because the server's limit of concurrent streams is reached.
+/// because the server's limit of concurrent streams is reached. A request that an HTTP/2 server did not
+/// process, as its GOAWAY says, is sent again while nothing of its body was read.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -43,7 +45,7 @@ use crate::Connector;
 /// # }
 /// ```
 pub struct Client<I, B> {
-    lines: Arc<Lines<I, B>>,
+    lines: Arc<Lines<I, Unsent<B>>>,
 }
 
 impl<I, B> Client<I, B>
@@ -78,8 +80,25 @@ where
     /// # Cancel safety
     /// Dropping the future cancels the request, which the server may have received.
     pub async fn request(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
-        let line = self.lines.to(request.uri());
-        line.client.request(request).await
+        /// A server that closes every connection does not keep a request here.
+        const ATTEMPTS: usize = 3;
+
+        let (head, mut body) = request.into_parts();
+        for _ in 1..ATTEMPTS {
+            let (sent, kept) = Unsent::new(body);
+            let line = self.lines.to(&head.uri);
+            let attempt = Request::from_parts(head.clone(), sent);
+            match line.client.request(attempt).await {
+                Err(error) if is_not_processed(&error) => match kept.take_back() {
+                    Some(unsent) => body = unsent,
+                    None => return Err(error),
+                },
+                answer => return answer,
+            }
+        }
+        let line = self.lines.to(&head.uri);
+        let last = Request::from_parts(head, Unsent::new(body).0);
+        line.client.request(last).await
     }
 }
 

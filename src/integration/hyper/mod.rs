@@ -24,6 +24,7 @@ mod line;
 mod preface;
 mod server;
 mod unread;
+mod unsent;
 
 pub use body::{RequestBody, RequestBodyError};
 pub use client::Client;
