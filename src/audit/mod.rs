@@ -1,7 +1,7 @@
 //! The audit trail: who connected, who was refused, and why.
 //!
 //! Every attempt to accept or to connect has **exactly one** event with its outcome (under a flood, see
-//! [below](#refusals-of-strangers)), and every later change of an open connection has one too: asked to come to its end, cut, closed. So have reloads, and
+//! [below](#refusals-of-strangers)), and every later change of an open connection has one too: asked to drain, cut, closed. So have reloads, and
 //! certificates of ours that are about to expire. An [`AuditEvent`] names the connection, the
 //! stage that was reached, a stable reason code, the policy's rule, the identity, the TLS
 //! parameters and every certificate that was presented, also where the handshake failed.

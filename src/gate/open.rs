@@ -78,7 +78,7 @@ impl<I: Send + Sync + 'static> Gate<I> {
     /// A synchronous policy is asked before this returns. An asynchronous one is asked only when it
     /// is new, and meanwhile, some connections at a time.
     ///
-    /// Nothing that happens to one connection keeps the others from being judged: where code of the
+    /// Nothing that happens to one connection keeps the others from being re-authorized: where code of the
     /// application panics, the connection is cut.
     pub(crate) fn judge_open(&self, changed: Changed) {
         let open = self.inner.registry.open();

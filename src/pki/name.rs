@@ -229,7 +229,7 @@ impl DistinguishedName {
 }
 
 /// A name for logs and errors: as it prints itself, cut after [`MAX_VALUE`] bytes. How much is
-/// missing is told in bytes of its DER, the RDN that is cut included.
+/// missing is counted in bytes of its DER, the RDN that is cut included.
 pub(crate) struct ShortName<'a>(pub(crate) &'a DistinguishedName);
 
 impl fmt::Display for ShortName<'_> {

@@ -21,7 +21,7 @@ pub(super) fn enforce(
     if verifier.constraints_of_roots() == RootConstraints::Ignore {
         return Ok(None);
     }
-    // One that is issued by itself does not count (RFC 5280 section 4.2.1.9).
+    // A self-issued certificate does not count (RFC 5280 section 4.2.1.9).
     let below = issuers.iter().filter(|it| !it.is_self_issued()).count();
     let mut refusal = None;
     let mut passed: Option<&Certificate> = None;

@@ -36,7 +36,7 @@ pub enum Ended {
         "the connection was ended, because the clock has given no time for {missing:?}; see to the clock() of the builder"
     )]
     NoClock {
-        /// For how long, when the connection was asked to come to its end.
+        /// For how long, when the connection was asked to drain.
         missing: Duration,
     },
     /// It was open for as long as a connection may be.

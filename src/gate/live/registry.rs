@@ -246,7 +246,7 @@ impl<I> Connection<I> {
         }
     }
 
-    /// Why it is to come to its end by now.
+    /// Why it is to close by now.
     fn is_over(&self, now: &Now, clock: Duration, max_age: Option<Duration>) -> Option<Ended> {
         let peer = self.peer();
         let not_after = peer.chain().not_after();

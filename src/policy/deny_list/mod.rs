@@ -262,7 +262,7 @@ pub(crate) struct Replaced<I> {
 }
 
 impl<I> Replacement<I> {
-    /// Puts them in force: this runs no code of the application, and cannot fail. No gate is told.
+    /// Puts them in force: this runs no code of the application, and cannot fail. No gate is notified.
     pub(crate) fn swap(self) -> Replaced<I> {
         let old = std::mem::replace(&mut *self.list.write(), self.entries);
         Replaced {

@@ -95,16 +95,15 @@ fn read_octets(digits: &str) -> Option<Vec<u8>> {
         Some(separator) => {
             let mut groups = digits.split(separator);
             let first = groups.next()?;
-            let is_octet = |group: &str| group.len() == 2;
-            let mut whole = format!("{first:0>2}");
+            if !matches!(first.len(), 1 | 2) {
+                return None;
+            }
+            let mut whole = first.to_owned();
             for group in groups {
-                if !is_octet(group) {
+                if group.len() != 2 {
                     return None;
                 }
                 whole.push_str(group);
-            }
-            if !is_octet(&whole[..whole.len().min(2)]) || first.len() > 2 {
-                return None;
             }
             whole
         }
@@ -216,7 +215,8 @@ mod tests {
         assert_eq!(numbers("-9f01"), Some(both));
         assert_eq!(numbers(&"55".repeat(36)), Some(vec![vec![0x55; 36]]));
         for bad in [
-            "", "-", "xy", "7f:2", "7f::22", "7f:22 33", "0x", "--1", "1e3g",
+            "", "-", "xy", "7f:2", "7f::22", "7f:22 33", "0x", "--1", "1e3g", "é", "é:22", "0é:22",
+            ":22",
         ] {
             assert_eq!(numbers(bad), None, "{bad}");
         }
