@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{get, post};
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::SpiffeId;
 use countersign::integration::hyper::{Client, RequestBody, Server};
 use countersign::integration::tower::{AuthorizeRequest, RequestRules};
@@ -111,7 +111,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
             .trust(ca.trust())
             .identify(SpiffeId::extractor())
             .authorize(policy::exact([ORDERS.parse()?]))
-            .server_names(ServerNames::LeaveToPolicy)
+            .server_names(ServerNameVerification::ByPolicy)
             .alpn(["h2", "http/1.1"])
             .build()?;
         let request = Request::builder()

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::SpiffeId;
 use countersign::integration::hyper::{Client, Server};
 use countersign::reload::{Reload, Source};
@@ -103,7 +103,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .trust(ca.trust())
         .identify(SpiffeId::extractor())
         .authorize(policy::exact([ORDERS.parse()?]))
-        .server_names(ServerNames::LeaveToPolicy)
+        .server_names(ServerNameVerification::ByPolicy)
         .alpn(["h2"])
         .build()?;
     let client = Client::new(connector.clone());

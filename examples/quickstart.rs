@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::SpiffeId;
 use countersign::testing::{Issued, TestCa};
 use countersign::{AcceptError, Acceptor, Connector, Decision, Peer, Policy, policy};
@@ -96,7 +96,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
             .trust(ca.trust())
             .identify(SpiffeId::extractor())
             .authorize(policy::exact([orders.parse()?]))
-            .server_names(ServerNames::LeaveToPolicy)
+            .server_names(ServerNameVerification::ByPolicy)
             .build()?;
         let address = listener.local_addr()?;
         let visit_made =

@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .alpn(["h2", "http/1.1"])
         .build()?;
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(connector.clone().into_rustls_config())
+        .tls_backend_preconfigured(connector.clone().into_authorizing_rustls_config())
         .https_only(true) // a redirect must not lead out of TLS
         .connect_timeout(Duration::from_secs(10))
         .pool_max_idle_per_host(0) // so that each request here shows what a new connection does

@@ -96,7 +96,7 @@
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
-//! drive a [`rustls::ServerConnection`] with [`Acceptor::rustls_config`] and ask [`Gate::admit`];
+//! drive a [`rustls::ServerConnection`] with [`Acceptor::unauthorized_rustls_config`] and ask [`Gate::admit`];
 //! on the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`]. Such
 //! connections are judged once, when you ask.
 //!
@@ -131,6 +131,7 @@
 pub mod audit;
 mod client;
 pub mod diagnose;
+mod diagnostic;
 pub mod gate;
 pub mod identity;
 pub mod integration;
@@ -150,16 +151,20 @@ pub mod trust;
 #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
 pub mod testing;
 
+pub use rustls;
+pub use rustls_pki_types as pki_types;
+
 pub use client::{ClientHandshake, ConnectError, Connector};
+pub use diagnostic::Diagnostic;
 pub use gate::Gate;
 pub use peer::{ConnectionInfo, Peer};
 pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};
-pub use server::{AcceptError, Acceptor, Shed};
+pub use server::{AcceptError, Acceptor, ShedReason};
 #[cfg(feature = "tokio")]
 pub use server::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 #[cfg(feature = "tokio")]
-pub use stream::{AlertWatch, Draining, TlsStream};
+pub use stream::{AlertWatch, DrainSignal, TlsStream};
 pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption, Update, builder};
 pub use trust::TrustStore;
 

@@ -139,7 +139,7 @@ async fn each_of_twenty_thousand_attempts_has_one_outcome() {
     // Everybody who was admitted has left, and that was told once as well.
     let admitted = outcomes.iter().filter(|e| e.action == Action::Admitted);
     let mut admitted: Vec<_> = admitted.map(|e| e.connection.unwrap()).collect();
-    let ended = events.iter().filter(|e| e.action == Action::Ended);
+    let ended = events.iter().filter(|e| e.action == Action::Closed);
     let mut ended: Vec<_> = ended.map(|e| e.connection.unwrap()).collect();
     admitted.sort_unstable();
     ended.sort_unstable();

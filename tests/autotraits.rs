@@ -8,39 +8,42 @@ use std::rc::Rc;
 use countersign::audit::metrics::{Kind, Metric};
 use countersign::audit::{
     Action, Alert, AuditEvent, AuditSink, AuditedIdentity, AuditedRequest, EventId, FanOut, Filter,
-    Json, Memory, NotRecorded, Outcome, Overflow, PresentedCertificate, Proof, Queue, QueueBuilder,
+    Json, Memory, Outcome, Overflow, PresentedCertificate, Proof, Queue, QueueBuilder, RecordError,
     RotatingFile, Side, Stage, Stats, Suppressed, Tracing, Traffic,
 };
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
 use countersign::diagnose::{self, Case, Finding, Report, Step};
-use countersign::gate::{Admission, AdmitError, Ended, Handshaken, OpenConnection, ServerNames};
+use countersign::gate::{
+    Admission, AdmitError, CloseReason, Handshaken, OpenConnection, ServerNameVerification,
+};
 use countersign::identity::{
-    All, And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
-    IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Only, Or,
-    OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, TryMap, Upn, Uri,
+    And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
+    IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Multiple,
+    Or, OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, Single, SpiffeId, Subject, TryMap,
+    Upn, Uri,
 };
 use countersign::integration::axum::NoPeer;
 use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
 use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
 };
-use countersign::integration::tonic::{Channel, NotHttp2};
+use countersign::integration::tonic::{Channel, NotHttp2Error};
 use countersign::integration::tower::{
-    AuthorizeRequest, AuthorizedRequests, Denied, InvalidRule, RequestPolicy, RequestRules,
-    ResponseFuture,
+    AuthorizeRequest, AuthorizedRequests, Denied, RequestPolicy, RequestRules, ResponseFuture,
+    RuleError,
 };
 use countersign::pki::{
-    BadText, BlockPlace, CredentialsError, Crl, DistinguishedName, Excerpt, Extension, Fingerprint,
-    GeneralName, InvalidFingerprint, KeyUsage, MalformedCertificate, NameAttribute, PemError,
-    PublicKeyKind, SanError, SerialNumber, UnusableCrl,
+    BlockPlace, CertificateError, CredentialsError, Crl, CrlFormatError, DistinguishedName,
+    Excerpt, Extension, Fingerprint, FingerprintError, GeneralName, KeyUsage, NameAttribute,
+    PemError, PublicKeyKind, SanError, SerialNumber, TextError,
 };
 use countersign::policy::{
-    AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyFirst, DenyList,
-    Difference, DnsPattern, Exact, Explanation, FingerprintSet, InvalidDenyEntry,
-    InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, IssuerText, Not, PatternSet, SerialText,
-    Shadow, SpiffePattern, TrustDomains,
+    AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyEntryError, DenyFirst,
+    DenyList, Difference, DnsPattern, DnsPatternError, EntryError, Exact, Explanation,
+    FingerprintSet, IssuerText, Not, PatternSet, SerialText, Shadow, SpiffePattern,
+    SpiffePatternError, TrustDomains,
 };
 use countersign::reload::{
     Applied, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Source, Status,
@@ -49,14 +52,14 @@ use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
 use countersign::trust::{
-    Anchor, BundleError, ChainError, ChainVerifier, CrlError, CrlRollback, Crls, ExpiredCrl,
-    ExtendedKeyUsage, Limits, NoStatus, Profile, Revocation, RevocationDepth, RootConstraints,
-    Trust, TrustBundles, TrustError, UnknownStatus, Usage, VerifiedChain,
+    Anchor, BundleError, ChainError, ChainVerifier, CrlError, CrlRollback, Crls, EkuPolicy,
+    ExpiredCrl, Limits, Profile, Revocation, RevocationDepth, RootConstraints, StatusError, Trust,
+    TrustBundles, TrustError, UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
-    ConnectionInfo, Connector, Credentials, Decision, Draining, EarlyDrop, Gate, HandshakeError,
-    Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption, Shed,
+    ConnectionInfo, Connector, Credentials, Decision, DrainSignal, EarlyDrop, Gate, HandshakeError,
+    Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption, ShedReason,
     TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
@@ -73,7 +76,7 @@ fn values_go_everywhere() {
     is_plain::<Peer<SpiffeId>>();
     is_plain::<Decision>();
     is_plain::<Admission<SpiffeId>>();
-    is_plain::<ServerNames>();
+    is_plain::<ServerNameVerification>();
     is_plain::<TrustStore>();
     is_shareable::<Case<'static>>();
     is_plain::<Finding>();
@@ -83,7 +86,7 @@ fn values_go_everywhere() {
     is_plain::<Report>();
     is_plain::<Step>();
     is_plain::<Anchor>();
-    is_plain::<ExtendedKeyUsage>();
+    is_plain::<EkuPolicy>();
     is_plain::<Limits>();
     is_plain::<Profile>();
     is_plain::<RootConstraints>();
@@ -130,7 +133,7 @@ fn values_go_everywhere() {
     is_plain::<ExpiredCrl>();
     is_plain::<CrlRollback>();
     is_plain::<RevocationDepth>();
-    is_plain::<NoStatus>();
+    is_plain::<StatusError>();
     is_plain::<Trust>();
     is_plain::<TrustBundles>();
     is_plain::<Resumption>();
@@ -138,8 +141,8 @@ fn values_go_everywhere() {
     is_plain::<DeniedBy>();
 
     is_plain::<SpiffeId>();
-    is_plain::<Only<SpiffeId>>();
-    is_plain::<All<DnsName>>();
+    is_plain::<Single<SpiffeId>>();
+    is_plain::<Multiple<DnsName>>();
     is_plain::<FingerprintExtractor>();
     is_plain::<ExtensionExtractor>();
     is_plain::<Uri>();
@@ -159,10 +162,10 @@ fn values_go_everywhere() {
     is_plain::<FingerprintSet>();
     is_plain::<TrustDomains>();
     is_plain::<Explanation>();
-    is_plain::<Map<Only<SpiffeId>, fn(SpiffeId) -> String>>();
-    is_plain::<TryMap<Only<SpiffeId>, fn(SpiffeId) -> Result<String, IdentityError>>>();
-    is_plain::<And<Only<SpiffeId>, Only<DnsName>>>();
-    is_plain::<Or<Only<DnsName>, Only<DnsName>>>();
+    is_plain::<Map<Single<SpiffeId>, fn(SpiffeId) -> String>>();
+    is_plain::<TryMap<Single<SpiffeId>, fn(SpiffeId) -> Result<String, IdentityError>>>();
+    is_plain::<And<Single<SpiffeId>, Single<DnsName>>>();
+    is_plain::<Or<Single<DnsName>, Single<DnsName>>>();
     is_shareable::<ChainVerifier>();
     is_shareable::<FanOut>();
     is_shareable::<Filter<Memory, fn(&AuditEvent) -> bool>>();
@@ -177,11 +180,11 @@ fn values_go_everywhere() {
     is_shareable::<Shadow<SpiffeId>>();
     is_shareable::<Difference<'_, SpiffeId>>();
     is_shareable::<Cached<SpiffeId, AllowAny>>();
-    is_error::<InvalidEntry<IdentityError>>();
-    is_error::<NotRecorded>();
-    is_error::<InvalidSpiffePattern>();
-    is_error::<InvalidDnsPattern>();
-    is_error::<InvalidDenyEntry>();
+    is_error::<EntryError<IdentityError>>();
+    is_error::<RecordError>();
+    is_error::<SpiffePatternError>();
+    is_error::<DnsPatternError>();
+    is_error::<DenyEntryError>();
     is_plain::<ExtensionValue>();
     is_plain::<DnsName>();
     is_plain::<CommonName>();
@@ -189,8 +192,8 @@ fn values_go_everywhere() {
     is_plain::<AllowAny>();
     is_plain::<Exact<SpiffeId>>();
 
-    is_plain::<Ended>();
-    is_plain::<Shed>();
+    is_plain::<CloseReason>();
+    is_plain::<ShedReason>();
     is_plain::<WhenFull>();
     is_plain::<EarlyDrop>();
 
@@ -218,7 +221,7 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<TlsStream<DuplexStream, SpiffeId>>();
     is_shareable::<TlsStream<tokio::net::TcpStream, SpiffeId>>();
     is_shareable::<OpenConnection<SpiffeId>>();
-    is_shareable::<Draining>();
+    is_shareable::<DrainSignal>();
     is_shareable::<Listener<tokio::net::TcpStream, SpiffeId>>();
     is_shareable::<ListenerHandle<SpiffeId>>();
     is_shareable::<Credentials>();
@@ -274,19 +277,19 @@ fn errors_are_errors() {
     is_error::<TrustError>();
     is_error::<BundleError>();
     is_error::<CrlError>();
-    is_error::<UnusableCrl>();
+    is_error::<CrlFormatError>();
     is_error::<CredentialsError>();
     is_error::<PemError>();
-    is_error::<MalformedCertificate>();
-    is_error::<InvalidFingerprint>();
+    is_error::<CertificateError>();
+    is_error::<FingerprintError>();
     is_error::<SanError>();
-    is_error::<BadText>();
+    is_error::<TextError>();
     is_error::<HttpsError>();
     is_error::<RequestBodyError>();
     is_error::<ForwardError>();
-    is_error::<InvalidRule>();
+    is_error::<RuleError>();
     is_error::<NoPeer>();
-    is_error::<NotHttp2>();
+    is_error::<NotHttp2Error>();
     is_error::<IdentityError>();
     is_plain::<IdentityErrorKind>();
 }

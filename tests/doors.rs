@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{SERVER, acceptor, connector, deny_all, handshake, provider, raw_client};
-use countersign::gate::{AdmitError, ServerNames};
+use countersign::gate::{AdmitError, ServerNameVerification};
 use countersign::identity::DnsName;
 use countersign::testing::{FixedClock, TestCa};
 use countersign::trust::ChainError;
@@ -23,7 +23,7 @@ fn a_blocking_client_refuses_a_server_by_name_and_policy() {
     let address = listener.local_addr().unwrap();
     let accept = || {
         let (mut tcp, _) = listener.accept().unwrap();
-        let mut connection = ServerConnection::new(acceptor.rustls_config()).unwrap();
+        let mut connection = ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
         while connection.is_handshaking() && connection.complete_io(&mut tcp).is_ok() {}
     };
     let dial = |connector: &Connector<DnsName>, name: &str| {
@@ -86,7 +86,7 @@ fn a_blocking_client_is_not_content_with_a_server_that_never_asks() {
 fn an_unfinished_handshake_is_not_judged() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let connection = ServerConnection::new(acceptor.rustls_config()).unwrap();
+    let connection = ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
     let error = acceptor.gate().admit(&connection, None).unwrap_err();
     assert_eq!(error.reason(), "handshake_incomplete");
     let connector = connector(&ca, "client.example").build().unwrap();
@@ -198,20 +198,20 @@ fn a_bare_server_chain_needs_the_name_that_was_dialled() {
     };
     let named = |name: &str| ConnectionInfo::default().with_server_name(name);
     let nameless = ConnectionInfo::default;
-    assert_eq!(judge(ServerNames::Verify, named(SERVER)), Ok(()));
+    assert_eq!(judge(ServerNameVerification::Verify, named(SERVER)), Ok(()));
     assert_eq!(
-        judge(ServerNames::Verify, named("other.example")),
+        judge(ServerNameVerification::Verify, named("other.example")),
         Err("name_mismatch")
     );
     assert_eq!(
-        judge(ServerNames::Verify, named("a b")),
+        judge(ServerNameVerification::Verify, named("a b")),
         Err("unknown_server_name")
     );
     assert_eq!(
-        judge(ServerNames::Verify, nameless()),
+        judge(ServerNameVerification::Verify, nameless()),
         Err("unknown_server_name")
     );
-    assert_eq!(judge(ServerNames::LeaveToPolicy, nameless()), Ok(()));
+    assert_eq!(judge(ServerNameVerification::ByPolicy, nameless()), Ok(()));
 }
 
 /// Whatever a customisation does, even to replace the whole configuration.
@@ -244,7 +244,7 @@ async fn a_customisation_opens_no_hole() {
         common::refused_raw_client(&acceptor, raw_client(&ca, common::Version::Tls13, None)).await;
     assert_eq!(error.reason(), "no_certificate");
 
-    let config = acceptor.rustls_config();
+    let config = acceptor.unauthorized_rustls_config();
     assert!(!format!("{:?}", config.session_storage).contains("NoServer"));
     assert_eq!(config.max_early_data_size, 0);
     assert!(!config.send_half_rtt_data && !config.enable_secret_extraction);

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Recording, SERVER, VERSIONS, Version, acceptor, connector, handshake, provider};
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::{DnsName, SpiffeId};
 use countersign::testing::{self, FixedClock, TestCa};
-use countersign::trust::{Anchor, ExtendedKeyUsage, Limits};
+use countersign::trust::{Anchor, EkuPolicy, Limits};
 use countersign::{Acceptor, Connector, TrustStore, policy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -156,7 +156,7 @@ async fn the_certificate_follows_the_name_asked_for_and_the_gate_stays() {
                 Ok(format!("{:?}", certificate.subject_alternative_names()))
             })
             .authorize(policy::allow_any())
-            .server_names(ServerNames::LeaveToPolicy)
+            .server_names(ServerNameVerification::ByPolicy)
             .build()
             .unwrap();
         let (server, client) = testing::handshake(&acceptor, &connector, name).await;
@@ -308,7 +308,7 @@ async fn extended_key_usage_can_be_required() {
     let lenient = acceptor(&ca, policy::allow_any()).build().unwrap();
     handshake(&lenient, &without).await.0.unwrap();
     let strict = acceptor(&ca, policy::allow_any())
-        .extended_key_usage(ExtendedKeyUsage::Required)
+        .extended_key_usage(EkuPolicy::Required)
         .build()
         .unwrap();
     let error = handshake(&strict, &without).await.0.unwrap_err();
@@ -349,12 +349,12 @@ async fn a_spiffe_server_needs_no_host_name() {
             .map(|stream| stream.peer().identity().to_string())
             .map_err(|error| error.reason())
     };
-    let by_policy = dial(ServerNames::LeaveToPolicy, orders.clone());
+    let by_policy = dial(ServerNameVerification::ByPolicy, orders.clone());
     assert_eq!(connect(by_policy).await.as_deref(), Ok(orders.as_str()));
-    let by_name = dial(ServerNames::Verify, orders);
+    let by_name = dial(ServerNameVerification::Verify, orders);
     assert_eq!(connect(by_name).await, Err("name_mismatch"));
     let another = "spiffe://example.org/ns/other".parse().unwrap();
-    let other = dial(ServerNames::LeaveToPolicy, another);
+    let other = dial(ServerNameVerification::ByPolicy, another);
     assert_eq!(connect(other).await, Err("denied"));
 }
 
@@ -382,5 +382,7 @@ async fn keys_are_logged_only_when_asked() {
     handshake(&acceptor, &connector).await.0.unwrap();
     assert!(log.0.load(Ordering::Relaxed) > 0);
     // The public door has the same log; the connector, which was told nothing, has none.
-    assert!(format!("{:?}", acceptor.rustls_config().key_log).contains("CountingKeyLog"));
+    assert!(
+        format!("{:?}", acceptor.unauthorized_rustls_config().key_log).contains("CountingKeyLog")
+    );
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use countersign::Certificate;
 use countersign::identity::{
-    CommonName, DnsName, Email, FromCertificate, IdentityError, IdentityExtractor, IpAddress, Only,
-    OrganizationalUnit, Uri,
+    CommonName, DnsName, Email, FromCertificate, IdentityError, IdentityExtractor, IpAddress,
+    OrganizationalUnit, Single, Uri,
 };
 use countersign::testing::{LeafBuilder, TestCa, der};
 use proptest::collection::vec;
@@ -217,7 +217,11 @@ fn second_parser_attributes(certificate: &x509_cert::Certificate, oid: &str) -> 
 }
 
 /// Compares one extractor's answer with the second parser's; the kind of agreement, or why not.
-fn compare<I>(extractor: Only<I>, certificate: &Certificate, field: Field) -> Result<String, String>
+fn compare<I>(
+    extractor: Single<I>,
+    certificate: &Certificate,
+    field: Field,
+) -> Result<String, String>
 where
     I: FromCertificate + std::str::FromStr<Err = IdentityError> + ToString,
 {

@@ -5,14 +5,14 @@ use std::fmt::Debug;
 
 use countersign::Certificate;
 use countersign::identity::{
-    All, DnsName, Email, FromCertificate, IdentityExtractor as _, IpAddress, Only, SpiffeId, Upn,
-    Uri,
+    DnsName, Email, FromCertificate, IdentityExtractor as _, IpAddress, Multiple, Single, SpiffeId,
+    Upn, Uri,
 };
 use countersign::testing::{KeyUsageBits, LeafBuilder, TestCa, der};
 
 /// The value's text, or the reason of the refusal.
 fn read<I: FromCertificate + ToString>(
-    extractor: Only<I>,
+    extractor: Single<I>,
     leaf: LeafBuilder,
 ) -> Result<String, &'static str> {
     let certificate = Certificate::from_der(leaf.issue().leaf_der()).expect("it parses");
@@ -38,13 +38,13 @@ fn check<I: FromCertificate + ToString + Copyable>(
 
 /// Every identity of this file has `extractor()`.
 trait Copyable: Sized {
-    fn extractor() -> Only<Self>;
+    fn extractor() -> Single<Self>;
 }
 
 macro_rules! has_extractor {
     ($($identity:ty),+) => {$(
         impl Copyable for $identity {
-            fn extractor() -> Only<Self> {
+            fn extractor() -> Single<Self> {
                 <$identity>::extractor()
             }
         }
@@ -692,7 +692,7 @@ fn upn() {
 }
 
 fn read_all<I: FromCertificate + Debug + ToString>(
-    extractor: All<I>,
+    extractor: Multiple<I>,
     leaf: LeafBuilder,
 ) -> Result<Vec<String>, &'static str> {
     let certificate = Certificate::from_der(leaf.issue().leaf_der()).expect("it parses");

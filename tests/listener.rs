@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{SERVER, acceptor, connector};
-use countersign::gate::Ended;
+use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
 use countersign::testing::TestCa;
 use countersign::{Connector, Decision, Listener, Peer, TlsStream, WhenFull, policy};
@@ -200,7 +200,10 @@ async fn a_shutdown_finishes_what_has_begun() {
     let after = start.elapsed();
     assert!(after <= Duration::from_secs(6), "{after:?}");
     let error = second.write_all(b"x").await.unwrap_err();
-    assert_eq!(error.downcast::<Ended>().unwrap().reason(), "shut_down");
+    assert_eq!(
+        error.downcast::<CloseReason>().unwrap().reason(),
+        "shut_down"
+    );
     drop(second);
     assert_eq!(acceptor.connections().len(), 1);
     assert!(acceptor.connections()[0].ending().is_none());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{
     SERVER, VERSIONS, acceptor, connector, connector_with, deny_all, handshake, provider,
 };
-use countersign::gate::Ended;
+use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
 use countersign::pki::Crl;
 use countersign::policy::{DenyEntry, DenyList};
@@ -30,9 +30,9 @@ use tokio::time::timeout;
 type Stream = TlsStream<DuplexStream, DnsName>;
 
 /// What a read of a stream that was cut says.
-fn ended(error: io::Error) -> Ended {
+fn ended(error: io::Error) -> CloseReason {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
-    error.downcast::<Ended>().expect("it says why")
+    error.downcast::<CloseReason>().expect("it says why")
 }
 
 /// The alert that a read of the other side gets; `None` for a goodbye.
@@ -58,7 +58,7 @@ async fn echo(server: &mut Stream, client: &mut Stream) {
 }
 
 /// Both ends of a stream that was cut on the server's side.
-async fn cut(mut server: Stream, mut client: Stream) -> (Ended, Option<AlertDescription>) {
+async fn cut(mut server: Stream, mut client: Stream) -> (CloseReason, Option<AlertDescription>) {
     let (server, alert) = tokio::join!(
         async { ended(server.read_u8().await.expect_err("cut")) },
         alert_at(&mut client)

@@ -11,7 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use countersign::TlsStream;
-use countersign::gate::Ended;
+use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
 use midway::{Moment, Side, What, World};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
@@ -30,9 +30,9 @@ const CHANGES: [(What, &str); 5] = [
 ];
 
 /// What a read of a stream that was cut says.
-fn ended(error: io::Error) -> Ended {
+fn ended(error: io::Error) -> CloseReason {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
-    error.downcast::<Ended>().expect("it says why")
+    error.downcast::<CloseReason>().expect("it says why")
 }
 
 /// Whoever is asked about a connection changes the rules itself, and then says yes: that yes is by

@@ -12,7 +12,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use common::{SERVER, acceptor, connector, handshake};
-use countersign::gate::Ended;
+use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
 use countersign::pki::Crl;
 use countersign::policy::{DenyEntry, DenyList};
@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 /// The reason for which our side cut a stream.
 fn cut_for(error: &std::io::Error) -> &'static str {
-    let ended = error.get_ref().unwrap().downcast_ref::<Ended>();
+    let ended = error.get_ref().unwrap().downcast_ref::<CloseReason>();
     ended.unwrap().reason()
 }
 
@@ -302,7 +302,7 @@ async fn notices_that_nobody_waits_for_hold_nothing() {
     let server = server.unwrap();
     let waits = Arc::new(NoWaker);
     let waker = Waker::from(waits.clone());
-    let poll = |draining: &mut countersign::Draining| {
+    let poll = |draining: &mut countersign::DrainSignal| {
         let polled = pin!(draining).poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());
     };
@@ -339,7 +339,7 @@ async fn a_stream_that_is_dropped_after_a_cut_has_told_why() {
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
 
     let (server, mut client) = open().await;
-    acceptor.end_all(|_| true);
+    acceptor.close_where(|_| true);
     drop(server);
     let mut rest = Vec::new();
     assert_eq!(client.read_to_end(&mut rest).await.unwrap(), 0, "goodbye");
@@ -362,7 +362,7 @@ async fn all_connections_of_an_identity_are_ended() {
         open.push((server.unwrap(), client.unwrap()));
     }
     let one: DnsName = "one.example".parse().unwrap();
-    assert_eq!(acceptor.end_all(|peer| *peer.identity() == one), 2);
+    assert_eq!(acceptor.close_where(|peer| *peer.identity() == one), 2);
     assert_eq!(acceptor.connections().len(), 1);
     for ended in [0, 2] {
         let cut = open[ended].0.read_u8().await.unwrap_err();

@@ -3,7 +3,7 @@
 
 use countersign::identity::{DnsName, SpiffeId};
 use countersign::policy::{
-    self, DnsPattern, InvalidDnsPattern, InvalidSpiffePattern, Pattern, PatternSet, SpiffePattern,
+    self, DnsPattern, DnsPatternError, Pattern, PatternSet, SpiffePattern, SpiffePatternError,
 };
 
 #[test]
@@ -86,7 +86,7 @@ where
 
 #[test]
 fn what_is_no_spiffe_pattern() {
-    use InvalidSpiffePattern as E;
+    use SpiffePatternError as E;
 
     let long = |length: usize| format!("spiffe://d/{}/*", "p".repeat(length - 13));
     assert!(long(2048).parse::<SpiffePattern>().is_ok());
@@ -145,7 +145,7 @@ fn what_is_no_spiffe_pattern() {
 
 #[test]
 fn what_is_no_dns_pattern() {
-    use InvalidDnsPattern as E;
+    use DnsPatternError as E;
 
     let label = "a".repeat(63);
     let long = |last: usize| format!("*.{label}.{label}.{label}.{}", "b".repeat(last));
@@ -208,7 +208,7 @@ fn a_list_with_a_bad_entry_names_it() {
     let error = policy::spiffe_patterns(["spiffe://example.org/*", "spiffe://example.org/a*"])
         .expect_err("the second is no pattern");
     assert_eq!(error.entry(), "spiffe://example.org/a*");
-    assert_eq!(*error.error(), InvalidSpiffePattern::PartialSegment);
+    assert_eq!(*error.error(), SpiffePatternError::PartialSegment);
     assert_eq!(
         error.to_string(),
         "\"spiffe://example.org/a*\": the wildcard stands for whole segments: write .../a/*, not .../a*"

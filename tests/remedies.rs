@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use countersign::gate::AdmitError;
 use countersign::identity::{IdentityError, IdentityErrorKind};
-use countersign::pki::{CredentialsError, Crl, PemError, UnusableCrl};
+use countersign::pki::{CredentialsError, Crl, CrlFormatError, PemError};
 use countersign::policy::DeniedBy;
 use countersign::reload::ReloadError;
 use countersign::testing::{KeyUsageBits, TestCa};
-use countersign::trust::{BundleError, ChainError, CrlError, NoStatus, TrustError};
+use countersign::trust::{BundleError, ChainError, CrlError, StatusError, TrustError};
 use countersign::{
-    AcceptError, BuildError, Certificate, ConnectError, HandshakeError, Shed, TrustStore,
+    AcceptError, BuildError, Certificate, ConnectError, HandshakeError, ShedReason, TrustStore,
 };
 use rustls_pki_types::UnixTime;
 
@@ -102,11 +102,11 @@ fn of_chains() {
         },
         ChainError::UnknownRevocationStatus {
             certificate: c(),
-            cause: NoStatus::NoCrl,
+            cause: StatusError::NoCrl,
         },
         ChainError::UnknownRevocationStatus {
             certificate: c(),
-            cause: NoStatus::NotInForce {
+            cause: StatusError::NotInForce {
                 this_update: now,
                 now,
             },
@@ -222,11 +222,11 @@ fn of_connections() {
         checked(&AcceptError::Handshake(error));
     }
     for shed in [
-        Shed::TooManyHandshakes,
-        Shed::TooManyOfAddress,
-        Shed::EarlyDrop,
-        Shed::Displaced,
-        Shed::AddressNotAdmitted,
+        ShedReason::TooManyHandshakes,
+        ShedReason::TooManyOfAddress,
+        ShedReason::EarlyDrop,
+        ShedReason::Displaced,
+        ShedReason::AddressNotAdmitted,
     ] {
         checked(&AcceptError::Shed(shed));
     }
@@ -304,15 +304,15 @@ fn of_files() {
         checked(&error);
     }
     for problem in [
-        UnusableCrl::Malformed("it"),
-        UnusableCrl::Version1,
-        UnusableCrl::NoNextUpdate,
-        UnusableCrl::BadNumber("number is missing"),
-        UnusableCrl::Delta,
-        UnusableCrl::Indirect,
-        UnusableCrl::SomeReasons,
-        UnusableCrl::Scope("odd"),
-        UnusableCrl::CriticalExtension {
+        CrlFormatError::Malformed("it"),
+        CrlFormatError::Version1,
+        CrlFormatError::NoNextUpdate,
+        CrlFormatError::BadNumber("number is missing"),
+        CrlFormatError::Delta,
+        CrlFormatError::Indirect,
+        CrlFormatError::SomeReasons,
+        CrlFormatError::Scope("odd"),
+        CrlFormatError::CriticalExtension {
             oid: "1.2.3".into(),
         },
     ] {

@@ -94,7 +94,7 @@ async fn tickets_take_no_place() {
     for (choice, remembers) in [(Resumption::Stateful, false), (Resumption::Stateless, true)] {
         let ca = TestCa::new("Root");
         let acceptor = with(&ca, choice);
-        let config = acceptor.rustls_config();
+        let config = acceptor.unauthorized_rustls_config();
         assert_eq!(config.ticketer.enabled(), remembers);
         assert_eq!(config.session_storage.can_cache(), !remembers);
 
@@ -142,7 +142,7 @@ async fn a_client_that_has_proven_no_key_gets_no_session() {
         for choice in [Resumption::Stateful, Resumption::Stateless] {
             let ca = TestCa::new("Root");
             let acceptor = with(&ca, choice);
-            let ours = acceptor.rustls_config();
+            let ours = acceptor.unauthorized_rustls_config();
             let mut lax = RawServer::for_everybody(&ca.leaf().dns(SERVER).issue());
             lax.config.session_storage = ours.session_storage.clone();
             lax.config.ticketer = ours.ticketer.clone();

@@ -123,7 +123,7 @@ async fn a_client_cannot_renegotiate() {
             .unwrap();
         let (mut tcp, _) = listener.accept().unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut connection = ServerConnection::new(acceptor.rustls_config()).unwrap();
+        let mut connection = ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
         while connection.is_handshaking() {
             connection.complete_io(&mut tcp).unwrap();
         }

@@ -21,7 +21,7 @@ fn serve(
 ) -> Result<(String, bool), AdmitError> {
     let (mut tcp, address) = listener.accept().unwrap();
     tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut connection = ServerConnection::new(acceptor.rustls_config()).unwrap();
+    let mut connection = ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
     while connection.is_handshaking() {
         connection.complete_io(&mut tcp).unwrap();
     }

@@ -1,4 +1,4 @@
-//! rustls connections without tokio: `Acceptor::rustls_config` with `Gate::admit`, and
+//! rustls connections without tokio: `Acceptor::unauthorized_rustls_config` with `Gate::admit`, and
 //! `Connector::start`, beside raw rustls.
 
 use std::collections::VecDeque;
@@ -68,7 +68,9 @@ struct AnyServer<'a> {
 impl<'a> AnyServer<'a> {
     fn new(server: Server<'a>) -> Self {
         let (config, gate) = match server {
-            Server::Ours(acceptor) => (acceptor.rustls_config(), Some(acceptor.gate())),
+            Server::Ours(acceptor) => {
+                (acceptor.unauthorized_rustls_config(), Some(acceptor.gate()))
+            }
             Server::Raw(config) => (config.clone(), None),
         };
         Self {

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::IdentityExtractor;
 use countersign::{Certificate, Connector, Policy, TrustStore, policy};
 use hyper::Uri;
@@ -78,12 +78,18 @@ async fn get(args: &Args) -> Result<(), Box<dyn Error>> {
         None => {
             // The verified host name is all that counts; any identity will do.
             let fingerprint = |certificate: &Certificate| Ok(certificate.sha256());
-            get_from(args, fingerprint, policy::allow_any(), ServerNames::Verify).await
+            get_from(
+                args,
+                fingerprint,
+                policy::allow_any(),
+                ServerNameVerification::Verify,
+            )
+            .await
         }
         Some(kind) => {
             let names = match kind {
-                IdentityKind::Spiffe => ServerNames::LeaveToPolicy,
-                _ => ServerNames::Verify,
+                IdentityKind::Spiffe => ServerNameVerification::ByPolicy,
+                _ => ServerNameVerification::Verify,
             };
             let extractor = move |certificate: &Certificate| kind.extract(certificate);
             get_from(args, extractor, AllowList::parse(kind, &args.allow)?, names).await
@@ -95,7 +101,7 @@ async fn get_from<X>(
     args: &Args,
     extractor: X,
     policy: impl Policy<X::Identity> + 'static,
-    names: ServerNames,
+    names: ServerNameVerification,
 ) -> Result<(), Box<dyn Error>>
 where
     X: IdentityExtractor<Identity: Send + Sync> + 'static,

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::integration::tonic::Channel;
 use countersign::{Certificate, Connector, TrustStore};
 use tonic::transport::Endpoint;
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .alpn(["h2"]);
     if kind == IdentityKind::Spiffe {
         // The ID says who the server is; its certificate need not have a host's name.
-        builder = builder.server_names(ServerNames::LeaveToPolicy);
+        builder = builder.server_names(ServerNameVerification::ByPolicy);
     }
     if let Some(revocation) = believing.revocation {
         builder = builder.revocation(revocation);

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::SpiffeId;
 use countersign::integration::hyper::Server;
 use countersign::integration::tonic::Channel;
@@ -30,7 +30,7 @@ fn connector(ca: &TestCa, who: &str) -> Result<Connector<SpiffeId>, Box<dyn Erro
         .trust(ca.trust())
         .identify(SpiffeId::extractor())
         .authorize(policy::exact([ORDERS.parse()?]))
-        .server_names(ServerNames::LeaveToPolicy)
+        .server_names(ServerNameVerification::ByPolicy)
         .alpn(["h2"])
         .build()?)
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use countersign::Certificate;
 use countersign::identity::{
-    All, DnsName, Email, FromCertificate, IdentityExtractor as _, IpAddress, SpiffeId, Upn, Uri,
+    Multiple, DnsName, Email, FromCertificate, IdentityExtractor as _, IpAddress, SpiffeId, Upn, Uri,
 };
 use countersign::testing::TestCa;
 use libfuzzer_sys::fuzz_target;
@@ -47,7 +47,7 @@ fuzz_target!(|value: &[u8]| {
 
 /// The only value is all values, and where there is no only one, there are none or several.
 fn all_agrees<I: FromCertificate + PartialEq + std::fmt::Debug>(
-    all: All<I>,
+    all: Multiple<I>,
     only: Result<I, countersign::identity::IdentityError>,
     certificate: &Certificate,
 ) {

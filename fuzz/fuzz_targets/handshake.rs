@@ -163,7 +163,7 @@ impl World {
         config.resumption = Resumption::disabled();
         let name = "server.example".try_into().expect("a name");
         let mut client = ClientConnection::new(config.into(), name).expect("a client");
-        let mut server = ServerConnection::new(self.acceptor.rustls_config()).expect("a server");
+        let mut server = ServerConnection::new(self.acceptor.unauthorized_rustls_config()).expect("a server");
         while client.is_handshaking() || server.is_handshaking() {
             let flight = written(|to| client.write_tls(to));
             let mut flight = &flight[..];

@@ -437,7 +437,7 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
         Action::AcceptFailed => (&["network"], &["info"]),
         Action::Draining => (&["network", "session"], &["info"]),
         Action::Cut => (&["network", "session"], &["denied", "end"]),
-        Action::Ended => (&["network", "session"], &["end"]),
+        Action::Closed => (&["network", "session"], &["end"]),
         Action::ReloadApplied | Action::CrlRolledBack => (&["configuration"], &["change"]),
         Action::RefusalsSuppressed => (&["authentication", "network"], &["denied", "info"]),
         Action::ReloadRefused | Action::CertificateExpiring | Action::EventsDropped => {
@@ -448,7 +448,7 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
 
 fn level(event: &AuditEvent) -> &'static str {
     match event.action {
-        Action::Admitted | Action::Draining | Action::Cut | Action::Ended => "info",
+        Action::Admitted | Action::Draining | Action::Cut | Action::Closed => "info",
         Action::ReloadApplied => "info",
         Action::AcceptFailed | Action::EventsDropped => "error",
         _ => "warn",

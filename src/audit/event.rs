@@ -105,7 +105,7 @@ pub enum Action {
     /// An open connection was cut.
     Cut,
     /// A connection was closed.
-    Ended,
+    Closed,
     /// A request over an admitted connection was denied.
     RequestDenied,
     /// A listener could not accept a connection, and tries again.
@@ -315,7 +315,7 @@ impl Action {
             Self::Abandoned => "abandoned",
             Self::Draining => "draining",
             Self::Cut => "cut",
-            Self::Ended => "ended",
+            Self::Closed => "closed",
             Self::RequestDenied => "request_denied",
             Self::AcceptFailed => "accept_failed",
             Self::ReloadApplied => "reload_applied",
@@ -353,7 +353,7 @@ impl Action {
             | Self::RefusalsSuppressed => Some(Outcome::Failure),
             Self::Draining
             | Self::Cut
-            | Self::Ended
+            | Self::Closed
             | Self::CrlRolledBack
             | Self::CertificateExpiring => None,
             _ => Some(Outcome::Failure),

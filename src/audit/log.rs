@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::event::Suppressed;
 use super::sampling::{INTERVAL, LeftOut, Sampling};
 use super::stats::Counts;
-use super::{Action, AuditEvent, AuditSink, NotRecorded, Side};
+use super::{Action, AuditEvent, AuditSink, RecordError, Side};
 use crate::pki::text::Thousands;
 
 /// One acceptor's or connector's events.
@@ -99,7 +99,7 @@ impl Log {
         action: Action,
         reason: Option<&'static str>,
         fill: impl FnOnce(&mut AuditEvent),
-    ) -> Result<(), NotRecorded> {
+    ) -> Result<(), RecordError> {
         let recorded = self.give(action, reason, fill);
         if self.sampling.is_pending() {
             self.summarize(false);
@@ -112,7 +112,7 @@ impl Log {
         action: Action,
         reason: Option<&'static str>,
         fill: impl FnOnce(&mut AuditEvent),
-    ) -> Result<(), NotRecorded> {
+    ) -> Result<(), RecordError> {
         // A sink is anybody's code.
         let recorded = catch_unwind(AssertUnwindSafe(|| {
             if !self.sink.wants(action) {
@@ -124,7 +124,7 @@ impl Log {
             event.shorten();
             self.sink.record(&Arc::new(event))
         }));
-        let recorded = recorded.unwrap_or_else(|_| Err(NotRecorded::new("the sink panicked")));
+        let recorded = recorded.unwrap_or_else(|_| Err(RecordError::new("the sink panicked")));
         if recorded.is_err() {
             self.counts.not_recorded();
         }
@@ -147,7 +147,7 @@ impl Log {
         }
     }
 
-    fn give_summary(&self, left_out: &LeftOut) -> Result<(), NotRecorded> {
+    fn give_summary(&self, left_out: &LeftOut) -> Result<(), RecordError> {
         self.give(Action::RefusalsSuppressed, left_out.reason, |event| {
             event.detail = Some(format!(
                 "{} more refusals ({}: {}) in {:.1?} were counted and not recorded singly; audit_refusals_per_second() says how many are",

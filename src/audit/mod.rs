@@ -58,7 +58,7 @@
 //! vouches for; that happens only when a sink was given and wants the event.
 //!
 //! # What is not told
-//! Of rustls connections that you drive yourself (`Acceptor::rustls_config`), the trail begins when you
+//! Of rustls connections that you drive yourself (`Acceptor::unauthorized_rustls_config`), the trail begins when you
 //! ask [`Gate::admit`](crate::Gate::admit): that a handshake failed before, only you know. They are not
 //! told of when they end, either. A handshake that fails knows no ALPN protocol, and what the server had
 //! not chosen yet.
@@ -129,7 +129,7 @@ pub use event::{
 #[cfg(feature = "audit-json")]
 pub use sink::Json;
 pub use sink::{
-    AuditSink, FanOut, Filter, Memory, NotRecorded, Overflow, Queue, QueueBuilder, RotatingFile,
+    AuditSink, FanOut, Filter, Memory, Overflow, Queue, QueueBuilder, RecordError, RotatingFile,
     Tracing,
 };
 pub use stats::Stats;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bounds::is_unauthenticated;
-use super::{Action, AuditEvent, AuditedIdentity, Log, NotRecorded, Stage};
+use super::{Action, AuditEvent, AuditedIdentity, Log, RecordError, Stage};
 use crate::peer::ConnectionInfo;
 use crate::pki::Certificate;
 
@@ -66,7 +66,7 @@ impl Witness {
         action: Action,
         reason: Option<&'static str>,
         fill: impl FnOnce(&mut AuditEvent),
-    ) -> Result<(), NotRecorded> {
+    ) -> Result<(), RecordError> {
         if self.is_over {
             return Ok(());
         }

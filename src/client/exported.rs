@@ -14,7 +14,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     ///
     /// # fn client(connector: Connector<SpiffeId>) -> Result<reqwest::Client, reqwest::Error> {
     /// reqwest::Client::builder()
-    ///     .tls_backend_preconfigured(connector.clone().into_rustls_config())
+    ///     .tls_backend_preconfigured(connector.clone().into_authorizing_rustls_config())
     ///     .https_only(true)
     ///     .build()
     /// # }
@@ -48,7 +48,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     ///
     /// reqwest's own settings of TLS (`tls_danger_accept_invalid_certs`, `identity`, roots, CRLs, versions)
     /// have no effect on it. Say `https_only(true)`, or a redirect may lead it to `http://`.
-    pub fn into_rustls_config(self) -> ClientConfig {
+    pub fn into_authorizing_rustls_config(self) -> ClientConfig {
         self.core.exported()
     }
 }

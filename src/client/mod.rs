@@ -19,7 +19,7 @@ use crate::ConnectionInfo;
 use crate::audit::{Alert, Stats, Witness};
 use crate::gate::{Authorizer, Gate};
 #[cfg(feature = "tokio")]
-use crate::gate::{Ended, OpenConnection};
+use crate::gate::{CloseReason, OpenConnection};
 #[cfg(feature = "tokio")]
 use crate::peer::Peer;
 #[cfg(feature = "tokio")]
@@ -37,7 +37,7 @@ use crate::trust::TrustStore;
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
-/// use countersign::gate::ServerNames;
+/// use countersign::gate::ServerNameVerification;
 /// use countersign::{Connector, Credentials, TrustStore, policy};
 ///
 /// # async fn call(tcp: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
@@ -47,7 +47,7 @@ use crate::trust::TrustStore;
 ///     .trust(TrustStore::from_pem_file("servers-ca.crt")?)
 ///     .identify(SpiffeId::extractor())
 ///     .authorize(policy::exact([orders]))
-///     .server_names(ServerNames::LeaveToPolicy)
+///     .server_names(ServerNameVerification::ByPolicy)
 ///     .build()?;
 ///
 /// let stream = connector.connect("orders.internal", tcp).await?;
@@ -121,7 +121,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
         #[cfg(feature = "tokio")]
         if replaces {
             self.keeper
-                .drain_all(&self.core.gate, &Ended::CredentialsReplaced);
+                .drain_all(&self.core.gate, &CloseReason::CredentialsReplaced);
         }
         Ok(generation)
     }
@@ -152,7 +152,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// were. They may come back: whom that is not to be allowed, the policy or the deny list must
     /// know first.
     #[cfg(feature = "tokio")]
-    pub fn end_all(&self, which: impl Fn(&Peer<I>) -> bool) -> usize {
+    pub fn close_where(&self, which: impl Fn(&Peer<I>) -> bool) -> usize {
         let mut open = self.connections();
         open.retain(|connection| which(connection.peer()));
         open.iter().for_each(OpenConnection::end);
@@ -263,7 +263,7 @@ mod connect {
     use tokio::io::{AsyncRead, AsyncWrite};
 
     use super::{ConnectError, Connector};
-    use crate::gate::{Ended, Handshaken};
+    use crate::gate::{CloseReason, Handshaken};
     use crate::stream::handshake::{Attempt, admit, refuse, refuse_with};
     use crate::stream::info_of;
     use crate::tls::{self, capture::Capture};
@@ -346,7 +346,8 @@ mod connect {
                 Ok(admitted) => {
                     // Replaced during the handshake, when the connection was not listed yet.
                     if core.configs().credentials != configs.credentials {
-                        self.keeper.drain(&admitted.1, Ended::CredentialsReplaced);
+                        self.keeper
+                            .drain(&admitted.1, CloseReason::CredentialsReplaced);
                     }
                     Ok(admit(tls.into(), admitted, &capture))
                 }

@@ -9,7 +9,7 @@ use super::report::Finding;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};
-use crate::trust::{ChainError, NoStatus, Usage};
+use crate::trust::{ChainError, StatusError, Usage};
 
 /// What the verifier refused by itself.
 pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand<'_>>) -> Finding {
@@ -159,7 +159,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         ),
         E::UnknownRevocationStatus {
             certificate,
-            cause: cause @ NoStatus::NotInForce { this_update, now },
+            cause: cause @ StatusError::NotInForce { this_update, now },
         } => (
             format!(
                 "whether {} is revoked is unknown: {cause}, {} earlier",

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::audit::NotRecorded;
+use crate::audit::RecordError;
 use crate::identity::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
 use crate::pki::text::Sentence;
@@ -114,7 +114,7 @@ pub enum AdmitError {
         /// The peer's certificate.
         certificate: Certificate,
         /// What the audit sink said.
-        error: NotRecorded,
+        error: RecordError,
     },
     /// The policy is async, and the gate was asked synchronously.
     #[error("the policy is asynchronous; ask the gate with admit_async")]
@@ -125,7 +125,7 @@ pub enum AdmitError {
     /// A client's gate must check the server's name and was given none, or one that is neither a
     /// DNS name nor an IP address.
     #[error(
-        "the name that was dialled is not known, so the server's certificate cannot be checked against it; give its DNS name or IP address, or choose ServerNames::LeaveToPolicy"
+        "the name that was dialled is not known, so the server's certificate cannot be checked against it; give its DNS name or IP address, or choose ServerNameVerification::ByPolicy"
     )]
     UnknownServerName,
     /// The clock gave no time.

@@ -2,7 +2,7 @@
 
 use rustls_pki_types::CertificateDer;
 
-use super::TrustId;
+use super::GenerationId;
 use crate::Peer;
 
 /// A peer that was verified and identified, and awaits its judgement.
@@ -11,7 +11,7 @@ pub(crate) struct Identified<'c, I> {
     /// The chain as the peer sent it, should it have to be verified again.
     pub(super) presented: &'c [CertificateDer<'c>],
     /// The trust that it was verified by.
-    pub(super) trust: TrustId,
+    pub(super) trust: GenerationId,
 }
 
 impl<'c, I> Identified<'c, I> {

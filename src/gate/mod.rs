@@ -34,8 +34,8 @@ pub(crate) use epoch::Changed;
 pub use error::AdmitError;
 pub(crate) use identified::Identified;
 #[cfg(feature = "tokio")]
-pub use live::{Ended, OpenConnection};
-pub(crate) use trusted::{TrustId, Trusted, Verified};
+pub use live::{CloseReason, OpenConnection};
+pub(crate) use trusted::{GenerationId, TrustGeneration, Verified};
 
 use crate::audit::{Auditor, Witness};
 use crate::identity::{IdentityExtractor, extract_caught};
@@ -54,7 +54,7 @@ use crate::{Certificate, ConnectionInfo, Peer};
 /// # Security
 /// [`admit`](Self::admit) trusts rustls that the peer owns the key of the certificate that it
 /// presented. That holds for connections made with the configuration of the same acceptor
-/// (`Acceptor::rustls_config`); a configuration whose verifier accepts any signature would make
+/// (`Acceptor::unauthorized_rustls_config`); a configuration whose verifier accepts any signature would make
 /// every answer worthless.
 pub struct Gate<I> {
     inner: Arc<Inner<I>>,
@@ -62,8 +62,8 @@ pub struct Gate<I> {
 
 struct Inner<I> {
     /// Roots, pins and CRLs: sessions and remembered chains hang on it.
-    trusted: ArcSwap<Trusted<I>>,
-    server_names: ServerNames,
+    trusted: ArcSwap<TrustGeneration<I>>,
+    server_names: ServerNameVerification,
     extractor: Box<dyn IdentityExtractor<Identity = I>>,
     deny_list: Option<Box<dyn Denies<I>>>,
     authorizer: ArcSwap<Authorizer<I>>,
@@ -86,7 +86,7 @@ pub(crate) struct Rules<I> {
     pub(crate) verifier: ChainVerifier,
     /// Of the verification cache; 0 turns it off.
     pub(crate) cache_capacity: usize,
-    pub(crate) server_names: ServerNames,
+    pub(crate) server_names: ServerNameVerification,
     pub(crate) extractor: Box<dyn IdentityExtractor<Identity = I>>,
     pub(crate) deny_list: Option<Box<dyn Denies<I>>>,
     pub(crate) authorizer: Authorizer<I>,
@@ -106,13 +106,13 @@ pub(crate) struct Lifetimes {
 
 /// Whether a server's certificate must be valid for the name that was dialled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ServerNames {
+pub enum ServerNameVerification {
     /// It must (RFC 9525).
     #[default]
     Verify,
     /// The policy decides about the identity alone, as with SPIFFE IDs, where certificates carry
     /// no host names.
-    LeaveToPolicy,
+    ByPolicy,
 }
 
 /// The policy in force, in either form.
@@ -150,7 +150,10 @@ impl<I> Gate<I> {
         let auditor = Arc::new(rules.auditor);
         let gate = Self {
             inner: Arc::new(Inner {
-                trusted: ArcSwap::from_pointee(Trusted::new(rules.verifier, rules.cache_capacity)),
+                trusted: ArcSwap::from_pointee(TrustGeneration::new(
+                    rules.verifier,
+                    rules.cache_capacity,
+                )),
                 server_names: rules.server_names,
                 extractor: rules.extractor,
                 deny_list: rules.deny_list,
@@ -283,11 +286,11 @@ impl<I> Gate<I> {
     }
 
     /// The trust in force.
-    pub(crate) fn trusted(&self) -> Arc<Trusted<I>> {
+    pub(crate) fn trusted(&self) -> Arc<TrustGeneration<I>> {
         self.inner.trusted.load_full()
     }
 
-    pub(crate) fn trust_id(&self) -> TrustId {
+    pub(crate) fn trust_id(&self) -> GenerationId {
         self.inner.trusted.load().id()
     }
 
@@ -302,12 +305,12 @@ impl<I> Gate<I> {
 
     /// The next generation of trust. Whoever calls it sees to it that no other call comes between
     /// this and the swap.
-    pub(crate) fn next_trusted(&self, verifier: ChainVerifier) -> Arc<Trusted<I>> {
+    pub(crate) fn next_trusted(&self, verifier: ChainVerifier) -> Arc<TrustGeneration<I>> {
         Arc::new(self.inner.trusted.load().next(verifier))
     }
 
     /// Within a `commit`.
-    pub(crate) fn swap_trusted(&self, next: Arc<Trusted<I>>) -> Arc<Trusted<I>> {
+    pub(crate) fn swap_trusted(&self, next: Arc<TrustGeneration<I>>) -> Arc<TrustGeneration<I>> {
         self.inner.trusted.swap(next)
     }
 
@@ -340,7 +343,7 @@ impl<I> Gate<I> {
     ) -> Result<Verified, ChainError> {
         let verified = self.inner.trusted.load().verify(presented, now, read)?;
         self.log().counts().chain(verified.is_remembered());
-        if let (Some(name), ServerNames::Verify) = (dialled, self.inner.server_names) {
+        if let (Some(name), ServerNameVerification::Verify) = (dialled, self.inner.server_names) {
             ChainVerifier::verify_name(verified.chain().leaf(), name)?;
         }
         Ok(verified)
@@ -352,7 +355,7 @@ impl<I> Gate<I> {
         info: &ConnectionInfo,
     ) -> Result<Verified, AdmitError> {
         let is_client = self.inner.trusted.load().verifier().is_for_servers();
-        let must_match = is_client && self.inner.server_names == ServerNames::Verify;
+        let must_match = is_client && self.inner.server_names == ServerNameVerification::Verify;
         let dialled = match (must_match, info.server_name()) {
             (false, _) => None,
             (true, Some(name)) => {

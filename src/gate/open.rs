@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::live::{Connection, Ended, Entered, OpenConnection};
-use super::{Admission, AdmitError, Authorizer, Changed, Gate, Identified, Lifetimes, Trusted};
+use super::live::{CloseReason, Connection, Entered, OpenConnection};
+use super::{
+    Admission, AdmitError, Authorizer, Changed, Gate, Identified, Lifetimes, TrustGeneration,
+};
 use crate::Peer;
 use crate::pki::contained::caught;
 use crate::policy::{self, DenyList, OnChange, Replaced};
@@ -14,7 +16,7 @@ struct InForce<I> {
     /// The number of the policy.
     policy: u64,
     authorizer: Arc<Authorizer<I>>,
-    trusted: Arc<Trusted<I>>,
+    trusted: Arc<TrustGeneration<I>>,
 }
 
 /// Runs a future to its end, somewhere.
@@ -59,7 +61,11 @@ impl<I: Send + Sync + 'static> Gate<I> {
 
     /// The peer, if today's trust still vouches for it, by the path that it does so for. Its
     /// certificates' age apart: who expires is given time to finish, by [`tick`](Self::tick).
-    fn check_trust(&self, peer: Peer<I>, trusted: &Trusted<I>) -> Result<Peer<I>, AdmitError> {
+    fn check_trust(
+        &self,
+        peer: Peer<I>,
+        trusted: &TrustGeneration<I>,
+    ) -> Result<Peer<I>, AdmitError> {
         // For age is no reason, the last known time will do while the clock gives none.
         let now = self.now().or_else(|no_clock| {
             let last = self.inner.registry.last_time();
@@ -94,10 +100,10 @@ impl<I: Send + Sync + 'static> Gate<I> {
         for connection in open {
             match caught(|| self.judge_one(&connection, &rules)) {
                 Some(Ok(())) => connection.judged_by(rules.trusted.generation()),
-                Some(Err(error)) => connection.cut(Ended::Refused(error)),
+                Some(Err(error)) => connection.cut(CloseReason::Refused(error)),
                 None => {
                     let certificate = connection.peer().certificate().clone();
-                    connection.cut(Ended::Refused(AdmitError::Panicked { certificate }));
+                    connection.cut(CloseReason::Refused(AdmitError::Panicked { certificate }));
                 }
             }
             if changed == Changed::Policy && matches!(&*rules.authorizer, Authorizer::Async { .. })
@@ -219,7 +225,9 @@ impl<I: Send + Sync + 'static> Questions<I> {
     fn cut_unanswered(&self, connection: &Connection<I>) {
         if self.is_current() {
             let certificate = connection.peer().certificate().clone();
-            connection.cut(Ended::Refused(AdmitError::PolicyNotAsked { certificate }));
+            connection.cut(CloseReason::Refused(AdmitError::PolicyNotAsked {
+                certificate,
+            }));
         }
     }
 
@@ -244,7 +252,7 @@ impl<I: Send + Sync + 'static> Question<'_, I> {
         if let Err(error) = admitted
             && self.questions.is_current()
         {
-            connection.cut(Ended::Refused(error));
+            connection.cut(CloseReason::Refused(error));
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::trust::{ChainError, ChainVerifier, VerifiedChain};
 
 /// Tells a generation of trust from all others in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TrustId(u64);
+pub(crate) struct GenerationId(u64);
 
-impl TrustId {
+impl GenerationId {
     fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -36,7 +36,7 @@ impl TrustId {
 #[derive(Clone, Debug)]
 pub(crate) struct Verified {
     chain: VerifiedChain,
-    trust: TrustId,
+    trust: GenerationId,
     key: Option<Fingerprint>,
     remembered: bool,
 }
@@ -46,7 +46,7 @@ impl Verified {
         &self.chain
     }
 
-    pub(crate) const fn trust(&self) -> TrustId {
+    pub(crate) const fn trust(&self) -> GenerationId {
         self.trust
     }
 
@@ -61,8 +61,8 @@ impl Verified {
 /// A chain's verification depends on its bytes, on this, and on the time, so the outcome is
 /// remembered for as long as it holds. Refusals are not: they are cheap for the one who provokes
 /// them, and would fill the memory of those who are admitted.
-pub(crate) struct Trusted<I> {
-    id: TrustId,
+pub(crate) struct TrustGeneration<I> {
+    id: GenerationId,
     /// Counted from 1, for people.
     generation: u64,
     verifier: ChainVerifier,
@@ -93,7 +93,7 @@ impl<I> Weighter<Fingerprint, Arc<Known<I>>> for BySize {
     }
 }
 
-impl<I> Trusted<I> {
+impl<I> TrustGeneration<I> {
     /// The first generation; `capacity` is that of the cache, in places.
     pub(super) fn new(verifier: ChainVerifier, capacity: usize) -> Self {
         Self::numbered(1, verifier, capacity)
@@ -108,7 +108,7 @@ impl<I> Trusted<I> {
         let remembered = || Cache::with_weighter(capacity, capacity as u64, BySize);
         let known = (capacity > 0).then(|| Contained::new(remembered()));
         Self {
-            id: TrustId::new(),
+            id: GenerationId::new(),
             generation,
             verifier,
             known,
@@ -116,7 +116,7 @@ impl<I> Trusted<I> {
         }
     }
 
-    pub(crate) const fn id(&self) -> TrustId {
+    pub(crate) const fn id(&self) -> GenerationId {
         self.id
     }
 
@@ -197,9 +197,9 @@ impl<I> Trusted<I> {
     }
 }
 
-impl<I> fmt::Debug for Trusted<I> {
+impl<I> fmt::Debug for TrustGeneration<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trusted")
+        f.debug_struct("TrustGeneration")
             .field("generation", &self.generation)
             .field("trust", self.verifier.trust())
             .finish_non_exhaustive()

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::extractor::sealed::Sealed;
 use super::read::{attribute_text, attributes, check_text, text_identity};
-use super::{All, FromCertificate, IdentityError, Only};
+use super::{FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::text::{Hex, from_hex};
 use crate::pki::{Certificate, DistinguishedName, NameAttribute};
 
@@ -29,8 +29,8 @@ impl CommonName {
     pub const MAX_LENGTH: usize = 64;
 
     /// Reads the subject's only common name.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 }
 
@@ -75,13 +75,13 @@ impl OrganizationalUnit {
     pub const MAX_LENGTH: usize = 64;
 
     /// Reads the subject's only organizational unit.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// Reads all organizational units of the subject.
-    pub const fn all() -> All<Self> {
-        All::new()
+    pub const fn all() -> Multiple<Self> {
+        Multiple::new()
     }
 }
 
@@ -119,8 +119,8 @@ pub struct Subject(DistinguishedName);
 
 impl Subject {
     /// Reads the subject: not empty, every value readable.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// The name with its typed attributes.

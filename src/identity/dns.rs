@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::read::{text_identity, text_sans};
-use super::{All, FromCertificate, IdentityError, Only};
+use super::{FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::{Certificate, GeneralName};
 
 /// A DNS name in lower case, such as `worker-1.example.org`.
@@ -22,13 +22,13 @@ impl DnsName {
 
     /// Reads the leaf's only DNS SAN. The common name is not looked at: not when there is no DNS
     /// SAN, and not otherwise (RFC 9525 section 2).
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// Reads all DNS SANs of the leaf.
-    pub const fn all() -> All<Self> {
-        All::new()
+    pub const fn all() -> Multiple<Self> {
+        Multiple::new()
     }
 
     /// The labels from left to right.

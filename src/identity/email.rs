@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::read::{text_identity, text_sans};
-use super::{All, DnsName, FromCertificate, IdentityError, Only};
+use super::{DnsName, FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::{Certificate, GeneralName};
 
 /// An e-mail address: the host in lower case, the local part exactly as written.
@@ -23,13 +23,13 @@ impl Email {
 
     /// Reads the leaf's only e-mail SAN. The `emailAddress` attribute of the subject is not looked
     /// at.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// Reads all e-mail SANs of the leaf.
-    pub const fn all() -> All<Self> {
-        All::new()
+    pub const fn all() -> Multiple<Self> {
+        Multiple::new()
     }
 
     /// What stands before the `@`.

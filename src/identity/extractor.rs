@@ -155,15 +155,15 @@ pub(super) mod sealed {
 }
 
 /// Reads the only value of a field; made by the `extractor()` of an identity.
-pub struct Only<I>(PhantomData<fn() -> I>);
+pub struct Single<I>(PhantomData<fn() -> I>);
 
-impl<I> Only<I> {
+impl<I> Single<I> {
     pub(super) const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<I: FromCertificate> IdentityExtractor for Only<I> {
+impl<I: FromCertificate> IdentityExtractor for Single<I> {
     type Identity = I;
 
     fn extract(&self, certificate: &Certificate) -> Result<I, IdentityError> {
@@ -198,15 +198,15 @@ fn looks_like_dns(name: &str) -> bool {
 /// Reads all values of a field, at least one; made by the `all()` of an identity.
 ///
 /// One bad value fails the extraction: nothing is skipped to reach a good one.
-pub struct All<I>(PhantomData<fn() -> I>);
+pub struct Multiple<I>(PhantomData<fn() -> I>);
 
-impl<I> All<I> {
+impl<I> Multiple<I> {
     pub(super) const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<I: FromCertificate> IdentityExtractor for All<I> {
+impl<I: FromCertificate> IdentityExtractor for Multiple<I> {
     type Identity = Vec<I>;
 
     fn extract(&self, certificate: &Certificate) -> Result<Vec<I>, IdentityError> {
@@ -246,29 +246,29 @@ pub(crate) fn extract_caught<I>(
     })
 }
 
-impl<I> Clone for Only<I> {
+impl<I> Clone for Single<I> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<I> Copy for Only<I> {}
+impl<I> Copy for Single<I> {}
 
-impl<I: FromCertificate> fmt::Debug for Only<I> {
+impl<I: FromCertificate> fmt::Debug for Single<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Only({})", I::FIELD)
     }
 }
 
-impl<I> Clone for All<I> {
+impl<I> Clone for Multiple<I> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<I> Copy for All<I> {}
+impl<I> Copy for Multiple<I> {}
 
-impl<I: FromCertificate> fmt::Debug for All<I> {
+impl<I: FromCertificate> fmt::Debug for Multiple<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "All({})", I::FIELD)
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::extractor::sealed::Sealed;
 use super::read::sans;
-use super::{All, FromCertificate, IdentityError, Only};
+use super::{FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::{Certificate, GeneralName};
 
 /// An IP address that a certificate names.
@@ -17,13 +17,13 @@ pub struct IpAddress(IpAddr);
 
 impl IpAddress {
     /// Reads the leaf's only IP SAN.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// Reads all IP SANs of the leaf.
-    pub const fn all() -> All<Self> {
-        All::new()
+    pub const fn all() -> Multiple<Self> {
+        Multiple::new()
     }
 
     /// The address.

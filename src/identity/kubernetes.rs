@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::extractor::{exactly_one, sealed::Sealed};
 use super::read::{attribute_text, check_text};
-use super::{CommonName, FromCertificate, IdentityError, Only};
+use super::{CommonName, FromCertificate, IdentityError, Single};
 use crate::pki::{Certificate, NameAttribute};
 
 /// A Kubernetes user: the subject's common name is the user, its organizations are the groups.
@@ -27,8 +27,8 @@ impl KubernetesUser {
     pub const MAX_GROUP_LENGTH: usize = 64;
 
     /// Reads the subject's only common name, and its organizations.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// The user's name.

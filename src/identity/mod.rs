@@ -52,7 +52,7 @@ pub use dns::DnsName;
 pub use email::Email;
 pub use error::{IdentityError, IdentityErrorKind};
 pub use extension::{ExtensionExtractor, ExtensionValue};
-pub use extractor::{All, FromCertificate, IdentityExtractor, Only};
+pub use extractor::{FromCertificate, IdentityExtractor, Multiple, Single};
 pub use fingerprint::FingerprintExtractor;
 pub use ip::IpAddress;
 pub use kubernetes::KubernetesUser;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::extractor::{exactly_one, sealed::Sealed};
 use super::read::{attribute_text, check_text, utf8};
-use super::{FromCertificate, IdentityError, IdentityErrorKind, Only};
+use super::{FromCertificate, IdentityError, IdentityErrorKind, Single};
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::{Certificate, NameAttribute};
 
@@ -93,8 +93,8 @@ impl Psd2 {
     pub const MAX_LENGTH: usize = 256;
 
     /// Reads the subject's only organizationIdentifier and the only PSD2 QCStatement.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// The organization's identifier, such as `PSDGB-FCA-123456` (EN 319 412-1 section 5.1.4).

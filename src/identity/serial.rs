@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::extractor::sealed::Sealed;
-use super::{FromCertificate, IdentityError, Only};
+use super::{FromCertificate, IdentityError, Single};
 use crate::pki::text::{Hex, from_hex};
 use crate::pki::{Certificate, DistinguishedName};
 
@@ -24,8 +24,8 @@ impl SerialAndIssuer {
     pub const MAX_SERIAL_LENGTH: usize = 20;
 
     /// Reads the certificate's serial number and issuer.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// Reads it from a certificate.

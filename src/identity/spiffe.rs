@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::extractor::sealed::Sealed;
 use super::uri::uri_sans;
-use super::{FromCertificate, IdentityError, Only, Uri};
+use super::{FromCertificate, IdentityError, Single, Uri};
 use crate::pki::Certificate;
 
 /// A SPIFFE ID, such as `spiffe://example.org/ns/billing/sa/worker`.
@@ -36,8 +36,8 @@ impl SpiffeId {
     /// # Security
     /// Which SPIFFE IDs are *believed* is up to the trust store: with one set of roots, whoever
     /// those roots sign for can claim any trust domain.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// The trust domain, such as `example.org`.

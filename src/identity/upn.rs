@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use super::read::{check_text, sans, text_identity, utf8};
-use super::{DnsName, FromCertificate, IdentityError, Only};
+use super::{DnsName, FromCertificate, IdentityError, Single};
 use crate::pki::{Certificate, GeneralName, der};
 
 /// A user principal name, such as `alice@corp.example`: the suffix in lower case, the prefix
@@ -25,8 +25,8 @@ impl Upn {
     pub const MAX_LENGTH: usize = 1024;
 
     /// Reads the leaf's only UPN SAN.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// The user's name, before the `@`.

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::read::{text_identity, text_sans};
-use super::{All, FromCertificate, IdentityError, Only};
+use super::{FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::{Certificate, GeneralName};
 
 /// An absolute URI, compared byte for byte: nothing is normalised.
@@ -17,13 +17,13 @@ impl Uri {
     pub const MAX_LENGTH: usize = 2048;
 
     /// Reads the leaf's only URI SAN.
-    pub const fn extractor() -> Only<Self> {
-        Only::new()
+    pub const fn extractor() -> Single<Self> {
+        Single::new()
     }
 
     /// Reads all URI SANs of the leaf.
-    pub const fn all() -> All<Self> {
-        All::new()
+    pub const fn all() -> Multiple<Self> {
+        Multiple::new()
     }
 
     /// The scheme, such as `https`, in the case in which it was written.

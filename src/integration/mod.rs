@@ -11,7 +11,7 @@
 //! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for middleware of your own; `Certificate::x5t_s256` |
 //!
 //! reqwest needs none: its client takes
-//! [`Connector::into_rustls_config`](crate::Connector::into_rustls_config).
+//! [`Connector::into_authorizing_rustls_config`](crate::Connector::into_authorizing_rustls_config).
 //!
 //! # How a request carries its peer
 //! As a [`Peer<I>`](crate::Peer) in its extensions, whoever serves it:

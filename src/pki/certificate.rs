@@ -62,13 +62,13 @@ impl Certificate {
     /// not come from it stay readable.
     ///
     /// # Errors
-    /// [`MalformedCertificate`] names the part that could not be read: bytes that are no
+    /// [`CertificateError`] names the part that could not be read: bytes that are no
     /// certificate, trailing data, a name or one of keyUsage, extendedKeyUsage and
     /// basicConstraints that is not DER or occurs twice.
-    pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         #[cfg(all(test, feature = "tokio"))]
         reads::count();
-        let malformed = MalformedCertificate::new;
+        let malformed = CertificateError::new;
         let mut reader = der::Reader::new(der);
         let read = Structure::read(&mut reader).map_err(|_| malformed("the X.509 structure"))?;
         reader
@@ -446,30 +446,30 @@ impl From<[u8; 32]> for Fingerprint {
 }
 
 impl std::str::FromStr for Fingerprint {
-    type Err = InvalidFingerprint;
+    type Err = FingerprintError;
 
     /// Reads 64 hexadecimal digits of either case, with or without colons between octets
     /// (`openssl x509 -fingerprint` prints them).
     ///
     /// # Errors
-    /// [`InvalidFingerprint`]: `"ab12"`, or a SHA-1 fingerprint of 40 digits.
+    /// [`FingerprintError`]: `"ab12"`, or a SHA-1 fingerprint of 40 digits.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let colons = text.contains(':');
         if colons && text.split(':').any(|octet| octet.len() != 2) {
-            return Err(InvalidFingerprint);
+            return Err(FingerprintError);
         }
         let digits = if colons { &text.replace(':', "") } else { text };
         from_hex(digits)
             .and_then(|digest| digest.try_into().ok())
             .map(Self)
-            .ok_or(InvalidFingerprint)
+            .ok_or(FingerprintError)
     }
 }
 
 /// The text is not a SHA-256 digest in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a SHA-256 fingerprint: 64 hexadecimal digits are wanted, with or without colons")]
-pub struct InvalidFingerprint;
+pub struct FingerprintError;
 
 impl fmt::Display for Fingerprint {
     /// 64 lower-case hexadecimal digits.
@@ -581,11 +581,11 @@ pub fn key_purpose_name(oid: &str) -> Option<&'static str> {
 /// The bytes are not a certificate that can be read in one way only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed certificate: cannot read {part}")]
-pub struct MalformedCertificate {
+pub struct CertificateError {
     part: &'static str,
 }
 
-impl MalformedCertificate {
+impl CertificateError {
     const fn new(part: &'static str) -> Self {
         Self { part }
     }

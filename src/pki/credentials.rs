@@ -10,7 +10,7 @@ use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use super::certificate::{Certificate, MalformedCertificate};
+use super::certificate::{Certificate, CertificateError};
 use super::pem::{Block, Origin, PemError, read_blocks};
 use super::provider;
 
@@ -316,7 +316,7 @@ pub enum CredentialsError {
         /// Counted from 1, the leaf.
         position: usize,
         /// What could not be read.
-        source: MalformedCertificate,
+        source: CertificateError,
     },
     /// Our certificate is X.509 version 1, which TLS peers refuse.
     #[error(

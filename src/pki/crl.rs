@@ -53,7 +53,7 @@ struct Scope {
 /// Why a certificate revocation list cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum UnusableCrl {
+pub enum CrlFormatError {
     /// The bytes are no CRL, or a part of it is not DER.
     #[error("not a CRL: cannot read {0}; fetch it again")]
     Malformed(&'static str),
@@ -100,7 +100,7 @@ pub enum UnusableCrl {
     },
 }
 
-impl UnusableCrl {
+impl CrlFormatError {
     /// A stable code for programs.
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -131,14 +131,14 @@ impl Crl {
     /// It must be version 2, complete for its scope, and have a cRLNumber and a nextUpdate.
     ///
     /// # Errors
-    /// [`UnusableCrl`] names the part that could not be read, or what cannot be honoured: a delta
+    /// [`CrlFormatError`] names the part that could not be read, or what cannot be honoured: a delta
     /// CRL, an indirect one, one for some reasons only, an unknown critical extension.
-    pub fn from_der(der: &[u8]) -> Result<Self, UnusableCrl> {
+    pub fn from_der(der: &[u8]) -> Result<Self, CrlFormatError> {
         Self::from_boxed(der.into())
     }
 
-    pub(crate) fn from_boxed(der: Box<[u8]>) -> Result<Self, UnusableCrl> {
-        use UnusableCrl::Malformed;
+    pub(crate) fn from_boxed(der: Box<[u8]>) -> Result<Self, CrlFormatError> {
+        use CrlFormatError::Malformed;
 
         if u32::try_from(der.len()).is_err() {
             return Err(Malformed("it: over 4 GiB"));
@@ -162,7 +162,7 @@ impl Crl {
         let mut next = fields.any().map_err(outer("the signed part"))?;
         // Version 1 is written by leaving the version out: the algorithm comes first.
         if next.tag == der::SEQUENCE {
-            return Err(UnusableCrl::Version1);
+            return Err(CrlFormatError::Version1);
         }
         if next.tag != der::INTEGER || next.content != [1] {
             return Err(Malformed("the version"));
@@ -179,17 +179,17 @@ impl Crl {
         let this_update = time::read(next).map_err(outer("thisUpdate"))?;
         next = match fields.any() {
             Ok(next) if matches!(next.tag, time::UTC_TIME | time::GENERALIZED_TIME) => next,
-            _ => return Err(UnusableCrl::NoNextUpdate),
+            _ => return Err(CrlFormatError::NoNextUpdate),
         };
         let next_update = time::read(next).map_err(outer("nextUpdate"))?;
         next = fields
             .any()
-            .map_err(|NotDer| UnusableCrl::BadNumber("number is missing"))?;
+            .map_err(|NotDer| CrlFormatError::BadNumber("number is missing"))?;
         let revoked = if next.tag == der::SEQUENCE {
             let entries = read_entries(&der, next.content)?;
             next = fields
                 .any()
-                .map_err(|NotDer| UnusableCrl::BadNumber("number is missing"))?;
+                .map_err(|NotDer| CrlFormatError::BadNumber("number is missing"))?;
             entries
         } else {
             Box::default()
@@ -419,8 +419,8 @@ fn key_at(der: &[u8], offset: u32) -> Key<'_> {
 }
 
 /// Finds the serial numbers of `revokedCertificates`, sorted.
-fn read_entries(der: &[u8], content: &[u8]) -> Result<Box<[u32]>, UnusableCrl> {
-    let malformed = |_: NotDer| UnusableCrl::Malformed("a revoked certificate's entry");
+fn read_entries(der: &[u8], content: &[u8]) -> Result<Box<[u32]>, CrlFormatError> {
+    let malformed = |_: NotDer| CrlFormatError::Malformed("a revoked certificate's entry");
     let mut entries = Reader::new(content);
     // The first octets beside the place: most comparisons then stay inside this vector.
     let mut found: Vec<(usize, u64, u32)> = Vec::new();
@@ -453,10 +453,10 @@ fn read_entries(der: &[u8], content: &[u8]) -> Result<Box<[u32]>, UnusableCrl> {
     Ok(found.into_iter().map(|(_, _, offset)| offset).collect())
 }
 
-fn check_entry_extensions(content: &[u8]) -> Result<(), UnusableCrl> {
+fn check_entry_extensions(content: &[u8]) -> Result<(), CrlFormatError> {
     for_each_extension(content, |oid, critical, _| match oid {
         REASON_CODE | INVALIDITY_DATE => Ok(()),
-        CERTIFICATE_ISSUER => Err(UnusableCrl::Indirect),
+        CERTIFICATE_ISSUER => Err(CrlFormatError::Indirect),
         _ if critical => Err(unknown_critical(oid)),
         _ => Ok(()),
     })
@@ -469,51 +469,51 @@ struct Extensions {
     authority_key: Option<Box<[u8]>>,
 }
 
-fn read_extensions(content: &[u8]) -> Result<Extensions, UnusableCrl> {
+fn read_extensions(content: &[u8]) -> Result<Extensions, CrlFormatError> {
     let mut number = None;
     let mut scope = None;
     let mut authority_key = None;
     let list = der::single(content, der::SEQUENCE)
-        .map_err(|NotDer| UnusableCrl::Malformed("the extensions"))?;
+        .map_err(|NotDer| CrlFormatError::Malformed("the extensions"))?;
     for_each_extension(list, |oid, critical, value| match oid {
-        NUMBER if critical => Err(UnusableCrl::BadNumber("number is critical")),
+        NUMBER if critical => Err(CrlFormatError::BadNumber("number is critical")),
         NUMBER => set_once(&mut number, read_number(value)?),
-        DELTA_INDICATOR => Err(UnusableCrl::Delta),
+        DELTA_INDICATOR => Err(CrlFormatError::Delta),
         ISSUING_DISTRIBUTION_POINT => set_once(&mut scope, read_scope(value)?),
         AUTHORITY_KEY_IDENTIFIER => set_once(&mut authority_key, value.into()),
         _ if critical => Err(unknown_critical(oid)),
         _ => Ok(()),
     })?;
     Ok(Extensions {
-        number: number.ok_or(UnusableCrl::BadNumber("number is missing"))?,
+        number: number.ok_or(CrlFormatError::BadNumber("number is missing"))?,
         scope: scope.unwrap_or_default(),
         authority_key,
     })
 }
 
-fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), UnusableCrl> {
+fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), CrlFormatError> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(UnusableCrl::Malformed("an extension: it occurs twice")),
+        Some(_) => Err(CrlFormatError::Malformed("an extension: it occurs twice")),
     }
 }
 
-fn unknown_critical(oid: &[u8]) -> UnusableCrl {
+fn unknown_critical(oid: &[u8]) -> CrlFormatError {
     match der::oid_to_string(oid) {
-        Ok(oid) => UnusableCrl::CriticalExtension { oid },
-        Err(NotDer) => UnusableCrl::Malformed("an extension's object identifier"),
+        Ok(oid) => CrlFormatError::CriticalExtension { oid },
+        Err(NotDer) => CrlFormatError::Malformed("an extension's object identifier"),
     }
 }
 
 /// `Extension ::= SEQUENCE { extnID OID, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING }`
 fn for_each_extension(
     content: &[u8],
-    mut read: impl FnMut(&[u8], bool, &[u8]) -> Result<(), UnusableCrl>,
-) -> Result<(), UnusableCrl> {
+    mut read: impl FnMut(&[u8], bool, &[u8]) -> Result<(), CrlFormatError>,
+) -> Result<(), CrlFormatError> {
     let mut extensions = Reader::new(content);
     while !extensions.is_empty() {
-        let (oid, critical, value) =
-            extension(&mut extensions).map_err(|NotDer| UnusableCrl::Malformed("an extension"))?;
+        let (oid, critical, value) = extension(&mut extensions)
+            .map_err(|NotDer| CrlFormatError::Malformed("an extension"))?;
         read(oid, critical, value)?;
     }
     Ok(())
@@ -538,22 +538,22 @@ fn extension<'a>(extensions: &mut Reader<'a>) -> Result<(&'a [u8], bool, &'a [u8
     Ok((oid, critical, next.content))
 }
 
-fn read_number(value: &[u8]) -> Result<SerialNumber, UnusableCrl> {
+fn read_number(value: &[u8]) -> Result<SerialNumber, CrlFormatError> {
     match der::single(value, der::INTEGER) {
         Ok(octets)
             if octets.first().is_some_and(|first| first & 0x80 == 0) && octets.len() <= 21 =>
         {
             Ok(SerialNumber::from_octets(octets))
         }
-        _ => Err(UnusableCrl::BadNumber(
+        _ => Err(CrlFormatError::BadNumber(
             "number is not a number of at most 20 octets",
         )),
     }
 }
 
 /// `IssuingDistributionPoint`, with its implicitly tagged fields.
-fn read_scope(value: &[u8]) -> Result<Scope, UnusableCrl> {
-    let malformed = |_: NotDer| UnusableCrl::Malformed("the issuing distribution point");
+fn read_scope(value: &[u8]) -> Result<Scope, CrlFormatError> {
+    let malformed = |_: NotDer| CrlFormatError::Malformed("the issuing distribution point");
     let is_true = |tlv: Tlv<'_>| match tlv.content {
         [0xff] => Ok(true),
         [0x00] => Ok(false),
@@ -570,30 +570,31 @@ fn read_scope(value: &[u8]) -> Result<Scope, UnusableCrl> {
         }
         match field.tag {
             0xa0 => {
-                let name = der::single(field.content, FULL_NAME)
-                    .map_err(|NotDer| UnusableCrl::Scope("its name is relative to the issuer's"))?;
+                let name = der::single(field.content, FULL_NAME).map_err(|NotDer| {
+                    CrlFormatError::Scope("its name is relative to the issuer's")
+                })?;
                 scope.uris = uris(name)
                     .map_err(malformed)?
                     .into_iter()
                     .map(Into::into)
                     .collect();
                 if scope.uris.is_empty() {
-                    return Err(UnusableCrl::Scope("it has no URI"));
+                    return Err(CrlFormatError::Scope("it has no URI"));
                 }
             }
             0x81 => scope.only_end_entities = is_true(field)?,
             0x82 => scope.only_authorities = is_true(field)?,
-            0x83 => return Err(UnusableCrl::SomeReasons),
-            0x84 if is_true(field)? => return Err(UnusableCrl::Indirect),
+            0x83 => return Err(CrlFormatError::SomeReasons),
+            0x84 if is_true(field)? => return Err(CrlFormatError::Indirect),
             0x85 if is_true(field)? => {
-                return Err(UnusableCrl::Scope("it is about attribute certificates"));
+                return Err(CrlFormatError::Scope("it is about attribute certificates"));
             }
             0x84 | 0x85 => {}
             _ => return Err(malformed(NotDer)),
         }
     }
     if scope.only_end_entities && scope.only_authorities {
-        return Err(UnusableCrl::Scope("it excludes every certificate"));
+        return Err(CrlFormatError::Scope("it excludes every certificate"));
     }
     Ok(scope)
 }

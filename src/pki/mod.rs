@@ -23,14 +23,14 @@ pub(crate) use certificate::ShortSerial;
 #[cfg(all(test, feature = "tokio"))]
 pub(crate) use certificate::reads;
 pub use certificate::{
-    Certificate, Extension, Fingerprint, InvalidFingerprint, KeyUsage, MalformedCertificate,
+    Certificate, CertificateError, Extension, Fingerprint, FingerprintError, KeyUsage,
     PublicKeyKind, SerialNumber, key_purpose_name,
 };
 pub use credentials::{Credentials, CredentialsError};
-pub use crl::{Crl, UnusableCrl};
+pub use crl::{Crl, CrlFormatError};
 pub use excerpt::Excerpt;
 pub(crate) use name::ShortName;
-pub use name::{BadText, DistinguishedName, NameAttribute};
+pub use name::{DistinguishedName, NameAttribute, TextError};
 pub use pem::{BlockPlace, PemError};
 pub use san::{GeneralName, SanError};
 

@@ -164,9 +164,9 @@ impl<'a> NameAttribute<'a> {
     /// implementations disagree on what they spell.
     ///
     /// # Errors
-    /// [`BadText`]: another type of string, or bytes that the type does not allow (an `@` in a
+    /// [`TextError`]: another type of string, or bytes that the type does not allow (an `@` in a
     /// PrintableString, invalid UTF-8).
-    pub fn text(&self) -> Result<&'a str, BadText> {
+    pub fn text(&self) -> Result<&'a str, TextError> {
         let legal = match self.tag {
             0x0c => true,
             0x13 => self.value.iter().all(|&byte| is_printable_string(byte)),
@@ -174,9 +174,9 @@ impl<'a> NameAttribute<'a> {
             _ => false,
         };
         if !legal {
-            return Err(BadText);
+            return Err(TextError);
         }
-        std::str::from_utf8(self.value).map_err(|_| BadText)
+        std::str::from_utf8(self.value).map_err(|_| TextError)
     }
 
     fn short_name(&self) -> Option<&'static str> {
@@ -197,7 +197,7 @@ impl<'a> NameAttribute<'a> {
 /// The value of a name attribute is not text that can be read in one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the attribute's value is not a well-formed UTF8String, PrintableString or IA5String")]
-pub struct BadText;
+pub struct TextError;
 
 /// X.680 section 41.4.
 const fn is_printable_string(byte: u8) -> bool {

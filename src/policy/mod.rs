@@ -59,13 +59,13 @@ mod shadow;
 pub use asynchronous::{AsyncPolicy, Cached, cached};
 pub use combine::{AllOf, AnyOf, all_of, any_of};
 pub use decision::Decision;
-pub use deny_list::{DeniedBy, DenyEntry, DenyList, InvalidDenyEntry, IssuerText, SerialText};
+pub use deny_list::{DeniedBy, DenyEntry, DenyEntryError, DenyList, IssuerText, SerialText};
 pub use explanation::{Explanation, explain};
 pub use list::Policies;
 pub use negate::{DenyFirst, Not, deny_first, not};
 pub use pattern::{
-    DnsPattern, InvalidDnsPattern, InvalidEntry, InvalidSpiffePattern, Pattern, PatternSet,
-    SpiffePattern, dns_patterns, spiffe_patterns,
+    DnsPattern, DnsPatternError, EntryError, Pattern, PatternSet, SpiffePattern,
+    SpiffePatternError, dns_patterns, spiffe_patterns,
 };
 pub use rules::{
     AllowAny, Exact, FingerprintSet, TrustDomains, allow_any, certificates, exact, public_keys,

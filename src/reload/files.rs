@@ -14,7 +14,7 @@ use crate::pki::file::{self, FileError, MAX_FILE};
 type Digest = [u8; 32];
 
 /// The files of all sources at one moment, or over a few, if they change.
-pub(super) struct Look {
+pub(super) struct FileSnapshot {
     /// By source: what tells whether it has changed.
     pub(super) contents: Vec<Digest>,
     /// Of each file and each symlink on the way to it, who it is and when it was changed.
@@ -26,7 +26,7 @@ pub(super) struct Look {
     pub(super) problem: Option<ReloadError>,
 }
 
-impl Look {
+impl FileSnapshot {
     /// Looks at the paths of each source.
     pub(super) fn at<'a>(sources: impl IntoIterator<Item = &'a [PathBuf]>) -> Self {
         let mut stamps = Sha256::new();
@@ -224,8 +224,8 @@ mod tests {
 
     use super::*;
 
-    fn look(paths: &[PathBuf]) -> Look {
-        Look::at([paths])
+    fn look(paths: &[PathBuf]) -> FileSnapshot {
+        FileSnapshot::at([paths])
     }
 
     #[test]

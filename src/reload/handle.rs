@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::status::Book;
+use super::status::ReloadState;
 use super::{Applied, ReloadError, Status};
 use crate::Update;
 
@@ -17,7 +17,7 @@ use crate::Update;
 #[must_use = "the reload ends when the last handle is dropped"]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
-    book: Arc<Book>,
+    book: Arc<ReloadState>,
 }
 
 /// What the worker is asked for.
@@ -32,7 +32,7 @@ pub(super) enum Request {
 pub(super) type Answer = oneshot::Sender<Result<Applied, ReloadError>>;
 
 impl Handle {
-    pub(super) const fn new(requests: mpsc::Sender<Request>, book: Arc<Book>) -> Self {
+    pub(super) const fn new(requests: mpsc::Sender<Request>, book: Arc<ReloadState>) -> Self {
         Self { requests, book }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::UnixTime;
 
-use super::files::Look;
+use super::files::FileSnapshot;
 use super::part::{Loaded, Watched};
 use super::status::{Live, Own};
 use super::target::Target;
@@ -22,9 +22,9 @@ pub(super) struct Set<I> {
 }
 
 /// How taking a set ended.
-pub(super) enum Taken {
+pub(super) enum ApplyResult {
     /// The files were touched while they were read, and now look like this. Nothing was applied.
-    Touched(Look),
+    Touched(FileSnapshot),
     /// It was applied: these parts; or refused.
     Judged(Result<Vec<Part>, ReloadError>),
 }
@@ -50,18 +50,18 @@ impl<I: Send + Sync + 'static> Set<I> {
         self.events.as_ref()
     }
 
-    pub(super) fn look(&self) -> Look {
+    pub(super) fn look(&self) -> FileSnapshot {
         // Before the look, so that what changes after it is told.
         #[cfg(feature = "notify")]
         if let Some(events) = &self.events {
             events.follow(self.watched.iter().flat_map(Watched::paths));
         }
-        Look::at(self.watched.iter().map(Watched::paths))
+        FileSnapshot::at(self.watched.iter().map(Watched::paths))
     }
 
     /// Loads what is not as it was `applied`, and applies it, if meanwhile the files stay as they
     /// are seen `now`.
-    pub(super) fn take(&self, now: &Look, applied: &[[u8; 32]]) -> Taken {
+    pub(super) fn take(&self, now: &FileSnapshot, applied: &[[u8; 32]]) -> ApplyResult {
         let loaded = match &now.problem {
             Some(problem) => Err(problem.clone()),
             None => self.load(now, applied),
@@ -69,9 +69,9 @@ impl<I: Send + Sync + 'static> Set<I> {
         let after = self.look();
         if !after.is_still(now) {
             contained::caught(|| drop(loaded));
-            return Taken::Touched(after);
+            return ApplyResult::Touched(after);
         }
-        Taken::Judged(loaded.and_then(|loaded| self.apply(loaded)))
+        ApplyResult::Judged(loaded.and_then(|loaded| self.apply(loaded)))
     }
 
     /// Has the target take what the application pushed.
@@ -87,7 +87,7 @@ impl<I: Send + Sync + 'static> Set<I> {
 
     fn load(
         &self,
-        now: &Look,
+        now: &FileSnapshot,
         applied: &[[u8; 32]],
     ) -> Result<Vec<(Part, Loaded<I>)>, ReloadError> {
         self.watched

@@ -81,7 +81,7 @@ pub(super) trait Live: Send + Sync {
 }
 
 /// The books of one reload.
-pub(super) struct Book {
+pub(super) struct ReloadState {
     live: Arc<dyn Live>,
     entries: Mutex<Entries>,
     generations: watch::Sender<u64>,
@@ -96,7 +96,7 @@ struct Entries {
     certificates: Vec<Own>,
 }
 
-impl Book {
+impl ReloadState {
     pub(super) fn new(live: Arc<dyn Live>) -> Self {
         Self {
             entries: Mutex::new(Entries {

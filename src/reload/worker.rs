@@ -10,10 +10,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::expiry::Expiry;
-use super::files::Look;
+use super::files::FileSnapshot;
 use super::handle::{Handle, Request};
-use super::set::{Set, Taken};
-use super::status::Book;
+use super::set::{ApplyResult, Set};
+use super::status::ReloadState;
 use super::{Applied, Part, ReloadError};
 use crate::Update;
 use crate::pki::contained::caught;
@@ -31,7 +31,7 @@ const DOUBT: Duration = Duration::from_secs(2);
 pub(super) struct Worker<I> {
     set: Arc<Set<I>>,
     every: Duration,
-    book: Arc<Book>,
+    book: Arc<ReloadState>,
     /// What the files said when they were applied, by source; empty at first.
     applied: Vec<[u8; 32]>,
     failed: Option<Failed>,
@@ -60,7 +60,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
     /// Loads everything and starts the task.
     pub(super) async fn start(set: Set<I>, every: Duration) -> Result<Handle, ReloadError> {
         let set = Arc::new(set);
-        let book = Arc::new(Book::new(set.clone()));
+        let book = Arc::new(ReloadState::new(set.clone()));
         let mut worker = Self {
             set,
             every: every.clamp(SHORTEST, LONGEST),
@@ -134,7 +134,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
         }
     }
 
-    fn is_known_to_fail(&self, now: &Look) -> bool {
+    fn is_known_to_fail(&self, now: &FileSnapshot) -> bool {
         self.failed.as_ref().is_some_and(|failed| {
             matches!(&failed.seen, Seen::Contents(contents) if *contents == now.contents)
                 && Instant::now() < failed.again
@@ -204,7 +204,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
     }
 
     /// Waits until the files stand still, and has them taken if they are not what was applied.
-    async fn attempt(&mut self, mut seen: Look) -> Attempt {
+    async fn attempt(&mut self, mut seen: FileSnapshot) -> Attempt {
         let stopped = |error| (Seen::Changing, error);
         for _ in 0..ROUNDS {
             if seen.contents == self.applied {
@@ -225,8 +225,8 @@ impl<I: Send + Sync + 'static> Worker<I> {
                 .await
                 .map_err(stopped)?;
             match taken {
-                Taken::Touched(look) => seen = look,
-                Taken::Judged(result) => {
+                ApplyResult::Touched(look) => seen = look,
+                ApplyResult::Judged(result) => {
                     self.book.attempted();
                     let parts = result.map_err(|e| (Seen::Contents(now.contents.clone()), e))?;
                     self.applied = now.contents;

@@ -19,14 +19,14 @@ pub enum AcceptError {
     Handshake(HandshakeError),
     /// A listener closed the connection before its handshake was over.
     #[error("the connection was closed before its handshake: {0}")]
-    Shed(Shed),
+    Shed(ShedReason),
 }
 
 /// Why a listener closes a connection before its handshake is over: before any TLS work, except where
 /// it was [`Displaced`](Self::Displaced).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Shed {
+pub enum ShedReason {
     /// As many handshakes as allowed are under way.
     #[error("too many handshakes are under way; see who stalls, or raise max_handshakes()")]
     TooManyHandshakes,
@@ -52,7 +52,7 @@ pub enum Shed {
     AddressNotAdmitted,
 }
 
-impl Shed {
+impl ShedReason {
     /// A stable code for programs.
     pub const fn reason(self) -> &'static str {
         match self {

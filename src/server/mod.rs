@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-pub use error::{AcceptError, Shed};
+pub use error::{AcceptError, ShedReason};
 #[cfg(feature = "tokio")]
 pub use listener::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 
@@ -103,7 +103,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     ///     acceptor: &Acceptor<SpiffeId>,
     ///     mut tcp: std::net::TcpStream,
     /// ) -> Result<(), Box<dyn std::error::Error>> {
-    ///     let mut connection = rustls::ServerConnection::new(acceptor.rustls_config())?;
+    ///     let mut connection = rustls::ServerConnection::new(acceptor.unauthorized_rustls_config())?;
     ///     while connection.is_handshaking() {
     ///         connection.complete_io(&mut tcp)?;
     ///     }
@@ -120,7 +120,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// Ask for it for each connection: after an [`update`](Self::update) an older one still shows
     /// the credentials and names the CAs of its own generation. Clients are judged by today's trust
     /// in any case; once, when you ask, and not again while the connection is open.
-    pub fn rustls_config(&self) -> Arc<ServerConfig> {
+    pub fn unauthorized_rustls_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.core.configs().public)
     }
 
@@ -164,7 +164,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// were. They may come back: whom that is not to be allowed, the policy or the deny list must
     /// know first.
     #[cfg(feature = "tokio")]
-    pub fn end_all(&self, which: impl Fn(&Peer<I>) -> bool) -> usize {
+    pub fn close_where(&self, which: impl Fn(&Peer<I>) -> bool) -> usize {
         let mut open = self.connections();
         open.retain(|connection| which(connection.peer()));
         open.iter().for_each(OpenConnection::end);

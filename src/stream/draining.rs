@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::gate::Ended;
+use crate::gate::CloseReason;
 use crate::gate::live::Lease;
 
 /// Ends when a connection is to come to its end, and tells why; made by
@@ -14,13 +14,13 @@ use crate::gate::live::Lease;
 /// Finish what is under way then: the connection is cut soon after, by default after 30 s. One that
 /// is cut without notice ends it, too.
 #[must_use = "a future does nothing until it is awaited"]
-pub struct Draining {
+pub struct DrainSignal {
     lease: Arc<Lease>,
     /// Its number among those who wait.
     watcher: Option<u64>,
 }
 
-impl Draining {
+impl DrainSignal {
     pub(super) const fn new(lease: Arc<Lease>) -> Self {
         Self {
             lease,
@@ -36,15 +36,15 @@ impl Draining {
 
     /// Why the connection is to come to its end, or came to it; `None` as long as it is not, and
     /// when the peer or the application closed it.
-    pub fn why(&self) -> Option<Ended> {
+    pub fn why(&self) -> Option<CloseReason> {
         self.lease.why_draining().cloned()
     }
 }
 
-impl Future for Draining {
-    type Output = Ended;
+impl Future for DrainSignal {
+    type Output = CloseReason;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let this = &mut *self;
         match this.lease.wake_when_draining(&mut this.watcher, cx.waker()) {
             Some(why) => Poll::Ready(why),
@@ -53,13 +53,13 @@ impl Future for Draining {
     }
 }
 
-impl Clone for Draining {
+impl Clone for DrainSignal {
     fn clone(&self) -> Self {
         Self::new(Arc::clone(&self.lease))
     }
 }
 
-impl Drop for Draining {
+impl Drop for DrainSignal {
     fn drop(&mut self) {
         if let Some(watcher) = self.watcher {
             self.lease.forget_watcher(watcher);
@@ -67,8 +67,8 @@ impl Drop for Draining {
     }
 }
 
-impl fmt::Debug for Draining {
+impl fmt::Debug for DrainSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Draining").field(&self.lease).finish()
+        f.debug_tuple("DrainSignal").field(&self.lease).finish()
     }
 }

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::gate::live::{Connection, Entered};
-use crate::gate::{Ended, Gate, Lifetimes};
+use crate::gate::{CloseReason, Gate, Lifetimes};
 
 /// How often expiry and age are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -71,18 +71,23 @@ impl Keeper {
     }
 
     /// Asks a connection to come to its end.
-    pub(crate) fn drain<I>(&self, entered: &Entered<I>, why: Ended) {
+    pub(crate) fn drain<I>(&self, entered: &Entered<I>, why: CloseReason) {
         let connection = entered.connection();
         connection.drain(why, self.clock(), self.lifetimes.drain);
     }
 
     /// Asks a connection to come to its end within this time.
-    pub(crate) fn drain_within<I>(&self, connection: &Connection<I>, why: Ended, time: Duration) {
+    pub(crate) fn drain_within<I>(
+        &self,
+        connection: &Connection<I>,
+        why: CloseReason,
+        time: Duration,
+    ) {
         connection.drain(why, self.clock(), time);
     }
 
     /// Asks all open connections to come to their end.
-    pub(crate) fn drain_all<I: Send + Sync + 'static>(&self, gate: &Gate<I>, why: &Ended) {
+    pub(crate) fn drain_all<I: Send + Sync + 'static>(&self, gate: &Gate<I>, why: &CloseReason) {
         for connection in gate.open_connections() {
             connection.drain(why.clone(), self.clock(), self.lifetimes.drain);
         }

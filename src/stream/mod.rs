@@ -9,7 +9,7 @@ mod parting;
 mod wire;
 
 pub use alerts::AlertWatch;
-pub use draining::Draining;
+pub use draining::DrainSignal;
 pub(crate) use info::info_of;
 pub(crate) use keeper::Keeper;
 pub(crate) use wire::Wire;
@@ -29,7 +29,7 @@ use self::parting::Parting;
 use crate::Peer;
 use crate::audit::{Action, Alert, Traffic};
 use crate::gate::live::{Entered, Half, Lease};
-use crate::gate::{Admission, Ended, alert_name};
+use crate::gate::{Admission, CloseReason, alert_name};
 
 /// A TLS connection to a peer that was verified, identified and allowed.
 ///
@@ -38,7 +38,7 @@ use crate::gate::{Admission, Ended, alert_name};
 /// It stays open for as long as its peer would be admitted. When the policy, the trust, the CRLs or
 /// the deny list change so that it would not, the stream is **cut**: the peer gets the alert that
 /// fits, and reads and writes fail with an error of kind
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) around an [`Ended`]. When a certificate
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) around an [`CloseReason`]. When a certificate
 /// of the peer's path expires, the stream is first asked to [drain](Self::draining). A task that
 /// waits in a read or a write of the stream is woken; one that does neither finds out when it does.
 ///
@@ -48,7 +48,7 @@ use crate::gate::{Admission, Ended, alert_name};
 pub struct TlsStream<IO, I> {
     state: State<IO>,
     /// What a stream does that is dropped after a cut. (`Drop` itself knows nothing of the transport.)
-    part_at_once: fn(State<IO>, &Ended),
+    part_at_once: fn(State<IO>, &CloseReason),
     admission: Admission<I>,
     entered: Entered<I>,
     opened: Instant,
@@ -109,8 +109,8 @@ impl<IO, I> TlsStream<IO, I> {
     /// Ends when the connection is to come to its end: because a certificate of the peer's path
     /// expired, it is too old, a connector got new credentials, or a listener shuts down. Finish
     /// what is under way then; with HTTP/2, send GOAWAY.
-    pub fn draining(&self) -> Draining {
-        Draining::new(Arc::clone(self.entered.connection().lease()))
+    pub fn draining(&self) -> DrainSignal {
+        DrainSignal::new(Arc::clone(self.entered.connection().lease()))
     }
 
     /// Remembers the alert with which the peer refuses us, if it does, also when the stream has been
@@ -173,7 +173,7 @@ impl<IO, I> TlsStream<IO, I> {
             (None, Some(_)) => "alert_received",
             (None, None) => "closed",
         };
-        connection.tell(Action::Ended, reason, |event| {
+        connection.tell(Action::Closed, reason, |event| {
             event.rule = Some(self.admission.rule_name());
             event.duration = Some(self.opened.elapsed());
             event.traffic = Some(self.traffic);
@@ -238,7 +238,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut parting = match std::mem::replace(&mut self.state, State::Nothing) {
             State::Open(tls) => {
-                let alert = self.lease().why_cut().and_then(Ended::alert);
+                let alert = self.lease().why_cut().and_then(CloseReason::alert);
                 let (wire, last_words) = last_words(tls, alert);
                 Parting::new(wire, last_words)
             }
@@ -259,7 +259,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
 }
 
 /// Tells the peer as much as can be told without waiting.
-fn part_at_once<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &Ended) {
+fn part_at_once<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &CloseReason) {
     let parting = match state {
         State::Open(tls) => {
             let (wire, last_words) = last_words(tls, why.alert());

@@ -16,7 +16,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::resumption::a_day_after;
 use super::server_hello::{ServerHello, ServerHelloReader};
-use crate::gate::{TrustId, Verified};
+use crate::gate::{GenerationId, Verified};
 use crate::pki::Certificate;
 use crate::trust::{ChainError, Usage, VerifiedChain};
 
@@ -24,7 +24,7 @@ use crate::trust::{ChainError, Usage, VerifiedChain};
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
     /// The trust in force before the configuration was chosen.
-    began: Option<TrustId>,
+    began: Option<GenerationId>,
     verified: Option<Result<Verified, ChainError>>,
     /// What the peer presented, if it was refused for that.
     presented: Vec<CertificateDer<'static>>,
@@ -36,7 +36,7 @@ pub(crate) struct Capture {
     sent_alert: Option<AlertDescription>,
     /// What the server sends first, either of us.
     hello: ServerHelloReader,
-    resumed: Option<Origin>,
+    resumed: Option<SessionBinding>,
     signature_failed: bool,
     asked_for_certificate: bool,
     /// The certificate of ours that the peer is shown.
@@ -48,12 +48,12 @@ pub(crate) struct Capture {
 /// What a session was granted on: the trust that its chain was verified by, and the last second in
 /// which that verification holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) trust: TrustId,
+pub(super) struct SessionBinding {
+    pub(super) trust: GenerationId,
     pub(super) until: UnixTime,
 }
 
-impl Origin {
+impl SessionBinding {
     /// Good for no longer than a day after this time, in which the key was proven.
     pub(super) fn proven_at(self, now: UnixTime) -> Self {
         Self {
@@ -91,7 +91,7 @@ thread_local! {
 impl Capture {
     /// For a connection that gets the configuration of this trust, or of a later one.
     #[cfg(feature = "tokio")]
-    pub(crate) fn beginning_under(trust: TrustId) -> Self {
+    pub(crate) fn beginning_under(trust: GenerationId) -> Self {
         Self {
             began: Some(trust),
             ..Self::default()
@@ -122,7 +122,7 @@ impl Capture {
     /// handshakes on one thread.
     pub(crate) fn take_verified(
         &mut self,
-        trust: TrustId,
+        trust: GenerationId,
         presented: &[CertificateDer<'_>],
     ) -> Option<Verified> {
         self.verified.take()?.ok().filter(|verified| {
@@ -189,15 +189,15 @@ impl Capture {
 
     /// What a session of this connection is granted on, where that is known. If the trust changed
     /// on the way, that is the old one: the client was shown the old credentials.
-    fn origin(&self) -> Option<Origin> {
+    fn origin(&self) -> Option<SessionBinding> {
         let origin = match &self.verified {
-            Some(Ok(verified)) => Origin {
+            Some(Ok(verified)) => SessionBinding {
                 trust: verified.trust(),
                 until: verified.chain().holds_until(),
             },
             _ => self.resumed?,
         };
-        Some(Origin {
+        Some(SessionBinding {
             trust: self.began.unwrap_or(origin.trust),
             ..origin
         })
@@ -258,13 +258,13 @@ pub(crate) fn record_sent(bytes: &[u8]) {
 }
 
 /// Notes what the session that is being resumed was granted on.
-pub(super) fn record_resumption(origin: Origin) {
+pub(super) fn record_resumption(origin: SessionBinding) {
     record(|capture| capture.resumed = Some(origin));
 }
 
 /// What a session of the connection on this thread is granted on; `None` when no handshake is
 /// being driven, or nothing is verified yet.
-pub(super) fn session_origin() -> Option<Origin> {
+pub(super) fn session_origin() -> Option<SessionBinding> {
     ENTERED.with_borrow(|entered| entered.as_ref().and_then(Capture::origin))
 }
 

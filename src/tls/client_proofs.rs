@@ -10,7 +10,7 @@ use std::fmt;
 use quick_cache::sync::Cache;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::capture::Origin;
+use super::capture::SessionBinding;
 use crate::pki::Fingerprint;
 
 /// How many certificates are remembered. A client that is forgotten is known again by its next handshake,
@@ -18,7 +18,7 @@ use crate::pki::Fingerprint;
 const CLIENTS: usize = 4096;
 
 /// What sessions may be granted on, by the certificate of which the key was proven.
-pub(super) struct ClientProofs(Cache<Fingerprint, Origin>);
+pub(super) struct ClientProofs(Cache<Fingerprint, SessionBinding>);
 
 impl ClientProofs {
     pub(super) fn new() -> Self {
@@ -29,7 +29,7 @@ impl ClientProofs {
     ///
     /// While an earlier proof counts, its end stays: a session does not say which proof it goes back to,
     /// and a stolen session must not be prolonged by the proofs that the key's owner gives.
-    pub(super) fn insert(&self, leaf: &CertificateDer<'_>, origin: Origin, now: UnixTime) {
+    pub(super) fn insert(&self, leaf: &CertificateDer<'_>, origin: SessionBinding, now: UnixTime) {
         let client = Fingerprint::of(leaf);
         let origin = match self.0.get(&client) {
             Some(known) if now <= known.until => origin.no_longer_than(known),
@@ -40,7 +40,7 @@ impl ClientProofs {
 
     /// Notes that this session is resumed, which was granted on this: no session that its client gets
     /// from now on lasts longer.
-    pub(super) fn resume(&self, session: &[u8], origin: Origin) {
+    pub(super) fn resume(&self, session: &[u8], origin: SessionBinding) {
         if let Some(leaf) = leaf(session) {
             let client = Fingerprint::of(leaf);
             let known = self.0.get(&client);
@@ -50,7 +50,7 @@ impl ClientProofs {
     }
 
     /// What was noted last of the client of this session, if that is known.
-    pub(super) fn of_session(&self, session: &[u8]) -> Option<Origin> {
+    pub(super) fn of_session(&self, session: &[u8]) -> Option<SessionBinding> {
         // If another version of rustls encodes sessions differently, this is no certificate that is
         // known, and no session is granted.
         self.0.get(&Fingerprint::of(leaf(session)?))

@@ -15,7 +15,7 @@ use super::alert::leaf_of;
 use super::client_proofs::ClientProofs;
 use super::resolver::{ClientCertificate, ServerCertificates};
 use super::resumption::{Resumption, ServerSessions};
-use super::sessions::MutualSessions;
+use super::sessions::ClientSessionCache;
 use super::verifier::PeerVerifier;
 use crate::gate::Gate;
 use crate::identity::DnsName;
@@ -216,7 +216,7 @@ impl ClientTemplate {
         let certificate = Arc::new(ClientCertificate(
             credentials.certified_key(&common.provider)?,
         ));
-        let sessions = Arc::new(MutualSessions::new(common.clock.clone()));
+        let sessions = Arc::new(ClientSessionCache::new(common.clock.clone()));
         let verifier = PeerVerifier::of_servers(gate.clone(), sessions);
         let mut customized = build_client(&common, verifier, certificate.clone())?;
         customize(&mut customized);
@@ -253,7 +253,7 @@ impl ClientTemplate {
         &self,
         gate: &Gate<I>,
     ) -> Result<ClientConfigs, BuildError> {
-        let sessions = Arc::new(MutualSessions::new(self.common.clock.clone()));
+        let sessions = Arc::new(ClientSessionCache::new(self.common.clock.clone()));
         let verifier = PeerVerifier::of_servers(gate.clone(), sessions.clone());
         let mut config = build_client(&self.common, verifier, self.certificate.clone())?;
         let customized = &*self.customized;

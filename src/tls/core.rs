@@ -16,7 +16,7 @@ use super::config::{ClientTemplate, ServerTemplate};
 use super::proof::{self, RolledBack};
 use super::{BuildError, ClientConfigs, ServerConfigs, Update};
 use crate::audit::Stats;
-use crate::gate::{Authorizer, Changed, Gate, Lifetimes, Trusted};
+use crate::gate::{Authorizer, Changed, Gate, Lifetimes, TrustGeneration};
 use crate::pki::Certificate;
 use crate::pki::contained::caught;
 use crate::policy::Replacement;
@@ -111,7 +111,7 @@ fn settle<I: Send + Sync + 'static>(
 
 /// What was in force before a change.
 struct Old<I, C> {
-    trusted: Option<Arc<Trusted<I>>>,
+    trusted: Option<Arc<TrustGeneration<I>>>,
     authorizer: Option<Arc<Authorizer<I>>>,
     deny_list: Option<crate::policy::Replaced<I>>,
     configs: C,

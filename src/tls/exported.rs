@@ -23,7 +23,7 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
     /// A configuration that asks this core, each time anew.
     pub(crate) fn exported(self: &Arc<Self>) -> ClientConfig {
         let mut config = (*self.configs().public).clone();
-        config.client_auth_cert_resolver = Arc::new(LiveCertificate(Arc::clone(self)));
+        config.client_auth_cert_resolver = Arc::new(ReloadingCertResolver(Arc::clone(self)));
         // rustls asks no verifier about a resumed session.
         config.resumption = Resumption::disabled();
         config.dangerous().set_certificate_verifier(Arc::new(Judge {
@@ -34,9 +34,9 @@ impl<I: Send + Sync + 'static> ClientCore<I> {
 }
 
 /// The certificate that is in use at the time.
-struct LiveCertificate<I>(Arc<ClientCore<I>>);
+struct ReloadingCertResolver<I>(Arc<ClientCore<I>>);
 
-impl<I: Send + Sync + 'static> ResolvesClientCert for LiveCertificate<I> {
+impl<I: Send + Sync + 'static> ResolvesClientCert for ReloadingCertResolver<I> {
     fn resolve(
         &self,
         root_hint_subjects: &[&[u8]],
@@ -254,9 +254,9 @@ impl<I: Send + Sync + 'static> ServerCertVerifier for Judge<I> {
     }
 }
 
-impl<I> fmt::Debug for LiveCertificate<I> {
+impl<I> fmt::Debug for ReloadingCertResolver<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LiveCertificate")
+        f.write_str("ReloadingCertResolver")
     }
 }
 

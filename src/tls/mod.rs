@@ -3,6 +3,7 @@
 //! Nothing here knows sockets or a runtime.
 
 pub(crate) mod alert;
+mod build_error;
 pub mod builder;
 pub(crate) mod capture;
 mod client_proofs;
@@ -27,7 +28,7 @@ use capture::Capture;
 
 pub(crate) use self::core::{Bounds, BundleChange, Change, ClientCore, ServerCore};
 pub use alert::PeerAlert;
-pub use builder::BuildError;
+pub use build_error::BuildError;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;
 #[cfg(feature = "tokio")]

@@ -1,7 +1,7 @@
 //! What is proved of an update before it is taken.
 
 use super::BuildError;
-use super::builder::CRL_ROLLED_BACK;
+use super::build_error::CRL_ROLLED_BACK;
 use crate::audit::Action;
 use crate::gate::Gate;
 use crate::pki::{Certificate, Credentials, Crl};

@@ -11,9 +11,9 @@ use rustls::server::{
 use rustls_pki_types::UnixTime;
 
 use super::BuildError;
-use super::capture::{self, Origin};
+use super::capture::{self, SessionBinding};
 use super::client_proofs::ClientProofs;
-use crate::gate::{Gate, TrustId};
+use crate::gate::{Gate, GenerationId};
 
 /// Whether sessions are resumed, which saves both sides most of a handshake.
 ///
@@ -24,7 +24,7 @@ use crate::gate::{Gate, TrustId};
 /// driven; a full handshake takes its place, without an error. There is never early data
 /// (0-RTT).
 ///
-/// With [`Acceptor::rustls_config`](crate::Acceptor::rustls_config) all sessions of one certificate end
+/// With [`Acceptor::unauthorized_rustls_config`](crate::Acceptor::unauthorized_rustls_config) all sessions of one certificate end
 /// together, 24 hours after the first proof of its key that one of them goes back to. 4,096 certificates
 /// are remembered for that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,8 +143,8 @@ impl<I, S> Bound<I, S> {
     fn unbind(&self, bound: &[u8]) -> Option<Vec<u8>> {
         let (trust, rest) = bound.split_first_chunk::<8>()?;
         let (until, session) = rest.split_first_chunk::<8>()?;
-        let origin = Origin {
-            trust: TrustId::from_bytes(*trust),
+        let origin = SessionBinding {
+            trust: GenerationId::from_bytes(*trust),
             until: UnixTime::since_unix_epoch(Duration::from_secs(u64::from_be_bytes(*until))),
         };
         let now = self.gate.now().ok()?;

@@ -27,7 +27,7 @@ const TICKETS: usize = 8;
 /// A resumed handshake has no CertificateRequest, so that a connector could not tell a server that
 /// never asked from one that knows us. And a session that would be refused is better not offered:
 /// the full handshake then finds the server's new certificate.
-pub(super) struct MutualSessions {
+pub(super) struct ClientSessionCache {
     sessions: ClientSessionMemoryCache,
     /// The last second in which the verification of a server's chain, and the proof of its key, holds. A session does not tell
     /// by which chain it began, so all of a server's end with the first.
@@ -35,7 +35,7 @@ pub(super) struct MutualSessions {
     clock: Arc<dyn TimeProvider>,
 }
 
-impl MutualSessions {
+impl ClientSessionCache {
     pub(super) fn new(clock: Arc<dyn TimeProvider>) -> Self {
         Self {
             sessions: ClientSessionMemoryCache::new(SERVERS * TICKETS),
@@ -75,7 +75,7 @@ fn is_mutual() -> bool {
     capture::server_asked().unwrap_or(true)
 }
 
-impl ClientSessionStore for MutualSessions {
+impl ClientSessionStore for ClientSessionCache {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
         self.sessions.set_kx_hint(server_name, group);
     }
@@ -118,8 +118,8 @@ impl ClientSessionStore for MutualSessions {
     }
 }
 
-impl fmt::Debug for MutualSessions {
+impl fmt::Debug for ClientSessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MutualSessions")
+        f.write_str("ClientSessionCache")
     }
 }

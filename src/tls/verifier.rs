@@ -10,10 +10,10 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::alert;
-use super::capture::{self, Origin};
+use super::capture::{self, SessionBinding};
 use super::client_proofs::ClientProofs;
 use super::resumption::a_day_after;
-use super::sessions::MutualSessions;
+use super::sessions::ClientSessionCache;
 use crate::gate::Gate;
 use crate::trust::{Trust, TrustStore};
 
@@ -23,7 +23,7 @@ use crate::trust::{Trust, TrustStore};
 pub(super) struct PeerVerifier<I> {
     gate: Gate<I>,
     hints: Vec<DistinguishedName>,
-    sessions: Option<Arc<MutualSessions>>,
+    sessions: Option<Arc<ClientSessionCache>>,
     proofs: Option<Arc<ClientProofs>>,
 }
 
@@ -40,7 +40,7 @@ impl<I> PeerVerifier<I> {
     }
 
     /// For a client, with the sessions that end when the server's chain does.
-    pub(super) fn of_servers(gate: Gate<I>, sessions: Arc<MutualSessions>) -> Self {
+    pub(super) fn of_servers(gate: Gate<I>, sessions: Arc<ClientSessionCache>) -> Self {
         Self {
             gate,
             hints: Vec::new(),
@@ -111,7 +111,7 @@ impl<I> PeerVerifier<I> {
             && !capture::is_entered()
             && let Ok(now) = self.gate.now()
         {
-            let origin = Origin {
+            let origin = SessionBinding {
                 trust: self.gate.trust_id(),
                 until: a_day_after(now),
             };

@@ -9,7 +9,7 @@ use crate::identity::IdentityError;
 use crate::pki::text::{Brief, Escaped, Sentence};
 use crate::pki::time::Rfc3339;
 use crate::pki::{
-    Certificate, DistinguishedName, Excerpt, ISSUE_V3, KeyUsage, MalformedCertificate, PemError,
+    Certificate, CertificateError, DistinguishedName, Excerpt, ISSUE_V3, KeyUsage, PemError,
     SerialNumber, ShortName, ShortSerial,
 };
 
@@ -101,7 +101,7 @@ pub enum ChainError {
         /// Counted from 1, the leaf.
         position: usize,
         /// What could not be read.
-        source: MalformedCertificate,
+        source: CertificateError,
     },
     /// The leaf is X.509 version 1.
     #[error("{certificate} is X.509 version 1, which rustls refuses; issue version 3: {ISSUE_V3}")]
@@ -228,7 +228,7 @@ pub enum ChainError {
     #[error(
         "whether {certificate} is revoked is unknown: {cause}; {}",
         match cause {
-            NoStatus::NotInForce { .. } => "correct the clock of this machine or of the CA, whichever is wrong, or load a CRL that is in force".into(),
+            StatusError::NotInForce { .. } => "correct the clock of this machine or of the CA, whichever is wrong, or load a CRL that is in force".into(),
             _ => format!("load it, or declare with no_crl_from that \"{}\" publishes none", ShortName(certificate.issuer())),
         }
     )]
@@ -236,7 +236,7 @@ pub enum ChainError {
         /// The certificate.
         certificate: Certificate,
         /// Why no CRL could be asked.
-        cause: NoStatus,
+        cause: StatusError,
     },
     /// The CRL that should tell whether the certificate is revoked has gone stale.
     #[error(
@@ -409,7 +409,7 @@ impl fmt::Debug for ChainError {
 /// Why no CRL could be asked about a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NoStatus {
+pub enum StatusError {
     /// There is no CRL of its issuer's name.
     #[error("no CRL of its issuer is loaded")]
     NoCrl,

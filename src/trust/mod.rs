@@ -21,10 +21,10 @@ mod verifier;
 
 pub(crate) use build::MAX_DEPTH;
 pub use bundles::{BundleError, Trust, TrustBundles};
-pub use error::{ChainError, NoStatus, TrustError};
+pub use error::{ChainError, StatusError, TrustError};
 pub(crate) use extensions::{name_constraints, path_length, unknown_critical};
 pub(crate) use graph::Graph;
-pub use path::{Anchor, ExtendedKeyUsage, Limits, RootConstraints, Usage, VerifiedChain};
+pub use path::{Anchor, EkuPolicy, Limits, RootConstraints, Usage, VerifiedChain};
 pub use profile::Profile;
 pub use revocation::{
     CrlError, CrlRollback, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus,

@@ -194,7 +194,7 @@ impl Limits {
 
 /// What the leaf's extendedKeyUsage must say (RFC 5280 section 4.2.1.12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ExtendedKeyUsage {
+pub enum EkuPolicy {
     /// The extension may be absent; when present, it must name our use.
     #[default]
     RequiredIfPresent,

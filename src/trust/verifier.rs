@@ -7,8 +7,8 @@ use webpki::EndEntityCert;
 use super::build::{PathBuilder, unchanged_around};
 use super::revocation::{Checker, CrlTime, Issuer, Revocation, Stale};
 use super::{
-    Anchor, ChainError, ExtendedKeyUsage, Limits, Profile, RootConstraints, Trust, TrustStore,
-    Usage, VerifiedChain,
+    Anchor, ChainError, EkuPolicy, Limits, Profile, RootConstraints, Trust, TrustStore, Usage,
+    VerifiedChain,
 };
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
@@ -23,7 +23,7 @@ pub struct ChainVerifier {
     trust: Trust,
     revocation: Option<Checker>,
     usage: Usage,
-    extended_key_usage: ExtendedKeyUsage,
+    extended_key_usage: EkuPolicy,
     limits: Limits,
     profile: Profile,
     root_constraints: RootConstraints,
@@ -37,7 +37,7 @@ impl ChainVerifier {
             trust: trust.into(),
             revocation: None,
             usage,
-            extended_key_usage: ExtendedKeyUsage::default(),
+            extended_key_usage: EkuPolicy::default(),
             limits: Limits::default(),
             profile: Profile::default(),
             root_constraints: RootConstraints::default(),
@@ -47,7 +47,7 @@ impl ChainVerifier {
 
     /// Sets whether the leaf must have the extendedKeyUsage extension. Default: it need not.
     #[must_use]
-    pub const fn extended_key_usage(mut self, rule: ExtendedKeyUsage) -> Self {
+    pub const fn extended_key_usage(mut self, rule: EkuPolicy) -> Self {
         self.extended_key_usage = rule;
         self
     }
@@ -405,8 +405,8 @@ impl ChainVerifier {
     fn check_extended_key_usage(&self, leaf: &Certificate) -> Result<(), ChainError> {
         let present = leaf.extended_key_usage();
         let fits = match (present, self.extended_key_usage) {
-            (None, ExtendedKeyUsage::RequiredIfPresent) => true,
-            (None, ExtendedKeyUsage::Required) => false,
+            (None, EkuPolicy::RequiredIfPresent) => true,
+            (None, EkuPolicy::Required) => false,
             (Some(purposes), _) => purposes.iter().any(|oid| oid == self.usage.oid()),
         };
         if fits {

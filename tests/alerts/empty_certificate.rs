@@ -81,7 +81,7 @@ async fn a_server_with_an_empty_certificate_entry_is_refused() {
             .crypto_provider(provider(version))
             .build()
             .unwrap();
-        let exported = Arc::new(connector.clone().into_rustls_config());
+        let exported = Arc::new(connector.clone().into_authorizing_rustls_config());
         for place in 0..=2 {
             let config = ServerConfig::builder_with_provider(provider(Version::Tls13))
                 .with_protocol_versions(rustls::ALL_VERSIONS)

@@ -6,7 +6,7 @@
 use std::io::{ErrorKind, Read as _};
 use std::sync::Arc;
 
-use countersign::gate::Ended;
+use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
 use countersign::pki::Crl;
 use countersign::policy::{DenyEntry, DenyList};
@@ -129,7 +129,7 @@ const CHANGES: [(Change, Option<AlertDescription>); 4] = [
     // Without a refusal: close_notify.
     (
         |world| {
-            world.acceptor.end_all(|_| true);
+            world.acceptor.close_where(|_| true);
         },
         None,
     ),
@@ -183,7 +183,10 @@ async fn a_client_that_has_updated_its_keys_reads_why_it_is_cut() {
                     client.read_u8().await
                 } else {
                     let (cut, seen) = tokio::join!(server.read_u8(), client.read_u8());
-                    let why = cut.unwrap_err().downcast::<Ended>().expect("it says why");
+                    let why = cut
+                        .unwrap_err()
+                        .downcast::<CloseReason>()
+                        .expect("it says why");
                     assert_eq!(why.alert(), expected);
                     seen
                 };
@@ -250,7 +253,7 @@ async fn a_server_that_has_updated_its_keys_reads_why_it_is_cut() {
         assert_eq!(client.read_u8().await.unwrap(), b's');
         connector.set_policy(deny_all);
         let (cut, seen) = tokio::join!(client.read_u8(), server.read_u8());
-        assert!(cut.unwrap_err().downcast::<Ended>().is_ok());
+        assert!(cut.unwrap_err().downcast::<CloseReason>().is_ok());
         assert_eq!(
             alert(seen),
             Some(AlertDescription::AccessDenied),

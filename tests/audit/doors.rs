@@ -87,7 +87,8 @@ fn a_blocking_handshake_has_one_outcome_on_each_side() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let (mut tcp, from) = listener.accept().unwrap();
-                let mut connection = ServerConnection::new(acceptor.rustls_config()).unwrap();
+                let mut connection =
+                    ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
                 while connection.is_handshaking() {
                     if connection.complete_io(&mut tcp).is_err() {
                         return; // what rustls refuses, nobody asks the gate about
@@ -175,7 +176,7 @@ async fn an_exported_configuration_has_one_outcome_for_each_server() {
             .with_no_client_auth()
             .with_cert_resolver(shown);
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let config = Arc::new(connector.clone().into_rustls_config());
+        let config = Arc::new(connector.clone().into_authorizing_rustls_config());
         let client = tokio_rustls::TlsConnector::from(config);
         let both = tokio::join!(
             tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(near),

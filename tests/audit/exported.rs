@@ -32,7 +32,7 @@ fn world(version: Version) -> World {
         .unwrap();
     World {
         trail,
-        config: Arc::new(connector.clone().into_rustls_config()),
+        config: Arc::new(connector.clone().into_authorizing_rustls_config()),
         connector,
         good: ca.leaf().dns(SERVER).issue(),
     }

@@ -47,7 +47,7 @@ async fn an_end_says_how_long_and_how_much() {
     let events = trail.take();
     assert_eq!(
         actions(&events),
-        [(Action::Admitted, None), (Action::Ended, Some("closed"))]
+        [(Action::Admitted, None), (Action::Closed, Some("closed"))]
     );
     let ended = &events[1];
     assert_eq!(ended.connection, Some(id));
@@ -82,7 +82,7 @@ async fn a_client_that_is_refused_late_tells_the_alert() {
         actions(&events),
         [
             (Action::Admitted, None),
-            (Action::Ended, Some("alert_received"))
+            (Action::Closed, Some("alert_received"))
         ]
     );
     assert_eq!(
@@ -120,7 +120,7 @@ async fn each_change_of_the_rules_is_told_with_its_reason() {
             acceptor.update(Update::new().trust(other)).unwrap();
         }),
         ("ended_by_application", None, &|| {
-            assert_eq!(acceptor.end_all(|_| true), 1);
+            assert_eq!(acceptor.close_where(|_| true), 1);
         }),
     ] {
         acceptor.set_policy(policy::allow_any());
@@ -135,7 +135,7 @@ async fn each_change_of_the_rules_is_told_with_its_reason() {
         let events = trail.take();
         assert_eq!(
             actions(&events),
-            [(Action::Cut, Some(reason)), (Action::Ended, Some(reason))]
+            [(Action::Cut, Some(reason)), (Action::Closed, Some(reason))]
         );
         let alert = alert.map(|name| Alert::Sent(name.into()));
         assert_eq!(events[0].alert, alert, "{reason}");
@@ -177,7 +177,7 @@ async fn who_expires_drains_and_is_cut_then() {
             (Action::Admitted, None),
             (Action::Draining, Some("expired")),
             (Action::Cut, Some("expired")),
-            (Action::Ended, Some("expired")),
+            (Action::Closed, Some("expired")),
         ]
     );
 }

@@ -115,7 +115,7 @@ async fn a_resumed_session_is_told_as_such() {
         assert_eq!(events[0].info.is_resumed(), resumed);
         assert_eq!(identity(&events[0]), Some(("client.example", "proven")));
         assert_eq!(events[0].certificates.len(), 1, "restored");
-        assert_eq!(events[1].action, Action::Ended);
+        assert_eq!(events[1].action, Action::Closed);
     }
     assert_eq!(
         (acceptor.stats().admitted, acceptor.stats().resumed),

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use countersign::audit::{Action, AuditEvent, AuditSink, Memory, NotRecorded, Overflow, Queue};
+use countersign::audit::{Action, AuditEvent, AuditSink, Memory, Overflow, Queue, RecordError};
 use countersign::identity::DnsName;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, policy};
@@ -32,7 +32,7 @@ impl Stuck {
 }
 
 impl AuditSink for Stuck {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         // Without anybody who allows, it is stuck no more.
         let _ = self.allowed.lock().unwrap().recv();
         self.trail.record(event)
@@ -117,7 +117,7 @@ async fn a_stuck_sink_admits_nobody_where_each_must_be_recorded() {
     assert_eq!(let_in(&acceptor, &ca, 1).await, 1);
     assert!(queue.flush_within(PATIENCE));
     let of = |action| trail.events().iter().filter(|e| e.action == action).count();
-    assert_eq!((of(Action::Admitted), of(Action::Ended)), (5, 5));
+    assert_eq!((of(Action::Admitted), of(Action::Closed)), (5, 5));
     // That four clients came and were refused: neither could be recorded, and that is told.
     let missing: u64 = trail
         .events()
@@ -134,9 +134,9 @@ struct Failing {
 }
 
 impl AuditSink for Failing {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(NotRecorded::new("no space left on device"));
+            return Err(RecordError::new("no space left on device"));
         }
         self.trail.record(event)
     }
@@ -178,7 +178,7 @@ async fn a_full_disk_admits_nobody_until_there_is_space() {
     // What was queued is not lost.
     let of = |action| trail.events().iter().filter(|e| e.action == action).count() as u64;
     assert_eq!(of(Action::Admitted), admitted + 1);
-    assert_eq!(of(Action::Ended), admitted + 1);
+    assert_eq!(of(Action::Closed), admitted + 1);
 }
 
 /// Where losses are counted, one event that cannot be written costs no other.
@@ -186,7 +186,7 @@ async fn a_full_disk_admits_nobody_until_there_is_space() {
 async fn one_bad_event_costs_no_other() {
     struct Picky(Memory);
     impl AuditSink for Picky {
-        fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
             match event.action {
                 Action::Admitted => panic!("a sink with a bug"),
                 _ => self.0.record(event),
@@ -203,7 +203,7 @@ async fn one_bad_event_costs_no_other() {
     assert_eq!(let_in(&acceptor, &ca, 3).await, 3);
     assert!(queue.flush_within(PATIENCE));
     let of = |action| trail.events().iter().filter(|e| e.action == action).count();
-    assert_eq!(of(Action::Ended), 3);
+    assert_eq!(of(Action::Closed), 3);
     let missing: u64 = trail
         .events()
         .iter()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use countersign::audit::{
-    Action, AuditEvent, AuditSink, FanOut, Filter, Memory, NotRecorded, Outcome,
+    Action, AuditEvent, AuditSink, FanOut, Filter, Memory, Outcome, RecordError,
 };
 use countersign::builder::{Builder, ServerSide};
 use countersign::identity::DnsName;
@@ -20,10 +20,10 @@ struct Broken {
 }
 
 impl AuditSink for Broken {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         match event.action {
             Action::Admitted if self.panics => panic!("a sink with a bug"),
-            Action::Admitted => Err(NotRecorded::new("no space left on device")),
+            Action::Admitted => Err(RecordError::new("no space left on device")),
             _ => Ok(()),
         }
     }
@@ -121,7 +121,7 @@ fn a_fan_out_tells_all_and_a_filter_some() {
 async fn a_sink_that_panics_when_asked_admits_nobody() {
     struct Asked;
     impl AuditSink for Asked {
-        fn record(&self, _: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        fn record(&self, _: &Arc<AuditEvent>) -> Result<(), RecordError> {
             Ok(())
         }
 
@@ -145,7 +145,7 @@ async fn a_sink_that_panics_when_asked_admits_nobody() {
 fn what_nobody_wants_is_not_made() {
     struct Uninterested;
     impl AuditSink for Uninterested {
-        fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
             panic!("{event}");
         }
 

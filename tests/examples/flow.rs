@@ -100,7 +100,7 @@ async fn an_allowed_client_gets_its_own_description() {
     // They were closed, and that is told too, with what went through.
     let id = &line["countersign"]["connection"]["id"];
     let of_first = |line: &&Value| {
-        line["event"]["action"] == "ended" && line["countersign"]["connection"]["id"] == *id
+        line["event"]["action"] == "closed" && line["countersign"]["connection"]["id"] == *id
     };
     let ended: Vec<_> = stopped.log.iter().filter(of_first).collect();
     assert_eq!(ended.len(), 1);

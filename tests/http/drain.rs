@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use countersign::integration::hyper::{Client, RequestBody};
 use countersign::testing::TestCa;
-use countersign::{Draining, policy};
+use countersign::{DrainSignal, policy};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body, Bytes, Frame};
 use hyper::client::conn::{http1, http2};
@@ -214,7 +214,7 @@ async fn a_handler_can_watch_for_the_end() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let service = tower::service_fn(|request: Request<RequestBody>| {
-        let draining = request.extensions().get::<Draining>().unwrap().clone();
+        let draining = request.extensions().get::<DrainSignal>().unwrap().clone();
         let (sender, pieces) = slow_pieces();
         tokio::spawn(async move {
             let why = draining.await;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::builder::{Builder, ClientSide};
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::DnsName;
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{Issued, TestCa};
@@ -23,7 +23,7 @@ use crate::support::{
 /// A client that connects anew for each request.
 fn client(connector: &Connector<DnsName>) -> reqwest::Client {
     reqwest::Client::builder()
-        .tls_backend_preconfigured(connector.clone().into_rustls_config())
+        .tls_backend_preconfigured(connector.clone().into_authorizing_rustls_config())
         .https_only(true)
         .no_proxy()
         .pool_max_idle_per_host(0)
@@ -221,7 +221,7 @@ async fn chain_and_name_are_verified() {
     ] {
         // reqwest's own way to give all of it up changes nothing.
         let careless = reqwest::Client::builder()
-            .tls_backend_preconfigured(alice.clone().into_rustls_config())
+            .tls_backend_preconfigured(alice.clone().into_authorizing_rustls_config())
             .tls_danger_accept_invalid_certs(true)
             .tls_danger_accept_invalid_hostnames(true)
             .no_proxy()
@@ -377,7 +377,7 @@ async fn many_handshakes_at_once_are_judged_each_by_its_own() {
     let bad = serve(&bad, for_bad.clone()).await;
     // The name is no obstacle: only the policy tells them apart.
     let alice = connector(&ca, "alice.example", "http/1.1")
-        .server_names(ServerNames::LeaveToPolicy)
+        .server_names(ServerNameVerification::ByPolicy)
         .build()
         .unwrap();
     let client = client(&alice);
@@ -413,7 +413,7 @@ async fn a_server_that_never_asks_passes_and_an_open_connection_stays() {
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let server = serve(&acceptor, WhoAmI::default()).await;
     let pooling = reqwest::Client::builder()
-        .tls_backend_preconfigured(alice.clone().into_rustls_config())
+        .tls_backend_preconfigured(alice.clone().into_authorizing_rustls_config())
         .no_proxy()
         .build()
         .unwrap();

@@ -182,7 +182,7 @@ async fn a_request_after_a_cut_goes_over_a_new_connection() {
         for _ in 0..20 {
             let response = client.request(get(&url)).await.expect("no request is lost");
             text(response).await;
-            assert_eq!(alice.end_all(|_| true), 1, "{alpn}");
+            assert_eq!(alice.close_where(|_| true), 1, "{alpn}");
         }
         // The twin: a connection that stays is used again.
         for _ in 0..2 {

@@ -1,7 +1,7 @@
 //! Rules of method and path.
 
 use countersign::identity::DnsName;
-use countersign::integration::tower::{InvalidRule, RequestPolicy, RequestRules};
+use countersign::integration::tower::{RequestPolicy, RequestRules, RuleError};
 use countersign::testing;
 use countersign::{Decision, policy};
 use http_body_util::Empty;
@@ -190,7 +190,7 @@ fn a_pattern_that_could_not_be_meant_is_an_error() {
     ] {
         let error = allow(RequestRules::new(), pattern).unwrap_err();
         assert!(
-            matches!(error, InvalidRule::Pattern { .. }),
+            matches!(error, RuleError::Pattern { .. }),
             "{pattern}: {error:?}"
         );
         assert!(error.to_string().contains(says), "{pattern}: {error}");
@@ -201,7 +201,7 @@ fn a_pattern_that_could_not_be_meant_is_an_error() {
         ("/v1/{id}", "/v1/{*rest}"),
     ] {
         let error = allow(allow(RequestRules::new(), first).unwrap(), second).unwrap_err();
-        assert!(matches!(error, InvalidRule::Conflict { .. }), "{error:?}");
+        assert!(matches!(error, RuleError::Conflict { .. }), "{error:?}");
     }
     // The names of parameters make no difference.
     let twice = allow(
@@ -212,5 +212,5 @@ fn a_pattern_that_could_not_be_meant_is_an_error() {
     assert!(decide(&twice, "a.example", Method::GET, "/v1/7").is_allowed());
 
     let none = RequestRules::<DnsName>::new().allow("r", policy::allow_any(), [], "/v1");
-    assert!(matches!(none, Err(InvalidRule::NoMethod { rule }) if rule == "r"));
+    assert!(matches!(none, Err(RuleError::NoMethod { rule }) if rule == "r"));
 }

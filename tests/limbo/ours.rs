@@ -1,6 +1,6 @@
 //! The verdict of our verifier.
 
-use countersign::trust::{ChainVerifier, Crls, ExtendedKeyUsage, Limits, Profile, Usage};
+use countersign::trust::{ChainVerifier, Crls, EkuPolicy, Limits, Profile, Usage};
 use countersign::{Certificate, TrustStore};
 
 use crate::case::{Case, Side};
@@ -51,7 +51,7 @@ pub(crate) fn judge(case: &Case, options: Options) -> Result<(), Refusal> {
     let verifier = match options {
         Options::Default => verifier,
         Options::Strict => verifier
-            .extended_key_usage(ExtendedKeyUsage::Required)
+            .extended_key_usage(EkuPolicy::Required)
             .profile(Profile::Rfc5280),
     };
     let verifier = with_crls(verifier, case)?;

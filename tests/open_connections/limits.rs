@@ -50,7 +50,7 @@ async fn beyond_the_limit_peers_are_refused_until_a_connection_is_dropped() {
     is_refused(&acceptor, &connector, reason, alert).await;
 
     // A connection that was cut holds its place until the application drops it.
-    assert_eq!(acceptor.end_all(|_| true), 2);
+    assert_eq!(acceptor.close_where(|_| true), 2);
     second.read_u8().await.unwrap_err();
     is_refused(&acceptor, &connector, reason, alert).await;
     drop((second, third));

@@ -4,7 +4,7 @@
 use std::pin::{Pin, pin};
 use std::task::Context;
 
-use countersign::gate::Ended;
+use countersign::gate::CloseReason;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::service::{InForce, Service};
@@ -123,17 +123,17 @@ fn wait_with_wakers(service: &Service, stream: &mut (impl AsyncRead + Unpin + Wa
 
 /// A stream whose end can be waited for.
 trait Watched {
-    fn draining_of(&self) -> countersign::Draining;
+    fn draining_of(&self) -> countersign::DrainSignal;
 }
 
 impl<IO: AsyncRead + tokio::io::AsyncWrite + Unpin, I> Watched for countersign::TlsStream<IO, I> {
-    fn draining_of(&self) -> countersign::Draining {
+    fn draining_of(&self) -> countersign::DrainSignal {
         self.draining()
     }
 }
 
 /// Why a stream was cut.
 fn why(stream: &impl Watched) -> &'static str {
-    let ended: Option<Ended> = stream.draining_of().why();
+    let ended: Option<CloseReason> = stream.draining_of().why();
     ended.map_or("it is open", |ended| ended.reason())
 }

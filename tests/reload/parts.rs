@@ -13,7 +13,7 @@ use crate::material::{Folder, Material, NEVER, Way, number_of};
 /// Why a stream ended.
 async fn why(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let error = stream.read_u8().await.expect_err("cut");
-    let ended = error.downcast::<countersign::gate::Ended>();
+    let ended = error.downcast::<countersign::gate::CloseReason>();
     ended.expect("it says why").reason().to_owned()
 }
 

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 
-use countersign::audit::{AuditEvent, AuditSink, NotRecorded};
+use countersign::audit::{AuditEvent, AuditSink, RecordError};
 use countersign::identity::{DnsName, IdentityExtractor as _};
 use countersign::policy::{DenyEntry, DenyList, Policy};
 use countersign::reload::{Handle, Reload, Source};
@@ -135,7 +135,7 @@ impl TimeProvider for Clock {
 struct Sink(Faults);
 
 impl AuditSink for Sink {
-    fn record(&self, _: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, _: &Arc<AuditEvent>) -> Result<(), RecordError> {
         self.0.trip("sink");
         Ok(())
     }

@@ -22,7 +22,7 @@ fn it_cannot_be_customized_on() {
             })
             .build()
             .unwrap();
-        let config = acceptor.rustls_config();
+        let config = acceptor.unauthorized_rustls_config();
         assert_eq!(config.max_early_data_size, 0);
         assert!(!config.send_half_rtt_data);
     }

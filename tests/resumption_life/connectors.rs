@@ -1,7 +1,7 @@
 //! The sessions that our connector keeps, with a plain rustls server, which resumes whatever it
 //! once granted.
 
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::DnsName;
 use countersign::testing::{FixedClock, TestCa};
 use countersign::{Connector, policy};
@@ -113,7 +113,7 @@ impl World {
             .trust(ca.trust())
             .identify(DnsName::extractor())
             .authorize(policy::allow_any())
-            .server_names(ServerNames::LeaveToPolicy)
+            .server_names(ServerNameVerification::ByPolicy)
             .allow_tls12()
             .crypto_provider(provider(version))
             .clock(clock.clone())

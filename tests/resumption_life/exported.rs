@@ -1,4 +1,4 @@
-//! The sessions of handshakes that the application drives, with `Acceptor::rustls_config`.
+//! The sessions of handshakes that the application drives, with `Acceptor::unauthorized_rustls_config`.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const A_DAY: Duration = Duration::from_secs(86400);
 /// sessions of this connection, and no older ones.
 async fn call(client: &RawClient, acceptor: &Acceptor<DnsName>) -> bool {
     let serve = async |io: DuplexStream| {
-        let tls = tokio_rustls::TlsAcceptor::from(acceptor.rustls_config());
+        let tls = tokio_rustls::TlsAcceptor::from(acceptor.unauthorized_rustls_config());
         let mut stream = tls.accept(io).await.unwrap();
         let connection = stream.get_ref().1;
         if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {

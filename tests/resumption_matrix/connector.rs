@@ -1,7 +1,7 @@
 //! Our connector, by a name of the server's for each session: it keeps them by name, and few for
 //! each.
 
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::DnsName;
 use countersign::testing::{Accepted, Connected, handshake};
 use countersign::{ConnectError, Connector, HandshakeError, Resumption, policy};
@@ -40,7 +40,7 @@ async fn none_gets_in(version: Version, resumption: Resumption) {
             .trust(world.ca.trust())
             .identify(DnsName::extractor())
             .authorize(policy::allow_any())
-            .server_names(ServerNames::LeaveToPolicy)
+            .server_names(ServerNameVerification::ByPolicy)
             .allow_tls12()
             .crypto_provider(provider(version))
             .build()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::testing::TestCa;
-use countersign::trust::{ChainError, NoStatus, Revocation, UnknownStatus};
+use countersign::trust::{ChainError, Revocation, StatusError, UnknownStatus};
 
 use crate::freshness::{in_either_order, list};
 use crate::support::{certificate, crls, error, hours, says, says_at, seconds_after, verifier};
@@ -57,7 +57,7 @@ fn alone_a_crl_dated_in_the_future_leaves_the_status_unknown_and_says_so() {
     let ChainError::UnknownRevocationStatus { cause, .. } = refused else {
         panic!("{refused}");
     };
-    let NoStatus::NotInForce { this_update, .. } = cause else {
+    let StatusError::NotInForce { this_update, .. } = cause else {
         panic!("{cause}");
     };
     assert_eq!(this_update, hours(24));
@@ -122,5 +122,5 @@ fn a_forged_crl_dated_in_the_future_is_not_waited_for() {
     let ChainError::UnknownRevocationStatus { cause, .. } = refused else {
         panic!("{refused}");
     };
-    assert_eq!(cause, NoStatus::OtherKey);
+    assert_eq!(cause, StatusError::OtherKey);
 }

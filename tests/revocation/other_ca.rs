@@ -3,7 +3,7 @@
 use countersign::identity::DnsName;
 use countersign::pki::Crl;
 use countersign::testing::{CrlBuilder, Issued, KeyType, TestCa};
-use countersign::trust::{ChainError, ChainVerifier, Crls, NoStatus};
+use countersign::trust::{ChainError, ChainVerifier, Crls, StatusError};
 use countersign::{Acceptor, TrustStore, Update, policy};
 
 use crate::support::{crl, crls, error, hours, says, verifier};
@@ -28,7 +28,7 @@ impl Namesakes {
 
 const SERIAL: &[u8] = &[0x11, 0x22];
 
-fn unknown(verifier: &ChainVerifier, peer: &Issued) -> NoStatus {
+fn unknown(verifier: &ChainVerifier, peer: &Issued) -> StatusError {
     match error(verifier, peer) {
         ChainError::UnknownRevocationStatus { cause, certificate } => {
             assert_eq!(certificate, peer.certificate());
@@ -78,13 +78,13 @@ fn with_a_namesakes_list_alone_the_status_is_unknown() {
     let ca = Namesakes::new();
     let (ours, theirs) = (ca.ours.leaf().issue(), ca.theirs.leaf().issue());
     let only_theirs = verifier(ca.trust(), crls([ca.theirs.crl()]));
-    assert_eq!(unknown(&only_theirs, &ours), NoStatus::OtherKey);
+    assert_eq!(unknown(&only_theirs, &ours), StatusError::OtherKey);
     assert_eq!(says(&only_theirs, &theirs), "good");
     let message = error(&only_theirs, &ours).to_string();
     assert!(message.contains("another key signed it"), "{message}");
 
     let other_name = verifier(ca.trust(), crls([TestCa::new("Other Name").crl()]));
-    assert_eq!(unknown(&other_name, &ours), NoStatus::NoCrl);
+    assert_eq!(unknown(&other_name, &ours), StatusError::NoCrl);
 }
 
 /// A list in our CA's name that anybody could have made, or that was damaged.
@@ -111,7 +111,7 @@ fn a_forged_list_counts_for_nothing() {
         let alone = Crls::new([forged]).unwrap();
         let forged_only = verifier(ca.trust(), alone.clone());
         for peer in [&good, &revoked] {
-            assert_eq!(unknown(&forged_only, peer), NoStatus::OtherKey);
+            assert_eq!(unknown(&forged_only, peer), StatusError::OtherKey);
         }
         // It is newer, and must not displace the genuine one.
         let genuine = crls([genuine.clone()]);
@@ -167,6 +167,6 @@ fn lists_are_verified_by_keys_of_every_type() {
         assert_eq!(says(&genuine, &good), "good", "{key:?}");
         assert_eq!(says(&genuine, &revoked), "revoked", "{key:?}");
         let forged = verifier(ca.trust(), crls([list.signature(vec![0; 64])]));
-        assert_eq!(unknown(&forged, &good), NoStatus::OtherKey, "{key:?}");
+        assert_eq!(unknown(&forged, &good), StatusError::OtherKey, "{key:?}");
     }
 }

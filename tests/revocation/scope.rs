@@ -1,7 +1,7 @@
 //! Lists that are about some of their issuer's certificates (RFC 5280 section 5.2.5).
 
 use countersign::testing::{CrlBuilder, Issued, TestCa, der};
-use countersign::trust::{ChainError, ChainVerifier, NoStatus};
+use countersign::trust::{ChainError, ChainVerifier, StatusError};
 
 use crate::support::{crls, error, hours, says, serial, verifier};
 
@@ -47,7 +47,7 @@ fn assert_out_of_scope(verifier: &ChainVerifier, peer: &Issued) {
     let is_it = matches!(
         error,
         ChainError::UnknownRevocationStatus {
-            cause: NoStatus::OutOfScope,
+            cause: StatusError::OutOfScope,
             ..
         }
     );

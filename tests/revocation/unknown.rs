@@ -1,7 +1,7 @@
 //! When no list tells: the whole chain, one issuer's declaration, and who may leave it at that.
 
 use countersign::testing::{Issued, TestCa};
-use countersign::trust::{ChainError, NoStatus, Revocation, RevocationDepth, UnknownStatus};
+use countersign::trust::{ChainError, Revocation, RevocationDepth, StatusError, UnknownStatus};
 
 use crate::support::{certificate, crls, error, hours, says, verifier};
 
@@ -46,7 +46,7 @@ fn the_whole_chain_needs_lists() {
         panic!("another refusal")
     };
     assert_eq!(of, certificate(&chain.issuing), "it is the intermediate's");
-    assert_eq!(cause, NoStatus::NoCrl);
+    assert_eq!(cause, StatusError::NoCrl);
     let message = error(&missing, &chain.leaf).to_string();
     assert!(
         message.contains("no_crl_from that \"CN=Root\" publishes none"),

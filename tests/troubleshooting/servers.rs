@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign::audit::{AuditEvent, AuditSink, NotRecorded};
+use countersign::audit::{AuditEvent, AuditSink, RecordError};
 use countersign::identity::CommonName;
 use countersign::{Decision, EarlyDrop, ListenerBuilder, Peer, WhenFull};
 
@@ -14,8 +14,8 @@ use crate::world::{World, built};
 struct DiskFull;
 
 impl AuditSink for DiskFull {
-    fn record(&self, _: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
-        Err(NotRecorded::new("no space left on device"))
+    fn record(&self, _: &Arc<AuditEvent>) -> Result<(), RecordError> {
+        Err(RecordError::new("no space left on device"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use countersign::builder::{Builder, ClientSide, ServerSide};
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::identity::SpiffeId;
 use countersign::testing::{Accepted, Connected, Issued, TestCa};
 use countersign::trust::{Trust, TrustBundles};
@@ -50,7 +50,7 @@ impl Domains {
             .trust(self.trust())
             .identify(SpiffeId::extractor())
             .authorize(policy::allow_any())
-            .server_names(ServerNames::LeaveToPolicy)
+            .server_names(ServerNameVerification::ByPolicy)
             .allow_tls12()
     }
 

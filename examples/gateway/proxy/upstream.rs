@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use countersign::gate::ServerNames;
+use countersign::gate::ServerNameVerification;
 use countersign::integration::hyper::{Client, HttpsConnector};
 use countersign::reload::{Handle, Reload};
 use countersign::{Certificate, Connector};
@@ -160,7 +160,7 @@ fn connector(
         .alpn(protocols.iter().copied());
     if kind == IdentityKind::Spiffe {
         // The ID says who the server is; its certificate need not have a host's name.
-        builder = builder.server_names(ServerNames::LeaveToPolicy);
+        builder = builder.server_names(ServerNameVerification::ByPolicy);
     }
     Ok(builder.build()?)
 }

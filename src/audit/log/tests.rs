@@ -116,9 +116,9 @@ fn only_refusals_before_the_proof_of_a_key_are_left_out() {
 fn a_summary_that_cannot_be_recorded_is_made_again() {
     struct Full(Mutex<bool>, Memory);
     impl AuditSink for Full {
-        fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
             if *self.0.lock().unwrap() {
-                return Err(NotRecorded::new("no space left on device"));
+                return Err(RecordError::new("no space left on device"));
             }
             self.1.record(event)
         }
@@ -138,7 +138,7 @@ fn a_summary_that_cannot_be_recorded_is_made_again() {
 fn what_the_sink_does_not_want_is_not_counted_as_left_out() {
     struct Admissions;
     impl AuditSink for Admissions {
-        fn record(&self, _: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+        fn record(&self, _: &Arc<AuditEvent>) -> Result<(), RecordError> {
             panic!("it is not wanted")
         }
         fn wants(&self, action: Action) -> bool {

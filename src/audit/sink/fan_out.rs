@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{AuditSink, NotRecorded};
+use super::{AuditSink, RecordError};
 use crate::audit::{Action, AuditEvent};
 
 /// Gives every event to several sinks, in their order.
@@ -36,7 +36,7 @@ impl FanOut {
 }
 
 impl AuditSink for FanOut {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         let mut result = Ok(());
         for sink in self.sinks.iter().filter(|sink| sink.wants(event.action)) {
             let recorded = sink.record(event);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{AuditSink, NotRecorded};
+use super::{AuditSink, RecordError};
 use crate::audit::{Action, AuditEvent};
 
 /// Lets a sink have only the events that a condition picks.
@@ -26,7 +26,7 @@ impl<S: AuditSink, F: Fn(&AuditEvent) -> bool + Send + Sync> Filter<S, F> {
 }
 
 impl<S: AuditSink, F: Fn(&AuditEvent) -> bool + Send + Sync> AuditSink for Filter<S, F> {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         if (self.picks)(event) {
             self.sink.record(event)
         } else {

@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{AuditSink, NotRecorded, RotatingFile};
+use super::{AuditSink, RecordError, RotatingFile};
 use crate::audit::AuditEvent;
 
 /// Writes every event as one line of JSON, in the names of the Elastic Common Schema: see
@@ -80,7 +80,7 @@ fn ends_torn(path: &Path) -> io::Result<bool> {
 }
 
 impl<W: Write + Send> AuditSink for Json<W> {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         let mut line = event.to_json();
         line.push('\n');
         // A writer that panicked is used on: what it does then is its own affair.
@@ -94,7 +94,7 @@ impl<W: Write + Send> AuditSink for Json<W> {
                 out.is_torn = false;
                 Ok(())
             }
-            Err(error) => Err(NotRecorded::new(error.to_string())),
+            Err(error) => Err(RecordError::new(error.to_string())),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{AuditSink, NotRecorded};
+use super::{AuditSink, RecordError};
 use crate::audit::AuditEvent;
 
 /// Keeps every event, for tests; without bound. Clones share what they keep.
@@ -33,7 +33,7 @@ impl Memory {
 }
 
 impl AuditSink for Memory {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         self.kept().push(Arc::clone(event));
         Ok(())
     }

@@ -41,9 +41,9 @@ pub trait AuditSink: Send + Sync {
     /// Records one event.
     ///
     /// # Errors
-    /// [`NotRecorded`]: the record could not be made. A peer whose admission it was is refused
+    /// [`RecordError`]: the record could not be made. A peer whose admission it was is refused
     /// then.
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded>;
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError>;
 
     /// Whether events of this kind are of interest; of those that are not, none is made.
     ///
@@ -71,14 +71,14 @@ pub trait AuditSink: Send + Sync {
 const _: Option<&dyn AuditSink> = None;
 
 impl<F: Fn(&AuditEvent) + Send + Sync> AuditSink for F {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         self(event);
         Ok(())
     }
 }
 
 impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         (**self).record(event)
     }
 
@@ -96,7 +96,7 @@ impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
 }
 
 impl AuditSink for Box<dyn AuditSink> {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         (**self).record(event)
     }
 
@@ -116,11 +116,11 @@ impl AuditSink for Box<dyn AuditSink> {
 /// An audit event could not be recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the audit event could not be recorded: {}", Sentence(why))]
-pub struct NotRecorded {
+pub struct RecordError {
     why: String,
 }
 
-impl NotRecorded {
+impl RecordError {
     /// With the cause, for people: `"no space left on device"`.
     pub fn new(why: impl Into<String>) -> Self {
         Self { why: why.into() }

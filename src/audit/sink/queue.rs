@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{AuditSink, NotRecorded};
+use super::{AuditSink, RecordError};
 use crate::audit::{Action, AuditEvent};
 
 /// Gives events to another sink on a thread of its own, so that a slow disk or network delays no
@@ -166,7 +166,7 @@ impl QueueBuilder {
 }
 
 impl AuditSink for Queue {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         self.shared.push(event)
     }
 
@@ -184,7 +184,7 @@ impl AuditSink for Queue {
 }
 
 impl Shared {
-    fn push(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn push(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         let bytes = event.memory();
         let (capacity, most_bytes) = match event.is_unauthenticated() {
             true => (self.capacity.div_ceil(2), MAX_BYTES / 2),
@@ -202,7 +202,7 @@ impl Shared {
                 } else {
                     "the sink has failed"
                 };
-                return Err(NotRecorded::new(why));
+                return Err(RecordError::new(why));
             }
             self.lost(1);
             return Ok(());
@@ -282,7 +282,7 @@ impl Shared {
     }
 
     /// Records how many events are missing before this one, if any are.
-    fn tell_dropped(&self, before: &AuditEvent) -> Result<(), NotRecorded> {
+    fn tell_dropped(&self, before: &AuditEvent) -> Result<(), RecordError> {
         let missing = std::mem::take(&mut self.state().untold);
         if missing == 0 {
             return Ok(());
@@ -302,7 +302,7 @@ impl Shared {
     }
 
     /// Gives an event to the sink, which is anybody's code.
-    fn give(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn give(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         catch_unwind(AssertUnwindSafe(|| {
             if self.sink.wants(event.action) {
                 self.sink.record(event)
@@ -310,12 +310,12 @@ impl Shared {
                 Ok(())
             }
         }))
-        .unwrap_or_else(|_| Err(NotRecorded::new("the sink panicked")))
+        .unwrap_or_else(|_| Err(RecordError::new("the sink panicked")))
     }
 
     /// Whether no more is to be done about the event that the thread has in hand. One that could
     /// not be written is lost, or tried again after a while.
-    fn is_done(&self, bytes: usize, written: &Result<(), NotRecorded>) -> bool {
+    fn is_done(&self, bytes: usize, written: &Result<(), RecordError>) -> bool {
         let mut state = self.state();
         match written {
             Ok(()) => state.broken = false,

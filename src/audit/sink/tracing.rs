@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::{Level, enabled, event};
 
-use super::{AuditSink, NotRecorded};
+use super::{AuditSink, RecordError};
 use crate::audit::text::{Cut, Parts};
 use crate::audit::{Action, Alert, AuditEvent, PresentedCertificate, Side};
 use crate::pki::Certificate;
@@ -55,7 +55,7 @@ macro_rules! emit {
 }
 
 impl AuditSink for Tracing {
-    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), NotRecorded> {
+    fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         match level(event) {
             Level::ERROR => emit!(Level::ERROR, event),
             Level::WARN => emit!(Level::WARN, event),
@@ -67,7 +67,7 @@ impl AuditSink for Tracing {
 
     fn wants(&self, action: Action) -> bool {
         match action {
-            Action::Admitted | Action::Ended => {
+            Action::Admitted | Action::Closed => {
                 enabled!(target: "countersign::audit", Level::DEBUG)
             }
             Action::Draining | Action::Cut | Action::ReloadApplied => {
@@ -89,7 +89,7 @@ impl fmt::Display for ShownAlert<'_> {
 
 fn level(event: &AuditEvent) -> Level {
     match event.action {
-        Action::Admitted | Action::Ended => Level::DEBUG,
+        Action::Admitted | Action::Closed => Level::DEBUG,
         Action::Draining | Action::Cut | Action::ReloadApplied => Level::INFO,
         Action::AcceptFailed | Action::EventsDropped => Level::ERROR,
         Action::CertificateExpiring if event.is_of_expired() => Level::ERROR,
@@ -122,7 +122,7 @@ impl AuditEvent {
             Action::Shed => "client shed",
             Action::Draining => "open connection is to end",
             Action::Cut => "open connection cut",
-            Action::Ended => "connection ended",
+            Action::Closed => "connection ended",
             Action::RequestDenied => "request denied",
             Action::AcceptFailed => "no connection can be accepted; trying again",
             Action::ReloadApplied => "reload applied",

@@ -15,7 +15,7 @@ use crate::pki::time::Rfc3339;
 /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) around this.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum CloseReason {
     /// By today's rules the gate would not admit the peer.
     #[error("the connection was cut, because its peer is no longer admitted: {0}")]
     Refused(AdmitError),
@@ -56,7 +56,7 @@ pub enum Ended {
     ShutDown,
 }
 
-impl Ended {
+impl CloseReason {
     /// A stable code for programs.
     pub const fn reason(&self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
-use super::Ended;
+use super::CloseReason;
 use crate::pki::contained::caught;
 
 const OPEN: u8 = 0;
@@ -17,8 +17,8 @@ const CUT: u8 = 2;
 /// leaves word whom to wake.
 pub(crate) struct Lease {
     phase: AtomicU8,
-    draining: OnceLock<Ended>,
-    cut: OnceLock<Ended>,
+    draining: OnceLock<CloseReason>,
+    cut: OnceLock<CloseReason>,
     waiting: Mutex<Waiting>,
 }
 
@@ -55,12 +55,12 @@ impl Lease {
     }
 
     /// Why nothing may pass any more.
-    pub(crate) fn why_cut(&self) -> Option<&Ended> {
+    pub(crate) fn why_cut(&self) -> Option<&CloseReason> {
         self.cut.get()
     }
 
     /// Why the connection is to come to its end, or came to it.
-    pub(crate) fn why_draining(&self) -> Option<&Ended> {
+    pub(crate) fn why_draining(&self) -> Option<&CloseReason> {
         self.cut.get().or_else(|| self.draining.get())
     }
 
@@ -84,7 +84,7 @@ impl Lease {
         &self,
         watcher: &mut Option<u64>,
         waker: &Waker,
-    ) -> Option<Ended> {
+    ) -> Option<CloseReason> {
         let mut waiting = self.waiting();
         // Under the lock, which whoever sets it takes afterwards, to wake.
         let why = self.why_draining().cloned();
@@ -102,7 +102,7 @@ impl Lease {
     }
 
     /// Asks to come to an end; true the first time.
-    pub(super) fn drain(&self, why: Ended) -> bool {
+    pub(super) fn drain(&self, why: CloseReason) -> bool {
         let first = self.draining.set(why).is_ok();
         if first {
             // A cut one stays cut.
@@ -116,7 +116,7 @@ impl Lease {
     }
 
     /// Lets nothing pass from now on; true the first time.
-    pub(super) fn cut(&self, why: Ended) -> bool {
+    pub(super) fn cut(&self, why: CloseReason) -> bool {
         let first = self.cut.set(why).is_ok();
         if first {
             self.phase.store(CUT, Ordering::Release);

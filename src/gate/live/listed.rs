@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::UnixTime;
 
-use super::{Connection, Ended};
+use super::{CloseReason, Connection};
 use crate::Peer;
 
 /// One of the connections that are open; from `Acceptor::connections` or `Connector::connections`.
@@ -45,13 +45,13 @@ impl<I> OpenConnection<I> {
     }
 
     /// Why it is to come to its end, or came to it.
-    pub fn ending(&self) -> Option<Ended> {
+    pub fn ending(&self) -> Option<CloseReason> {
         self.connection.lease().why_draining().cloned()
     }
 
     /// Ends it at once, with a goodbye to the peer.
     pub fn end(&self) {
-        self.connection.cut(Ended::ByApplication);
+        self.connection.cut(CloseReason::ByApplication);
     }
 }
 

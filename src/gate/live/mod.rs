@@ -11,7 +11,7 @@ mod limits;
 mod listed;
 mod registry;
 
-pub use ended::Ended;
+pub use ended::CloseReason;
 pub(crate) use lease::{Half, Lease};
 pub(crate) use limits::{ByIdentity, ConnectionLimits, Place, Places};
 pub use listed::OpenConnection;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 
 use super::last_time::{LastTime, Now};
-use super::{Ended, Lease, Place};
+use super::{CloseReason, Lease, Place};
 use crate::Peer;
 use crate::audit::{Action, Alert, AuditEvent, Auditor, Log};
 use crate::gate::{Lifetimes, alert_name};
@@ -183,7 +183,7 @@ impl<I> Connection<I> {
     }
 
     /// Cuts it at once.
-    pub(crate) fn cut(&self, why: Ended) {
+    pub(crate) fn cut(&self, why: CloseReason) {
         if self.lease.cut(why.clone()) {
             self.tell(Action::Cut, why.reason(), |event| {
                 event.detail = Some(why.to_string());
@@ -197,7 +197,7 @@ impl<I> Connection<I> {
 
     /// Asks it to come to its end until `clock` and a little less than `time` from there. The
     /// difference is the connection's own, so that not all end at once.
-    pub(crate) fn drain(&self, why: Ended, clock: Duration, time: Duration) {
+    pub(crate) fn drain(&self, why: CloseReason, clock: Duration, time: Duration) {
         if self.lease.drain(why.clone()) {
             self.tell(Action::Draining, why.reason(), |event| {
                 event.detail = Some(why.to_string());
@@ -247,23 +247,28 @@ impl<I> Connection<I> {
     }
 
     /// Why it is to close by now.
-    fn is_over(&self, now: &Now, clock: Duration, max_age: Option<Duration>) -> Option<Ended> {
+    fn is_over(
+        &self,
+        now: &Now,
+        clock: Duration,
+        max_age: Option<Duration>,
+    ) -> Option<CloseReason> {
         let peer = self.peer();
         let not_after = peer.chain().not_after();
         if now.time.is_some_and(|now| now > not_after) {
             let certificate = peer.certificate().clone();
-            return Some(Ended::Expired {
+            return Some(CloseReason::Expired {
                 certificate,
                 not_after,
             });
         }
         if let Some(missing) = now.missing_too_long {
-            return Some(Ended::NoClock { missing });
+            return Some(CloseReason::NoClock { missing });
         }
         let age = clock.saturating_sub(self.entered);
         max_age
             .filter(|max_age| age >= self.jittered(*max_age))
-            .map(|max_age| Ended::MaxAge { max_age })
+            .map(|max_age| CloseReason::MaxAge { max_age })
     }
 
     /// Up to a tenth less than `time`, always the same for this connection.

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use super::line::Watched;
-use crate::{ConnectError, Connector, Draining, TlsStream};
+use crate::{ConnectError, Connector, DrainSignal, TlsStream};
 
 /// Connects hyper-util's client to servers that prove who they are, whom the policy allows, and that
 /// ask for our certificate.
@@ -217,7 +217,7 @@ impl HttpsError {
 /// A connection to a server that was admitted, for hyper.
 pub struct HttpsStream<T, I> {
     stream: TokioIo<TlsStream<TokioIo<T>, I>>,
-    draining: Draining,
+    draining: DrainSignal,
     /// Its part in a client's pool.
     pub(super) watched: Option<Watched>,
 }

@@ -21,7 +21,7 @@ use hyper_util::client::legacy::{self, Builder};
 use tower_service::Service;
 
 use super::{HttpsConnector, HttpsError, HttpsStream};
-use crate::Draining;
+use crate::DrainSignal;
 
 /// The pool for one server.
 pub(super) struct Line<I, B> {
@@ -51,11 +51,11 @@ impl Wake for State {
 pub(super) struct Watched {
     state: Arc<State>,
     /// Kept, because dropping it ends the watch.
-    draining: Draining,
+    draining: DrainSignal,
 }
 
 impl Watched {
-    fn new(draining: Draining, state: &Arc<State>) -> Self {
+    fn new(draining: DrainSignal, state: &Arc<State>) -> Self {
         state.open.fetch_add(1, Ordering::SeqCst);
         let mut watched = Self {
             state: Arc::clone(state),

@@ -23,12 +23,12 @@ use super::body::{Answer, RequestBody, Watched};
 use super::preface::Preface;
 use super::unread::Unread;
 use crate::pki::time::at_most_far;
-use crate::{Draining, Listener, Peer, TlsStream};
+use crate::{DrainSignal, Listener, Peer, TlsStream};
 
 /// A server of HTTP/1.1 and HTTP/2.
 ///
 /// Each request has in its extensions the [`Peer`] that it comes from, and the connection's
-/// [`Draining`], for handlers that take long (a WebSocket, a stream of events) to see that it is to
+/// [`DrainSignal`], for handlers that take long (a WebSocket, a stream of events) to see that it is to
 /// come to its end.
 ///
 /// When the connection is to drain, what is under way finishes, and nothing new begins: HTTP/2 clients get
@@ -164,7 +164,7 @@ impl Server {
     /// # Errors
     /// What ended it early: the client broke off or broke HTTP's rules, its time was over, or it was
     /// cut. Of that, hyper keeps no more than the text with HTTP/2: ask
-    /// [`Draining::why`], of a [`TlsStream::draining`] from before.
+    /// [`DrainSignal::why`], of a [`TlsStream::draining`] from before.
     pub async fn serve_connection<IO, I, S, B>(
         &self,
         stream: TlsStream<IO, I>,
@@ -222,7 +222,7 @@ impl Server {
 async fn until_drained<C: Future>(
     connection: C,
     finish: impl Fn(Pin<&mut C>),
-    mut draining: Draining,
+    mut draining: DrainSignal,
 ) -> C::Output {
     let mut connection = pin!(connection);
     let mut told = false;
@@ -239,7 +239,7 @@ async fn until_drained<C: Future>(
 /// Tells each request whom it comes from.
 struct Requests<S, I> {
     peer: Peer<I>,
-    draining: Draining,
+    draining: DrainSignal,
     progress_timeout: Option<Duration>,
     service: TowerToHyperService<S>,
 }

@@ -16,7 +16,7 @@ use tonic::transport::{self, Endpoint, Error};
 use tower_service::Service;
 
 use crate::integration::hyper::{HttpsConnector, HttpsError, HttpsStream};
-use crate::{Connector, Draining};
+use crate::{Connector, DrainSignal};
 
 /// The channel of a tonic client: to a server that proves who it is, whom the policy allows, and that
 /// asks for our certificate.
@@ -59,7 +59,7 @@ use crate::{Connector, Draining};
 ///
 /// # Errors
 /// A call without a connection ends with the status `UNAVAILABLE`, and among the sources is an
-/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`NotHttp2`]. With TLS 1.3 a server can
+/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`NotHttp2Error`]. With TLS 1.3 a server can
 /// refuse us only after our side of the handshake: then the first call ends with the server's alert.
 #[derive(Clone)]
 pub struct Channel {
@@ -78,12 +78,12 @@ struct Shared {
 #[derive(Clone)]
 struct Line {
     channel: transport::Channel,
-    draining: NotedDraining,
+    draining: NotedDrainSignal,
 }
 
 /// The notice of the connection that was made last.
 #[derive(Clone, Default)]
-struct NotedDraining(Arc<Mutex<Option<Draining>>>);
+struct NotedDrainSignal(Arc<Mutex<Option<DrainSignal>>>);
 
 impl Channel {
     /// To this endpoint, over TCP. Its URI is `https`, and the host's name is the one that the server's
@@ -111,7 +111,7 @@ impl Channel {
         C::Future: Send + 'static,
     {
         let open = move || {
-            let draining = NotedDraining::default();
+            let draining = NotedDrainSignal::default();
             let dial = Dial {
                 connector: connector.clone(),
                 timeout: endpoint.get_connect_timeout(),
@@ -162,7 +162,7 @@ impl Service<Request<Body>> for Channel {
     }
 }
 
-impl NotedDraining {
+impl NotedDrainSignal {
     fn is_now(&self) -> bool {
         locked(&self.0)
             .as_ref()
@@ -179,7 +179,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Dial<I, C> {
     connector: HttpsConnector<I, C>,
     timeout: Option<Duration>,
-    draining: NotedDraining,
+    draining: NotedDrainSignal,
 }
 
 impl<I, C> Service<Uri> for Dial<I, C>
@@ -214,7 +214,7 @@ where
             let stream = connected.map_err(|error| ConnectError(error.into()))?;
             let tls = stream.get_ref();
             if tls.peer().connection().alpn() != Some(b"h2") {
-                return Err(ConnectError(NotHttp2(()).into()));
+                return Err(ConnectError(NotHttp2Error(()).into()));
             }
             *locked(&noted.0) = Some(tls.draining());
             Ok(stream)
@@ -226,7 +226,7 @@ where
 /// `.alpn(["h2"])`.
 #[derive(Debug, thiserror::Error)]
 #[error("no HTTP/2 was negotiated, by which gRPC goes: both sides want alpn([\"h2\"])")]
-pub struct NotHttp2(());
+pub struct NotHttp2Error(());
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

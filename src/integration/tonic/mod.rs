@@ -53,5 +53,5 @@ mod channel;
 mod request;
 mod server;
 
-pub use channel::{Channel, NotHttp2};
+pub use channel::{Channel, NotHttp2Error};
 pub use request::RequestExt;

@@ -32,4 +32,4 @@ mod rules;
 
 pub use layer::{AuthorizeRequest, AuthorizedRequests, Denied, ResponseFuture};
 pub use policy::RequestPolicy;
-pub use rules::{InvalidRule, RequestRules};
+pub use rules::{RequestRules, RuleError};

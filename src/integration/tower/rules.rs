@@ -83,7 +83,7 @@ impl<I> RequestRules<I> {
     /// Adds the rule of this name: who may, by these methods, to the paths of this pattern.
     ///
     /// # Errors
-    /// [`InvalidRule`]: no method; a pattern such as `invoices` (no slash at the start), `/v1/` (a
+    /// [`RuleError`]: no method; a pattern such as `invoices` (no slash at the start), `/v1/` (a
     /// slash at the end), `/v1/*` (write `{*rest}`), `/v1/inv-{id}` (a parameter is a whole segment),
     /// `/v1/%69d`; one that differs from another in upper and lower case only; one that axum's router
     /// would not take beside another (`/v1/{id}` and `/v1/{*rest}`).
@@ -93,14 +93,14 @@ impl<I> RequestRules<I> {
         who: impl Policy<I> + 'static,
         methods: impl IntoIterator<Item = Method>,
         pattern: &str,
-    ) -> Result<Self, InvalidRule> {
+    ) -> Result<Self, RuleError> {
         let rule = Rule {
             name: name.into(),
             who: Box::new(who),
             methods: methods.into_iter().collect(),
         };
         if rule.methods.is_empty() {
-            return Err(InvalidRule::NoMethod { rule: rule.name });
+            return Err(RuleError::NoMethod { rule: rule.name });
         }
         let shape = shape_of(pattern)?;
         let known = self.patterns.iter().position(|known| known.shape == shape);
@@ -112,9 +112,9 @@ impl<I> RequestRules<I> {
         Ok(self)
     }
 
-    fn add_pattern(&mut self, pattern: &str, shape: String) -> Result<usize, InvalidRule> {
+    fn add_pattern(&mut self, pattern: &str, shape: String) -> Result<usize, RuleError> {
         let number = self.patterns.len();
-        let conflict = |error: matchit::InsertError| InvalidRule::Conflict {
+        let conflict = |error: matchit::InsertError| RuleError::Conflict {
             pattern: pattern.to_owned(),
             error: error.to_string(),
         };
@@ -157,8 +157,8 @@ impl<I> RequestRules<I> {
 }
 
 /// The pattern with its parameters' names replaced, so that those which differ in nothing else are one.
-fn shape_of(pattern: &str) -> Result<String, InvalidRule> {
-    let invalid = |problem| InvalidRule::Pattern {
+fn shape_of(pattern: &str) -> Result<String, RuleError> {
+    let invalid = |problem| RuleError::Pattern {
         pattern: pattern.to_owned(),
         problem,
     };
@@ -240,7 +240,7 @@ impl<I> RequestPolicy<I> for RequestRules<I> {
 /// Why a rule cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidRule {
+pub enum RuleError {
     /// The rule has no method, so it would allow nothing.
     #[error(
         "the rule \"{}\" has no method, so it would allow nothing",

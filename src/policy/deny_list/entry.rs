@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{IssuerText, SerialText};
 use crate::identity::SerialAndIssuer;
 use crate::pki::text::Escaped;
-use crate::pki::{Certificate, Fingerprint, InvalidFingerprint};
+use crate::pki::{Certificate, Fingerprint, FingerprintError};
 
 /// One entry of a [`DenyList`](super::DenyList).
 ///
@@ -56,10 +56,10 @@ pub enum DenyEntry<I> {
 /// The text is no entry of a deny list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidDenyEntry {
+pub enum DenyEntryError {
     /// What follows `spki:` is no SHA-256.
     #[error("spki: {0}")]
-    Key(InvalidFingerprint),
+    Key(FingerprintError),
     /// What follows `serial:` is no number with an issuer.
     #[error(
         "a serial number is written as serial:HEX issuer:NAME, with the name as in CN=Clients,O=Example (`openssl x509 -noout -issuer -nameopt RFC2253` prints it), or issuer:#HEX with the DER of the name"
@@ -85,8 +85,8 @@ impl<I: FromStr<Err: Display>> DenyEntry<I> {
     /// line or behind a blank, do not count.
     ///
     /// # Errors
-    /// [`InvalidDenyEntry::Line`]: the first line that is no entry. Nothing is skipped.
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, InvalidDenyEntry> {
+    /// [`DenyEntryError::Line`]: the first line that is no entry. Nothing is skipped.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, DenyEntryError> {
         Self::parse_list_with(text, str::parse)
     }
 }
@@ -100,11 +100,11 @@ impl<I> DenyEntry<I> {
     /// As [`parse_list`](Self::parse_list), with what reads an identity.
     ///
     /// # Errors
-    /// [`InvalidDenyEntry::Line`]: the first line that is no entry.
+    /// [`DenyEntryError::Line`]: the first line that is no entry.
     pub fn parse_list_with<E: Display>(
         text: &str,
         identity: impl Fn(&str) -> Result<I, E>,
-    ) -> Result<Vec<Self>, InvalidDenyEntry> {
+    ) -> Result<Vec<Self>, DenyEntryError> {
         let mut entries = Vec::new();
         for (line, text) in (1..).zip(text.lines()) {
             let text = without_comment(text).trim();
@@ -112,7 +112,7 @@ impl<I> DenyEntry<I> {
                 continue;
             }
             let entry = Self::parse_with(text, &identity);
-            entries.push(entry.map_err(|problem| InvalidDenyEntry::Line {
+            entries.push(entry.map_err(|problem| DenyEntryError::Line {
                 line,
                 text: text.to_owned(),
                 problem: Box::new(problem),
@@ -124,16 +124,16 @@ impl<I> DenyEntry<I> {
     fn parse_with<E: Display>(
         text: &str,
         identity: impl Fn(&str) -> Result<I, E>,
-    ) -> Result<Self, InvalidDenyEntry> {
+    ) -> Result<Self, DenyEntryError> {
         if let Some(digest) = text.strip_prefix("spki:") {
-            return digest.parse().map(Self::Key).map_err(InvalidDenyEntry::Key);
+            return digest.parse().map(Self::Key).map_err(DenyEntryError::Key);
         }
         if text.starts_with("serial:") || text.starts_with("serial=") {
-            return read_serial(text).ok_or(InvalidDenyEntry::Serial);
+            return read_serial(text).ok_or(DenyEntryError::Serial);
         }
         identity(text)
             .map(Self::Identity)
-            .map_err(|error| InvalidDenyEntry::Identity(error.to_string()))
+            .map_err(|error| DenyEntryError::Identity(error.to_string()))
     }
 }
 
@@ -148,10 +148,10 @@ fn without_comment(line: &str) -> &str {
 }
 
 impl<I: FromStr<Err: Display>> FromStr for DenyEntry<I> {
-    type Err = InvalidDenyEntry;
+    type Err = DenyEntryError;
 
     /// # Errors
-    /// [`InvalidDenyEntry`]: `spki:` with anything but 64 hexadecimal digits, `serial:` without an
+    /// [`DenyEntryError`]: `spki:` with anything but 64 hexadecimal digits, `serial:` without an
     /// issuer or with one that no certificate's issuer prints as, such as `CN = a` or `cn=a`, and what
     /// is no identity.
     fn from_str(text: &str) -> Result<Self, Self::Err> {

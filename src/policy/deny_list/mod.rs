@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(feature = "tokio")]
 use std::sync::{Mutex, MutexGuard, Weak};
 
-pub use entry::{DenyEntry, InvalidDenyEntry};
+pub use entry::{DenyEntry, DenyEntryError};
 pub use serial::{IssuerText, SerialText};
 
 use crate::Peer;

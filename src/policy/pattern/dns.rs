@@ -52,15 +52,15 @@ impl DnsPattern {
 }
 
 impl FromStr for DnsPattern {
-    type Err = InvalidDnsPattern;
+    type Err = DnsPatternError;
 
     /// Reads a pattern; upper case is lowered.
     ///
     /// # Errors
-    /// [`InvalidDnsPattern`] says what is wrong, for example with `*`, `a*.example.org`,
+    /// [`DnsPatternError`] says what is wrong, for example with `*`, `a*.example.org`,
     /// `a.*.example.org`, `*.*.example.org`, `*.example.org.` or `*.bücher.example`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        use InvalidDnsPattern as E;
+        use DnsPatternError as E;
 
         if text == "*" {
             return Err(E::Everybody);
@@ -139,7 +139,7 @@ impl fmt::Debug for DnsPattern {
 /// Why a text is no pattern of DNS names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidDnsPattern {
+pub enum DnsPatternError {
     /// `*` alone.
     #[error("\"*\" alone would allow everybody; if that is meant, use allow_any()")]
     Everybody,

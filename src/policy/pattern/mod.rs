@@ -9,9 +9,9 @@ use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-pub use dns::{DnsPattern, InvalidDnsPattern};
+pub use dns::{DnsPattern, DnsPatternError};
 pub use set::{PatternSet, dns_patterns, spiffe_patterns};
-pub use spiffe::{InvalidSpiffePattern, SpiffePattern};
+pub use spiffe::{SpiffePattern, SpiffePatternError};
 
 /// A pattern that identities of one type match or do not: [`SpiffePattern`] or [`DnsPattern`].
 ///
@@ -50,13 +50,13 @@ pub trait Stored: Sized {
 /// Which entry of a list is invalid, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{}\": {error}", .entry.escape_debug())]
-pub struct InvalidEntry<E: Error + 'static> {
+pub struct EntryError<E: Error + 'static> {
     entry: Box<str>,
     #[source]
     error: E,
 }
 
-impl<E: Error + 'static> InvalidEntry<E> {
+impl<E: Error + 'static> EntryError<E> {
     pub(super) fn new(entry: &str, error: E) -> Self {
         Self {
             entry: entry.into(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::table::{Rule, Table};
-use super::{DnsPattern, InvalidEntry, Pattern, SpiffePattern};
+use super::{DnsPattern, EntryError, Pattern, SpiffePattern};
 use crate::Peer;
 use crate::policy::{Decision, Explanation, Policy};
 
@@ -51,7 +51,7 @@ pub struct PatternSet<P> {
 /// A text is no pattern; the error tells which and why.
 pub fn spiffe_patterns<T: AsRef<str>>(
     patterns: impl IntoIterator<Item = T>,
-) -> Result<PatternSet<SpiffePattern>, InvalidEntry<super::InvalidSpiffePattern>> {
+) -> Result<PatternSet<SpiffePattern>, EntryError<super::SpiffePatternError>> {
     PatternSet::new().with(None, patterns)
 }
 
@@ -64,7 +64,7 @@ pub fn spiffe_patterns<T: AsRef<str>>(
 /// A text is no pattern; the error tells which and why.
 pub fn dns_patterns<T: AsRef<str>>(
     patterns: impl IntoIterator<Item = T>,
-) -> Result<PatternSet<DnsPattern>, InvalidEntry<super::InvalidDnsPattern>> {
+) -> Result<PatternSet<DnsPattern>, EntryError<super::DnsPatternError>> {
     PatternSet::new().with(None, patterns)
 }
 
@@ -86,7 +86,7 @@ impl<P: Pattern> PatternSet<P> {
         self,
         name: impl Into<Cow<'static, str>>,
         patterns: impl IntoIterator<Item = T>,
-    ) -> Result<Self, InvalidEntry<P::Err>> {
+    ) -> Result<Self, EntryError<P::Err>> {
         self.with(Some(name.into()), patterns)
     }
 
@@ -94,14 +94,12 @@ impl<P: Pattern> PatternSet<P> {
         mut self,
         rule: Option<Cow<'static, str>>,
         patterns: impl IntoIterator<Item = T>,
-    ) -> Result<Self, InvalidEntry<P::Err>> {
+    ) -> Result<Self, EntryError<P::Err>> {
         let patterns = patterns.into_iter();
         self.table.reserve(patterns.size_hint().0);
         for text in patterns {
             let text = text.as_ref();
-            let pattern = text
-                .parse()
-                .map_err(|error| InvalidEntry::new(text, error))?;
+            let pattern = text.parse().map_err(|error| EntryError::new(text, error))?;
             self.add(&pattern, rule.clone());
         }
         self.table.shrink();

@@ -54,16 +54,16 @@ impl SpiffePattern {
 }
 
 impl FromStr for SpiffePattern {
-    type Err = InvalidSpiffePattern;
+    type Err = SpiffePatternError;
 
     /// Reads a pattern exactly as it is written; nothing is normalised.
     ///
     /// # Errors
-    /// [`InvalidSpiffePattern`] says what is wrong, for example with `*`, `spiffe://*/a`,
+    /// [`SpiffePatternError`] says what is wrong, for example with `*`, `spiffe://*/a`,
     /// `spiffe://example.org/a*`, `spiffe://example.org/*/a`, `spiffe://example.org` or
     /// `spiffe://Example.org/*`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        use InvalidSpiffePattern as E;
+        use SpiffePatternError as E;
 
         if text == "*" {
             return Err(E::Everybody);
@@ -161,7 +161,7 @@ impl fmt::Debug for SpiffePattern {
 /// Why a text is no pattern of SPIFFE IDs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidSpiffePattern {
+pub enum SpiffePatternError {
     /// `*` alone.
     #[error("\"*\" alone would allow everybody; if that is meant, use allow_any()")]
     Everybody,

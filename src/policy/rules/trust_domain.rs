@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::Peer;
 use crate::identity::{IdentityError, SpiffeId};
-use crate::policy::{Decision, Explanation, InvalidEntry, Policy};
+use crate::policy::{Decision, EntryError, Explanation, Policy};
 
 /// Allows the workloads of SPIFFE trust domains; made by [`trust_domain`] and [`trust_domains`].
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub struct TrustDomains {
 /// # Security
 /// It believes the certificate. Whether the certificate's issuer may vouch for that trust domain is
 /// the trust store's business.
-pub fn trust_domain(name: &str) -> Result<TrustDomains, InvalidEntry<IdentityError>> {
+pub fn trust_domain(name: &str) -> Result<TrustDomains, EntryError<IdentityError>> {
     trust_domains([name])
 }
 
@@ -53,10 +53,10 @@ pub fn trust_domain(name: &str) -> Result<TrustDomains, InvalidEntry<IdentityErr
 /// A name is not that of a trust domain; the error tells which.
 pub fn trust_domains<T: AsRef<str>>(
     names: impl IntoIterator<Item = T>,
-) -> Result<TrustDomains, InvalidEntry<IdentityError>> {
+) -> Result<TrustDomains, EntryError<IdentityError>> {
     let names = names.into_iter().map(|name| {
         let name = name.as_ref();
-        SpiffeId::check_trust_domain(name).map_err(|error| InvalidEntry::new(name, error))?;
+        SpiffeId::check_trust_domain(name).map_err(|error| EntryError::new(name, error))?;
         Ok(name.into())
     });
     Ok(TrustDomains {

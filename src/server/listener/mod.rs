@@ -24,7 +24,7 @@ use self::sources::Sources;
 use self::task::{Admitted, Stop, Task};
 use super::{AcceptError, Acceptor};
 use crate::TlsStream;
-use crate::gate::Ended;
+use crate::gate::CloseReason;
 use crate::pki::time::at_most_far;
 
 /// Yields connections to peers that were admitted, one after the other, whatever the others do.
@@ -277,11 +277,11 @@ impl<I: Send + Sync + 'static> ListenerHandle<I> {
             }
             for connection in &open {
                 if left.is_zero() {
-                    connection.cut(Ended::ShutDown);
+                    connection.cut(CloseReason::ShutDown);
                 } else {
                     self.acceptor
                         .keeper
-                        .drain_within(connection, Ended::ShutDown, left);
+                        .drain_within(connection, CloseReason::ShutDown, left);
                 }
             }
             if left.is_zero() {

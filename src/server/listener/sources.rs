@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::early_drop::{Dice, EarlyDrop};
-use crate::server::Shed;
+use crate::server::ShedReason;
 
 /// How old a handshake is displaced whatever the others hold; a younger one may be honest.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
@@ -93,18 +93,18 @@ impl Sources {
     ///
     /// # Errors
     /// Why its connection is closed instead.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Entry, Shed> {
+    pub(super) fn enter(&self, address: IpAddr) -> Result<Entry, ShedReason> {
         let source = Source::from(address);
         let mut guard = lock(&self.table);
         let table = &mut *guard;
         let count = table.sources.get(&source).map_or(0, Handshakes::len);
         if self.limit.is_some_and(|limit| count >= limit) {
-            return Err(Shed::TooManyOfAddress);
+            return Err(ShedReason::TooManyOfAddress);
         }
         if let Some(rule) = self.early_drop
             && rule.drops(count, || self.dice.roll())
         {
-            return Err(Shed::EarlyDrop);
+            return Err(ShedReason::EarlyDrop);
         }
         let number = table.next;
         table.next += 1;
@@ -193,7 +193,10 @@ mod tests {
         let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
         let first = sources.enter(one).expect("free");
         let second = sources.enter(ip("::ffff:192.0.2.1")).expect("free");
-        assert_eq!(sources.enter(one).unwrap_err(), Shed::TooManyOfAddress);
+        assert_eq!(
+            sources.enter(one).unwrap_err(),
+            ShedReason::TooManyOfAddress
+        );
         assert!(sources.enter(other).is_ok());
         drop(first);
         assert!(sources.enter(one).is_ok());
@@ -206,7 +209,7 @@ mod tests {
         let sources = Sources::new(Some(1), None);
         let _first = sources.enter(ip("2001:db8:1:2::1")).expect("free");
         let same = sources.enter(ip("2001:db8:1:2:ffff:ffff:ffff:ffff"));
-        assert_eq!(same.unwrap_err(), Shed::TooManyOfAddress);
+        assert_eq!(same.unwrap_err(), ShedReason::TooManyOfAddress);
         assert!(sources.enter(ip("2001:db8:1:3::1")).is_ok());
     }
 
@@ -218,7 +221,7 @@ mod tests {
             .collect();
         for _ in 0..100 {
             let dropped = sources.enter(ip("192.0.2.1")).unwrap_err();
-            assert_eq!(dropped, Shed::EarlyDrop);
+            assert_eq!(dropped, ShedReason::EarlyDrop);
         }
         assert!(sources.enter(ip("192.0.2.2")).is_ok());
         drop(held);

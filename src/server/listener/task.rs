@@ -17,7 +17,7 @@ use super::sources::{Entry, GRACE};
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
 use crate::audit::{Action, Log, Witness};
-use crate::server::{AcceptError, Acceptor, Shed};
+use crate::server::{AcceptError, Acceptor, ShedReason};
 use crate::stream::info_of;
 
 /// Whether the loop goes on.
@@ -148,7 +148,7 @@ where
         &self,
         remote_addr: Option<SocketAddr>,
         place: Option<OwnedSemaphorePermit>,
-    ) -> Result<(OwnedSemaphorePermit, Option<Entry>), Shed> {
+    ) -> Result<(OwnedSemaphorePermit, Option<Entry>), ShedReason> {
         let options = &self.options;
         let admitted = match (&options.admit, remote_addr) {
             // A panic admits nobody, and must not end the loop.
@@ -158,7 +158,7 @@ where
             _ => true,
         };
         if !admitted {
-            return Err(Shed::AddressNotAdmitted);
+            return Err(ShedReason::AddressNotAdmitted);
         }
         let of_source = match remote_addr {
             Some(address) => Some(options.sources.enter(address.ip())?),
@@ -172,7 +172,10 @@ where
     }
 
     /// A place among all, for which another handshake may have to end.
-    async fn place_for(&self, newcomer: Option<&Entry>) -> Result<OwnedSemaphorePermit, Shed> {
+    async fn place_for(
+        &self,
+        newcomer: Option<&Entry>,
+    ) -> Result<OwnedSemaphorePermit, ShedReason> {
         loop {
             let places = || Arc::clone(&self.places);
             if let Ok(place) = places().try_acquire_owned() {
@@ -185,10 +188,10 @@ where
                 // Handshakes grow old, and are displaced then.
                 timeout(GRACE, freed).await.ok()
             } else {
-                return Err(Shed::TooManyHandshakes);
+                return Err(ShedReason::TooManyHandshakes);
             };
             if let Some(acquired) = acquired {
-                return acquired.map_err(|_closed| Shed::TooManyHandshakes);
+                return acquired.map_err(|_closed| ShedReason::TooManyHandshakes);
             }
         }
     }
@@ -197,7 +200,7 @@ where
 /// Records that the listener closes a connection.
 fn record_shed<I: Send + Sync + 'static>(
     witness: &mut Witness,
-    shed: Shed,
+    shed: ShedReason,
     on_refused: Option<&OnRefused>,
     remote_addr: Option<SocketAddr>,
 ) {
@@ -241,7 +244,7 @@ where
         let attempt = self.acceptor.attempt(io, &mut witness);
         let Some(attempted) = unless_displaced(attempt, displaced).await else {
             let on_refused = self.on_refused.as_ref();
-            return record_shed::<I>(&mut witness, Shed::Displaced, on_refused, remote_addr);
+            return record_shed::<I>(&mut witness, ShedReason::Displaced, on_refused, remote_addr);
         };
         match attempted {
             Ok(stream) => {

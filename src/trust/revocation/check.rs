@@ -13,7 +13,7 @@ use rustls_pki_types::UnixTime;
 use super::signed::SignedLists;
 use super::{ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
 use crate::pki::{Certificate, Crl, DistinguishedName, Fingerprint, KeyUsage};
-use crate::trust::{ChainError, NoStatus};
+use crate::trust::{ChainError, StatusError};
 
 /// Of how many issuing keys the verified CRLs are remembered.
 const ISSUERS: usize = 1024;
@@ -243,7 +243,7 @@ impl Checker {
         // has a list, and either its clock is wrong or ours is.
         let pending = signed.covering(certificate, |_| true);
         if let Some(list) = pending.min_by_key(|list| list.this_update().as_secs()) {
-            return unknown(NoStatus::NotInForce {
+            return unknown(StatusError::NotInForce {
                 this_update: list.this_update(),
                 now,
             });
@@ -255,9 +255,9 @@ impl Checker {
             return Ok(None);
         }
         unknown(match self.by_name.get(issuer.name) {
-            _ if signed.is_any() => NoStatus::OutOfScope,
-            Some(_) => NoStatus::OtherKey,
-            None => NoStatus::NoCrl,
+            _ if signed.is_any() => StatusError::OutOfScope,
+            Some(_) => StatusError::OtherKey,
+            None => StatusError::NoCrl,
         })
     }
 

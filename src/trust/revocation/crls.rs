@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::pem::SectionKind;
 
 use crate::pki::pem::{Origin, PemError, read_blocks};
-use crate::pki::{Crl, UnusableCrl};
+use crate::pki::{Crl, CrlFormatError};
 use crate::trust::files;
 
 /// One or more certificate revocation lists; never none.
@@ -44,7 +44,7 @@ pub enum CrlError {
         /// The file and block.
         place: String,
         /// What is wrong with it.
-        problem: UnusableCrl,
+        problem: CrlFormatError,
     },
 }
 
@@ -131,7 +131,7 @@ impl Crls {
     fn read(bytes: Vec<u8>, origin: &Origin) -> Result<Self, CrlError> {
         const DER_SEQUENCE: u8 = 0x30;
 
-        let usable = |list: Result<Crl, UnusableCrl>, place: &dyn fmt::Display| {
+        let usable = |list: Result<Crl, CrlFormatError>, place: &dyn fmt::Display| {
             list.map_err(|problem| CrlError::Unusable {
                 place: place.to_string(),
                 problem,

@@ -100,7 +100,7 @@ pub enum RevocationDepth {
 /// is not revoked by it, and it replaces no other list. It comes into force when the clock reaches that
 /// time, for each verification from then on; connections that are open are verified again at the next
 /// update. Where it is the only list of its issuer, peers are refused until then
-/// ([`NoStatus::NotInForce`](super::NoStatus::NotInForce)).
+/// ([`StatusError::NotInForce`](super::StatusError::NotInForce)).
 ///
 /// An update that replaces the CRL in force with one of the same issuer's key and scope that has a lower
 /// cRLNumber, or an earlier thisUpdate with the same number, is refused, unless
