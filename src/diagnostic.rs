@@ -6,8 +6,21 @@ use std::error::Error;
 /// A stable code, the cause, and a remedy: implemented by every error of this crate.
 ///
 /// `Display` joins the two texts: `{cause}; {remedy}`, on one line. A program matches on
-/// [`reason`](Self::reason), which stays the same when the texts improve; a user interface shows cause
-/// and remedy apart.
+/// [`reason`](Self::reason), which stays the same when the texts improve. A user interface can show
+/// cause and remedy separately:
+///
+/// ```
+/// use countersign::{Diagnostic, TrustStore};
+///
+/// let error = TrustStore::from_pem("no certificate").unwrap_err();
+/// assert_eq!(error.reason(), "no_pem_block");
+/// assert_eq!(error.cause(), "the given bytes holds no PEM block");
+/// assert_eq!(error.remedy(), "give one with -----BEGIN lines");
+/// assert_eq!(error.to_string(), format!("{}; {}", error.cause(), error.remedy()));
+/// ```
+///
+/// Code that imports [`std::error::Error`] too writes `Diagnostic::cause(&error)`: that trait has a
+/// deprecated method of the same name.
 pub trait Diagnostic: Error {
     /// A stable code for programs, such as `"unknown_issuer"`.
     fn reason(&self) -> &'static str;
@@ -20,17 +33,16 @@ pub trait Diagnostic: Error {
 }
 
 /// Implements `Display` as cause and remedy.
-#[allow(unused_macros)]
 macro_rules! display_diagnostic {
     ($error:ty) => {
         impl std::fmt::Display for $error {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 use $crate::Diagnostic;
 
-                write!(f, "{}; {}", self.cause(), self.remedy())
+                let (cause, remedy) = (Diagnostic::cause(self), Diagnostic::remedy(self));
+                write!(f, "{cause}; {remedy}")
             }
         }
     };
 }
-#[allow(unused_imports)]
 pub(crate) use display_diagnostic;

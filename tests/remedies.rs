@@ -10,7 +10,7 @@ use countersign::pki::{CredentialsError, Crl, CrlFormatError, PemError};
 use countersign::policy::DeniedBy;
 use countersign::reload::ReloadError;
 use countersign::testing::{KeyUsageBits, TestCa};
-use countersign::trust::{BundleError, ChainError, CrlError, StatusError, TrustError};
+use countersign::trust::{BundleError, ChainError, CrlError, PathError, StatusError, TrustError};
 use countersign::{
     AcceptError, BuildError, Certificate, ConnectError, HandshakeError, ShedReason, TrustStore,
 };
@@ -143,7 +143,7 @@ fn of_chains() {
         },
         ChainError::Invalid {
             certificate: c(),
-            problem: webpki::Error::BadDer,
+            problem: PathError::NameConstraints,
         },
     ] {
         checked(&AdmitError::from(error));

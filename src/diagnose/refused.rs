@@ -6,6 +6,7 @@ use super::findings::{
 };
 use super::paths::AtHand;
 use super::report::Finding;
+use crate::Diagnostic as _;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};
@@ -16,9 +17,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
     use ChainError as E;
 
     let about = error.certificate();
-    // Display tells a remedy too, behind a semicolon.
-    let line = error.to_string();
-    let whole = line.split("; ").next().unwrap_or_default().to_owned();
+    let whole = error.cause().into_owned();
     let (cause, remedy, try_this): (String, &str, Vec<String>) = match error {
         E::NoCertificate => (
             "there is no certificate".into(),
@@ -31,7 +30,10 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             lines([SHOW_CHAIN]),
         ),
         E::Malformed { position, source } => (
-            format!("certificate {position} of the chain cannot be read: {source}"),
+            format!(
+                "certificate {position} of the chain cannot be read: {}",
+                source.cause()
+            ),
             "issue it anew, with a tool that writes DER",
             lines([
                 "openssl asn1parse -in CERT.pem -i",
@@ -162,8 +164,9 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             cause: cause @ StatusError::NotInForce { this_update, now },
         } => (
             format!(
-                "whether {} is revoked is unknown: {cause}, {} earlier",
+                "whether {} is revoked is unknown: {}, {} earlier",
                 Named(certificate),
+                cause.cause(),
                 Apart(*now, *this_update)
             ),
             "correct the clock of this machine or of the CA, whichever is wrong, or load a CRL that is in force; clock_tolerance bridges small differences",
@@ -174,8 +177,9 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         ),
         E::UnknownRevocationStatus { certificate, cause } => (
             format!(
-                "whether {} is revoked is unknown: {cause}",
-                Named(certificate)
+                "whether {} is revoked is unknown: {}",
+                Named(certificate),
+                cause.cause()
             ),
             "load the CRL of its issuer; or declare with no_crl_from that this issuer publishes none",
             lines([

@@ -1,6 +1,7 @@
 //! Reading the fields of a certificate, strictly.
 
 use super::IdentityError;
+use crate::Diagnostic as _;
 use crate::pki::text::is_unsafe_to_print;
 use crate::pki::{Certificate, GeneralName, NameAttribute, SanError};
 
@@ -17,10 +18,11 @@ pub(super) fn sans<'a, T>(
     let names = certificate
         .subject_alternative_names()
         .map_err(|error| match error {
-            SanError::Duplicate => {
-                IdentityError::new(super::IdentityErrorKind::Ambiguous, error.to_string())
-            }
-            _ => IdentityError::bad_encoding(error.to_string()),
+            SanError::Duplicate => IdentityError::new(
+                super::IdentityErrorKind::Ambiguous,
+                error.cause().into_owned(),
+            ),
+            _ => IdentityError::bad_encoding(error.cause().into_owned()),
         })?;
     Ok(names
         .iter()
@@ -75,7 +77,7 @@ pub(super) fn attribute_text<'a>(
 ) -> Result<&'a str, IdentityError> {
     attribute
         .text()
-        .map_err(|error| IdentityError::bad_encoding(format!("the {field}: {error}")))
+        .map_err(|error| IdentityError::bad_encoding(format!("the {field}: {}", error.cause())))
 }
 
 pub(super) fn utf8<'a>(bytes: &'a [u8], field: &str) -> Result<&'a str, IdentityError> {

@@ -17,6 +17,7 @@ use super::structure::{Spki, Structure};
 use super::text::{Bounded, Hex, from_hex};
 use super::time::Rfc3339;
 use super::usual_key;
+use crate::diagnostic::{Diagnostic, display_diagnostic};
 
 /// The parsed view of one X.509 certificate (RFC 5280).
 ///
@@ -468,8 +469,23 @@ impl std::str::FromStr for Fingerprint {
 
 /// The text is not a SHA-256 digest in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a SHA-256 fingerprint: 64 hexadecimal digits are wanted, with or without colons")]
 pub struct FingerprintError;
+
+impl Diagnostic for FingerprintError {
+    fn reason(&self) -> &'static str {
+        "malformed_fingerprint"
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        "not a SHA-256 fingerprint".into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        "give 64 hexadecimal digits, with or without colons".into()
+    }
+}
+
+display_diagnostic!(FingerprintError);
 
 impl fmt::Display for Fingerprint {
     /// 64 lower-case hexadecimal digits.
@@ -580,7 +596,6 @@ pub fn key_purpose_name(oid: &str) -> Option<&'static str> {
 
 /// The bytes are not a certificate that can be read in one way only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed certificate: cannot read {part}")]
 pub struct CertificateError {
     part: &'static str,
 }
@@ -590,6 +605,22 @@ impl CertificateError {
         Self { part }
     }
 }
+
+impl Diagnostic for CertificateError {
+    fn reason(&self) -> &'static str {
+        "malformed_certificate"
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        format!("malformed certificate: cannot read {}", self.part).into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        "have it issued anew".into()
+    }
+}
+
+display_diagnostic!(CertificateError);
 
 fn at_most_one<'a>(extensions: &'a [Extension], oid: &str) -> Result<Option<&'a [u8]>, ()> {
     let mut found = extensions.iter().filter(|extension| extension.oid == oid);

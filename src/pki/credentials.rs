@@ -10,8 +10,9 @@ use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use super::certificate::{Certificate, CertificateError};
-use super::pem::{Block, Origin, PemError, read_blocks};
+use super::certificate::Certificate;
+use super::error::{CredentialsError, PemError};
+use super::pem::{Block, Origin, read_blocks};
 use super::provider;
 
 /// Our own certificate chain and private key, checked to belong together.
@@ -277,96 +278,6 @@ impl Part {
             Some((SectionKind::EcPrivateKey, der)) => key(PrivateKeyDer::Sec1(der.into())),
             None if block.label == "EC PARAMETERS" => Ok(Self::Parameters),
             _ => Err(block.unexpected(expected)),
-        }
-    }
-}
-
-/// Why credentials were refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialsError {
-    /// A file could not be read, or is not PEM; an encrypted key is reported here too.
-    #[error(transparent)]
-    Pem(#[from] PemError),
-    /// The chain is empty: the file holds no CERTIFICATE block.
-    #[error("{place} holds no certificate; give the file with our CERTIFICATE block")]
-    NoCertificate {
-        /// The file, or "the given bytes".
-        place: String,
-    },
-    /// The file holds no private key block.
-    #[error(
-        "{place} holds no private key (PKCS#8, PKCS#1 or SEC1); give the file with our PRIVATE KEY block"
-    )]
-    NoKey {
-        /// The file, or "the given bytes".
-        place: String,
-    },
-    /// The file holds two private keys, and which is meant cannot be known.
-    #[error(
-        "{place} holds more than one private key; leave only the one that belongs to the certificate"
-    )]
-    SeveralKeys {
-        /// The file, or "the given bytes".
-        place: String,
-    },
-    /// A certificate of the chain is malformed.
-    #[error("certificate {position} of the chain: {source}; have it issued anew")]
-    Malformed {
-        /// Counted from 1, the leaf.
-        position: usize,
-        /// What could not be read.
-        source: CertificateError,
-    },
-    /// Our certificate is X.509 version 1, which TLS peers refuse.
-    #[error(
-        "{certificate} is X.509 version 1, which TLS peers refuse; issue version 3: {}",
-        super::ISSUE_V3
-    )]
-    Version1 {
-        /// Our certificate.
-        certificate: Certificate,
-    },
-    /// The key cannot be used: damaged, or of a kind that the provider does not know.
-    #[error(
-        "the private key in {place} cannot be used: {problem}; use one for ECDSA P-256 or P-384, Ed25519 or RSA"
-    )]
-    UnusableKey {
-        /// The file, or "the given bytes".
-        place: String,
-        /// What the provider said.
-        problem: String,
-    },
-    /// The private key belongs to another certificate.
-    #[error(
-        "the private key in {place} does not match {certificate}{}",
-        match fitting_position {
-            Some(position) => format!("; it matches certificate {position} of the chain: put the leaf first"),
-            None => "; compare `openssl pkey -in KEY -pubout` with `openssl x509 -in CERT -pubkey -noout`".into(),
-        }
-    )]
-    KeyMismatch {
-        /// Our leaf.
-        certificate: Certificate,
-        /// The key's file, or "the given bytes".
-        place: String,
-        /// The certificate of the chain that the key does match, counted from 1.
-        fitting_position: Option<usize>,
-    },
-}
-
-impl CredentialsError {
-    /// A stable code for programs.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Pem(error) => error.reason(),
-            Self::NoCertificate { .. } => "no_certificate",
-            Self::NoKey { .. } => "no_private_key",
-            Self::SeveralKeys { .. } => "several_private_keys",
-            Self::Malformed { .. } => "malformed_certificate",
-            Self::Version1 { .. } => "v1_certificate",
-            Self::UnusableKey { .. } => "unusable_key",
-            Self::KeyMismatch { .. } => "key_mismatch",
         }
     }
 }

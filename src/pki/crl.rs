@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rustls_pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::der::{self, NotDer, Reader, Tlv};
+use super::error::CrlFormatError;
 use super::san::is_general_name;
 use super::signed::{Signed, bit_string};
-use super::text::Escaped;
 use super::time::{self, Rfc3339};
 use super::{Certificate, DistinguishedName, SerialNumber, ShortName, ShortSerial};
 
@@ -48,73 +48,6 @@ struct Scope {
     uris: Vec<Box<[u8]>>,
     only_end_entities: bool,
     only_authorities: bool,
-}
-
-/// Why a certificate revocation list cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CrlFormatError {
-    /// The bytes are no CRL, or a part of it is not DER.
-    #[error("not a CRL: cannot read {0}; fetch it again")]
-    Malformed(&'static str),
-    /// Version 1, which has neither a number nor extensions.
-    #[error(
-        "the CRL is version 1 (RFC 5280 section 5.1.2.1 requires 2); `openssl ca -gencrl` makes version 2 when its section has `crl_extensions`, naming one with `authorityKeyIdentifier=keyid`"
-    )]
-    Version1,
-    /// Without nextUpdate nobody can tell when it has gone stale.
-    #[error(
-        "the CRL has no nextUpdate, which RFC 5280 section 5.1.2.5 requires; have its issuer publish one that has"
-    )]
-    NoNextUpdate,
-    /// The number is missing, critical, negative or over 20 octets.
-    #[error("the CRL's {0} (RFC 5280 section 5.2.3); have its issuer number it")]
-    BadNumber(&'static str),
-    /// A delta CRL only says what changed since another one.
-    #[error("it is a delta CRL (RFC 5280 section 5.2.4); load the complete one")]
-    Delta,
-    /// An indirect CRL revokes other issuers' certificates.
-    #[error(
-        "it is an indirect CRL, about other issuers' certificates (RFC 5280 section 5.2.5); load each issuer's own"
-    )]
-    Indirect,
-    /// The list holds only what was revoked for some reasons.
-    #[error(
-        "the CRL holds only some reasons of revocation (onlySomeReasons, RFC 5280 section 5.2.5); load a complete one"
-    )]
-    SomeReasons,
-    /// The issuing distribution point names certificates of another kind, or itself in another
-    /// way than by URI.
-    #[error(
-        "the CRL's scope is not supported: {0} (RFC 5280 section 5.2.5); load one of the issuer's that is complete"
-    )]
-    Scope(&'static str),
-    /// A critical extension that must be understood and is not.
-    #[error(
-        "the CRL has the critical extension {}, which is not supported; have its issuer publish one without",
-        Escaped(oid)
-    )]
-    CriticalExtension {
-        /// The extension's dotted object identifier.
-        oid: String,
-    },
-}
-
-impl CrlFormatError {
-    /// A stable code for programs.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed_crl",
-            Self::Version1 => "v1_crl",
-            Self::NoNextUpdate => "crl_without_next_update",
-            Self::BadNumber(_) => "crl_number",
-            Self::Delta => "delta_crl",
-            Self::Indirect => "indirect_crl",
-            Self::SomeReasons => "crl_with_some_reasons",
-            Self::Scope(_) => "crl_scope",
-            Self::CriticalExtension { .. } => "crl_critical_extension",
-        }
-    }
 }
 
 const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];

@@ -5,6 +5,7 @@ pub(crate) mod contained;
 mod credentials;
 mod crl;
 pub(crate) mod der;
+mod error;
 mod excerpt;
 pub(crate) mod file;
 pub(crate) mod key_id;
@@ -26,12 +27,13 @@ pub use certificate::{
     Certificate, CertificateError, Extension, Fingerprint, FingerprintError, KeyUsage,
     PublicKeyKind, SerialNumber, key_purpose_name,
 };
-pub use credentials::{Credentials, CredentialsError};
-pub use crl::{Crl, CrlFormatError};
+pub use credentials::Credentials;
+pub use crl::Crl;
+pub use error::{CredentialsError, CrlFormatError, PemError};
 pub use excerpt::Excerpt;
 pub(crate) use name::ShortName;
 pub use name::{DistinguishedName, NameAttribute, TextError};
-pub use pem::{BlockPlace, PemError};
+pub use pem::BlockPlace;
 pub use san::{GeneralName, SanError};
 
 /// The remedy for a version 1 certificate, which `openssl x509 -req` makes without `-extfile`.

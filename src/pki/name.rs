@@ -1,9 +1,11 @@
 //! Distinguished names (X.501, RFC 5280 section 4.1.2.4), with typed attributes.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use super::der::{self, NotDer, Reader, Tlv};
 use super::text::{Bounded, MAX_VALUE};
+use crate::diagnostic::{Diagnostic, display_diagnostic};
 
 /// A distinguished name: the subject or the issuer of a certificate.
 ///
@@ -196,8 +198,23 @@ impl<'a> NameAttribute<'a> {
 
 /// The value of a name attribute is not text that can be read in one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the attribute's value is not a well-formed UTF8String, PrintableString or IA5String")]
 pub struct TextError;
+
+impl Diagnostic for TextError {
+    fn reason(&self) -> &'static str {
+        "malformed_text"
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        "the attribute's value is not a well-formed UTF8String, PrintableString or IA5String".into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        "issue the certificate with a UTF8String".into()
+    }
+}
+
+display_diagnostic!(TextError);
 
 /// X.680 section 41.4.
 const fn is_printable_string(byte: u8) -> bool {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use zeroize::Zeroizing;
 
+use super::error::PemError;
 use super::file::{self, FileError, MAX_FILE};
 use super::text::Escaped;
 
@@ -66,97 +67,6 @@ impl fmt::Display for BlockPlace {
             "{}, block {} (line {})",
             self.origin, self.block, self.line
         )
-    }
-}
-
-/// Why PEM data could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PemError {
-    /// The file could not be read: it is missing, or this process may not.
-    #[error("cannot read {}: {source}; check the path and its permissions", Origin::File(file.clone()))]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// The operating system's answer.
-        source: std::io::Error,
-    },
-    /// It is a pipe, a socket or a device, which may never end or block the reader.
-    #[error("{} is no regular file but a pipe, a socket or a device; put a file there", Origin::File(path.clone()))]
-    NotAFile {
-        /// What is there.
-        path: PathBuf,
-    },
-    /// The file is larger than any that makes sense: over 256 MiB.
-    #[error("{} is larger than {limit} bytes; check whether it is the intended file", Origin::File(file.clone()))]
-    TooLarge {
-        /// The file.
-        file: PathBuf,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// There is no PEM block at all: an empty file, or DER given as PEM.
-    #[error(
-        "{place} holds no PEM block{}",
-        if *.looks_like_der { "; it looks like DER: use the from_der functions, or convert it with `openssl x509 -inform der -in FILE -out FILE.pem`" } else { "; give one with -----BEGIN lines" }
-    )]
-    Empty {
-        /// The file, or "the given bytes".
-        place: String,
-        /// Whether the data starts like a DER sequence.
-        looks_like_der: bool,
-    },
-    /// A block is cut off: its `-----END` line is missing, as in a half-written file.
-    #[error(
-        "{place} has no matching -----END line: the file is cut off or damaged; write it again, whole"
-    )]
-    CutOff {
-        /// The block.
-        place: BlockPlace,
-    },
-    /// A block's BEGIN line or base64 is damaged.
-    #[error("{place} is damaged: {problem}; write it again")]
-    Damaged {
-        /// The block.
-        place: BlockPlace,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The private key is encrypted with a passphrase.
-    #[error(
-        "{place} is an encrypted private key; decrypt it first: `openssl pkey -in KEY.pem -out KEY-plain.pem`, and protect the result with file permissions"
-    )]
-    EncryptedKey {
-        /// The block.
-        place: BlockPlace,
-    },
-    /// A block of another kind stands where only one kind is expected.
-    #[error(
-        "{place} is a {label}, where only {expected} is expected; remove it, or give another file"
-    )]
-    Unexpected {
-        /// The block.
-        place: BlockPlace,
-        /// The label on its BEGIN line.
-        label: String,
-        /// What would be accepted.
-        expected: &'static str,
-    },
-}
-
-impl PemError {
-    /// A stable code for programs.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Io { .. } => "unreadable_file",
-            Self::NotAFile { .. } => "not_a_file",
-            Self::TooLarge { .. } => "too_large",
-            Self::Empty { .. } => "no_pem_block",
-            Self::CutOff { .. } => "pem_cut_off",
-            Self::Damaged { .. } => "pem_damaged",
-            Self::EncryptedKey { .. } => "encrypted_key",
-            Self::Unexpected { .. } => "unexpected_pem_block",
-        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Subject alternative names (RFC 5280 section 4.2.1.6), read strictly.
 
+use std::borrow::Cow;
+
 use super::der::{self, NotDer, Reader};
 use super::name::DistinguishedName;
+use crate::diagnostic::{Diagnostic, display_diagnostic};
 
 /// One entry of a subjectAltName extension.
 ///
@@ -43,12 +46,37 @@ pub enum GeneralName {
 #[non_exhaustive]
 pub enum SanError {
     /// Two subjectAltName extensions (RFC 5280 section 4.2 allows one).
-    #[error("the certificate has two subjectAltName extensions")]
     Duplicate,
     /// The extension is not DER, or an empty sequence.
-    #[error("the subjectAltName extension is not DER")]
     NotDer,
 }
+
+impl Diagnostic for SanError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Duplicate => "several_sans",
+            Self::NotDer => "malformed_san",
+        }
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Duplicate => "the certificate has two subjectAltName extensions",
+            Self::NotDer => "the subjectAltName extension is not DER",
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Duplicate => "issue it with one that has all names",
+            Self::NotDer => "issue it with a tool that writes DER",
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(SanError);
 
 /// `SubjectAltName ::= SEQUENCE SIZE (1..MAX) OF GeneralName`
 pub(super) fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>, SanError> {

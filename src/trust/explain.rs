@@ -2,7 +2,7 @@
 
 use super::build::PathBuilder;
 use super::verifier::wrong_usage;
-use super::{ChainError, TrustStore};
+use super::{ChainError, PathError, TrustStore};
 use crate::pki::{Certificate, Excerpt};
 
 /// Finds the certificate that rustls-webpki's answer is about, on a path that begins with the leaf.
@@ -48,7 +48,7 @@ pub(super) fn refused_by_webpki(
         },
         problem => ChainError::Invalid {
             certificate: leaf.clone(),
-            problem,
+            problem: PathError::of(&problem),
         },
     }
 }

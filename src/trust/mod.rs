@@ -21,14 +21,12 @@ mod verifier;
 
 pub(crate) use build::MAX_DEPTH;
 pub use bundles::{BundleError, Trust, TrustBundles};
-pub use error::{ChainError, StatusError, TrustError};
+pub use error::{ChainError, CrlError, PathError, StatusError, TrustError};
 pub(crate) use extensions::{name_constraints, path_length, unknown_critical};
 pub(crate) use graph::Graph;
 pub use path::{Anchor, EkuPolicy, Limits, RootConstraints, Usage, VerifiedChain};
 pub use profile::Profile;
-pub use revocation::{
-    CrlError, CrlRollback, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus,
-};
+pub use revocation::{CrlRollback, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
 pub(crate) use search::{Search, longest_signed};
 pub(crate) use signatures::{Signature, Signatures};
 pub(crate) use store::Root;

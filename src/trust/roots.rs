@@ -5,7 +5,7 @@ use rustls_pki_types::UnixTime;
 use super::extensions::{path_length, unknown_critical};
 use super::store::Root;
 use super::verifier::{check_validity, wrong_usage};
-use super::{ChainError, ChainVerifier, RootConstraints};
+use super::{ChainError, ChainVerifier, PathError, RootConstraints};
 use crate::pki::Certificate;
 
 /// Holds a root to its certificate, if that was chosen; returns the certificate that passed.
@@ -59,9 +59,9 @@ fn check(
         return Err(wrong_usage(root, verifier.usage()));
     }
     let problem = if path_length(root).is_some_and(|allowed| below > allowed) {
-        webpki::Error::PathLenConstraintViolated
+        PathError::PathLength
     } else if unknown_critical(root).is_some() {
-        webpki::Error::UnsupportedCriticalExtension
+        PathError::CriticalExtension
     } else {
         return Ok(());
     };

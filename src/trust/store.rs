@@ -11,8 +11,9 @@ use rustls_pki_types::{CertificateDer, TrustAnchor};
 use super::error::TrustError;
 use super::revocation::Issuer;
 use super::{TrustBundles, files};
-use crate::pki::pem::{Origin, PemError, read_blocks};
-use crate::pki::{Certificate, DistinguishedName, Fingerprint, der};
+use crate::Diagnostic as _;
+use crate::pki::pem::{Origin, read_blocks};
+use crate::pki::{Certificate, DistinguishedName, Fingerprint, PemError, der};
 
 /// Whom we believe: trust anchors, pinned certificates and keys, and extra intermediates.
 ///
@@ -346,7 +347,7 @@ impl TrustStore {
     ) -> Result<(), TrustError> {
         let certificate = Certificate::from_der(der).map_err(|source| TrustError::Malformed {
             place: place.to_owned(),
-            problem: source.to_string(),
+            problem: source.cause().into_owned(),
         })?;
         check_may_issue(&certificate, place)?;
         let anchor =
@@ -478,7 +479,7 @@ fn read_certificates(
                 Ok(certificate) => Ok((certificate, place)),
                 Err(source) => Err(TrustError::Malformed {
                     place,
-                    problem: source.to_string(),
+                    problem: source.cause().into_owned(),
                 }),
             }
         })

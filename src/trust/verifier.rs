@@ -7,8 +7,8 @@ use webpki::EndEntityCert;
 use super::build::{PathBuilder, unchanged_around};
 use super::revocation::{Checker, CrlTime, Issuer, Revocation, Stale};
 use super::{
-    Anchor, ChainError, EkuPolicy, Limits, Profile, RootConstraints, Trust, TrustStore, Usage,
-    VerifiedChain,
+    Anchor, ChainError, EkuPolicy, Limits, PathError, Profile, RootConstraints, Trust, TrustStore,
+    Usage, VerifiedChain,
 };
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
@@ -239,7 +239,7 @@ impl ChainVerifier {
                 // An unknown critical extension, for one, is no matter of the chain.
                 EndEntityCert::try_from(leaf.der()).map_err(|problem| ChainError::Invalid {
                     certificate: leaf.clone(),
-                    problem,
+                    problem: PathError::of(&problem),
                 })?;
                 Ok(VerifiedChain::new(
                     vec![leaf.clone()],

@@ -70,7 +70,11 @@ const SOURCES: &[(&str, &str, &[&str])] = &[
         "AdmitError",
         &["Self::Chain(error)"],
     ),
-    (include_str!("../../src/trust/error.rs"), "ChainError", &[]),
+    (
+        include_str!("../../src/trust/error/chain.rs"),
+        "ChainError",
+        &[],
+    ),
     (
         include_str!("../../src/tls/error.rs"),
         "HandshakeError",

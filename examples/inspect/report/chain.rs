@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use countersign::Certificate;
+use countersign::{Certificate, Diagnostic as _};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error, PemObject as _};
 
@@ -83,7 +83,7 @@ impl Chain {
     /// The first certificate, or why there is none.
     pub(super) fn first(&self) -> Result<Certificate, String> {
         match self.certificates.first() {
-            Some(der) => Certificate::from_der(der).map_err(|error| error.to_string()),
+            Some(der) => Certificate::from_der(der).map_err(|error| error.cause().into_owned()),
             None => Err(self.problem.clone().unwrap_or_default()),
         }
     }

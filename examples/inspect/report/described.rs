@@ -1,7 +1,7 @@
 //! One certificate, as it describes itself.
 
-use countersign::Certificate;
 use countersign::pki::{GeneralName, PublicKeyKind, key_purpose_name};
+use countersign::{Certificate, Diagnostic as _};
 use serde::Serialize;
 
 use super::text::{self, hex};
@@ -75,7 +75,7 @@ impl Described {
             sha256: certificate.sha256().to_string(),
             spki_sha256: certificate.spki_sha256().to_string(),
             san: san.ok().map(|names| names.iter().map(Name::new).collect()),
-            san_error: san.err().map(|error| error.to_string()),
+            san_error: san.err().map(|error| error.cause().into_owned()),
             is_ca: certificate.is_ca(),
             is_self_issued: certificate.is_self_issued(),
             version: certificate.version(),

@@ -1,13 +1,13 @@
 //! Certificate revocation lists, loaded whole or not at all.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls_pki_types::pem::SectionKind;
 
-use crate::pki::pem::{Origin, PemError, read_blocks};
-use crate::pki::{Crl, CrlFormatError};
-use crate::trust::files;
+use crate::pki::pem::{Origin, read_blocks};
+use crate::pki::{Crl, CrlFormatError, PemError};
+use crate::trust::{CrlError, files};
 
 /// One or more certificate revocation lists; never none.
 ///
@@ -17,47 +17,6 @@ use crate::trust::files;
 #[derive(Clone)]
 pub struct Crls {
     lists: Vec<Crl>,
-}
-
-/// Why certificate revocation lists could not be loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CrlError {
-    /// A file could not be read, is damaged or cut off, or has a block that is no CRL.
-    #[error(transparent)]
-    Pem(#[from] PemError),
-    /// The folder has no `*.crl`, `*.pem` or `*.der` file.
-    #[error(
-        "{} holds no *.crl, *.pem or *.der file: revocation was asked for, and there is no CRL; put one there",
-        folder.display()
-    )]
-    EmptyFolder {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// No CRL was given at all.
-    #[error("revocation was asked for, and no CRL was given; give one, or leave revocation out")]
-    None,
-    /// A CRL cannot be parsed, or says something that cannot be honoured.
-    #[error("{place}: {problem}")]
-    Unusable {
-        /// The file and block.
-        place: String,
-        /// What is wrong with it.
-        problem: CrlFormatError,
-    },
-}
-
-impl CrlError {
-    /// A stable code for programs.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Pem(error) => error.reason(),
-            Self::EmptyFolder { .. } => "empty_folder",
-            Self::None => "no_crl",
-            Self::Unusable { problem, .. } => problem.reason(),
-        }
-    }
 }
 
 impl Crls {

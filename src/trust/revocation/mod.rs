@@ -13,7 +13,7 @@ use rustls_pki_types::UnixTime;
 use crate::pki::{Certificate, Crl, Fingerprint};
 
 pub(super) use check::{Checker, CrlTime, Issuer, Stale};
-pub use crls::{CrlError, Crls};
+pub use crls::Crls;
 
 /// What happens when no CRL tells whether a certificate is revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,141 @@
+//! Why credentials cannot be used.
+
+use std::borrow::Cow;
+
+use crate::diagnostic::{Diagnostic, display_diagnostic};
+use crate::pki::{Certificate, CertificateError, ISSUE_V3, PemError};
+
+/// Why credentials cannot be used.
+///
+/// ```
+/// use countersign::Credentials;
+/// use countersign::pki::CredentialsError;
+/// use countersign::testing::TestCa;
+///
+/// let ca = TestCa::new("Root");
+/// let (one, other) = (ca.leaf().issue(), ca.leaf().issue());
+/// let error = Credentials::from_pem(one.chain_pem(), other.key_pem()).unwrap_err();
+/// assert!(matches!(error, CredentialsError::KeyMismatch { .. }));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// A file cannot be read, or is not PEM; an encrypted key is reported here too.
+    Pem(#[from] PemError),
+    /// The chain is empty: the file has no CERTIFICATE block.
+    NoCertificate {
+        /// The file, or "the given bytes".
+        place: String,
+    },
+    /// The file has no private key block.
+    NoKey {
+        /// The file, or "the given bytes".
+        place: String,
+    },
+    /// The file has two or more private keys, and it is not known which one to use.
+    SeveralKeys {
+        /// The file, or "the given bytes".
+        place: String,
+    },
+    /// A certificate of the chain is malformed.
+    Malformed {
+        /// Counted from 1, the leaf.
+        position: usize,
+        /// What could not be read.
+        source: CertificateError,
+    },
+    /// Our certificate is X.509 version 1, which TLS peers reject.
+    Version1 {
+        /// Our certificate.
+        certificate: Certificate,
+    },
+    /// The key cannot be used: it is damaged, or of a kind that the provider does not support.
+    UnusableKey {
+        /// The file, or "the given bytes".
+        place: String,
+        /// The provider's answer.
+        problem: String,
+    },
+    /// The private key belongs to another certificate.
+    KeyMismatch {
+        /// Our leaf.
+        certificate: Certificate,
+        /// The key's file, or "the given bytes".
+        place: String,
+        /// The certificate of the chain that the key does match, counted from 1.
+        fitting_position: Option<usize>,
+    },
+}
+
+impl CredentialsError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Pem(error) => error.reason(),
+            Self::NoCertificate { .. } => "no_certificate",
+            Self::NoKey { .. } => "no_private_key",
+            Self::SeveralKeys { .. } => "several_private_keys",
+            Self::Malformed { .. } => "malformed_certificate",
+            Self::Version1 { .. } => "v1_certificate",
+            Self::UnusableKey { .. } => "unusable_key",
+            Self::KeyMismatch { .. } => "key_mismatch",
+        }
+    }
+}
+
+impl Diagnostic for CredentialsError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Pem(error) => return error.cause(),
+            Self::NoCertificate { place } => format!("{place} holds no certificate"),
+            Self::NoKey { place } => {
+                format!("{place} holds no private key (PKCS#8, PKCS#1 or SEC1)")
+            }
+            Self::SeveralKeys { place } => format!("{place} holds more than one private key"),
+            Self::Malformed { position, source } => {
+                format!("certificate {position} of the chain: {}", source.cause())
+            }
+            Self::Version1 { certificate } => {
+                format!("{certificate} is X.509 version 1, which TLS peers reject")
+            }
+            Self::UnusableKey { place, problem } => {
+                format!("the private key in {place} cannot be used: {problem}")
+            }
+            Self::KeyMismatch {
+                certificate, place, ..
+            } => format!("the private key in {place} does not match {certificate}"),
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Pem(error) => return error.remedy(),
+            Self::NoCertificate { .. } => "give the file with our CERTIFICATE block",
+            Self::NoKey { .. } => "give the file with our PRIVATE KEY block",
+            Self::SeveralKeys { .. } => "leave only the one that belongs to the certificate",
+            Self::Malformed { .. } => "have it issued anew",
+            Self::Version1 { .. } => return format!("issue version 3: {ISSUE_V3}").into(),
+            Self::UnusableKey { .. } => "use one for ECDSA P-256 or P-384, Ed25519 or RSA",
+            Self::KeyMismatch {
+                fitting_position: Some(position),
+                ..
+            } => {
+                return format!(
+                    "it matches certificate {position} of the chain: put the leaf first"
+                )
+                .into();
+            }
+            Self::KeyMismatch { .. } => {
+                "compare `openssl pkey -in KEY -pubout` with `openssl x509 -in CERT -pubkey -noout`"
+            }
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(CredentialsError);

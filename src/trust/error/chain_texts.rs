@@ -1,0 +1,196 @@
+//! The cause and the remedy of each rejection of a chain.
+
+use std::borrow::Cow;
+
+use super::{ChainError, StatusError};
+use crate::diagnostic::{Diagnostic, display_diagnostic};
+use crate::pki::text::Escaped;
+use crate::pki::time::Rfc3339;
+use crate::pki::{ISSUE_V3, ShortName, ShortSerial};
+
+impl Diagnostic for ChainError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::NoCertificate => "the peer presented no certificate".into(),
+            Self::TooLong { length, limit } => {
+                format!("the peer's chain has {length} certificates, over the limit of {limit}")
+            }
+            Self::Malformed { position, source } => {
+                format!("certificate {position} of the peer's chain: {}", source.cause())
+            }
+            Self::Version1 { certificate } => {
+                format!("{certificate} is X.509 version 1, which rustls rejects")
+            }
+            Self::KeyTooLarge {
+                certificate,
+                bits,
+                limit,
+            } => format!("{certificate} has an RSA key of {bits} bits, over the limit of {limit}"),
+            Self::CaAsEndEntity { certificate } => format!(
+                "{certificate} is a CA certificate used as an end entity (`openssl req -x509` makes such)"
+            ),
+            Self::EndEntityMaySign { certificate, usage } => format!(
+                "{certificate} may sign certificates or CRLs (keyUsage: {usage}), which an end entity must not"
+            ),
+            Self::NoDigitalSignature { certificate, usage } => {
+                format!("{certificate} may not sign handshakes (keyUsage: {usage})")
+            }
+            Self::IssuerMayNotSign { certificate } => format!(
+                "{certificate} is an issuer in the chain but may not sign certificates"
+            ),
+            Self::Expired {
+                certificate,
+                now,
+                not_after,
+            } => format!(
+                "{certificate} expired at {}, and our clock says {}",
+                Rfc3339(*not_after),
+                Rfc3339(*now)
+            ),
+            Self::NotYetValid {
+                certificate,
+                now,
+                not_before,
+            } => format!(
+                "{certificate} is not valid before {}, and our clock says {}",
+                Rfc3339(*not_before),
+                Rfc3339(*now)
+            ),
+            Self::UnknownIssuer { certificate, roots } => format!(
+                "unknown issuer: {certificate} needs the issuer \"{}\", and the trust store has {roots}",
+                ShortName(certificate.issuer())
+            ),
+            Self::BadSignature { certificate } => format!(
+                "bad signature: a CA named \"{}\" is known, but its key did not sign {certificate}: the CA's key was replaced, or another CA has its name",
+                ShortName(certificate.issuer())
+            ),
+            Self::TooManyCandidates { certificate } => format!(
+                "{certificate} has too many possible issuers: its chain and the trust store have several authorities of one name, and no path was found within 20 signature verifications, of which 8 may fail"
+            ),
+            Self::Revoked { certificate, crl } => format!(
+                "{certificate} is revoked, by CRL {} of its issuer",
+                ShortSerial(crl)
+            ),
+            Self::UnknownRevocationStatus { certificate, cause } => format!(
+                "whether {certificate} is revoked is unknown: {}",
+                cause.cause()
+            ),
+            Self::CrlExpired {
+                certificate,
+                next_update,
+                now,
+            } => format!(
+                "whether {certificate} is revoked is unknown: the CRL of its issuer was due to be replaced at {}, and our clock says {}",
+                Rfc3339(*next_update),
+                Rfc3339(*now)
+            ),
+            Self::MayNotSignCrls { certificate } => format!(
+                "whether {certificate} is revoked is unknown: \"{}\" signed a CRL, but its own certificate does not allow that",
+                ShortName(certificate.issuer())
+            ),
+            Self::NoTrustDomain { certificate, error } => {
+                format!("{certificate} belongs to no trust domain: {error}")
+            }
+            Self::UnknownTrustDomain {
+                certificate,
+                trust_domain,
+                known,
+            } => format!(
+                "unknown trust domain: {certificate} is of {}, and there are trust bundles for {known}",
+                Escaped(trust_domain)
+            ),
+            Self::WrongUsage {
+                certificate,
+                wanted,
+                present,
+            } => format!("{certificate} is not for {wanted} (extendedKeyUsage: {present})"),
+            Self::NameMismatch {
+                certificate,
+                expected,
+                present,
+            } => format!(
+                "name mismatch: {certificate} is not valid for \"{}\": its names are {present}",
+                Escaped(expected)
+            ),
+            Self::BreaksRfc5280 {
+                certificate,
+                rule,
+                section,
+            } => format!("{certificate} breaks RFC 5280 section {section}: {rule}"),
+            Self::Invalid {
+                certificate,
+                problem,
+            } => format!("path validation rejected {certificate}: {}", problem.cause()),
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::NoCertificate => {
+                "give it one that this side trusts (curl: --cert and --key)"
+            }
+            Self::TooLong { .. } => {
+                "have it send its own and its intermediates only, and no bundle of roots"
+            }
+            Self::Malformed { source, .. } => return source.remedy(),
+            Self::Version1 { .. } => return format!("issue version 3: {ISSUE_V3}").into(),
+            Self::KeyTooLarge { .. } => "use a smaller one, or ECDSA P-256",
+            Self::CaAsEndEntity { .. } => {
+                "pin it, or issue a leaf certificate without CA:TRUE from it"
+            }
+            Self::EndEntityMaySign { .. } => "issue it without keyCertSign and cRLSign",
+            Self::NoDigitalSignature { .. } => "issue it with digitalSignature",
+            Self::IssuerMayNotSign { .. } => {
+                "issue it with CA:TRUE and keyCertSign, or sign with an authority that may"
+            }
+            Self::Expired { .. } => "renew it, or set the clock",
+            Self::NotYetValid { .. } => "if the clock is right, wait or reissue",
+            Self::UnknownIssuer { certificate, .. } if certificate.is_self_issued() => {
+                "add that CA to the trust store, or pin the certificate if it is self-signed, or have the peer send its intermediates"
+            }
+            Self::UnknownIssuer { .. } => {
+                "add that CA to the trust store, or have the peer send its intermediates"
+            }
+            Self::BadSignature { .. } => {
+                "trust the CA that signed it too, or have it issued by the known one"
+            }
+            Self::TooManyCandidates { .. } => {
+                "send only the certificates of the path, and issue them with key identifiers (subjectKeyIdentifier, authorityKeyIdentifier)"
+            }
+            Self::Revoked { .. } => "issue a new one for a new key",
+            Self::UnknownRevocationStatus {
+                cause: cause @ StatusError::NotInForce { .. },
+                ..
+            } => return cause.remedy(),
+            Self::UnknownRevocationStatus { certificate, .. } => {
+                return format!(
+                    "load it, or declare with no_crl_from that \"{}\" publishes none",
+                    ShortName(certificate.issuer())
+                )
+                .into();
+            }
+            Self::CrlExpired { .. } => "load a newer one",
+            Self::MayNotSignCrls { .. } => "issue the CA's certificate with keyUsage cRLSign",
+            Self::NoTrustDomain { .. } => "issue it with exactly one SPIFFE ID",
+            Self::UnknownTrustDomain { .. } => "add one to federate",
+            Self::WrongUsage { wanted, .. } => {
+                return format!("issue it with extendedKeyUsage={wanted}").into();
+            }
+            Self::NameMismatch { .. } => {
+                "connect to one of them, or issue it with this name as a subjectAltName"
+            }
+            Self::BreaksRfc5280 { .. } => {
+                "reissue it, or accept such certificates with Profile::Compatible"
+            }
+            Self::Invalid { problem, .. } => return problem.remedy(),
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(ChainError);
