@@ -211,7 +211,7 @@ impl<'c> Doctor<'c> {
             Passed,
             "each issuer may issue what is below it",
         );
-        match self.case.verifier.choices() {
+        match self.case.verifier.revocation_rules() {
             None => self.step("revocation", Skipped, "no CRL was given"),
             Some(_) => self.step("revocation", Passed, "nothing is revoked"),
         }

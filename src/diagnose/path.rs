@@ -148,7 +148,7 @@ impl<'a> PathExamination<'a> {
 
     fn revocation(&self, complete: bool) -> Stage {
         let (mut found, passed) = (Vec::new(), String::new());
-        let skipped = match (self.verifier.choices(), self.error) {
+        let skipped = match (self.verifier.revocation_rules(), self.error) {
             (None, _) => Err("no CRL was given"),
             (
                 Some(_),
@@ -306,7 +306,7 @@ impl<'a> PathExamination<'a> {
         }
         let lists = self
             .verifier
-            .choices()
+            .revocation_rules()
             .map(|choices| choices.crls().lists());
         if lists
             .unwrap_or_default()

@@ -71,7 +71,7 @@ impl<I: Send + Sync + 'static> Gate<I> {
             let last = self.inner.registry.last_time();
             last.ok_or(no_clock)
         })?;
-        let another = trusted.verifier().still_believes(peer.chain(), now)?;
+        let another = trusted.verifier().still_trusts(peer.chain(), now)?;
         Ok(match another {
             Some(path) => peer.along(path),
             None => peer,

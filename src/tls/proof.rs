@@ -49,13 +49,16 @@ impl RolledBack {
         current: &ChainVerifier,
         gate: &Gate<I>,
     ) -> Result<Self, BuildError> {
-        if current.choices().is_none() {
+        if current.revocation_rules().is_none() {
             return Ok(Self::default());
         }
         let now = gate.now().map_err(|_| BuildError::NoClock)?;
         let found = next.crls_rolled_back(current, now);
         next.remember_crls(current, now);
-        if next.choices().is_some_and(Revocation::allows_rollback) {
+        if next
+            .revocation_rules()
+            .is_some_and(Revocation::allows_rollback)
+        {
             return Ok(Self(found));
         }
         match found.into_iter().next() {

@@ -14,7 +14,7 @@ use webpki::{EndEntityCert, VerifiedPath};
 
 use super::graph::{Graph, Link};
 use super::path::RootOfPath;
-use super::revocation::{CrlTime, Issuer};
+use super::revocation::{CheckTime, Issuer, check_path};
 use super::search::Search;
 use super::signatures::Signatures;
 use super::{Anchor, ChainError, ChainVerifier, TrustStore, VerifiedChain, explain, roots};
@@ -40,7 +40,7 @@ pub(super) struct PathBuilder<'a> {
     pub(super) graph: Graph<'a>,
     pub(super) signatures: Signatures,
     pub(super) now: UnixTime,
-    crl_time: CrlTime,
+    check_time: CheckTime,
 }
 
 /// What is known while paths are tried.
@@ -65,7 +65,7 @@ impl<'a> PathBuilder<'a> {
         verifier: &'a ChainVerifier,
         store: &'a TrustStore,
         (leaf, presented): (&'a Certificate, &'a [Certificate]),
-        (now, crl_time): (UnixTime, CrlTime),
+        (now, check_time): (UnixTime, CheckTime),
     ) -> Self {
         Self {
             graph: Graph::new(leaf, presented, store),
@@ -78,7 +78,7 @@ impl<'a> PathBuilder<'a> {
             store,
             leaf,
             now,
-            crl_time,
+            check_time,
         }
     }
 
@@ -87,8 +87,8 @@ impl<'a> PathBuilder<'a> {
         let end_entity = EndEntityCert::try_from(self.leaf.der())
             .map_err(|error| explain::refused_by_webpki(self, error, &[self.leaf]))?;
         let mut choice = unchanged_around(self.now, self.graph.between());
-        if let Some(revocation) = self.verifier.revocation_checker() {
-            let lists = revocation.same_lists_around(self.now);
+        if let Some(crls) = self.verifier.crl_set() {
+            let lists = crls.same_lists_around(self.now);
             choice = *choice.start().max(lists.start())..=*choice.end().min(lists.end());
         }
         let mut progress = Progress {
@@ -199,14 +199,15 @@ impl<'a> PathBuilder<'a> {
         self.verifier.held_to().check(&certificates)?;
         let known_root = self.graph.root(root);
         let enforced = roots::enforce(self.verifier, known_root, issuers, self.now)?;
-        let crls_until = match self.verifier.revocation_checker() {
+        let crls_until = match self.verifier.crl_set() {
             None => None,
-            Some(revocation) => {
+            Some(crls) => {
                 let of_root = self.store.issuer(root).ok_or_else(|| {
                     explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, path)
                 })?;
                 let issuers = issuers.iter().copied().map(Issuer::of).chain([of_root]);
-                revocation.check(certificates.iter().zip(issuers), self.crl_time)?
+                let path = certificates.iter().zip(issuers);
+                check_path(crls, crls.rules(), path, self.check_time)?
             }
         };
         let until = crls_until

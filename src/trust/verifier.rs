@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
-use super::revocation::{Checker, CrlTime, Issuer, Revocation, Stale};
+use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, StaleCrls, check_path};
 use super::{
     Anchor, ChainError, EkuPolicy, Limits, PathError, Profile, RootConstraints, Trust, TrustStore,
     Usage, VerifiedChain,
@@ -21,7 +21,7 @@ use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purp
 #[derive(Debug)]
 pub struct ChainVerifier {
     trust: Trust,
-    revocation: Option<Checker>,
+    revocation: Option<CrlSet>,
     usage: Usage,
     extended_key_usage: EkuPolicy,
     limits: Limits,
@@ -81,7 +81,7 @@ impl ChainVerifier {
     #[must_use]
     pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
         let known = self.trust.stores().flat_map(TrustStore::authorities);
-        self.revocation = Some(Checker::new(revocation.into(), known, self.algorithms));
+        self.revocation = Some(CrlSet::new(revocation.into(), known, self.algorithms));
         self
     }
 
@@ -92,7 +92,7 @@ impl ChainVerifier {
 
     /// The same rules with another trust, other CRLs, or both.
     pub(crate) fn updated(&self, trust: Option<Trust>, revocation: Option<Revocation>) -> Self {
-        let revocation = revocation.or_else(|| Some(self.revocation.as_ref()?.choices().clone()));
+        let revocation = revocation.or_else(|| Some(self.revocation.as_ref()?.rules().clone()));
         let updated = Self {
             trust: trust.unwrap_or_else(|| self.trust.clone()),
             revocation: None,
@@ -141,11 +141,11 @@ impl ChainVerifier {
 
     /// When the oldest CRL was made that is in force and that no newer one has replaced.
     pub(crate) fn oldest_crl(&self, now: UnixTime) -> Option<UnixTime> {
-        let choices = self.revocation.as_ref()?.choices();
-        let lists: Vec<&Crl> = choices
+        let rules = self.revocation.as_ref()?.rules();
+        let lists: Vec<&Crl> = rules
             .lists()
             .iter()
-            .filter(|list| choices.is_in_force(list, now))
+            .filter(|list| rules.is_in_force(list, now))
             .collect();
         let is_replaced = |list: &Crl| {
             lists.iter().any(|other| {
@@ -174,13 +174,13 @@ impl ChainVerifier {
         self.root_constraints
     }
 
-    pub(super) const fn revocation_checker(&self) -> Option<&Checker> {
+    pub(super) const fn crl_set(&self) -> Option<&CrlSet> {
         self.revocation.as_ref()
     }
 
-    /// The CRLs and the choices about them.
-    pub(crate) fn choices(&self) -> Option<&Revocation> {
-        self.revocation.as_ref().map(Checker::choices)
+    /// The CRLs and the rules about them.
+    pub(crate) fn revocation_rules(&self) -> Option<&Revocation> {
+        self.revocation.as_ref().map(CrlSet::rules)
     }
 
     /// Verifies a chain as presented, leaf first, at the time `now`.
@@ -203,14 +203,14 @@ impl ChainVerifier {
         now: UnixTime,
         read: &mut Vec<Certificate>,
     ) -> Result<VerifiedChain, ChainError> {
-        let stale = Stale::Expires;
-        self.verify_with(presented, (now, CrlTime { now, stale }), read)
+        let stale = StaleCrls::ByRule;
+        self.verify_with(presented, (now, CheckTime { now, stale }), read)
     }
 
     fn verify_with(
         &self,
         presented: &[CertificateDer<'_>],
-        (now, crl_time): (UnixTime, CrlTime),
+        (now, check_time): (UnixTime, CheckTime),
         read: &mut Vec<Certificate>,
     ) -> Result<VerifiedChain, ChainError> {
         self.read(presented, read)?;
@@ -248,7 +248,7 @@ impl ChainVerifier {
                     &unchanged_around(now, []),
                 ))
             }
-            None => PathBuilder::new(self, store, (leaf, intermediates), (now, crl_time)).build(),
+            None => PathBuilder::new(self, store, (leaf, intermediates), (now, check_time)).build(),
         }
     }
 
@@ -278,7 +278,7 @@ impl ChainVerifier {
     /// Returns another path, where it is believed by another than it was: then that one's time is
     /// to be watched.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
-    pub(crate) fn still_believes(
+    pub(crate) fn still_trusts(
         &self,
         chain: &VerifiedChain,
         now: UnixTime,
@@ -297,13 +297,12 @@ impl ChainVerifier {
         };
         match &self.revocation {
             None => Ok(None),
-            Some(revocation) => {
+            Some(crls) => {
                 let certificates = chain.certificates();
                 let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
-                let stale = Stale::Counts;
-                revocation
-                    .check(certificates.iter().zip(issuers), CrlTime { now, stale })
-                    .map(|_| None)
+                let path = certificates.iter().zip(issuers);
+                let stale = StaleCrls::Accept;
+                check_path(crls, crls.rules(), path, CheckTime { now, stale }).map(|_| None)
             }
         }
     }
@@ -321,8 +320,8 @@ impl ChainVerifier {
         // Not `clamp`, which panics where a list or a certificate ends before it begins.
         let time = now.max(chain.holds_from()).min(chain.not_after());
         // The certificates were valid then; the lists are those of now.
-        let stale = Stale::Counts;
-        self.verify_with(&ders, (time, CrlTime { now, stale }), &mut Vec::new())
+        let stale = StaleCrls::Accept;
+        self.verify_with(&ders, (time, CheckTime { now, stale }), &mut Vec::new())
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {

@@ -1,9 +1,11 @@
 //! Revocation: what CRLs say, and what follows when they say nothing.
 
 mod check;
+mod crl_set;
 mod crls;
 mod rollback;
 mod signed;
+mod source;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,8 +14,10 @@ use rustls_pki_types::UnixTime;
 
 use crate::pki::{Certificate, Crl, Fingerprint};
 
-pub(super) use check::{Checker, CrlTime, Issuer, Stale};
+pub(super) use check::check_path;
+pub(super) use crl_set::CrlSet;
 pub use crls::Crls;
+pub(super) use source::{CheckTime, Issuer, StaleCrls};
 
 /// What happens when no CRL tells whether a certificate is revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,11 +6,10 @@
 
 use rustls_pki_types::UnixTime;
 
-use super::Checker;
-use super::check::Issuer;
+use super::{CrlSet, Issuer};
 use crate::pki::Crl;
 
-impl Checker {
+impl CrlSet {
     /// The lists in force that an update from `previous` would put into the place of others that their
     /// issuers made later, each with that one.
     ///
@@ -36,11 +35,11 @@ impl Checker {
         };
         for issuer in known {
             let (next, before) = (self.signed_by(issuer), previous.signed_by(issuer));
-            let before = before.newest(|list| previous.choices.is_in_force(list, now));
+            let before = before.newest(|list| previous.rules.is_in_force(list, now));
             let left_out = previous.left_out.iter();
             let left_out = left_out.filter(|list| self.is_by(list, issuer));
             let before: Vec<&Crl> = before.chain(left_out).collect();
-            for list in next.newest(|list| self.choices.is_in_force(list, now)) {
+            for list in next.newest(|list| self.rules.is_in_force(list, now)) {
                 compare(list, &before, &|_| true);
             }
         }
@@ -64,11 +63,11 @@ impl Checker {
     /// here.
     pub(in crate::trust) fn remember(&mut self, previous: &Self, now: UnixTime) {
         let in_force = previous.by_name.values().flatten();
-        let in_force = in_force.filter(|list| previous.choices.is_in_force(list, now));
+        let in_force = in_force.filter(|list| previous.rules.is_in_force(list, now));
         let has_successor = |list: &Crl| {
             let mut named = self.by_name.get(list.issuer()).into_iter().flatten();
             named.any(|next| {
-                self.choices.is_in_force(next, now)
+                self.rules.is_in_force(next, now)
                     && next.same_scope(list)
                     && !next.names_another_key_than(list)
             })
@@ -94,7 +93,7 @@ impl Checker {
         };
         let mut current: Vec<&Crl> = Vec::new();
         let lists = self.by_name.values().flatten().filter(is_others);
-        for list in lists.filter(|list| self.choices.is_in_force(list, now)) {
+        for list in lists.filter(|list| self.rules.is_in_force(list, now)) {
             let rival = current
                 .iter_mut()
                 .find(|rival| rival.same_scope(list) && !rival.names_another_key_than(list));

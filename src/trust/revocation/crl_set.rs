@@ -1,0 +1,196 @@
+//! The CRLs as a source of revocation status.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::UnixTime;
+
+use super::check::earlier;
+use super::signed::SignedLists;
+use super::source::{CheckTime, Issuer, RevocationSource, StaleCrls, Status, Unknown};
+use super::{ExpiredCrl, Revocation};
+use crate::pki::{Certificate, Crl, DistinguishedName, Fingerprint};
+use crate::trust::StatusError;
+
+/// For how many issuing keys the verified CRLs are cached.
+const ISSUERS: usize = 1024;
+
+/// CRLs by their issuer, with the rules about them.
+pub(in crate::trust) struct CrlSet {
+    pub(super) rules: Revocation,
+    pub(super) by_name: HashMap<DistinguishedName, Vec<Crl>>,
+    /// CRLs that were in force, and that updates left out without a successor.
+    pub(super) left_out: Vec<Crl>,
+    /// The CRLs that an issuer's key signed, by [`Issuer::id`].
+    signed: Cache<Fingerprint, Arc<SignedLists>>,
+    /// The seconds in which CRLs come into force, ascending.
+    starts: Box<[u64]>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl CrlSet {
+    /// Sorts the CRLs, and verifies the signatures of those whose issuer is among `known`.
+    pub(in crate::trust) fn new<'a>(
+        rules: Revocation,
+        known: impl IntoIterator<Item = Issuer<'a>>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        let mut by_name: HashMap<DistinguishedName, Vec<Crl>> = HashMap::new();
+        for list in rules.crls.lists() {
+            let of_issuer = by_name.entry(list.issuer().clone()).or_default();
+            of_issuer.push(list.clone());
+        }
+        let lists = rules.crls.lists().iter();
+        let mut starts: Vec<u64> = lists.map(|list| rules.start_of(list)).collect();
+        starts.sort_unstable();
+        let set = Self {
+            rules,
+            by_name,
+            left_out: Vec::new(),
+            signed: Cache::new(ISSUERS),
+            starts: starts.into(),
+            algorithms,
+        };
+        // All of them, also those that a newer one replaces: one that is not in force yet replaces
+        // none, and hashing a large list would delay a handshake.
+        for issuer in known {
+            set.signed_by(&issuer).verify_all();
+        }
+        set
+    }
+
+    /// The time around `now` in which the same lists are in force.
+    pub(in crate::trust) fn same_lists_around(&self, now: UnixTime) -> RangeInclusive<UnixTime> {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let in_force = self.starts.partition_point(|start| *start <= now.as_secs());
+        let start = in_force.checked_sub(1).map_or(0, |last| self.starts[last]);
+        let end = self.starts.get(in_force).map_or(u64::MAX, |next| next - 1); // it lies after now
+        at(start)..=at(end)
+    }
+
+    /// A list in the name of authorities that are `known` which one of them should have signed, and
+    /// none did: there is no other, or it claims the key of one that is signed. Another authority of
+    /// the same name may have its lists here, too; those disturb nobody.
+    pub(in crate::trust) fn not_by_its_issuer(&self, known: &[Issuer<'_>]) -> Option<&Crl> {
+        let is_by = |list: &Crl, issuer: &Issuer<'_>| {
+            issuer.name == list.issuer() && self.signed_by(issuer).has(list)
+        };
+        self.by_name.iter().find_map(|(name, lists)| {
+            let named: Vec<_> = known.iter().filter(|issuer| issuer.name == name).collect();
+            if named.is_empty() {
+                return None;
+            }
+            let (signed, unsigned): (Vec<&Crl>, Vec<&Crl>) = lists
+                .iter()
+                .partition(|list| named.iter().any(|issuer| is_by(list, issuer)));
+            let is_anothers = |list: &Crl| {
+                !signed.is_empty() && signed.iter().all(|by| list.names_another_key_than(by))
+            };
+            unsigned.into_iter().find(|list| !is_anothers(list))
+        })
+    }
+
+    pub(in crate::trust) const fn rules(&self) -> &Revocation {
+        &self.rules
+    }
+
+    /// The first second in which a list counts no more.
+    pub(super) fn end_of(&self, list: &Crl) -> Option<UnixTime> {
+        match self.rules.expired {
+            ExpiredCrl::Ignore => None,
+            // A grace beyond the end of time is no limit.
+            ExpiredCrl::Enforce => list
+                .next_update()
+                .as_secs()
+                .checked_add(self.rules.grace.as_secs())
+                .map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds))),
+        }
+    }
+
+    /// Why no CRL in force covers a certificate.
+    fn without_list(
+        &self,
+        certificate: &Certificate,
+        issuer: &Issuer<'_>,
+        signed: &SignedLists,
+        now: UnixTime,
+    ) -> StatusError {
+        let pending = signed.covering(certificate, |_| true);
+        if let Some(list) = pending.min_by_key(|list| list.this_update().as_secs()) {
+            return StatusError::NotInForce {
+                this_update: list.this_update(),
+                now,
+            };
+        }
+        match self.by_name.get(issuer.name) {
+            _ if signed.is_any() => StatusError::OutOfScope,
+            Some(_) => StatusError::OtherKey,
+            None => StatusError::NoCrl,
+        }
+    }
+
+    /// The lists that this issuer signed.
+    pub(super) fn signed_by(&self, issuer: &Issuer<'_>) -> Arc<SignedLists> {
+        let id = issuer.id();
+        if let Some(lists) = self.signed.get(&id) {
+            return lists;
+        }
+        let named = self.by_name.get(issuer.name).into_iter().flatten();
+        let lists = Arc::new(SignedLists::new(named, issuer.spki, self.algorithms.all));
+        self.signed.insert(id, Arc::clone(&lists));
+        lists
+    }
+}
+
+impl RevocationSource for CrlSet {
+    fn status(
+        &self,
+        certificate: &Certificate,
+        issuer: &Issuer<'_>,
+        CheckTime { now, stale }: CheckTime,
+    ) -> Status {
+        let signed = self.signed_by(issuer);
+        let lists: Vec<&Crl> = signed
+            .covering(certificate, |list| self.rules.is_in_force(list, now))
+            .collect();
+        if lists.is_empty() {
+            let why = self.without_list(certificate, issuer, &signed, now);
+            return Status::Unknown(Unknown::NoData(why));
+        }
+        if issuer.key_usage.is_some_and(|usage| !usage.crl_sign()) {
+            return Status::Unknown(Unknown::IssuerMayNotSign);
+        }
+        // An entry of an expired CRL still counts.
+        if let Some(list) = lists.iter().find(|list| list.revokes(certificate.serial())) {
+            return Status::Revoked {
+                crl: list.number().clone(),
+            };
+        }
+        let mut until = None;
+        for list in lists {
+            let Some(end) = self.end_of(list) else {
+                continue;
+            };
+            if now >= end && stale == StaleCrls::ByRule {
+                return Status::Unknown(Unknown::Expired {
+                    next_update: list.next_update(),
+                });
+            }
+            // A nextUpdate at or before 1970 counts as 1970: there is no second before it.
+            let last = Duration::from_secs(end.as_secs().saturating_sub(1));
+            until = earlier(until, Some(UnixTime::since_unix_epoch(last)));
+        }
+        Status::Good { until }
+    }
+}
+
+impl fmt::Debug for CrlSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rules.fmt(f)
+    }
+}

@@ -1,0 +1,86 @@
+//! Where the revocation status of a certificate comes from.
+//!
+//! [`check_path`](super::check_path) asks a source about each certificate of a path. CRLs are the only
+//! source today. Another one, such as stapled OCSP responses, implements the same trait and leaves the
+//! rules about depth, exempt issuers and unknown status where they are.
+
+use rustls_pki_types::UnixTime;
+
+use crate::pki::{Certificate, DistinguishedName, Fingerprint, KeyUsage, SerialNumber};
+use crate::trust::StatusError;
+
+/// A source of revocation status.
+pub(in crate::trust) trait RevocationSource {
+    /// The status of a certificate that `issuer` signed.
+    fn status(&self, certificate: &Certificate, issuer: &Issuer<'_>, time: CheckTime) -> Status;
+}
+
+/// The revocation status of one certificate.
+pub(in crate::trust) enum Status {
+    /// The certificate is not revoked.
+    Good {
+        /// The last second in which this answer holds; `None` without a limit.
+        until: Option<UnixTime>,
+    },
+    /// The certificate is revoked.
+    Revoked {
+        /// The number of the CRL that lists it.
+        crl: SerialNumber,
+    },
+    /// The source cannot say.
+    Unknown(Unknown),
+}
+
+/// Why a source does not know a status.
+pub(in crate::trust) enum Unknown {
+    /// It has no data in force about this certificate.
+    NoData(StatusError),
+    /// Its data was due to be replaced at this time.
+    Expired { next_update: UnixTime },
+    /// The issuer signed the data, and its keyUsage does not allow that.
+    IssuerMayNotSign,
+}
+
+/// At which time sources are asked.
+#[derive(Clone, Copy)]
+pub(in crate::trust) struct CheckTime {
+    /// Decides which CRLs are in force and which have expired.
+    pub(in crate::trust) now: UnixTime,
+    pub(in crate::trust) stale: StaleCrls,
+}
+
+/// Whether a CRL counts after its nextUpdate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::trust) enum StaleCrls {
+    /// As [`ExpiredCrl`](super::ExpiredCrl) says.
+    ByRule,
+    /// It counts: an open connection is not closed because a CRL expired in the meantime.
+    Accept,
+}
+
+/// An authority on a path: a trust anchor or an intermediate.
+#[derive(Clone, Copy)]
+pub(in crate::trust) struct Issuer<'a> {
+    pub(in crate::trust) name: &'a DistinguishedName,
+    /// The whole SubjectPublicKeyInfo.
+    pub(in crate::trust) spki: &'a [u8],
+    /// The SHA-256 of `spki`.
+    pub(in crate::trust) spki_sha256: Fingerprint,
+    pub(in crate::trust) key_usage: Option<KeyUsage>,
+}
+
+impl<'a> Issuer<'a> {
+    pub(in crate::trust) fn of(certificate: &'a Certificate) -> Self {
+        Self {
+            name: certificate.subject(),
+            spki: certificate.spki(),
+            spki_sha256: certificate.spki_sha256(),
+            key_usage: certificate.key_usage(),
+        }
+    }
+
+    /// Distinguishes authorities of one name by their keys.
+    pub(super) fn id(&self) -> Fingerprint {
+        Fingerprint::of(&[self.spki_sha256.as_bytes(), self.name.der()].concat())
+    }
+}
