@@ -1,4 +1,4 @@
-//! A certificate, read once, strictly.
+//! Certificates, parsed once, as strict DER.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,12 +19,23 @@ use super::time::Rfc3339;
 use super::usual_key;
 use crate::diagnostic::{Diagnostic, display_diagnostic};
 
-/// The parsed view of one X.509 certificate (RFC 5280).
+/// One X.509 certificate (RFC 5280), parsed.
 ///
-/// Parsing proves nothing about who made the certificate: only a chain that the gate returned
-/// ([`VerifiedChain`](crate::trust::VerifiedChain)) has been checked.
+/// Parsing verifies no signature: only the certificates of a
+/// [`VerifiedChain`](crate::trust::VerifiedChain) are verified.
 ///
-/// Cloning is cheap: the parts are shared.
+/// Cloning is cheap: clones share their parts.
+///
+/// ```
+/// use countersign::Certificate;
+/// use countersign::testing::TestCa;
+///
+/// let issued = TestCa::new("Root").leaf().common_name("alice").issue();
+/// let certificate = Certificate::from_der(issued.leaf_der())?;
+/// assert_eq!(certificate.subject().to_string(), "CN=alice");
+/// assert!(!certificate.is_ca());
+/// # Ok::<(), countersign::pki::CertificateError>(())
+/// ```
 #[derive(Clone)]
 pub struct Certificate {
     inner: Arc<Inner>,
@@ -57,15 +68,15 @@ const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 impl Certificate {
     /// Parses a DER-encoded certificate.
     ///
-    /// The structure, the names and the extensions that decide about identity or use are read as
-    /// strict DER. A malformed or repeated subjectAltName does not fail here but in
-    /// [`subject_alternative_names`](Self::subject_alternative_names), so that identities that do
-    /// not come from it stay readable.
+    /// The structure, the names and the extensions for identity and usage are parsed as strict DER. A
+    /// malformed or repeated subjectAltName is an error of
+    /// [`subject_alternative_names`](Self::subject_alternative_names), so that identities from other
+    /// fields remain readable.
     ///
     /// # Errors
-    /// [`CertificateError`] names the part that could not be read: bytes that are no
-    /// certificate, trailing data, a name or one of keyUsage, extendedKeyUsage and
-    /// basicConstraints that is not DER or occurs twice.
+    /// [`CertificateError`] names the part that cannot be read: bytes that are not a certificate,
+    /// trailing data, a name that is not DER, or a keyUsage, extendedKeyUsage or basicConstraints that
+    /// is not DER or occurs twice.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         #[cfg(all(test, feature = "tokio"))]
         reads::count();
@@ -75,8 +86,8 @@ impl Certificate {
         reader
             .end()
             .map_err(|_| malformed("the end: data follows the certificate"))?;
-        // Identifiers must be minimal, lest one written in another way pass for a subjectAltName
-        // which rustls-webpki has never seen.
+        // Object identifiers must be minimal. Otherwise this parser could find a subjectAltName that
+        // rustls-webpki does not.
         let oid = |content, part| der::oid_to_text(content).map_err(|_| malformed(part));
         let name = |raw, part| DistinguishedName::from_der(raw).map_err(|_| malformed(part));
 
@@ -159,7 +170,7 @@ impl Certificate {
         &self.inner.issuer
     }
 
-    /// The name of its holder; may be empty.
+    /// The name of its holder. It may be empty.
     pub fn subject(&self) -> &DistinguishedName {
         &self.inner.subject
     }
@@ -179,7 +190,7 @@ impl Certificate {
         &self.inner.spki
     }
 
-    /// Its public key's algorithm and, for RSA, size.
+    /// The algorithm of its public key and, for RSA, the size.
     pub fn public_key(&self) -> &PublicKeyKind {
         &self.inner.key
     }
@@ -206,7 +217,7 @@ impl Certificate {
         self.inner.extended_key_usage.as_deref()
     }
 
-    /// Whether basicConstraints says that this is a certificate authority.
+    /// Whether it is a certificate authority by its basicConstraints.
     pub fn is_ca(&self) -> bool {
         self.inner.is_ca
     }
@@ -224,8 +235,7 @@ impl Certificate {
             .get_or_init(|| Fingerprint::of(self.der()))
     }
 
-    /// SHA-256 over the SubjectPublicKeyInfo: it stays the same when the certificate is renewed
-    /// with the same key.
+    /// SHA-256 over the SubjectPublicKeyInfo. A renewed certificate with the same key has the same.
     pub fn spki_sha256(&self) -> Fingerprint {
         *self
             .inner
@@ -234,7 +244,7 @@ impl Certificate {
     }
 
     /// SHA-256 over the usual SubjectPublicKeyInfo of its key: the same for each encoding of the key.
-    /// Where only one encoding is known, it is [`spki_sha256`](Self::spki_sha256).
+    /// For keys with one known encoding it is [`spki_sha256`](Self::spki_sha256).
     pub(crate) fn usual_spki_sha256(&self) -> Fingerprint {
         match usual_key::usual_encoding(self.spki()) {
             Some(usual) if usual != self.spki() => Fingerprint::of(&usual),
@@ -242,7 +252,7 @@ impl Certificate {
         }
     }
 
-    /// SHA-256 over the other encodings of its key of which a tool may have printed the digest.
+    /// SHA-256 over the other encodings of its key whose digests tools print.
     pub(crate) fn other_spki_sha256s(&self) -> Vec<Fingerprint> {
         let usual = usual_key::usual_encoding(self.spki());
         let others = usual.map(|usual| usual_key::other_encodings(&usual));
@@ -250,7 +260,7 @@ impl Certificate {
         others.iter().map(|spki| Fingerprint::of(spki)).collect()
     }
 
-    /// What its issuer signed, and the signature.
+    /// The message that its issuer signed, and the signature.
     pub(crate) fn signed(&self) -> Result<Signed<'_>, der::NotDer> {
         let mut parts = der::Reader::new(der::single(self.der(), der::SEQUENCE)?);
         Ok(Signed {
@@ -260,7 +270,7 @@ impl Certificate {
         })
     }
 
-    /// The value of the extension with this object identifier; the first one's.
+    /// The value of the first extension with this object identifier.
     pub(crate) fn extension(&self, oid: &str) -> Option<&[u8]> {
         let mut all = self.inner.extensions.iter();
         let extension = all.find(|extension| extension.oid == oid)?;
@@ -274,9 +284,9 @@ impl Certificate {
 }
 
 impl fmt::Display for Certificate {
-    /// One line that names the certificate: subject, issuer, serial and fingerprint. Each name is cut
-    /// after 256 bytes and the serial number after 64 digits, visibly, so that the line stays below
-    /// 800 bytes whatever the certificate holds.
+    /// One line that names the certificate: subject, issuer, serial number and fingerprint. Names are
+    /// cut after 256 bytes and the serial number after 64 digits, with a mark. The line has less than
+    /// 800 bytes for any certificate.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.subject().is_empty() {
             f.write_str("certificate with an empty subject")?;
@@ -322,7 +332,17 @@ impl PartialEq for Certificate {
 
 impl Eq for Certificate {}
 
-/// One extension, as it stands in the certificate.
+/// One extension of a certificate, undecoded.
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let leaf = TestCa::new("Root").leaf().extension("1.2.3.4", false, &[5, 0]);
+/// let certificate = leaf.issue().certificate();
+/// let mut extensions = certificate.extensions().iter();
+/// let extension = extensions.find(|extension| extension.oid() == "1.2.3.4").unwrap();
+/// assert_eq!((extension.is_critical(), extension.value()), (false, &[5, 0][..]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension {
     oid: Cow<'static, str>,
@@ -336,7 +356,7 @@ impl Extension {
         &self.oid
     }
 
-    /// Whether a reader that does not know the extension must refuse the certificate.
+    /// Whether a verifier that does not know the extension must reject the certificate.
     pub const fn is_critical(&self) -> bool {
         self.critical
     }
@@ -347,7 +367,16 @@ impl Extension {
     }
 }
 
-/// What kind of public key a certificate holds.
+/// The kind of a certificate's public key.
+///
+/// ```
+/// use countersign::pki::PublicKeyKind;
+/// use countersign::testing::{KeyType, TestCa};
+///
+/// let leaf = TestCa::new("Root").leaf().key(KeyType::Rsa2048);
+/// let certificate = leaf.issue().certificate();
+/// assert_eq!(certificate.public_key(), &PublicKeyKind::Rsa { bits: 2048 });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublicKeyKind {
@@ -365,6 +394,15 @@ pub enum PublicKeyKind {
 }
 
 /// A certificate's serial number: the content octets of the INTEGER.
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let issued = TestCa::new("Root").leaf().issue();
+/// let certificate = issued.certificate();
+/// assert_eq!(certificate.serial().as_bytes(), issued.serial());
+/// println!("{}", certificate.serial()); // hexadecimal
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SerialNumber(Box<[u8]>);
 
@@ -381,9 +419,9 @@ impl SerialNumber {
 }
 
 impl fmt::Display for SerialNumber {
-    /// Lower-case hexadecimal of the octets without a leading sign octet; a negative number, which
-    /// RFC 5280 forbids, is a minus and its absolute value, as OpenSSL prints it and as a deny list
-    /// reads it.
+    /// Lower-case hexadecimal of the octets, without a leading sign octet. A negative number, which
+    /// RFC 5280 forbids, is a minus sign and the absolute value, as OpenSSL prints it and as a deny
+    /// list reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             [0, rest @ ..] if !rest.is_empty() => Hex(rest).fmt(f),
@@ -415,7 +453,7 @@ impl fmt::Debug for SerialNumber {
     }
 }
 
-/// A serial number for logs and errors: RFC 5280 allows 20 octets, and what has more than 32 is cut.
+/// A serial number for logs and errors. RFC 5280 allows 20 octets; a number of more than 32 is cut.
 pub(crate) struct ShortSerial<'a>(pub(crate) &'a SerialNumber);
 
 impl fmt::Display for ShortSerial<'_> {
@@ -425,6 +463,14 @@ impl fmt::Display for ShortSerial<'_> {
 }
 
 /// A SHA-256 digest of a certificate or of a public key.
+///
+/// ```
+/// use countersign::pki::Fingerprint;
+///
+/// let of_nothing = Fingerprint::of(b"");
+/// assert!(of_nothing.to_string().starts_with("e3b0c44298fc1c14"));
+/// assert_eq!(of_nothing.to_string().parse(), Ok(of_nothing));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
@@ -449,8 +495,8 @@ impl From<[u8; 32]> for Fingerprint {
 impl std::str::FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// Reads 64 hexadecimal digits of either case, with or without colons between octets
-    /// (`openssl x509 -fingerprint` prints them).
+    /// Parses 64 hexadecimal digits of either case, with or without colons between octets
+    /// (`openssl x509 -fingerprint` prints colons).
     ///
     /// # Errors
     /// [`FingerprintError`]: `"ab12"`, or a SHA-1 fingerprint of 40 digits.
@@ -468,6 +514,12 @@ impl std::str::FromStr for Fingerprint {
 }
 
 /// The text is not a SHA-256 digest in hexadecimal.
+///
+/// ```
+/// use countersign::pki::{Fingerprint, FingerprintError};
+///
+/// assert_eq!("ab12".parse::<Fingerprint>(), Err(FingerprintError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct FingerprintError;
 
@@ -501,6 +553,15 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// The keyUsage extension (RFC 5280 section 4.2.1.3).
+///
+/// ```
+/// use countersign::testing::{KeyUsageBits, TestCa};
+///
+/// let leaf = TestCa::new("Root").leaf().key_usage(Some(KeyUsageBits::DIGITAL_SIGNATURE));
+/// let usage = leaf.issue().certificate().key_usage().unwrap();
+/// assert!(usage.digital_signature() && !usage.key_cert_sign());
+/// assert_eq!(usage.to_string(), "digitalSignature");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyUsage {
     /// The named bits, bit 0 (digitalSignature) in the highest place.
@@ -524,7 +585,7 @@ impl KeyUsage {
         let content = der::single(value, der::BIT_STRING).ok()?;
         let (&unused, octets) = content.split_first()?;
         let last = octets.last().copied().unwrap_or(0);
-        // The unused bits exist and are zero; nine bits are named, so two octets hold all.
+        // The unused bits must exist and be zero. Nine bits have names, so two octets are enough.
         let padded = unused < 8 && last.trailing_zeros() >= u32::from(unused);
         if !padded || octets.len() > 2 || (octets.is_empty() && unused != 0) {
             return None;
@@ -539,12 +600,12 @@ impl KeyUsage {
         self.bits & (0x8000 >> bit) != 0
     }
 
-    /// The key may sign handshakes: what a TLS end entity needs.
+    /// The key may sign handshakes. TLS requires this of an end entity.
     pub const fn digital_signature(self) -> bool {
         self.has(0)
     }
 
-    /// The key may sign certificates: what an issuer needs.
+    /// The key may sign certificates. An issuer needs this.
     pub const fn key_cert_sign(self) -> bool {
         self.has(5)
     }
@@ -578,9 +639,16 @@ impl fmt::Debug for KeyUsage {
     }
 }
 
-/// The name of a purpose in extendedKeyUsage, for people: `serverAuth` for `1.3.6.1.5.5.7.3.1`.
+/// The name of a purpose in extendedKeyUsage: `serverAuth` for `1.3.6.1.5.5.7.3.1`.
 ///
-/// Those of RFC 5280 section 4.2.1.12 have one; `None` for any other.
+/// The purposes of RFC 5280 section 4.2.1.12 have a name; `None` for any other.
+///
+/// ```
+/// use countersign::pki::key_purpose_name;
+///
+/// assert_eq!(key_purpose_name("1.3.6.1.5.5.7.3.2"), Some("clientAuth"));
+/// assert_eq!(key_purpose_name("1.2.3"), None);
+/// ```
 pub fn key_purpose_name(oid: &str) -> Option<&'static str> {
     Some(match oid {
         "1.3.6.1.5.5.7.3.1" => "serverAuth",
@@ -594,7 +662,14 @@ pub fn key_purpose_name(oid: &str) -> Option<&'static str> {
     })
 }
 
-/// The bytes are not a certificate that can be read in one way only.
+/// The bytes are not a certificate in strict DER.
+///
+/// ```
+/// use countersign::{Certificate, Diagnostic};
+///
+/// let error = Certificate::from_der(b"not DER").unwrap_err();
+/// assert_eq!(error.cause(), "malformed certificate: cannot read the X.509 structure");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct CertificateError {
     part: &'static str,
@@ -646,7 +721,7 @@ fn read_oids(value: &[u8]) -> Result<Vec<String>, der::NotDer> {
 
 /// `BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL }`
 ///
-/// An explicit FALSE is not DER but common, and says the same.
+/// An explicit FALSE is not DER, but it is common and unambiguous.
 fn read_is_ca(value: &[u8]) -> Result<bool, der::NotDer> {
     let mut reader = der::Reader::new(der::single(value, der::SEQUENCE)?);
     let mut is_ca = false;
@@ -659,7 +734,7 @@ fn read_is_ca(value: &[u8]) -> Result<bool, der::NotDer> {
     Ok(is_ca)
 }
 
-/// The modulus' size; `None` for keys of other kinds.
+/// The size of the modulus; `None` for keys of other kinds.
 fn rsa_bits(spki: &Spki<'_>) -> Option<usize> {
     const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
     if spki.algorithm != RSA_ENCRYPTION {
@@ -676,7 +751,7 @@ fn significant_bits(modulus: &[u8]) -> usize {
     })
 }
 
-/// How many certificates a thread has read: for tests of what a peer can cause.
+/// How many certificates a thread has parsed, for tests of the work that a peer can cause.
 #[cfg(all(test, feature = "tokio"))]
 pub(crate) mod reads {
     use std::cell::Cell;

@@ -1,8 +1,8 @@
-//! Code of the application, called where its panic must not reach.
+//! Calls to code of the application whose panics must not propagate.
 //!
-//! Policies, identities, loaders, sinks, clocks, wakers and the recorder of metrics are the
-//! application's, and so are their destructors. Where one of them panics while rules are replaced
-//! or connections are re-authorized, the work that remains must still be done.
+//! Policies, identities, loaders, sinks, clocks, wakers and the metrics recorder are the application's,
+//! with their destructors. If one of them panics while rules are replaced or connections are
+//! re-authorized, the remaining work must still be done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,8 +11,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => Some(done),
         Err(payload) => {
-            // What a panic carries is the application's, too; a destructor that panics again is
-            // given up on.
+            // The payload is the application's, too. If its destructor panics, that payload is leaked.
             if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 std::mem::forget(again);
             }
@@ -21,7 +20,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// A value whose destructor is the application's code: its panic ends here.
+/// A value whose destructor is the application's code: a panic of it does not propagate.
 pub(crate) struct Contained<T>(Option<T>);
 
 impl<T> Contained<T> {
@@ -29,7 +28,7 @@ impl<T> Contained<T> {
         Self(Some(value))
     }
 
-    /// The value: it is there for as long as this is.
+    /// The value. It is always `Some`.
     pub(crate) const fn get(&self) -> Option<&T> {
         self.0.as_ref()
     }
@@ -55,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn no_panic_gets_out_not_even_that_of_a_destructor() {
+    fn no_panic_propagates_not_even_from_a_destructor() {
         assert_eq!(caught(|| 1), Some(1));
         assert_eq!(caught(|| -> u8 { panic!("work that panics") }), None);
         assert_eq!(caught(|| -> u8 { std::panic::panic_any(Panics) }), None);

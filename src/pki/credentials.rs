@@ -1,4 +1,4 @@
-//! What we prove ourselves with: our certificate chain and its private key.
+//! Our own certificate chain and its private key.
 
 use std::fmt;
 use std::path::Path;
@@ -18,14 +18,24 @@ use super::provider;
 /// Our own certificate chain and private key, checked to belong together.
 ///
 /// Keys may be PKCS#8, PKCS#1 (RSA) or SEC1 (elliptic curve). The chain starts with our own (leaf)
-/// certificate, followed by its intermediates in order; the root need not be there.
+/// certificate, followed by its intermediates in order. The root may be left out.
 ///
-/// `Debug` shows the certificate and never the key.
+/// `Debug` shows the certificate and not the key.
+///
+/// ```
+/// use countersign::Credentials;
+/// use countersign::testing::TestCa;
+///
+/// let issued = TestCa::new("Root").leaf().common_name("orders").issue();
+/// let credentials = Credentials::from_pem(issued.chain_pem(), issued.key_pem())?;
+/// assert_eq!(credentials.certificate().subject().to_string(), "CN=orders");
+/// # Ok::<(), countersign::pki::CredentialsError>(())
+/// ```
 ///
 /// # Security
-/// The bytes of a key file, the decoded key and every copy of it that is made here are wiped from memory
-/// when they are dropped. Copies are out of reach that rustls-pki-types' PEM decoder (the base64 of a
-/// block) and the cryptographic provider make, and the memory that the application gives as a slice.
+/// The bytes of a key file, the decoded key and each copy that this crate makes are wiped from memory
+/// when they are dropped. This crate cannot wipe the copies of rustls-pki-types' PEM decoder (the base64
+/// of a block) and of the cryptographic provider, nor the memory of a slice that the application passes.
 #[derive(Clone)]
 pub struct Credentials {
     chain: Arc<[CertificateDer<'static>]>,
@@ -35,7 +45,7 @@ pub struct Credentials {
 
 #[derive(Clone)]
 enum Key {
-    /// Wiped with the last clone.
+    /// Wiped when the last clone is dropped.
     Der(Arc<SecretKey>),
     Signer(Arc<dyn SigningKey>),
 }
@@ -45,16 +55,17 @@ type SecretKey = Zeroizing<PrivateKeyDer<'static>>;
 impl Credentials {
     /// Reads a PEM certificate chain and a PEM private key from two files.
     ///
-    /// Both may name the same file: keys are ignored in the chain's, certificates in the key's, and
-    /// EC parameters in both. A block of any other kind is an error.
+    /// Both paths may name the same file: keys are ignored in the chain's file, certificates in the
+    /// key's, and EC parameters in both. A block of any other kind is an error.
     ///
     /// # Errors
-    /// See [`CredentialsError`]; every variant names the file.
+    /// [`CredentialsError`] names the file: it cannot be read, is not PEM, is cut off, has an encrypted
+    /// key, two keys or none; or the key does not match the leaf.
     pub fn from_pem_files(
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, CredentialsError> {
-        // The chain's file may hold the key, too.
+        // The chain's file may contain the key, too.
         let (chain_origin, chain) = Origin::read_secret(chain.as_ref())?;
         let (key_origin, key) = Origin::read_secret(key.as_ref())?;
         Self::from_pem_parts(&chain, &chain_origin, &key, &key_origin)
@@ -100,12 +111,12 @@ impl Credentials {
         Self::new(chain, key, &Origin::Bytes)
     }
 
-    /// Takes a DER certificate chain, leaf first, and a key that stays elsewhere: in an HSM, a TPM
-    /// or an agent.
+    /// Takes a DER certificate chain, leaf first, and a signer for a key that is elsewhere: in an HSM, a
+    /// TPM or an agent.
     ///
     /// # Errors
-    /// See [`CredentialsError`]. A signer that does not tell its public key cannot be matched
-    /// against the certificate and is taken at its word.
+    /// See [`CredentialsError`]. A signer without a public key cannot be compared with the certificate,
+    /// and is accepted.
     pub fn from_signer(
         chain: Vec<CertificateDer<'static>>,
         signer: Arc<dyn SigningKey>,
@@ -118,7 +129,7 @@ impl Credentials {
         &self.leaf
     }
 
-    /// The chain as it is sent, leaf first.
+    /// The chain that is sent to peers, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
@@ -156,14 +167,14 @@ impl Credentials {
             leaf,
             key,
         };
-        // Without a built-in provider, the builder that names one checks.
+        // Without a built-in provider, the builder checks with the provider that it is given.
         if let Some(provider) = provider::built_in() {
             credentials.signer_at(&provider, key_origin)?;
         }
         Ok(credentials)
     }
 
-    /// Loads the key with this provider and proves that it fits the leaf.
+    /// Loads the key with this provider and checks that it matches the leaf.
     pub(crate) fn certified_key(
         &self,
         provider: &CryptoProvider,
@@ -228,7 +239,7 @@ fn read_chain(
     for block in read_blocks(pem, origin)? {
         match Part::of(block, "a certificate chain")? {
             Part::Certificate(der) => chain.push(der),
-            Part::Key(_) | Part::Parameters => {} // when all live in one file
+            Part::Key(_) | Part::Parameters => {} // all in one file
         }
     }
     if chain.is_empty() {
@@ -258,17 +269,17 @@ fn read_key(pem: &[u8], origin: &Origin) -> Result<SecretKey, CredentialsError> 
     }
 }
 
-/// What may stand in a file of ours.
+/// The blocks that our own files may have.
 enum Part {
     Certificate(CertificateDer<'static>),
     Key(SecretKey),
-    /// Of the key's curve, as `openssl ecparam -genkey` writes them: the key repeats them.
+    /// The parameters of the key's curve, which `openssl ecparam -genkey` writes. The key repeats them.
     Parameters,
 }
 
 impl Part {
-    /// Any other block is refused rather than skipped: it may be an intermediate under another
-    /// label (TRUSTED CERTIFICATE), which peers would then miss.
+    /// Any other block is an error: it may be an intermediate with another label (TRUSTED CERTIFICATE),
+    /// and a chain without it fails at peers.
     fn of(mut block: Block, expected: &'static str) -> Result<Self, PemError> {
         let key = |key: PrivateKeyDer<'static>| Ok(Self::Key(Zeroizing::new(key)));
         match block.take() {
@@ -290,7 +301,7 @@ mod tests {
 
     fn is_wiped<T: ZeroizeOnDrop>(_: &T) {}
 
-    /// No safe code can look at memory that was freed: the types promise it.
+    /// Safe code cannot read freed memory, so the test checks the types.
     #[test]
     fn the_bytes_of_a_private_key_are_wiped_from_the_file_to_the_decoded_key() {
         const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n";

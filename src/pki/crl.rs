@@ -1,4 +1,4 @@
-//! Certificate revocation lists (RFC 5280 section 5), read once, strictly.
+//! Certificate revocation lists (RFC 5280 section 5), parsed once, as strict DER.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,13 +13,24 @@ use super::signed::{Signed, bit_string};
 use super::time::{self, Rfc3339};
 use super::{Certificate, DistinguishedName, SerialNumber, ShortName, ShortSerial};
 
-/// The parsed view of one certificate revocation list, version 2.
+/// One certificate revocation list, version 2, parsed.
 ///
-/// Parsing proves nothing about who made it: its signature is checked against the issuer's key
-/// when the issuer is known.
+/// Parsing does not verify the signature. It is verified with the issuer's key when the issuer is known.
 ///
-/// Cloning is cheap: the parts are shared. In memory it is its own DER and four octets for each
-/// revoked certificate.
+/// Cloning is cheap: clones share their parts. A CRL takes the memory of its DER, and four octets for
+/// each revoked certificate.
+///
+/// ```
+/// use countersign::pki::Crl;
+/// use countersign::testing::TestCa;
+///
+/// let ca = TestCa::new("Root");
+/// let (alice, bob) = (ca.leaf().issue(), ca.leaf().issue());
+/// let crl = Crl::from_der(&ca.crl().revoke(alice.serial()).build())?;
+/// assert!(crl.revokes(alice.certificate().serial()));
+/// assert!(!crl.revokes(bob.certificate().serial()));
+/// # Ok::<(), countersign::pki::CrlFormatError>(())
+/// ```
 #[derive(Clone)]
 pub struct Crl {
     inner: Arc<Inner>,
@@ -35,16 +46,16 @@ struct Inner {
     next_update: UnixTime,
     number: SerialNumber,
     scope: Scope,
-    /// The authorityKeyIdentifier, as it stands there.
+    /// The value of the authorityKeyIdentifier extension.
     authority_key: Option<Box<[u8]>>,
-    /// Where in `der` the revoked serial numbers are, by ascending [`Key`].
+    /// The offsets of the revoked serial numbers in `der`, by ascending [`Key`].
     revoked: Box<[u32]>,
 }
 
-/// Which of its issuer's certificates a list is about (RFC 5280 section 5.2.5).
+/// Which certificates of its issuer a CRL covers (RFC 5280 section 5.2.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Scope {
-    /// The URIs at which the list, one of several, is published; without any it is the only one.
+    /// The URIs at which the CRL is published, where the issuer has several. Empty for a single CRL.
     uris: Vec<Box<[u8]>>,
     only_end_entities: bool,
     only_authorities: bool,
@@ -64,8 +75,8 @@ impl Crl {
     /// It must be version 2, complete for its scope, and have a cRLNumber and a nextUpdate.
     ///
     /// # Errors
-    /// [`CrlFormatError`] names the part that could not be read, or what cannot be honoured: a delta
-    /// CRL, an indirect one, one for some reasons only, an unknown critical extension.
+    /// [`CrlFormatError`] names the part that cannot be read, or the property that is not supported: a
+    /// delta CRL, an indirect CRL, a CRL for some reasons only, an unknown critical extension.
     pub fn from_der(der: &[u8]) -> Result<Self, CrlFormatError> {
         Self::from_boxed(der.into())
     }
@@ -93,7 +104,7 @@ impl Crl {
 
         let mut fields = Reader::new(tbs.content);
         let mut next = fields.any().map_err(outer("the signed part"))?;
-        // Version 1 is written by leaving the version out: the algorithm comes first.
+        // Version 1 has no version field: the algorithm is first.
         if next.tag == der::SEQUENCE {
             return Err(CrlFormatError::Version1);
         }
@@ -162,33 +173,34 @@ impl Crl {
         &self.inner.issuer
     }
 
-    /// When it was issued.
+    /// The time at which it was issued.
     pub fn this_update(&self) -> UnixTime {
         self.inner.this_update
     }
 
-    /// When the next one is due: from then on this one is stale.
+    /// The time at which the next CRL is due. From then on this one has expired.
     pub fn next_update(&self) -> UnixTime {
         self.inner.next_update
     }
 
-    /// Its number, which grows with each one of the same issuer and scope.
+    /// Its cRLNumber, which increases with each CRL of the same issuer and scope.
     pub fn number(&self) -> &SerialNumber {
         &self.inner.number
     }
 
-    /// How many certificates it revokes.
+    /// The number of certificates that it revokes.
     pub fn len(&self) -> usize {
         self.inner.revoked.len()
     }
 
-    /// Whether it revokes none.
+    /// Whether it revokes no certificate.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether it revokes the certificate of its issuer with this serial number. Takes time in
-    /// the logarithm of its length.
+    /// Whether it revokes the certificate of its issuer with this serial number.
+    ///
+    /// This is a binary search.
     pub fn revokes(&self, serial: &SerialNumber) -> bool {
         let wanted = Key::of(serial.as_bytes());
         self.inner
@@ -197,10 +209,10 @@ impl Crl {
             .is_ok()
     }
 
-    /// Whether it would list this certificate of its issuer, were it revoked.
+    /// Whether this certificate of its issuer is within its scope.
     ///
-    /// A certificate that names distribution points is only on the list that is published at one
-    /// of them; one that names none may be on any.
+    /// A certificate that names distribution points is covered only by a CRL that is published at one
+    /// of them. A certificate that names none may be on any CRL of its issuer.
     pub(crate) fn covers(&self, certificate: &Certificate) -> bool {
         let scope = &self.inner.scope;
         let of_this_kind = if certificate.is_ca() {
@@ -214,13 +226,13 @@ impl Crl {
         match distribution_points(certificate) {
             None => true,
             Some(points) => points
-                .unwrap_or_default() // malformed ones match nothing: the status stays unknown
+                .unwrap_or_default() // malformed ones match nothing: the status is unknown
                 .iter()
                 .any(|uri| scope.uris.iter().any(|own| **own == **uri)),
         }
     }
 
-    /// Whether both are lists of the same certificates, so that the newer one replaces the other.
+    /// Whether both cover the same certificates, so that the newer one replaces the other.
     pub(crate) fn same_scope(&self, other: &Self) -> bool {
         self.inner.issuer == other.inner.issuer && self.inner.scope == other.inner.scope
     }
@@ -236,8 +248,8 @@ impl Crl {
         age(self) > age(other)
     }
 
-    /// Whether `other`, of the same issuer and scope, was made later: by number (RFC 5280 section
-    /// 5.2.3: it increases monotonically), or by thisUpdate with the same number.
+    /// Whether `other` has the same issuer and scope and was issued later: by number, which increases
+    /// monotonically (RFC 5280 section 5.2.3), or by thisUpdate with the same number.
     pub(crate) fn is_rollback_of(&self, other: &Self) -> bool {
         let age = |crl: &Self| {
             (
@@ -248,12 +260,12 @@ impl Crl {
         self.same_scope(other) && age(self) < age(other)
     }
 
-    /// Whether both are clones of one.
+    /// Whether both are clones of one value.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Whether it says (RFC 5280 section 5.2.1) that another key signed it than the one of `other`.
+    /// Whether the authorityKeyIdentifiers of both exist and differ (RFC 5280 section 5.2.1).
     pub(crate) fn names_another_key_than(&self, other: &Self) -> bool {
         let (own, other) = (&self.inner.authority_key, &other.inner.authority_key);
         own.is_some() && other.is_some() && own != other
@@ -281,7 +293,7 @@ impl Inner {
     }
 }
 
-/// One line that names the list.
+/// One line that names the CRL.
 impl fmt::Display for Crl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -315,7 +327,7 @@ impl fmt::Debug for Crl {
 
 const EXTENSIONS: u8 = 0xa0;
 
-/// A serial number as an ordered key: without superfluous sign octets, shorter ones first.
+/// A serial number as a sort key: without superfluous sign octets, shorter ones first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
     length: usize,
@@ -343,9 +355,9 @@ impl<'a> Key<'a> {
     }
 }
 
-/// The serial number whose INTEGER, of a one-octet length, starts here.
+/// The serial number whose INTEGER, with a length of one octet, starts at this offset.
 fn key_at(der: &[u8], offset: u32) -> Key<'_> {
-    // The offset was taken from a parsed INTEGER in these same bytes.
+    // The offset is that of an INTEGER that was parsed in these bytes.
     let start = offset as usize;
     let length = usize::from(der[start + 1]);
     Key::of(&der[start + 2..start + 2 + length])
@@ -355,7 +367,7 @@ fn key_at(der: &[u8], offset: u32) -> Key<'_> {
 fn read_entries(der: &[u8], content: &[u8]) -> Result<Box<[u32]>, CrlFormatError> {
     let malformed = |_: NotDer| CrlFormatError::Malformed("a revoked certificate's entry");
     let mut entries = Reader::new(content);
-    // The first octets beside the place: most comparisons then stay inside this vector.
+    // The first octets are kept beside the offset, so that most comparisons need only this vector.
     let mut found: Vec<(usize, u64, u32)> = Vec::new();
     while !entries.is_empty() {
         let mut entry = Reader::new(entries.expect(der::SEQUENCE).map_err(malformed)?.content);
@@ -369,7 +381,7 @@ fn read_entries(der: &[u8], content: &[u8]) -> Result<Box<[u32]>, CrlFormatError
             entry.end().map_err(malformed)?;
             check_entry_extensions(extensions.content)?;
         }
-        // The whole list is under 4 GiB.
+        // The CRL has less than 4 GiB.
         let offset = range_in(der, serial.whole).start as u32;
         let key = key_at(der, offset);
         let mut first = [0; 8];
@@ -395,7 +407,7 @@ fn check_entry_extensions(content: &[u8]) -> Result<(), CrlFormatError> {
     })
 }
 
-/// What the list's extensions say.
+/// The extensions of a CRL that are used.
 struct Extensions {
     number: SerialNumber,
     scope: Scope,
@@ -455,7 +467,7 @@ fn for_each_extension(
 fn extension<'a>(extensions: &mut Reader<'a>) -> Result<(&'a [u8], bool, &'a [u8]), NotDer> {
     let mut parts = Reader::new(extensions.expect(der::SEQUENCE)?.content);
     let oid = parts.expect(der::OBJECT_IDENTIFIER)?.content;
-    der::oid_to_string(oid)?; // minimal, or a known one would pass for an unknown one
+    der::oid_to_string(oid)?; // must be minimal: a known OID must have one encoding
     let mut next = parts.any()?;
     let critical = next.tag == der::BOOLEAN;
     if critical {
@@ -532,7 +544,7 @@ fn read_scope(value: &[u8]) -> Result<Scope, CrlFormatError> {
     Ok(scope)
 }
 
-/// `DistributionPointName`'s choice `fullName [0] GeneralNames`.
+/// The tag of `fullName [0] GeneralNames` in `DistributionPointName`.
 const FULL_NAME: u8 = 0xa0;
 
 /// The URIs among general names.
@@ -552,8 +564,8 @@ fn uris(names: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
     Ok(uris)
 }
 
-/// The URIs at which a certificate says that the complete list of its issuer is (RFC 5280
-/// section 4.2.1.13); `None` without the extension.
+/// The URIs of the complete CRL in the distribution points of a certificate (RFC 5280 section
+/// 4.2.1.13); `None` without the extension.
 fn distribution_points(certificate: &Certificate) -> Option<Result<Vec<&[u8]>, NotDer>> {
     const DISTRIBUTION_POINTS: &str = "2.5.29.31";
     let extension = certificate
@@ -573,7 +585,7 @@ fn read_distribution_points(value: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
         while !point.is_empty() {
             let field = point.any()?;
             if field.tag != 0xa0 {
-                complete = false; // for some reasons only, or by another issuer
+                complete = false; // for some reasons only, or of another issuer
             } else if let Ok(name) = der::single(field.content, FULL_NAME) {
                 of_point = uris(name)?;
             }
@@ -585,7 +597,7 @@ fn read_distribution_points(value: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
     Ok(found)
 }
 
-/// Where `part`, a piece of `whole`, lies in it.
+/// The range of `part`, a subslice of `whole`.
 fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()

@@ -1,9 +1,9 @@
-//! A strict DER reader for the parts of a certificate that name somebody.
+//! A strict DER reader for the parts of a certificate that contain identities.
 //!
-//! General-purpose parsers accept non-minimal lengths, constructed strings and trailing bytes,
-//! because the Internet contains them. An identity must not be read from such bytes: two parsers
-//! would read two identities. This reader accepts X.690 DER (definite, minimal lengths; single-byte
-//! tags, which is all that X.509 names use) and nothing else.
+//! General-purpose parsers accept non-minimal lengths, constructed strings and trailing bytes, because
+//! such encodings exist. An identity must not be read from them: two parsers could read two
+//! identities. This reader accepts only X.690 DER (definite, minimal lengths) with single-byte tags,
+//! which are all that X.509 uses.
 
 use std::borrow::Cow;
 
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Succeeds when nothing is left.
+    /// Succeeds when all bytes were read.
     pub(crate) const fn end(&self) -> Result<(), NotDer> {
         if self.rest.is_empty() {
             Ok(())
@@ -159,7 +159,7 @@ pub(crate) fn oid_to_string(content: &[u8]) -> Result<String, NotDer> {
     Ok(text)
 }
 
-/// As [`oid_to_string`], but nothing is made anew for the usual extensions and purposes.
+/// As [`oid_to_string`], without an allocation for the usual extensions and purposes.
 pub(crate) fn oid_to_text(content: &[u8]) -> Result<Cow<'static, str>, NotDer> {
     match USUAL.iter().find(|(usual, _)| *usual == content) {
         Some((_, text)) => Ok(Cow::Borrowed(text)),
@@ -167,7 +167,7 @@ pub(crate) fn oid_to_text(content: &[u8]) -> Result<Cow<'static, str>, NotDer> {
     }
 }
 
-/// What most certificates have, as content and text.
+/// The object identifiers of most certificates, as content and text.
 const USUAL: [(&[u8], &str); 11] = [
     (&[0x55, 0x1d, 0x11], "2.5.29.17"),
     (&[0x55, 0x1d, 0x0f], "2.5.29.15"),
@@ -182,7 +182,7 @@ const USUAL: [(&[u8], &str); 11] = [
     (&[0x2b, 6, 1, 5, 5, 7, 3, 2], "1.3.6.1.5.5.7.3.2"),
 ];
 
-/// Checks what [`oid_to_string`] decodes, without the text.
+/// Checks an object identifier as [`oid_to_string`] does, without making the text.
 pub(crate) fn check_oid(content: &[u8]) -> Result<(), NotDer> {
     if content.is_empty() {
         return Err(NotDer);
@@ -190,7 +190,7 @@ pub(crate) fn check_oid(content: &[u8]) -> Result<(), NotDer> {
     Arcs(content).try_for_each(|arc| arc.map(drop))
 }
 
-/// The numbers of an OBJECT IDENTIFIER's content; nothing of use follows an error.
+/// The arcs of an OBJECT IDENTIFIER's content. The iteration must stop at the first error.
 struct Arcs<'a>(&'a [u8]);
 
 impl Iterator for Arcs<'_> {
@@ -214,7 +214,7 @@ impl Iterator for Arcs<'_> {
                 return Some(Ok(arc));
             }
         }
-        Some(Err(NotDer)) // or cut off inside an arc
+        Some(Err(NotDer)) // also for a truncated arc
     }
 }
 

@@ -6,11 +6,19 @@ use super::text::{Brief, Thousands};
 
 /// The first entries of a list, and how many entries it has.
 ///
-/// Errors hold excerpts where the list comes from a peer or grows with the trust store, so that a
-/// refusal costs the same however long the list is.
+/// Errors contain excerpts where the list comes from a peer or grows with the trust store, so that the
+/// cost of an error does not depend on the length of the list.
 ///
-/// `Display` prints the entries with the number of those that were left out:
-/// `a, b, c, d, e and 140 more`. Each is cut after 256 bytes.
+/// `Display` prints the first five entries and the number of the others: `a, b, c, d, e and 140 more`.
+/// Each entry is cut after 256 bytes.
+///
+/// ```
+/// use countersign::pki::Excerpt;
+///
+/// let excerpt: Excerpt<u32> = (1..=100).collect();
+/// assert_eq!(excerpt.total(), 100);
+/// assert_eq!(excerpt.to_string(), "1, 2, 3, 4, 5 and 95 more");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt<T> {
     first: Vec<T>,
@@ -21,7 +29,7 @@ impl<T> Excerpt<T> {
     /// The most entries that are kept.
     pub const MAX: usize = 8;
 
-    /// Takes the first of `total` entries. Entries over [`MAX`](Self::MAX) are not evaluated.
+    /// Keeps the first of `total` entries. Entries beyond [`MAX`](Self::MAX) are not evaluated.
     pub fn new(entries: impl IntoIterator<Item = T>, total: usize) -> Self {
         let first: Vec<T> = entries.into_iter().take(Self::MAX).collect();
         Self {
@@ -30,12 +38,12 @@ impl<T> Excerpt<T> {
         }
     }
 
-    /// The entries that were kept, in order.
+    /// The kept entries, in order.
     pub fn first(&self) -> &[T] {
         &self.first
     }
 
-    /// How many entries the list has.
+    /// The number of entries of the list.
     pub const fn total(&self) -> usize {
         self.total
     }
@@ -79,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_says_how_much_it_leaves_out() {
+    fn an_excerpt_counts_the_entries_that_it_leaves_out() {
         let all: Excerpt<usize> = (0..1000).collect();
         assert_eq!(all.first(), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(all.to_string(), "0, 1, 2, 3, 4 and 995 more");
@@ -89,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_are_not_kept_are_not_made() {
+    fn entries_beyond_the_maximum_are_not_evaluated() {
         let mut made = 0;
         let excerpt = Excerpt::new((0..1000).inspect(|_| made += 1), 1000);
         assert_eq!((excerpt.total(), made), (1000, Excerpt::<u8>::MAX));

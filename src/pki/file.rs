@@ -1,20 +1,20 @@
-//! Reading files that must not block, and not fill the memory.
+//! Reads files without blocking and within a size limit.
 //!
-//! What is at a path may be replaced between a look at it and its opening. So the file is opened first,
-//! without waiting, and the opened handle is looked at: to open a FIFO would be to wait until a process
-//! writes to it, and a device may never end.
+//! Opening a FIFO blocks until a process writes to it, and a device may have no end. The kind of file
+//! is checked on the open handle, because the path can be replaced between a check and the opening.
+//! The file is therefore opened in non-blocking mode first.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// The largest file that is read: 256 MiB. A CRL of a million entries has 35 MB.
+/// The size limit: 256 MiB. A CRL with a million entries has 35 MB.
 pub(crate) const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// Why a file was not read.
 #[derive(Debug)]
 pub(crate) enum FileError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     Io(io::Error),
     /// A pipe, a socket or a device.
     NotAFile,
@@ -28,9 +28,9 @@ impl From<io::Error> for FileError {
     }
 }
 
-/// Opens a file to read; with its length.
+/// Opens a file for reading, and returns its length.
 ///
-/// A folder is opened where the operating system allows it, and cannot be read.
+/// Where the operating system allows it, a folder is opened too. Reading it is an error.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), FileError> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -38,8 +38,8 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), FileError> {
     {
         use std::os::unix::fs::OpenOptionsExt as _;
 
-        // A FIFO opens at once, and a terminal does not become the process' own. Neither flag has a
-        // meaning for a file.
+        // Opening a FIFO does not block, and a terminal does not become the controlling terminal.
+        // Neither flag affects a regular file.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     }
     let file = options.open(path).map_err(|error| {
@@ -61,8 +61,8 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), FileError> {
 
 /// Reads a whole file.
 ///
-/// Unless it grows meanwhile, its content is in the returned allocation and nowhere else, so that wiping
-/// that wipes it.
+/// The content is in the returned allocation only, unless the file grows while it is read. Wiping that
+/// allocation therefore wipes a private key.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let (file, length) = open(path)?;
     let capacity = usize::try_from(length).map_err(|_| FileError::TooLarge)?;
@@ -113,10 +113,9 @@ mod tests {
         );
     }
 
-    /// What a look before opening would have found is of no use: the path is opened as it is.
     #[cfg(unix)]
     #[test]
-    fn a_fifo_a_socket_and_a_device_are_refused_without_waiting() {
+    fn a_fifo_a_socket_and_a_device_are_rejected_without_blocking() {
         use std::os::unix::net::UnixListener;
         use std::process::Command;
         use std::sync::mpsc;
@@ -130,7 +129,7 @@ mod tests {
                 assert!(status.success());
                 special.push(fifo.clone());
             }
-            Err(error) => eprintln!("no mkfifo here, so no FIFO is tried: {error}"),
+            Err(error) => eprintln!("without mkfifo no FIFO is tried: {error}"),
         }
         let socket = folder.path().join("agent.sock");
         let _socket = UnixListener::bind(&socket).expect("bound");

@@ -13,7 +13,7 @@ pub(crate) fn subject_key(certificate: &Certificate) -> Option<&[u8]> {
 #[derive(Default)]
 pub(crate) struct AuthorityKey<'a> {
     pub(crate) key: Option<&'a [u8]>,
-    /// Who issued the issuer's certificate.
+    /// The issuer of the issuer's certificate.
     pub(crate) issuer_of_issuer: Option<DistinguishedName>,
 }
 

@@ -1,12 +1,12 @@
-//! How much memory a certificate takes once it is read.
+//! How much memory a parsed certificate takes.
 //!
-//! A subjectAltName of three bytes becomes a value of some fifty and an allocation, so that the bytes
-//! of a certificate say little: one with ten thousand short names takes twenty times its size. Whatever
-//! bounds the memory that peers can fill counts by this.
+//! A subjectAltName of three bytes becomes a value of about fifty bytes and an allocation. A certificate
+//! with ten thousand short names takes twenty times its encoded size, so limits on the memory that peers
+//! can fill count parsed sizes.
 
 use super::{Certificate, Extension, GeneralName, PublicKeyKind};
 
-/// About how many bytes of memory a certificate takes, with what the allocator adds. Its clones share
+/// About how many bytes of memory a certificate takes, with the overhead of the allocator. Clones share
 /// them.
 pub(crate) fn of_certificate(certificate: &Certificate) -> usize {
     /// The fields that have a fixed size, and the counters of the shared pointer.
@@ -25,7 +25,7 @@ pub(crate) fn of_certificate(certificate: &Certificate) -> usize {
         certificate.subject().der().len(),
         certificate.spki().len(),
         algorithm,
-        // A vector that has grown has room for up to twice what it holds.
+        // A vector that has grown may have twice the capacity that it needs.
         2 * size_of_val(certificate.extensions()),
         2 * size_of_val(names),
         2 * size_of_val(purposes),
@@ -44,12 +44,12 @@ pub(crate) fn of_certificate(certificate: &Certificate) -> usize {
             .sum::<usize>()
 }
 
-/// What an extension holds beside its own place in a list.
+/// The allocations of an extension, without its entry in the list.
 fn of_extension(extension: &Extension) -> usize {
     allocated(extension.oid().len()) + allocated(extension.value().len())
 }
 
-/// What a name holds beside its own place in a list.
+/// The allocations of a name, without its entry in the list.
 fn of_name(name: &GeneralName) -> usize {
     match name {
         GeneralName::Email(bytes)
@@ -63,7 +63,7 @@ fn of_name(name: &GeneralName) -> usize {
     }
 }
 
-/// What an allocation of so many bytes takes: a header of eight, rounded up to sixteen, at least 32.
+/// The size of an allocation with its overhead: a header of 8 bytes, rounded up to 16, at least 32.
 pub(crate) fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,

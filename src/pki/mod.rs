@@ -1,4 +1,4 @@
-//! Certificates, credentials and PEM: what is known before anybody is trusted.
+//! Certificates, private keys, CRLs, PEM and DER. Nothing here decides about trust.
 
 mod certificate;
 pub(crate) mod contained;

@@ -9,29 +9,39 @@ use crate::diagnostic::{Diagnostic, display_diagnostic};
 
 /// A distinguished name: the subject or the issuer of a certificate.
 ///
-/// Two names are equal when their DER is. The string that [`Display`](fmt::Display) prints
-/// (RFC 4514, most specific attribute first) is for people: it is not an identity, because
-/// different names can print alike.
+/// Two names are equal when their DER is equal. The string that [`Display`](fmt::Display) prints
+/// (RFC 4514, most specific attribute first) is for people. It is not an identity, because different
+/// names can have the same string.
+///
+/// ```
+/// use countersign::pki::NameAttribute;
+/// use countersign::testing::TestCa;
+///
+/// let certificate = TestCa::new("Root").leaf().common_name("alice").issue().certificate();
+/// let subject = certificate.subject();
+/// assert_eq!(subject.to_string(), "CN=alice");
+/// assert_eq!(subject.attributes_of(NameAttribute::COMMON_NAME).len(), 1);
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DistinguishedName {
     der: Box<[u8]>,
 }
 
 impl DistinguishedName {
-    /// Checks that `der` is a well-formed `Name`; what its attribute *values* hold is checked
-    /// when they are read.
+    /// Checks that `der` is a well-formed `Name`. The *values* of attributes are checked when they are
+    /// decoded.
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, NotDer> {
         walk(der, |attribute| der::check_oid(attribute.oid))?;
         Ok(Self { der: der.into() })
     }
 
-    /// Reads an encoded `Name`, such as one of the authorities from which a server wants a
-    /// certificate. `None` for anything that is not the DER of a name.
+    /// Parses an encoded `Name`, such as an authority in a server's certificate request. `None` for
+    /// anything that is not the DER of a name.
     pub fn parse(der: &[u8]) -> Option<Self> {
         Self::from_der(der).ok()
     }
 
-    /// Takes the content of a `Name`, without the outer SEQUENCE, as trust anchors hold it.
+    /// Takes the content of a `Name` without the outer SEQUENCE, which trust anchors contain.
     pub(crate) fn from_rdn_sequence(content: &[u8]) -> Result<Self, NotDer> {
         Self::from_der(&der::sequence(content))
     }
@@ -41,12 +51,12 @@ impl DistinguishedName {
         der::single(&self.der, der::SEQUENCE).unwrap_or_default() // checked at construction
     }
 
-    /// The encoded `Name`, as it stands in the certificate.
+    /// The encoded `Name` of the certificate.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// All attributes, in the order in which the certificate holds them (least specific first).
+    /// All attributes in the order of the certificate, which is least specific first.
     pub fn attributes(&self) -> Vec<NameAttribute<'_>> {
         read_attributes(&self.der).unwrap_or_default() // checked at construction
     }
@@ -64,7 +74,7 @@ impl DistinguishedName {
     }
 }
 
-/// An attribute whose type is still to be decoded.
+/// An attribute whose type is not decoded yet.
 struct RawAttribute<'a> {
     oid: &'a [u8],
     value: Tlv<'a>,
@@ -112,6 +122,15 @@ fn read_attributes(der: &[u8]) -> Result<Vec<NameAttribute<'_>>, NotDer> {
 }
 
 /// One attribute of a [`DistinguishedName`].
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let certificate = TestCa::new("Root").leaf().common_name("alice").issue().certificate();
+/// let attributes = certificate.subject().attributes();
+/// assert_eq!(attributes[0].oid(), "2.5.4.3");
+/// assert_eq!(attributes[0].text(), Ok("alice"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameAttribute<'a> {
     oid: String,
@@ -159,11 +178,11 @@ impl<'a> NameAttribute<'a> {
         self.value
     }
 
-    /// Decodes the value, by its own string type.
+    /// Decodes the value by its string type.
     ///
     /// UTF8String, PrintableString and IA5String are decoded strictly. T61String, BMPString and
-    /// UniversalString are not decoded: RFC 5280 forbids new certificates to use them, and
-    /// implementations disagree on what they spell.
+    /// UniversalString are not decoded: RFC 5280 forbids them in new certificates, and implementations
+    /// decode them differently.
     ///
     /// # Errors
     /// [`TextError`]: another type of string, or bytes that the type does not allow (an `@` in a
@@ -196,7 +215,14 @@ impl<'a> NameAttribute<'a> {
     }
 }
 
-/// The value of a name attribute is not text that can be read in one way only.
+/// The value of a name attribute cannot be decoded as text.
+///
+/// ```
+/// use countersign::Diagnostic;
+/// use countersign::pki::TextError;
+///
+/// assert_eq!(TextError.reason(), "malformed_text");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct TextError;
 
@@ -223,9 +249,9 @@ const fn is_printable_string(byte: u8) -> bool {
 }
 
 impl fmt::Display for DistinguishedName {
-    /// RFC 4514, with control, bidirectional and zero-width characters escaped, so that the text
-    /// is safe in a log or a terminal. It is whole, however long the name is: a certificate's
-    /// `Display` and all errors cut it.
+    /// RFC 4514, with control, bidirectional and zero-width characters escaped, so that the text is
+    /// safe in a log or a terminal. Long names are not cut here. `Display` of a certificate and of all
+    /// errors cuts them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.rdns_reversed()
             .enumerate()
@@ -234,7 +260,7 @@ impl fmt::Display for DistinguishedName {
 }
 
 impl DistinguishedName {
-    /// RFC 4514 prints the last RDN first; inside an RDN the order stays.
+    /// RFC 4514 prints the last RDN first. The order within an RDN does not change.
     fn rdns_reversed(&self) -> impl Iterator<Item = Tlv<'_>> {
         let mut reader = Reader::new(self.rdn_sequence());
         let mut rdns = Vec::new();
@@ -245,8 +271,8 @@ impl DistinguishedName {
     }
 }
 
-/// A name for logs and errors: as it prints itself, cut after [`MAX_VALUE`] bytes. How much is
-/// missing is counted in bytes of its DER, the RDN that is cut included.
+/// A name for logs and errors: its `Display`, cut after [`MAX_VALUE`] bytes. The mark counts bytes of
+/// its DER, the RDN with the cut included.
 pub(crate) struct ShortName<'a>(pub(crate) &'a DistinguishedName);
 
 impl fmt::Display for ShortName<'_> {
@@ -265,11 +291,11 @@ impl ShortName<'_> {
     }
 }
 
-/// Attribute by attribute, so that a name that is cut is not read to its end.
+/// Writes attribute by attribute, so that the rest of a name that is cut is not parsed.
 fn write_rdn(out: &mut dyn Write, index: usize, content: &[u8]) -> fmt::Result {
     let mut separator = if index > 0 { "," } else { "" };
     let mut rdn = Reader::new(content);
-    // Checked at construction, so that none is left out.
+    // Checked at construction, so that every attribute is written.
     while let Ok(attribute) = read_attribute(&mut rdn) {
         write!(out, "{separator}{attribute}")?;
         separator = "+";
@@ -277,7 +303,7 @@ fn write_rdn(out: &mut dyn Write, index: usize, content: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// The next attribute of an RDN; whether it is the first one is not looked at.
+/// The next attribute of an RDN. `first_of_rdn` is not set.
 fn read_attribute<'a>(rdn: &mut Reader<'a>) -> Result<NameAttribute<'a>, NotDer> {
     let mut pair = Reader::new(rdn.expect(der::SEQUENCE)?.content);
     let oid = der::oid_to_string(pair.expect(der::OBJECT_IDENTIFIER)?.content)?;

@@ -1,4 +1,4 @@
-//! PEM files (RFC 7468), with the place of every block, so that an error can name it.
+//! PEM files (RFC 7468), with the place of every block for error messages.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::error::PemError;
 use super::file::{self, FileError, MAX_FILE};
 use super::text::Escaped;
 
-/// Where bytes came from, for error messages.
+/// The origin of bytes, for error messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     File(PathBuf),
@@ -34,7 +34,7 @@ impl Origin {
         }
     }
 
-    /// As [`read`](Self::read), for a file with a private key: its bytes are wiped after use.
+    /// As [`read`](Self::read), for a file with a private key: its bytes are wiped when dropped.
     pub(crate) fn read_secret(path: &Path) -> Result<(Self, Zeroizing<Vec<u8>>), PemError> {
         let (origin, bytes) = Self::read(path)?;
         Ok((origin, Zeroizing::new(bytes)))
@@ -51,6 +51,18 @@ impl fmt::Display for Origin {
 }
 
 /// The place of one PEM block: `ca.pem, block 2 (line 24)`.
+///
+/// ```
+/// use countersign::TrustStore;
+/// use countersign::pki::PemError;
+/// use countersign::trust::TrustError;
+///
+/// let error = TrustStore::from_pem("-----BEGIN CERTIFICATE-----\nMAA=\n").unwrap_err();
+/// let TrustError::Pem(PemError::CutOff { place }) = error else {
+///     panic!("{error}");
+/// };
+/// assert_eq!(place.to_string(), "the given bytes, block 1 (line 1)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockPlace {
     origin: Origin,
@@ -73,14 +85,14 @@ impl fmt::Display for BlockPlace {
 /// One decoded block.
 pub(crate) struct Block {
     pub(crate) label: String,
-    /// `None` for a label that pki-types does not decode. It may be a private key, which is wiped
+    /// `None` for a label that pki-types does not decode. The content may be a private key: it is wiped
     /// unless it is taken.
     pub(crate) content: Option<(SectionKind, Zeroizing<Vec<u8>>)>,
     pub(crate) place: BlockPlace,
 }
 
 impl Block {
-    /// Takes the content out, without a copy.
+    /// Takes the content, without a copy.
     pub(crate) fn take(&mut self) -> Option<(SectionKind, Vec<u8>)> {
         let (kind, mut der) = self.content.take()?;
         Some((kind, std::mem::take(&mut *der)))
@@ -95,10 +107,10 @@ impl Block {
     }
 }
 
-/// Decodes every block of `bytes`; there is at least one.
+/// Decodes every block of `bytes`. No block is an error.
 ///
-/// The decoding is `rustls_pki_types::pem`'s. Before it, one pass over the lines finds where the
-/// blocks are, because that decoder neither says so nor mentions labels that it does not know.
+/// `rustls_pki_types::pem` decodes. It reports neither the places of blocks nor the blocks whose label
+/// it does not know, so a pass over the lines finds those first.
 pub(crate) fn read_blocks(bytes: &[u8], origin: &Origin) -> Result<Vec<Block>, PemError> {
     let outlines = outline(bytes, origin)?;
     if outlines.is_empty() {
@@ -139,7 +151,7 @@ struct Outline {
     place: BlockPlace,
 }
 
-/// The labels of `SectionKind`, which is non-exhaustive and cannot be asked.
+/// Whether pki-types decodes this label: the labels of `SectionKind`, which has no list of them.
 fn is_decoded(label: &str) -> bool {
     matches!(
         label,
@@ -220,10 +232,9 @@ fn outline(bytes: &[u8], origin: &Origin) -> Result<Vec<Outline>, PemError> {
     }
 }
 
-/// What is wrong with a line outside of all blocks that is meant to begin or end one.
+/// The problem of a line outside all blocks that looks like a BEGIN or END line.
 ///
-/// The decoder would pass over it, and over the block with it. A block that is commented out is
-/// not meant to be one.
+/// The decoder would skip the line, and the block with it. A block in a comment is no problem.
 fn stray_marker(line: &[u8]) -> Option<&'static str> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
@@ -299,8 +310,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_named() {
-        for (pem, reason, says) in [
+    fn errors_name_the_damaged_block() {
+        for (pem, reason, words) in [
             ("", "no_pem_block", "holds no PEM block"),
             ("0\u{1}", "no_pem_block", "it looks like DER"),
             (&GOOD[..40], "pem_cut_off", "block 1 (line 2)"),
@@ -347,7 +358,7 @@ mod tests {
         ] {
             let (actual, message) = error(pem);
             assert_eq!(actual, reason, "{pem:?}: {message}");
-            assert!(message.contains(says), "{message}");
+            assert!(message.contains(words), "{message}");
         }
     }
 }

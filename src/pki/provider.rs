@@ -1,4 +1,4 @@
-//! The cryptography that is used unless the application names another.
+//! The cryptographic provider that is used unless the application sets another.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,8 +6,8 @@ use rustls::crypto::CryptoProvider;
 
 /// The provider of this crate's features: aws-lc-rs, else ring, else none.
 ///
-/// The process-wide default of rustls is never consulted: what another crate installs there must
-/// not change how peers are verified here.
+/// The process-wide default of rustls is not used: another crate that installs one must not change
+/// how peers are verified here.
 pub(crate) fn built_in() -> Option<Arc<CryptoProvider>> {
     static PROVIDER: OnceLock<Option<Arc<CryptoProvider>>> = OnceLock::new();
     PROVIDER.get_or_init(make).clone()
@@ -18,8 +18,8 @@ fn make() -> Option<Arc<CryptoProvider>> {
     use rustls::crypto::aws_lc_rs;
 
     let mut provider = aws_lc_rs::default_provider();
-    // Post-quantum first, whether or not another crate turned on rustls' `prefer-post-quantum`.
-    // A stable sort: the order of the others stays.
+    // Post-quantum first, also if no crate enables rustls' feature `prefer-post-quantum`. The sort is
+    // stable: the other groups keep their order.
     provider
         .kx_groups
         .sort_by_key(|group| group.name() != rustls::NamedGroup::X25519MLKEM768);

@@ -1,4 +1,4 @@
-//! Subject alternative names (RFC 5280 section 4.2.1.6), read strictly.
+//! Subject alternative names (RFC 5280 section 4.2.1.6), parsed as strict DER.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,18 @@ use crate::diagnostic::{Diagnostic, display_diagnostic};
 
 /// One entry of a subjectAltName extension.
 ///
-/// Text kinds hold the bytes as they stand: whether they are a name that may be used as an
-/// identity is for the extractor to say.
+/// Text kinds contain the bytes of the certificate. Extractors check whether they are a well-formed
+/// identity.
+///
+/// ```
+/// use countersign::pki::GeneralName;
+/// use countersign::testing::TestCa;
+///
+/// let certificate = TestCa::new("Root").leaf().dns("a.example").issue().certificate();
+/// let names = certificate.subject_alternative_names()?;
+/// assert!(matches!(names, [GeneralName::Dns(name)] if **name == *b"a.example"));
+/// # Ok::<(), countersign::pki::SanError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GeneralName {
@@ -29,10 +39,10 @@ pub enum GeneralName {
     OtherName {
         /// The `type-id`, as a dotted object identifier.
         oid: String,
-        /// What stands inside the explicit `[0]`; whether it is DER is for its reader to say.
+        /// The content of the explicit `[0]`, not checked.
         value: Box<[u8]>,
     },
-    /// A kind that has no use as an identity, or one whose tag or content is malformed.
+    /// A kind that is not an identity, or a name whose tag or content is malformed.
     Unreadable {
         /// The tag octet: its low five bits are the kind's number.
         tag: u8,
@@ -41,7 +51,14 @@ pub enum GeneralName {
     },
 }
 
-/// Why a subjectAltName extension cannot be read at all.
+/// Why a subjectAltName extension cannot be read.
+///
+/// ```
+/// use countersign::Diagnostic;
+/// use countersign::pki::SanError;
+///
+/// assert_eq!(SanError::NotDer.cause(), "the subjectAltName extension is not DER");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SanError {
@@ -96,8 +113,7 @@ pub(super) fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>, SanEr
     Ok(names)
 }
 
-/// Whether a tag is one of the choice GeneralName: RFC 5280 section 4.2.1.6 has the context-specific
-/// tags [0] to [8].
+/// Whether a tag is one of GeneralName: the context-specific tags [0] to [8] (RFC 5280 section 4.2.1.6).
 pub(crate) const fn is_general_name(tag: u8) -> bool {
     tag & 0xc0 == 0x80 && tag & 0x1f <= 8
 }

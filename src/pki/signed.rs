@@ -1,10 +1,10 @@
-//! Signatures over DER (RFC 5280 section 4.1.1.3), where rustls-webpki has no public function.
+//! Signatures over DER (RFC 5280 section 4.1.1.3). rustls-webpki has no public function for them.
 
 use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use super::der::{self, NotDer, Reader};
 
-/// Something with a signature: what was signed, by which algorithm, and the signature.
+/// A signed message, the algorithm, and the signature.
 #[derive(Clone, Copy)]
 pub(crate) struct Signed<'a> {
     pub(crate) message: &'a [u8],
@@ -14,8 +14,7 @@ pub(crate) struct Signed<'a> {
 }
 
 impl Signed<'_> {
-    /// Whether the owner of the key in this SubjectPublicKeyInfo made the signature, by one of
-    /// these algorithms.
+    /// Whether the key in this SubjectPublicKeyInfo made the signature, with one of these algorithms.
     pub(crate) fn is_by(
         &self,
         spki: &[u8],
@@ -47,7 +46,7 @@ fn read_spki(spki: &[u8]) -> Result<(&[u8], &[u8]), NotDer> {
     Ok((algorithm, key))
 }
 
-/// The octets of a BIT STRING that has no unused bits.
+/// The octets of a BIT STRING without unused bits.
 pub(crate) fn bit_string(content: &[u8]) -> Result<&[u8], NotDer> {
     match content.split_first() {
         Some((0, octets)) => Ok(octets),

@@ -1,8 +1,8 @@
-//! The outer structure of a certificate (RFC 5280 section 4.1), taken apart as strict DER.
+//! The outer structure of a certificate (RFC 5280 section 4.1), parsed as strict DER.
 //!
-//! rustls-webpki reads it as strictly. General-purpose parsers do not: they take lengths that are
-//! not minimal, and let octets pass that belong to nothing. Here every octet is accounted for, so
-//! that a certificate has one encoding and one fingerprint.
+//! rustls-webpki is equally strict. General-purpose parsers accept lengths that are not minimal and
+//! octets that belong to no field. Here every octet belongs to a field, so that a certificate has one
+//! encoding and one fingerprint.
 
 use rustls_pki_types::UnixTime;
 
@@ -10,17 +10,17 @@ use super::der::{self, NotDer, Reader};
 use super::signed::bit_string;
 use super::time;
 
-/// The parts that say something, each as it stands.
+/// The fields of a certificate, undecoded where not stated otherwise.
 pub(super) struct Structure<'a> {
     /// As encoded: 2 means version 3.
     pub(super) version: u32,
-    /// The INTEGER's content, which may be negative, too long or empty.
+    /// The INTEGER's content. It may be negative, too long or empty.
     pub(super) serial: &'a [u8],
-    /// The whole issuer's name; whether it is one is for its reader to say.
+    /// The issuer's name as a whole TLV, not checked.
     pub(super) issuer: &'a [u8],
     pub(super) not_before: UnixTime,
     pub(super) not_after: UnixTime,
-    /// The whole subject's name, likewise.
+    /// The subject's name as a whole TLV, not checked.
     pub(super) subject: &'a [u8],
     pub(super) spki: Spki<'a>,
     pub(super) extensions: Vec<RawExtension<'a>>,
@@ -38,7 +38,7 @@ pub(super) struct RawExtension<'a> {
     /// The OBJECT IDENTIFIER's content.
     pub(super) oid: &'a [u8],
     pub(super) critical: bool,
-    /// What stands in the OCTET STRING.
+    /// The content of the OCTET STRING.
     pub(super) value: &'a [u8],
 }
 
@@ -50,7 +50,7 @@ const EXTENSIONS: u8 = 0xa3;
 impl<'a> Structure<'a> {
     /// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature BIT STRING }`
     ///
-    /// What follows the certificate stays in `reader`.
+    /// Bytes after the certificate remain in `reader`.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, NotDer> {
         let mut certificate = Reader::new(reader.expect(der::SEQUENCE)?.content);
         let structure = Self::read_tbs(certificate.expect(der::SEQUENCE)?.content)?;
@@ -138,7 +138,7 @@ fn read_algorithm<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], NotDer> {
     Ok(oid)
 }
 
-/// The unused bits exist, and are zero.
+/// Checks that the unused bits exist and are zero.
 fn check_bit_string(content: &[u8]) -> Result<(), NotDer> {
     let (&unused, octets) = content.split_first().ok_or(NotDer)?;
     let zeros = octets.last().map_or(0, |last| last.trailing_zeros());
@@ -164,7 +164,7 @@ fn read_extensions(content: &[u8]) -> Result<Vec<RawExtension<'_>>, NotDer> {
 fn read_extension(content: &[u8]) -> Result<RawExtension<'_>, NotDer> {
     let mut parts = Reader::new(content);
     let oid = parts.expect(der::OBJECT_IDENTIFIER)?.content;
-    // An explicit FALSE is not DER but common, and says the same.
+    // An explicit FALSE is not DER, but it is common and unambiguous.
     let critical = match parts.optional(der::BOOLEAN)? {
         None => false,
         Some(critical) => der::read_bool(critical.content)?,
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_is_critical_if_it_says_so() {
+    fn an_extension_is_critical_by_its_boolean() {
         let read = |critical: &[u8]| {
             let content = [&[0x06, 3, 0x55, 0x1d, 0x11], critical, &[0x04, 1, 7]].concat();
             read_extension(&content).map(|extension| (extension.critical, extension.value.to_vec()))
@@ -212,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn bit_strings_say_how_many_bits_are_unused() {
-        for (content, verdict) in [
+    fn the_unused_bits_of_a_bit_string_are_zero() {
+        for (content, expected) in [
             (&[0][..], Ok(())),
             (&[0, 0xff], Ok(())),
             (&[1, 0xfe], Ok(())),
@@ -222,7 +222,7 @@ mod tests {
             (&[8, 0], Err(NotDer)),
             (&[], Err(NotDer)),
         ] {
-            assert_eq!(check_bit_string(content), verdict, "{content:02x?}");
+            assert_eq!(check_bit_string(content), expected, "{content:02x?}");
         }
     }
 }

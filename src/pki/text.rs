@@ -1,4 +1,4 @@
-//! Text that comes from a peer and goes to a person.
+//! Bounded, escaped printing of text that a peer controls.
 
 use std::fmt::{self, Write};
 
@@ -24,17 +24,17 @@ pub(crate) fn is_unsafe_to_print(character: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The most bytes that one value of a peer's takes in a text for people: a name, a serial number, a
-/// rule. What is cut off is marked, which takes [`MARK`] bytes more at most.
+/// The most bytes of one value in a message: a name, a serial number, a rule. A cut adds a mark of at
+/// most [`MARK`] bytes.
 pub(crate) const MAX_VALUE: usize = 256;
-/// The most bytes of a whole sentence, which may hold several values.
+/// The most bytes of a sentence, which may contain several values.
 pub(crate) const MAX_SENTENCE: usize = 1024;
 /// The longest mark of a cut: `…(+18,446,744,073,709,551,615 bytes)`.
 #[cfg(test)]
 pub(crate) const MARK: usize = 38;
 
-/// Prints peer-controlled text so that it stays on one line, shows what is there, and takes no more
-/// than [`MAX_VALUE`] bytes: `aaa…(+59,744 bytes)`.
+/// Prints peer-controlled text on one line, escaped, in at most [`MAX_VALUE`] bytes:
+/// `aaa…(+59,744 bytes)`.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -43,7 +43,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// As [`Escaped`], for a sentence: [`MAX_SENTENCE`] bytes.
+/// As [`Escaped`], for a sentence: at most [`MAX_SENTENCE`] bytes.
 pub(crate) struct Sentence<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Sentence<'_> {
@@ -52,8 +52,8 @@ impl fmt::Display for Sentence<'_> {
     }
 }
 
-/// As [`Escaped`], for whatever prints itself. How much is cut off is not known, because printing
-/// stops at the limit: `aaa…`.
+/// As [`Escaped`], for any `Display`. The mark has no count, because printing stops at the limit:
+/// `aaa…`.
 pub(crate) struct Brief<T>(pub(crate) T);
 
 impl<T: fmt::Display> fmt::Display for Brief<T> {
@@ -62,10 +62,10 @@ impl<T: fmt::Display> fmt::Display for Brief<T> {
     }
 }
 
-/// A text as it is, without escapes, cut after so many bytes of it.
+/// Cuts a text after `limit` bytes, at a character boundary. Nothing is escaped.
 pub(crate) fn shorten(text: &mut String, limit: usize) {
     if text.len() > limit {
-        // A character begins at 0 at the latest.
+        // 0 is always a boundary.
         let kept = (0..=limit)
             .rev()
             .find(|&at| text.is_char_boundary(at))
@@ -77,7 +77,7 @@ pub(crate) fn shorten(text: &mut String, limit: usize) {
     }
 }
 
-/// Says how many bytes are missing.
+/// Writes how many bytes are cut off.
 fn write_mark(out: &mut dyn Write, bytes: usize) -> fmt::Result {
     write!(out, "…(+{} bytes)", Thousands(bytes as u64))
 }
@@ -94,8 +94,8 @@ impl fmt::Display for Thousands {
     }
 }
 
-/// A writer that escapes what is unsafe to print, and that stops after so many bytes, at the boundary
-/// of a character. Escapes count as they are written, so that no input makes the output longer.
+/// A writer that escapes unsafe characters and stops after a number of bytes, at a character boundary.
+/// Escapes count as written, so that no input makes the output longer.
 pub(crate) struct Bounded<'w> {
     out: &'w mut dyn Write,
     room: usize,
@@ -114,7 +114,7 @@ impl<'w> Bounded<'w> {
         }
     }
 
-    /// Counts the bytes that the text takes inside of a JSON string.
+    /// Counts the bytes that the text takes inside a JSON string.
     #[cfg(feature = "audit-json")]
     pub(crate) const fn counting_json(mut self) -> Self {
         self.as_json = true;
@@ -138,8 +138,8 @@ impl<'w> Bounded<'w> {
         written
     }
 
-    /// Prints several parts, of which each says how many bytes of the whole it is; then how much of
-    /// the whole is cut off, the part that is cut included.
+    /// Prints several parts. `print` returns how many bytes of the whole its part is. The mark counts
+    /// the bytes of the whole that are cut off, the part with the cut included.
     pub(crate) fn parts<T>(
         mut self,
         parts: impl Iterator<Item = T>,
@@ -156,9 +156,9 @@ impl<'w> Bounded<'w> {
         Ok(())
     }
 
-    /// Writes what there is room for, and returns how many bytes of the text are left.
+    /// Writes as much as there is room for, and returns how many bytes of the text remain.
     fn push(&mut self, text: &str) -> Result<usize, fmt::Error> {
-        let mut plain = 0; // where the run of characters begins that need no escape
+        let mut plain = 0; // the start of the current run without escapes
         for (at, character) in text.char_indices() {
             let escaped = is_unsafe_to_print(character).then(|| character.escape_unicode());
             let mut cost = match &escaped {
@@ -189,7 +189,7 @@ impl Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         match self.push(text)? {
             0 => Ok(()),
-            _ => Err(fmt::Error), // nothing more is to be printed
+            _ => Err(fmt::Error), // stops the printing
         }
     }
 }
@@ -203,7 +203,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// Reads what [`Hex`] prints, in either case; `None` for anything else.
+/// Parses hexadecimal digits of either case; `None` for anything else.
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) {
         return None;
@@ -216,7 +216,7 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A list in a sentence, cut after a few entries, each of which is [`Brief`]: `a, b, c and 140 more`.
+/// A list in a sentence, cut after five entries, each of them [`Brief`]: `a, b, c, d, e and 140 more`.
 pub(crate) struct Listed<'a, T>(pub(crate) &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_what_would_deceive_a_reader() {
+    fn escapes_characters_that_are_unsafe_to_print() {
         assert_eq!(Escaped("plain é 例").to_string(), "plain é 例");
         assert_eq!(
             Escaped("a\nb\u{202e}c\u{200b}").to_string(),
@@ -252,21 +252,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_at_a_character_and_says_how_much_is_missing() {
+    fn long_text_is_cut_at_a_character_and_the_mark_counts_the_rest() {
         let all = "x".repeat(MAX_VALUE);
-        assert_eq!(Escaped(&all).to_string(), all, "what fits is whole");
+        assert_eq!(
+            Escaped(&all).to_string(),
+            all,
+            "text within the limit is not cut"
+        );
         assert_eq!(
             Escaped(&format!("{all}yz")).to_string(),
             format!("{all}…(+2 bytes)")
         );
-        // Escapes count as they are printed, and none is torn.
+        // Escapes count as printed, and none is cut.
         let marks = "\u{202e}".repeat(20_000);
         let shown = Escaped(&marks).to_string();
         assert_eq!(
             shown,
             format!("{}…(+59,904 bytes)", "\\u{202e}".repeat(MAX_VALUE / 8))
         );
-        // Two bytes each, and one is left over.
+        // Two bytes each, with one byte left over.
         let shown = Escaped(&format!("x{}", "é".repeat(200))).to_string();
         assert_eq!(shown, format!("x{}…(+146 bytes)", "é".repeat(127)));
         let long = "y".repeat(5000);

@@ -1,4 +1,4 @@
-//! Times, as people read them.
+//! Times: printing, parsing and bounds.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,13 +27,12 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
-/// What a duration counts as at most: 30 years, which is tokio's own far future.
+/// The longest duration that is used: 30 years, as in tokio.
 #[cfg(feature = "tokio")]
 pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
-/// The duration, or [`FAR`] if it is longer: an application that gives `Duration::MAX` means "no
-/// limit", and an instant plus `Duration::MAX` is a panic. Every duration of the public API that is
-/// added to an instant goes through here.
+/// The duration, at most [`FAR`]. Applications pass `Duration::MAX` for "no limit", and adding that to
+/// an instant panics. Every duration of the public API that is added to an instant is limited here.
 #[cfg(feature = "tokio")]
 pub(crate) const fn at_most_far(duration: Duration) -> Duration {
     if duration.as_secs() < FAR.as_secs() {
@@ -46,8 +45,8 @@ pub(crate) const fn at_most_far(duration: Duration) -> Duration {
 pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 
-/// Reads a `Time` in the form that RFC 5280 section 4.1.2.5 allows: in UTC, to the second. Times
-/// before 1970 count as 1970.
+/// Parses a `Time` in the form of RFC 5280 section 4.1.2.5: in UTC, to the second. Times before 1970
+/// count as 1970.
 pub(crate) fn read(tlv: Tlv<'_>) -> Result<UnixTime, NotDer> {
     let (year, rest) = match (tlv.tag, tlv.content) {
         (UTC_TIME, [y1, y2, rest @ ..]) => {

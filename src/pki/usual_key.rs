@@ -3,7 +3,7 @@
 //! The same key has several SubjectPublicKeyInfos: RSA with parameters NULL or absent, or under the
 //! identifiers of RSASSA-PSS and RSAES-OAEP; an elliptic curve by name or by explicit parameters, with
 //! a point that is uncompressed, compressed or hybrid (RFC 3279 section 2.3, RFC 4055, RFC 5480,
-//! SEC 1 section 2.3.3). What denies a key must recognize it in each.
+//! SEC 1 section 2.3.3). A deny list must recognize a key in each encoding.
 
 use num_bigint::BigUint;
 
@@ -77,13 +77,13 @@ impl Curve {
 }
 
 /// The usual SubjectPublicKeyInfo of the key in `spki`: RSA as rsaEncryption with NULL, the curves of
-/// FIPS 186-5 by name with an uncompressed point. `None` where only one encoding is known.
+/// FIPS 186-5 by name with an uncompressed point. `None` for keys with one known encoding.
 pub(crate) fn usual_encoding(spki: &[u8]) -> Option<Vec<u8>> {
     read(spki).ok().flatten()
 }
 
-/// The other encodings of a key in its usual one whose digest a list may have: a compressed point, RSA
-/// without parameters and RSA for RSASSA-PSS.
+/// Other encodings of the key with the usual encoding `usual`, whose digests a deny list may have: a
+/// compressed point, RSA without parameters, and RSA for RSASSA-PSS.
 pub(crate) fn other_encodings(usual: &[u8]) -> Vec<Vec<u8>> {
     others(usual).unwrap_or_default()
 }
@@ -192,7 +192,7 @@ fn integer(content: &[u8]) -> Vec<u8> {
 
 fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut der = der::sequence(content);
-    der[0] = tag; // the length is the same
+    der[0] = tag; // the length does not depend on the tag
     der
 }
 

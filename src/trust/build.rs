@@ -1,9 +1,9 @@
 //! Building the path from a leaf to a root.
 //!
-//! The search finds paths along verified signatures; rustls-webpki then verifies each whole path, of
-//! which it is given just the certificates and the root, by RFC 5280 section 6; and what
-//! rustls-webpki leaves out is checked last. When a path is refused, the search goes on: another may
-//! be good, as with authorities that were cross-signed.
+//! The search finds paths along verified signatures. rustls-webpki then verifies each path by RFC 5280
+//! section 6; it gets only the certificates and the root of that path. The rules that rustls-webpki does
+//! not check are checked last. When a path is rejected, the search continues, because another path may be
+//! valid: cross-signed authorities have several.
 
 use std::ops::{ControlFlow, RangeInclusive};
 use std::slice;
@@ -21,18 +21,18 @@ use super::{Anchor, ChainError, ChainVerifier, TrustStore, VerifiedChain, explai
 use crate::pki::Certificate;
 use crate::pki::der;
 
-/// The most signatures that are verified for one chain. A path of the greatest depth needs seven; the
-/// rest is for authorities that were cross-signed.
+/// The most signatures that are verified for one chain. A path of the maximum depth needs seven. The
+/// others are for cross-signed authorities.
 pub(super) const MAX_SIGNATURES: usize = 20;
 
-/// The most of them that may be invalid. An authority that was re-keyed under one name, and whose
-/// certificates have no key identifiers, is found among nine keys.
+/// The most signatures that may be invalid. If an authority has replaced its key without changing its
+/// name, and its certificates have no key identifiers, it is found among nine keys.
 pub(super) const MAX_INVALID_SIGNATURES: usize = 8;
 
-/// The most intermediates on a path, as rustls-webpki has it.
+/// The most intermediates on a path: the limit of rustls-webpki.
 pub(crate) const MAX_DEPTH: usize = 6;
 
-/// What paths are built from, and by which rules.
+/// The input of path building.
 pub(super) struct PathBuilder<'a> {
     pub(super) verifier: &'a ChainVerifier,
     pub(super) store: &'a TrustStore,
@@ -43,20 +43,20 @@ pub(super) struct PathBuilder<'a> {
     check_time: CheckTime,
 }
 
-/// What is known while paths are tried.
+/// The state while paths are checked.
 struct Progress {
-    /// The time around now in which the search chooses as it does now.
-    choice: RangeInclusive<UnixTime>,
+    /// The time around now in which the search has the same result.
+    unchanged: RangeInclusive<UnixTime>,
     refusal: Option<(Weight, ChainError)>,
 }
 
-/// How much the refusal of a path says.
+/// How informative the rejection of a path is. The most informative one is reported.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
     Other,
-    /// At another time the path would have been good.
+    /// The path is valid at another time.
     Validity,
-    /// The path led to a root, and rustls-webpki verified it.
+    /// rustls-webpki accepted the path, and a rule of this crate rejected it.
     OurRules,
 }
 
@@ -82,17 +82,17 @@ impl<'a> PathBuilder<'a> {
         }
     }
 
-    /// The first path that passes everything.
+    /// The first path that passes all checks.
     pub(super) fn build(&self) -> Result<VerifiedChain, ChainError> {
         let end_entity = EndEntityCert::try_from(self.leaf.der())
-            .map_err(|error| explain::refused_by_webpki(self, error, &[self.leaf]))?;
-        let mut choice = unchanged_around(self.now, self.graph.between());
+            .map_err(|error| explain::rejected_by_webpki(self, error, &[self.leaf]))?;
+        let mut unchanged = unchanged_around(self.now, self.graph.between());
         if let Some(crls) = self.verifier.crl_set() {
             let lists = crls.same_lists_around(self.now);
-            choice = *choice.start().max(lists.start())..=*choice.end().min(lists.end());
+            unchanged = *unchanged.start().max(lists.start())..=*unchanged.end().min(lists.end());
         }
         let mut progress = Progress {
-            choice,
+            unchanged,
             refusal: None,
         };
         let mut search = Search::new(&self.graph, &self.signatures, MAX_DEPTH);
@@ -119,17 +119,16 @@ impl<'a> PathBuilder<'a> {
         progress: &mut Progress,
     ) -> Option<VerifiedChain> {
         let anchor = &self.store.anchors()[root];
-        let (weight, error) = match self.ask_webpki(end_entity, &path[1..], anchor) {
+        let (weight, error) = match self.verify_with_webpki(end_entity, &path[1..], anchor) {
             Err(problem) => {
                 let weight = Weight::of(&problem);
-                (weight, explain::refused_by_webpki(self, problem, path))
+                (weight, explain::rejected_by_webpki(self, problem, path))
             }
-            Ok(()) => match self.check_our_rules(path, root, &progress.choice) {
+            Ok(()) => match self.check_our_rules(path, root, &progress.unchanged) {
                 Ok(chain) => return Some(chain),
                 Err(error) => {
-                    // At an earlier time it may have been the path to choose: its CRL has expired
-                    // since, say.
-                    progress.choice = self.now..=*progress.choice.end();
+                    // At an earlier time this path may have passed, for example before its CRL expired.
+                    progress.unchanged = self.now..=*progress.unchanged.end();
                     (Weight::OurRules, error)
                 }
             },
@@ -144,8 +143,8 @@ impl<'a> PathBuilder<'a> {
         None
     }
 
-    /// Has rustls-webpki verify a path, this one and no other that the same certificates make.
-    fn ask_webpki(
+    /// Verifies a path with rustls-webpki: exactly this path, no other one of the same certificates.
+    fn verify_with_webpki(
         &self,
         end_entity: &EndEntityCert<'_>,
         issuers: &[&Certificate],
@@ -160,7 +159,7 @@ impl<'a> PathBuilder<'a> {
             if found.eq(ders.iter().cloned()) {
                 Ok(())
             } else {
-                Err(webpki::Error::UnknownIssuer) // the search goes on
+                Err(webpki::Error::UnknownIssuer) // the search continues
             }
         };
         end_entity
@@ -176,13 +175,13 @@ impl<'a> PathBuilder<'a> {
             .map(drop)
     }
 
-    /// Checks what rustls-webpki leaves out (an issuer's keyUsage, a root's own certificate) or
-    /// cannot do well (revocation). The search chose the path during `choice`.
+    /// Checks what rustls-webpki does not check (an issuer's keyUsage, a root's own certificate) or
+    /// cannot do well (revocation). The search finds the path during `unchanged`.
     fn check_our_rules(
         &self,
         path: &[&Certificate],
         root: usize,
-        choice: &RangeInclusive<UnixTime>,
+        unchanged: &RangeInclusive<UnixTime>,
     ) -> Result<VerifiedChain, ChainError> {
         let issuers = &path[1..];
         let may_not_sign = |issuer: &&&Certificate| {
@@ -196,14 +195,14 @@ impl<'a> PathBuilder<'a> {
             });
         }
         let certificates: Vec<Certificate> = path.iter().copied().cloned().collect();
-        self.verifier.held_to().check(&certificates)?;
+        self.verifier.certificate_profile().check(&certificates)?;
         let known_root = self.graph.root(root);
         let enforced = roots::enforce(self.verifier, known_root, issuers, self.now)?;
         let crls_until = match self.verifier.crl_set() {
             None => None,
             Some(crls) => {
                 let of_root = self.store.issuer(root).ok_or_else(|| {
-                    explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, path)
+                    explain::rejected_by_webpki(self, webpki::Error::UnknownIssuer, path)
                 })?;
                 let issuers = issuers.iter().copied().map(Issuer::of).chain([of_root]);
                 let path = certificates.iter().zip(issuers);
@@ -212,7 +211,7 @@ impl<'a> PathBuilder<'a> {
         };
         let until = crls_until
             .into_iter()
-            .fold(*choice.end(), |until, crls| until.min(crls));
+            .fold(*unchanged.end(), |until, crls| until.min(crls));
         let anchor = &self.store.anchors()[root];
         let constraints = anchor.name_constraints.as_ref();
         let root = RootOfPath {
@@ -225,13 +224,13 @@ impl<'a> PathBuilder<'a> {
             certificates,
             Anchor::Root { subject },
             Some(root),
-            &(*choice.start()..=until),
+            &(*unchanged.start()..=until),
         ))
     }
 
-    /// Why no path led to a root.
+    /// The error when no path leads to a root.
     fn no_path(&self, end_entity: &EndEntityCert<'_>, search: &Search<'_, '_>) -> ChainError {
-        // What is wrong with the leaf in any path comes first.
+        // Problems of the leaf that do not depend on the path are reported first.
         let alone = end_entity.verify_for_usage(
             &[],
             &[],
@@ -243,10 +242,10 @@ impl<'a> PathBuilder<'a> {
         );
         match alone {
             Err(webpki::Error::UnknownIssuer) | Ok(_) => {}
-            Err(problem) => return explain::refused_by_webpki(self, problem, &[self.leaf]),
+            Err(problem) => return explain::rejected_by_webpki(self, problem, &[self.leaf]),
         }
         if !self.graph.leads_to_a_root() {
-            return explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]);
+            return explain::rejected_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]);
         }
         if search.limit_reached() {
             return ChainError::TooManyCandidates {
@@ -256,24 +255,24 @@ impl<'a> PathBuilder<'a> {
         match search.broken() {
             None if search.is_too_deep() => {
                 let too_deep = webpki::Error::MaximumPathDepthExceeded;
-                explain::refused_by_webpki(self, too_deep, &[self.leaf])
+                explain::rejected_by_webpki(self, too_deep, &[self.leaf])
             }
-            None => explain::refused_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]),
+            None => explain::rejected_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]),
             Some((path, issuers)) => {
                 let problems = issuers
                     .iter()
                     .filter_map(|issuer| self.why_not(end_entity, &path, *issuer));
-                // A signature that was computed says more than a key of another kind.
+                // An invalid signature is more informative than a key of another kind.
                 let problem =
                     problems.max_by_key(|it| *it == webpki::Error::InvalidSignatureForPublicKey);
                 let problem = problem.unwrap_or(webpki::Error::UnknownIssuer);
-                explain::refused_by_webpki(self, problem, &path)
+                explain::rejected_by_webpki(self, problem, &path)
             }
         }
     }
 
-    /// Why the last certificate of a path does not link to a possible issuer: rustls-webpki's answer
-    /// if that issuer were a root.
+    /// Why a possible issuer did not sign the last certificate of a path: the error of rustls-webpki with
+    /// that issuer as a root.
     fn why_not(
         &self,
         end_entity: &EndEntityCert<'_>,
@@ -287,7 +286,8 @@ impl<'a> PathBuilder<'a> {
             subject_public_key_info: Der::from_slice(key),
             name_constraints: None,
         };
-        self.ask_webpki(end_entity, &path[1..], &anchor).err()
+        self.verify_with_webpki(end_entity, &path[1..], &anchor)
+            .err()
     }
 }
 
@@ -302,8 +302,8 @@ impl Weight {
     }
 }
 
-/// The time around `now` in which each of these is valid, or is not, as it is now: in another, path
-/// building may choose otherwise.
+/// The time around `now` in which the same certificates of these are valid as now. At another time, path
+/// building can have another result.
 pub(super) fn unchanged_around<'a>(
     now: UnixTime,
     certificates: impl IntoIterator<Item = &'a Certificate>,
@@ -312,7 +312,7 @@ pub(super) fn unchanged_around<'a>(
     let now = now.as_secs();
     let (mut start, mut end) = (0, u64::MAX);
     for certificate in certificates {
-        // The first second in which it is valid, and the first in which it is no more.
+        // The first second in which it is valid, and the first second after its validity.
         let after = certificate.not_after().as_secs().saturating_add(1);
         for change in [certificate.not_before().as_secs(), after] {
             if change <= now {

@@ -1,12 +1,13 @@
-//! What rustls-webpki's errors are about.
+//! Turns errors of rustls-webpki into errors about one certificate.
 
 use super::build::PathBuilder;
 use super::verifier::wrong_usage;
 use super::{ChainError, PathError, TrustStore};
 use crate::pki::{Certificate, Excerpt};
 
-/// Finds the certificate that rustls-webpki's answer is about, on a path that begins with the leaf.
-pub(super) fn refused_by_webpki(
+/// The error for a rejection by rustls-webpki, with the certificate of the path that it is about. The
+/// path starts with the leaf.
+pub(super) fn rejected_by_webpki(
     builder: &PathBuilder<'_>,
     error: webpki::Error,
     path: &[&Certificate],

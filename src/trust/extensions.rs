@@ -1,10 +1,10 @@
-//! Extensions that limit what an issuer may do.
+//! Extensions that constrain an issuer.
 
 use crate::pki::Certificate;
 use crate::pki::der::{self, Reader};
 
-/// The pathLenConstraint of basicConstraints (RFC 5280 section 4.2.1.9): how many intermediates may
-/// be below.
+/// The pathLenConstraint of basicConstraints (RFC 5280 section 4.2.1.9): the number of intermediates
+/// that may be below.
 pub(crate) fn path_length(certificate: &Certificate) -> Option<usize> {
     let value = certificate.extension("2.5.29.19")?;
     let mut fields = Reader::new(der::single(value, der::SEQUENCE).ok()?);
@@ -15,14 +15,15 @@ pub(crate) fn path_length(certificate: &Certificate) -> Option<usize> {
     }
 }
 
-/// The content of the nameConstraints, without the outer SEQUENCE, as trust anchors hold it.
+/// The content of the nameConstraints without the outer SEQUENCE, which trust anchors contain.
 pub(crate) fn name_constraints(certificate: &Certificate) -> Option<&[u8]> {
     der::single(certificate.extension("2.5.29.30")?, der::SEQUENCE).ok()
 }
 
-/// Critical extensions that path validation does not process, and so must refuse (section 4.2).
+/// A critical extension that path validation does not process and must therefore reject (RFC 5280
+/// section 4.2).
 pub(crate) fn unknown_critical(certificate: &Certificate) -> Option<&str> {
-    /// What rustls-webpki reads.
+    /// The extensions that rustls-webpki processes.
     const KNOWN: [&str; 7] = [
         "2.5.29.15",
         "2.5.29.17",

@@ -1,10 +1,9 @@
-//! Which certificates may have issued which, by their names.
+//! The possible issuers of each certificate, by name.
 //!
-//! A peer chooses what it sends: certificates that all have one name, rings of authorities that
-//! signed each other, ladders. rustls-webpki searches among them depth first and parses a
-//! certificate again at each step; ten certificates of 54 kB kept it busy for 20 seconds. The names
-//! are therefore compared here, once for each pair, and whatever leads to no root is left out before
-//! any signature is verified.
+//! A peer chooses what it sends: certificates that all have one name, cycles of authorities that signed
+//! each other, and similar graphs. rustls-webpki searches them depth first and parses a certificate again
+//! at each step. Ten certificates of 54 kB took it 20 seconds. Names are therefore compared here, once for
+//! each pair, and certificates that lead to no root are dropped before any signature is verified.
 
 use crate::pki::key_id::{AuthorityKey, subject_key};
 use crate::pki::{Certificate, DistinguishedName};
@@ -12,7 +11,7 @@ use crate::pki::{Certificate, DistinguishedName};
 use super::TrustStore;
 use super::store::Root;
 
-/// A leaf, and the certificates that may be above it.
+/// A leaf, and the certificates that may be on its path.
 pub(crate) struct Graph<'a> {
     store: &'a TrustStore,
     /// The leaf first; each certificate once.
@@ -21,31 +20,32 @@ pub(crate) struct Graph<'a> {
 
 struct Node<'a> {
     certificate: &'a Certificate,
-    /// What may have issued it, the likeliest first.
+    /// Its possible issuers, the most likely first.
     links: Vec<Link>,
 }
 
-/// What may have issued a certificate.
+/// A possible issuer of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Link {
-    /// The root in this place of the trust store.
+    /// The root with this index in the trust store.
     Root(usize),
-    /// The certificate in this place of the graph.
+    /// The certificate with this index in the graph.
     Certificate(usize),
 }
 
-/// How well the key identifiers of a certificate and of a possible issuer fit. They only order the
-/// search: some authorities write ones that do not fit (RFC 4158 section 3.5.12).
+/// Whether the key identifiers of a certificate and of a possible issuer match. This only orders the
+/// search, because some authorities issue certificates whose identifiers do not match (RFC 4158
+/// section 3.5.12).
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum KeyIds {
     Equal,
-    /// At least one of the two has none.
+    /// At least one of the two has no identifier.
     Unknown,
     Different,
 }
 
 impl<'a> Graph<'a> {
-    /// Finds what names link to `leaf`, among the intermediates that were presented and those of
+    /// Finds the certificates that names link to `leaf`, among the presented intermediates and those of
     /// the store.
     pub(crate) fn new(
         leaf: &'a Certificate,
@@ -65,7 +65,7 @@ impl<'a> Graph<'a> {
         graph
     }
 
-    /// Links a certificate to its possible issuers, and adds those that are new.
+    /// Links a certificate to its possible issuers, and adds new ones to the graph.
     fn link(&mut self, place: usize, presented: &'a [Certificate]) {
         let certificate = self.nodes[place].certificate;
         let key = AuthorityKey::of(certificate).key;
@@ -82,7 +82,7 @@ impl<'a> Graph<'a> {
                 (KeyIds::of(key, subject_key), Link::Root(root))
             })
             .collect();
-        // rustls-webpki tries roots first, so that a path is as short as it can be.
+        // Roots are first, as in rustls-webpki, so that the path is as short as possible.
         links.sort_by(|(one, _), (other, _)| one.cmp(other));
         let named = presented
             .iter()
@@ -101,7 +101,7 @@ impl<'a> Graph<'a> {
         self.nodes[place].links = links.into_iter().map(|(_, link)| link).collect();
     }
 
-    /// The place of a certificate, which is added if it is new.
+    /// The index of a certificate, which is added if it is new.
     fn add(&mut self, certificate: &'a Certificate) -> usize {
         let known = self.nodes.iter();
         let mut known = known.map(|node| node.certificate);
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
             })
     }
 
-    /// By place: whether links that are to be `followed` lead from a certificate to a root.
+    /// By index: whether links that are `followed` lead from a certificate to a root.
     pub(super) fn reaching_a_root(&self, followed: &dyn Fn(usize, Link) -> bool) -> Vec<bool> {
         let mut reaches = vec![false; self.nodes.len()];
         loop {
@@ -165,7 +165,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The certificates that names link to the leaf and to a root; the leaf is not among them.
+    /// The certificates that names link to the leaf and to a root, without the leaf.
     pub(super) fn between(&self) -> impl Iterator<Item = &'a Certificate> {
         let reaching = self.reaching_a_root(&|_, _| true);
         let nodes = self.nodes.iter().zip(reaching).skip(1);
@@ -179,10 +179,10 @@ impl<'a> Graph<'a> {
         self.reaching_a_root(&|_, _| true)[0]
     }
 
-    /// The last certificate of the path that names alone make, as far as the certificates reach.
+    /// The last certificate of the path by names, as far as the known certificates reach.
     pub(super) fn top_by_name(&self) -> &'a Certificate {
         let mut top = 0;
-        // At most one step for each certificate, because names can make a ring.
+        // At most one step for each certificate, because names can form a cycle.
         for _ in &self.nodes {
             let next = self.nodes[top].links.iter().find_map(|link| match link {
                 Link::Certificate(place) if !self.certificate(*place).is_self_issued() => {
@@ -209,7 +209,7 @@ impl KeyIds {
     }
 }
 
-/// A path has each authority once (RFC 4158 section 5.2).
+/// A path contains each authority once (RFC 4158 section 5.2).
 pub(super) fn has_same_name_and_key(one: &Certificate, other: &Certificate) -> bool {
     one.subject() == other.subject() && one.spki() == other.spki()
 }

@@ -1,4 +1,4 @@
-//! Whom we believe, and the check that a peer's chain leads there.
+//! Trust stores, revocation, and the verification of a peer's chain.
 
 mod build;
 mod bundles;

@@ -1,4 +1,4 @@
-//! Name constraints that rustls-webpki does not apply (RFC 5280 section 4.2.1.10).
+//! Name constraints for common names, which rustls-webpki does not apply (RFC 5280 section 4.2.1.10).
 
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::san::is_general_name;
@@ -6,8 +6,8 @@ use crate::pki::san::is_general_name;
 /// The GeneralName tag of a dNSName.
 const DNS: u8 = 0x82;
 
-/// Whether these constraints, the content of the extension, allow `name` as a DNS name. Constraints
-/// that cannot be read allow nothing.
+/// Whether the constraints, given as the content of the extension, allow `name` as a DNS name.
+/// Constraints that cannot be parsed allow nothing.
 pub(super) fn permits(constraints: &[u8], name: &str) -> bool {
     let read = || -> Result<bool, NotDer> {
         let mut fields = Reader::new(constraints);
@@ -28,7 +28,7 @@ pub(super) fn permits(constraints: &[u8], name: &str) -> bool {
     read().unwrap_or(false)
 }
 
-/// `GeneralSubtrees ::= SEQUENCE SIZE (1..MAX) OF GeneralSubtree`, the bases that are dNSNames.
+/// The dNSName bases of `GeneralSubtrees ::= SEQUENCE SIZE (1..MAX) OF GeneralSubtree`.
 fn dns_subtrees(content: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
     let mut all = Reader::new(content);
     let mut bases = Vec::new();
@@ -44,8 +44,8 @@ fn dns_subtrees(content: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
     Ok(bases)
 }
 
-/// Whether zero or more labels on the left of `base` make `name`. A leading dot, which RFC 5280 does
-/// not have for DNS names but OpenSSL and rustls-webpki read, demands at least one label.
+/// Whether `name` is `base` with zero or more labels before it. A leading dot requires at least one
+/// label: RFC 5280 does not define it for DNS names, but OpenSSL and rustls-webpki support it.
 fn is_within(name: &str, base: &[u8]) -> bool {
     let name = name.as_bytes();
     if base.is_empty() {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn constraints_with_a_base_that_is_no_general_name_allow_nothing() {
+    fn constraints_with_a_base_that_is_not_a_general_name_allow_nothing() {
         for (tag, allows) in [(0x88, true), (0x89, false), (0xa9, false), (0x0c, false)] {
             let base = [&b"\xa0\x18\x30\x03"[..], &[tag, 1, 0x2a]].concat();
             let subtrees = [&base, &PERMITS_PARTNER[2..]].concat();

@@ -1,4 +1,4 @@
-//! A verified path, and the rules that a path is held to.
+//! Verified paths, and the options for their verification.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,12 +12,28 @@ use super::extensions::name_constraints;
 use super::name_constraints as dns;
 use crate::pki::{Certificate, DistinguishedName, Fingerprint};
 
-/// A certificate chain that was verified: from the leaf up to, but without, what it is anchored in.
+/// A verified certificate chain, from the leaf up to its anchor, which is not included.
 ///
-/// Only [`ChainVerifier`](super::ChainVerifier) makes one, so holding it is the proof that the check took place.
-/// That the peer owns the leaf's key is proven separately, by the handshake's signature.
+/// Only [`ChainVerifier`](super::ChainVerifier) makes values of this type, so that a value proves the
+/// verification. The handshake's signature proves separately that the peer owns the leaf's key.
 ///
-/// Cloning is cheap: the parts are shared.
+/// Cloning is cheap: clones share their parts.
+///
+/// ```
+/// use countersign::pki_types::UnixTime;
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{Anchor, ChainVerifier, Usage};
+///
+/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// let root = TestCa::new("Root");
+/// let peer = root.intermediate("Issuing").leaf().common_name("alice").issue();
+/// let verifier = ChainVerifier::new(root.trust(), Usage::Client, &provider);
+/// let chain = verifier.verify(peer.chain(), UnixTime::now())?;
+/// assert_eq!(chain.leaf(), &peer.certificate());
+/// assert_eq!(chain.certificates().len(), 2);
+/// assert!(matches!(chain.anchor(), Anchor::Root { .. }));
+/// # Ok::<(), countersign::trust::ChainError>(())
+/// ```
 #[derive(Clone)]
 pub struct VerifiedChain {
     inner: Arc<Inner>,
@@ -28,28 +44,29 @@ struct Inner {
     anchor: Anchor,
     root: Option<RootOfPath>,
     not_after: UnixTime,
-    /// The first and the last second in which the verification has this outcome.
+    /// The first and the last second for which the verification has this result.
     holds: RangeInclusive<UnixTime>,
 }
 
 /// The root of a path, if the path has one.
 pub(super) struct RootOfPath {
     pub(super) id: Fingerprint,
-    /// The content of its nameConstraints.
+    /// The content of its nameConstraints, if any.
     pub(super) name_constraints: Option<Box<[u8]>>,
-    /// Its certificate, where that is held to [`RootConstraints::Enforce`](super::RootConstraints).
+    /// Its certificate, under [`RootConstraints::Enforce`](super::RootConstraints).
     pub(super) enforced: Option<Certificate>,
 }
 
 impl VerifiedChain {
-    /// `chosen` is when, validity of its certificates apart, path building has this outcome.
+    /// `unchanged` is the time in which path building has this result, apart from the validity of the
+    /// certificates.
     pub(super) fn new(
         certificates: Vec<Certificate>,
         anchor: Anchor,
         root: Option<RootOfPath>,
-        chosen: &RangeInclusive<UnixTime>,
+        unchanged: &RangeInclusive<UnixTime>,
     ) -> Self {
-        // There is always a leaf; without one the outcome would hold at no time.
+        // There is always a leaf. Without one, the result would be valid at no time.
         let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
         let enforced = root.as_ref().and_then(|root| root.enforced.as_ref());
         let bounding = || certificates.iter().chain(enforced);
@@ -62,49 +79,49 @@ impl VerifiedChain {
                 certificates,
                 anchor,
                 not_after,
-                holds: not_before.max(*chosen.start())..=not_after.min(*chosen.end()),
+                holds: not_before.max(*unchanged.start())..=not_after.min(*unchanged.end()),
             }),
         }
     }
 
     /// The peer's own (end entity) certificate.
     pub fn leaf(&self) -> &Certificate {
-        &self.inner.certificates[0] // never empty: verification starts from a leaf
+        &self.inner.certificates[0] // never empty: it starts with the leaf
     }
 
-    /// The verified path: the leaf first, then its issuers up to the anchor, which is not included.
-    /// Certificates that the peer sent and that are not on the path are not included either.
+    /// The verified path: the leaf first, then its issuers. It includes neither the anchor nor
+    /// certificates that the peer sent and that are not on the path.
     pub fn certificates(&self) -> &[Certificate] {
         &self.inner.certificates
     }
 
-    /// What the path is anchored in.
+    /// The anchor of the path.
     pub fn anchor(&self) -> &Anchor {
         &self.inner.anchor
     }
 
-    /// When the first certificate of the path expires.
+    /// The earliest notAfter of the path: the last second in which all its certificates are valid.
     pub fn not_after(&self) -> UnixTime {
         self.inner.not_after
     }
 
-    /// Whether the verification would have the same outcome at this time, by the same trust.
+    /// Whether the verification has the same result at this time, with the same trust.
     pub(crate) fn holds_at(&self, now: UnixTime) -> bool {
         self.inner.holds.contains(&now)
     }
 
-    /// The first second in which it would.
+    /// The first second for which it has the same result.
     pub(super) fn holds_from(&self) -> UnixTime {
         *self.inner.holds.start()
     }
 
-    /// Which root it leads to, by [`root_id`](super::store::root_id); `None` for a pin.
+    /// The [`root_id`](super::store::root_id) of its root; `None` for a pin.
     pub(super) fn root_id(&self) -> Option<&Fingerprint> {
         self.inner.root.as_ref().map(|root| &root.id)
     }
 
-    /// Whether the name constraints of the issuers and of the root allow a subject's common name
-    /// that looks like a DNS name (RFC 5280 section 4.2.1.10 binds subjectAltNames only).
+    /// Whether the name constraints of the issuers and of the root allow a common name of the subject that
+    /// looks like a DNS name. RFC 5280 section 4.2.1.10 applies them to subjectAltNames only.
     pub(crate) fn permits_common_name(&self, name: &str) -> bool {
         let issuers = self.certificates()[1..].iter();
         let of_issuers = issuers.filter_map(name_constraints);
@@ -115,7 +132,7 @@ impl VerifiedChain {
             .all(|constraints| dns::permits(constraints, name))
     }
 
-    /// Whether it is the same path, whenever it was verified: these certificates, in this anchor.
+    /// Whether both have the same certificates and anchor, independent of the time of verification.
     pub(crate) fn is_same_path(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
             || (self.certificates() == other.certificates()
@@ -123,7 +140,7 @@ impl VerifiedChain {
                 && self.root_id() == other.root_id())
     }
 
-    /// The last second at which it would.
+    /// The last second for which the verification has the same result.
     pub(crate) fn holds_until(&self) -> UnixTime {
         *self.inner.holds.end()
     }
@@ -138,26 +155,49 @@ impl fmt::Debug for VerifiedChain {
     }
 }
 
-/// What a verified chain is anchored in.
+/// The anchor of a verified chain.
+///
+/// ```
+/// use countersign::pki_types::UnixTime;
+/// use countersign::TrustStore;
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{Anchor, ChainVerifier, Usage};
+///
+/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// let peer = TestCa::new("Root").leaf().common_name("alice").issue();
+/// let trust = TrustStore::empty().pin(&peer.certificate());
+/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider);
+/// let chain = verifier.verify(peer.chain(), UnixTime::now())?;
+/// assert_eq!(chain.anchor(), &Anchor::PinnedCertificate);
+/// # Ok::<(), countersign::trust::ChainError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Anchor {
     /// A root certificate of the trust store.
     Root {
-        /// The root's name; `None` when it is not DER, which rustls-webpki does not mind.
+        /// The root's name; `None` if it is not DER, which rustls-webpki does not check.
         subject: Option<DistinguishedName>,
     },
-    /// Exactly this leaf is pinned.
+    /// The leaf is pinned.
     PinnedCertificate,
-    /// The leaf's key is pinned. Nobody vouches for the names in the certificate but the owner of
-    /// the key.
+    /// The leaf's key is pinned. No authority has verified the names in the certificate: the owner of the
+    /// key chooses them.
     PinnedKey,
 }
 
-/// Bounds on a peer's chain, enforced before any signature is verified.
+/// Limits of a peer's chain, enforced before any signature is verified.
 ///
-/// Besides these, a path has at most six intermediates, and at most 20 signatures are verified to find
-/// one, of which 8 may be invalid ([`ChainError::TooManyCandidates`](super::ChainError::TooManyCandidates)). These two are fixed.
+/// Two more limits are fixed. A path has at most six intermediates. At most 20 signatures are verified to
+/// find a path, of which 8 may be invalid
+/// ([`ChainError::TooManyCandidates`](super::ChainError::TooManyCandidates)).
+///
+/// ```
+/// use countersign::trust::Limits;
+///
+/// let limits = Limits::default().chain_length(4).rsa_bits(4096);
+/// assert_eq!(limits.chain_length, 4);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -184,7 +224,7 @@ impl Limits {
         self
     }
 
-    /// Sets the largest RSA modulus in bits. Built-in providers refuse more than 8,192 in any case.
+    /// Sets the largest RSA modulus in bits. The built-in providers support at most 8,192.
     #[must_use]
     pub const fn rsa_bits(mut self, bits: usize) -> Self {
         self.rsa_bits = bits;
@@ -192,40 +232,78 @@ impl Limits {
     }
 }
 
-/// What the leaf's extendedKeyUsage must say (RFC 5280 section 4.2.1.12).
+/// The requirement for the leaf's extendedKeyUsage (RFC 5280 section 4.2.1.12).
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{ChainVerifier, EkuPolicy, Usage};
+///
+/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// let trust = TestCa::new("Root").trust();
+/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider)
+///     .extended_key_usage(EkuPolicy::Required);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EkuPolicy {
-    /// The extension may be absent; when present, it must name our use.
+    /// The extension may be absent. If it is present, it must contain clientAuth or serverAuth,
+    /// depending on the [`Usage`].
     #[default]
     RequiredIfPresent,
-    /// The extension must be present and name our use.
+    /// The extension must be present and contain it.
     Required,
 }
 
-/// Whether the certificate of a trusted root is held to what it says of itself.
+/// Whether the constraints in a root's own certificate are enforced.
 ///
-/// RFC 5280 section 6.1.1 (d) makes a trust anchor of a name and a key, and section 6 does not
-/// process the rest of a root's certificate; RFC 5937 describes how a verifier may. The name
-/// constraints of a root are enforced in any case, and a root that may not issue certificates cannot
-/// be loaded.
+/// A trust anchor is a name and a key (RFC 5280 section 6.1.1 (d)), and section 6 does not process the
+/// rest of a root's certificate. RFC 5937 describes how a verifier may. The name constraints of a root
+/// are always enforced, and a root that may not issue certificates cannot be loaded.
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{ChainVerifier, RootConstraints, Usage};
+///
+/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// let trust = TestCa::new("Root").trust();
+/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider)
+///     .root_constraints(RootConstraints::Enforce);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RootConstraints {
-    /// Validity, path length, extended key usage and unknown critical extensions of a root are not
-    /// considered, as in Go, Java and rustls-webpki. The operator who put the root into the trust
-    /// store decides how long it is trusted: an expired root can be removed there, and a service does
-    /// not stop on the day on which a root expires that cannot be replaced on every peer at once.
+    /// Validity, path length, extended key usage and unknown critical extensions of a root are ignored,
+    /// as in Go, Java and rustls-webpki. The operator of the trust store decides how long a root is
+    /// trusted and can remove an expired one. A service does not stop when a root expires that cannot be
+    /// replaced on every peer at once.
     #[default]
     Ignore,
-    /// A root's certificate is held to the rules for an intermediate, as in OpenSSL. Connections
-    /// drain when the root expires.
+    /// The rules for intermediates apply to a root's certificate, as in OpenSSL. Connections drain when
+    /// the root expires.
     ///
     /// A root that was loaded without its certificate (`TrustStore::webpki_roots`,
-    /// `TrustStore::from_root_store`) has nothing to enforce but its name constraints.
+    /// `TrustStore::from_root_store`) has only its name constraints.
     Enforce,
 }
 
-/// Which side the peer is on: what its certificate must be good for.
+/// The side of the peer, and so the purpose that its certificate must allow.
+///
+/// ```
+/// use countersign::pki_types::UnixTime;
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{ChainVerifier, Usage};
+///
+/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// let root = TestCa::new("Root");
+/// let leaf = root.leaf().extended_key_usage(&["1.3.6.1.5.5.7.3.2"]); // clientAuth
+/// let peer = leaf.issue();
+/// let verify = |usage| {
+///     let verifier = ChainVerifier::new(root.trust(), usage, &provider);
+///     verifier.verify(peer.chain(), UnixTime::now())
+/// };
+/// assert!(verify(Usage::Client).is_ok());
+/// assert_eq!(verify(Usage::Server).unwrap_err().reason(), "wrong_extended_key_usage");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
     /// The peer is a client: clientAuth.

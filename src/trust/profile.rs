@@ -1,34 +1,44 @@
-//! What RFC 5280 demands of those who issue certificates, and rustls-webpki lets pass.
+//! The rules of RFC 5280 for issuers that rustls-webpki does not check.
 
 use super::ChainError;
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::{Certificate, Extension, GeneralName};
 
-/// How strictly the certificates on a verified path are held to RFC 5280.
+/// How strictly the certificates on a verified path must conform to RFC 5280.
 ///
-/// Roots are not looked at, because their names and keys alone are believed (section 6.1.1), nor
-/// are pinned certificates, for which a pin takes the place of everybody's rules.
+/// Roots are not checked, because only their names and keys are trusted (section 6.1.1). Pinned
+/// certificates are not checked either, because a pin replaces the path.
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{ChainVerifier, Profile, Usage};
+///
+/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// let trust = TestCa::new("Root").trust();
+/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider).profile(Profile::Rfc5280);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Profile {
-    /// To what decides about trust: signatures, validity, names' constraints, path lengths, usages
-    /// and critical extensions (section 6). Certificates of careless issuers pass.
+    /// Path validation (section 6): signatures, validity, name constraints, path lengths, usages and
+    /// critical extensions. Other mistakes of issuers are accepted.
     #[default]
     Compatible,
-    /// Also to what section 4 demands of conforming issuers.
+    /// Path validation, and the requirements of section 4 for conforming issuers.
     ///
-    /// It refuses: a serial number that is not positive or over 20 octets · an empty issuer · an
+    /// It rejects: a serial number that is not positive or over 20 octets · an empty issuer · an
     /// empty subject without a *critical* subjectAltName · the same extension twice · a
-    /// subjectAltName that cannot be read, a dNSName in it that is no host name (underscores, `*`
-    /// other than as the whole first label), an iPAddress that is no address · no
+    /// subjectAltName that cannot be read, a dNSName in it that is not a host name (underscores,
+    /// `*` other than as the whole first label), an iPAddress that is not an address · no
     /// authorityKeyIdentifier · nameConstraints or a path length in an end entity · in an issuer:
     /// no subjectKeyIdentifier, no keyUsage, a basicConstraints or nameConstraints that is not
-    /// critical, nameConstraints without a subtree · policyConstraints or inhibitAnyPolicy, which
-    /// must be critical and as such are not supported.
+    /// critical, nameConstraints without a subtree · policyConstraints or inhibitAnyPolicy: they
+    /// must be critical, and critical ones are not supported.
     Rfc5280,
 }
 
 impl Profile {
-    /// Judges a verified path: the leaf first, then its issuers up to but without the root.
+    /// Checks a verified path: the leaf first, then its issuers without the root.
     pub(super) fn check(self, path: &[Certificate]) -> Result<(), ChainError> {
         if self == Self::Compatible {
             return Ok(());
@@ -69,9 +79,9 @@ struct Rule {
     is_kept: fn(&Certificate) -> bool,
 }
 
-/// Only what nobody else has checked by now. rustls-webpki knows neither critical key identifiers
-/// nor critical policies, so that they are refused by any profile; an issuer's empty subject is
-/// the empty issuer of the certificate below.
+/// The rules that path validation has not checked yet. rustls-webpki does not support critical key
+/// identifiers and critical policies, so that every profile rejects them. An empty subject of an issuer
+/// is the empty issuer of the certificate below it.
 const RULES: &[Rule] = &[
     Rule {
         section: "4.1.2.2",
@@ -115,7 +125,7 @@ const RULES: &[Rule] = &[
         section: "4.2.1.1",
         place: Place::Anywhere,
         rule: "there must be an authorityKeyIdentifier with a keyIdentifier",
-        // A self-signed certificate may go without: no path has one below its root.
+        // A self-signed certificate may leave it out, but no path has one below its root.
         is_kept: |certificate| {
             extension(certificate, "2.5.29.35").is_some_and(|extension| {
                 der::single(extension.value(), der::SEQUENCE)
@@ -236,12 +246,12 @@ fn is_not_uncritical(certificate: &Certificate, oid: &str) -> bool {
 }
 
 fn has_only(certificate: &Certificate, good: impl Fn(&GeneralName) -> bool) -> bool {
-    let names = certificate.subject_alternative_names().unwrap_or_default(); // another rule's
+    let names = certificate.subject_alternative_names().unwrap_or_default(); // an error is reported by another rule
     names.iter().all(good)
 }
 
-/// The preferred name syntax of RFC 1034 section 3.5 with section 2.1 of RFC 1123: the last label
-/// is not of digits alone, so that no address is a name.
+/// The preferred name syntax of RFC 1034 section 3.5 with RFC 1123 section 2.1: the last label has not
+/// only digits, so that no address is a name.
 fn is_host_name(name: &[u8]) -> bool {
     let is_label = |label: &[u8]| {
         (1..=63).contains(&label.len())

@@ -1,4 +1,4 @@
-//! What the certificate of a root says of itself.
+//! The constraints in the certificate of a root.
 
 use rustls_pki_types::UnixTime;
 
@@ -8,10 +8,11 @@ use super::verifier::{check_validity, wrong_usage};
 use super::{ChainError, ChainVerifier, PathError, RootConstraints};
 use crate::pki::Certificate;
 
-/// Holds a root to its certificate, if that was chosen; returns the certificate that passed.
+/// Checks a root against its certificate, under [`RootConstraints::Enforce`]. Returns the certificate
+/// that passed.
 ///
-/// A store may have several certificates of one name and key, such as a renewed one: one that
-/// passes is enough.
+/// A store may have several certificates of one name and key, such as a renewed one. One that passes is
+/// enough; of several, the one that expires last is returned.
 pub(super) fn enforce(
     verifier: &ChainVerifier,
     root: &Root,
@@ -42,7 +43,7 @@ pub(super) fn enforce(
     match (passed, refusal) {
         (Some(certificate), _) => Ok(Some(certificate.clone())),
         (None, Some(error)) => Err(error),
-        (None, None) => Ok(None), // it was loaded without a certificate
+        (None, None) => Ok(None), // loaded without a certificate
     }
 }
 

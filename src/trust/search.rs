@@ -1,10 +1,10 @@
 //! The search for a path from a leaf to a root.
 //!
-//! Names lead the search upwards from the leaf, depth first; signatures are verified downwards from
-//! the root, once names have reached one. So only keys that lead to a trusted root are ever used: a
-//! peer without a certificate of a trusted authority cannot choose what is computed. A link whose
-//! signature is not valid is refuted for the rest of the search, and certificates from which only
-//! refuted links lead to a root are not visited again.
+//! The search follows names upwards from the leaf, depth first. When it reaches a root, it verifies
+//! signatures downwards from the root. Only keys on a path to a trusted root are therefore used, so that
+//! a peer without a certificate of a trusted authority cannot choose what is computed. A link whose
+//! signature is not valid is refuted for the whole search. Certificates from which only refuted links
+//! lead to a root are not visited again.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -13,28 +13,28 @@ use super::graph::{Graph, Link, has_same_name_and_key};
 use super::signatures::{Signature, Signatures};
 use crate::pki::Certificate;
 
-/// How many certificates are visited at most. Signatures are limited separately; this bounds the
-/// ways in which authorities that signed each other can be put in a row.
+/// The most certificates that are visited. Signatures are limited separately. This limits the number of
+/// paths through authorities that signed each other.
 const STEPS: usize = 500;
 
-/// One search, and what it met.
+/// One search with its state.
 pub(crate) struct Search<'g, 'a> {
     graph: &'g Graph<'a>,
     signatures: &'g Signatures,
     /// The most intermediates of a path.
     depth: usize,
     is_signed: HashMap<(usize, Link), bool>,
-    /// By place: whether links that are not refuted lead to a root.
+    /// By index: whether links that are not refuted lead to a root.
     reaches_root: Vec<bool>,
     steps: usize,
     path: Vec<usize>,
-    /// The place in the path of a certificate whose link to the next was refuted.
-    back_to: Option<usize>,
+    /// The index in the path of a certificate whose link to the next was refuted.
+    backtrack_to: Option<usize>,
     broken: Option<Broken>,
     is_too_deep: bool,
 }
 
-/// A path up to a certificate that possible issuers, themselves verified, did not sign.
+/// A path up to a certificate that its possible issuers, which are verified, did not sign.
 struct Broken {
     path: Vec<usize>,
     issuers: Vec<Link>,
@@ -50,25 +50,25 @@ impl<'g, 'a> Search<'g, 'a> {
             reaches_root: graph.reaching_a_root(&|_, _| true),
             steps: 0,
             path: vec![0],
-            back_to: None,
+            backtrack_to: None,
             broken: None,
             is_too_deep: false,
         }
     }
 
-    /// Shows each path to `visit`, the leaf first, with the place of its root in the store, until
-    /// `visit` has found what it wants.
+    /// Calls `visit` with each path, the leaf first, and the index of its root in the store, until `visit`
+    /// breaks.
     pub(crate) fn paths<T>(
         &mut self,
         visit: &mut dyn FnMut(&[&'a Certificate], usize) -> ControlFlow<T>,
     ) -> Option<T> {
-        match self.climb(visit) {
+        match self.visit_issuers(visit) {
             ControlFlow::Break(found) => Some(found),
             ControlFlow::Continue(()) => None,
         }
     }
 
-    fn climb<T>(
+    fn visit_issuers<T>(
         &mut self,
         visit: &mut dyn FnMut(&[&'a Certificate], usize) -> ControlFlow<T>,
     ) -> ControlFlow<T> {
@@ -82,24 +82,24 @@ impl<'g, 'a> Search<'g, 'a> {
             match link {
                 Link::Root(root) => match self.refuted(link) {
                     None => visit(&self.certificates(&self.path), root)?,
-                    Some(place) => self.back_to = Some(place),
+                    Some(place) => self.backtrack_to = Some(place),
                 },
                 Link::Certificate(_) if top >= self.depth => self.is_too_deep = true,
                 Link::Certificate(issuer) => {
                     self.path.push(issuer);
-                    self.climb(visit)?;
+                    self.visit_issuers(visit)?;
                     self.path.pop();
                 }
             }
-            match self.back_to {
+            match self.backtrack_to {
                 Some(place) if place < top => break,
-                _ => self.back_to = None,
+                _ => self.backtrack_to = None,
             }
         }
         ControlFlow::Continue(())
     }
 
-    /// Whether a link of the path's last certificate is to be followed.
+    /// Whether to follow a link of the path's last certificate.
     fn may_follow(&self, link: Link) -> bool {
         let top = self.path[self.path.len() - 1];
         let is_refuted = self.is_signed.get(&(top, link)) == Some(&false);
@@ -115,13 +115,13 @@ impl<'g, 'a> Search<'g, 'a> {
             }
     }
 
-    /// Verifies the path's signatures from its root down to the leaf. Returns the place in the path
-    /// of the first certificate that its issuer did not sign.
+    /// Verifies the path's signatures from its root down to the leaf. Returns the index in the path of the
+    /// first certificate that its issuer did not sign.
     fn refuted(&mut self, root: Link) -> Option<usize> {
         let mut issuer = root;
         for place in (0..self.path.len()).rev() {
             if !self.is_signed(self.path[place], issuer) {
-                self.note_broken(place, issuer);
+                self.record_broken(place, issuer);
                 let is_signed = &self.is_signed;
                 self.reaches_root = self
                     .graph
@@ -140,8 +140,8 @@ impl<'g, 'a> Search<'g, 'a> {
         })
     }
 
-    /// Keeps the one that is nearest to the leaf.
-    fn note_broken(&mut self, place: usize, issuer: Link) {
+    /// Keeps the broken path that is nearest to the leaf.
+    fn record_broken(&mut self, place: usize, issuer: Link) {
         let path = &self.path[..=place];
         match &mut self.broken {
             Some(known) if known.path == path => known.issuers.push(issuer),
@@ -161,25 +161,25 @@ impl<'g, 'a> Search<'g, 'a> {
             .collect()
     }
 
-    /// The path up to the certificate that verified issuers of its issuer's name did not sign, and
-    /// those; the one nearest to the leaf.
+    /// The path up to the certificate that none of the verified issuers of its issuer's name signed, with
+    /// those issuers. Of several, the path nearest to the leaf.
     pub(super) fn broken(&self) -> Option<(Vec<&'a Certificate>, &[Link])> {
         let broken = self.broken.as_ref()?;
         Some((self.certificates(&broken.path), &broken.issuers))
     }
 
-    /// Whether a path went on beyond the depth.
+    /// Whether a path was longer than the depth.
     pub(super) const fn is_too_deep(&self) -> bool {
         self.is_too_deep
     }
 
-    /// Whether paths were left out because there were too many.
+    /// Whether paths were not visited because a limit was reached.
     pub(super) fn limit_reached(&self) -> bool {
         self.steps > STEPS || self.signatures.limit_reached()
     }
 }
 
-/// The longest path along valid signatures, the leaf first, whether it leads to a root or not.
+/// The longest path along valid signatures, the leaf first. It need not lead to a root.
 pub(crate) fn longest_signed<'a>(
     graph: &Graph<'a>,
     signatures: &Signatures,

@@ -1,9 +1,8 @@
 //! The signature verifications of one chain: each is computed once, and their number is limited.
 //!
-//! A peer chooses its chain, and a signature is the most expensive part of verifying it. The path
-//! search verifies the link between two certificates before it follows it, and rustls-webpki
-//! verifies the links of the path that was found: both ask here, so that the second question costs
-//! a comparison of bytes.
+//! A peer chooses its chain, and signatures are the most expensive part of verifying it. The path search
+//! verifies the signature of each link of a path, and rustls-webpki verifies them again. Both use this
+//! cache, so that the second verification is a comparison of bytes.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,41 +11,41 @@ use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificat
 
 use crate::pki::Certificate;
 
-/// The signature algorithms of a provider, with the memory that they share.
+/// The signature algorithms of a provider, with their shared cache.
 pub(crate) struct Signatures {
-    algorithms: Vec<Remembering>,
-    memory: Arc<Memory>,
+    algorithms: Vec<CachingAlgorithm>,
+    cache: Arc<Cache>,
 }
 
-/// What a key has to do with a certificate's signature.
+/// The result of verifying a certificate's signature with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signature {
     Valid,
     Invalid,
-    /// It was made by an algorithm that is not supported.
+    /// The algorithm of the signature is not supported.
     Unsupported,
 }
 
 impl Signatures {
-    /// At most `limit` signatures are computed, until more than `invalid` of them were found to be
-    /// invalid; all others are taken for invalid.
+    /// At most `limit` signatures are verified, and none after more than `invalid` of them were invalid.
+    /// All others count as invalid.
     pub(crate) fn new(
         algorithms: &[&'static dyn SignatureVerificationAlgorithm],
         limit: usize,
         invalid: usize,
     ) -> Self {
-        let memory = Arc::new(Memory {
+        let cache = Arc::new(Cache {
             limit,
             invalid,
-            known: Mutex::default(),
+            state: Mutex::default(),
         });
-        let remembering = |&algorithm| Remembering {
+        let caching = |&algorithm| CachingAlgorithm {
             algorithm,
-            memory: Arc::clone(&memory),
+            cache: Arc::clone(&cache),
         };
         Self {
-            algorithms: algorithms.iter().map(remembering).collect(),
-            memory,
+            algorithms: algorithms.iter().map(caching).collect(),
+            cache,
         }
     }
 
@@ -74,22 +73,22 @@ impl Signatures {
         }
     }
 
-    /// Whether a signature was taken for invalid because the limit was reached.
+    /// Whether a signature counted as invalid because a limit was reached.
     pub(super) fn limit_reached(&self) -> bool {
-        self.memory.known().refused
+        self.cache.lock().limit_reached
     }
 }
 
-struct Memory {
+struct Cache {
     limit: usize,
     invalid: usize,
-    known: Mutex<Known>,
+    state: Mutex<CacheState>,
 }
 
 #[derive(Default)]
-struct Known {
+struct CacheState {
     outcomes: Vec<Outcome>,
-    refused: bool,
+    limit_reached: bool,
 }
 
 struct Outcome {
@@ -100,25 +99,25 @@ struct Outcome {
     is_valid: bool,
 }
 
-impl Memory {
-    fn is_used_up(&self, known: &Known) -> bool {
-        let outcomes = &known.outcomes;
+impl Cache {
+    fn is_exhausted(&self, state: &CacheState) -> bool {
+        let outcomes = &state.outcomes;
         let invalid = outcomes.iter().filter(|outcome| !outcome.is_valid);
         outcomes.len() >= self.limit || invalid.count() > self.invalid
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A signature algorithm that remembers its outcomes.
-struct Remembering {
+/// A signature algorithm that looks up and stores its results in the cache.
+struct CachingAlgorithm {
     algorithm: &'static dyn SignatureVerificationAlgorithm,
-    memory: Arc<Memory>,
+    cache: Arc<Cache>,
 }
 
-impl SignatureVerificationAlgorithm for Remembering {
+impl SignatureVerificationAlgorithm for CachingAlgorithm {
     fn verify_signature(
         &self,
         key: &[u8],
@@ -129,22 +128,22 @@ impl SignatureVerificationAlgorithm for Remembering {
             self.algorithm.public_key_alg_id(),
             self.algorithm.signature_alg_id(),
         );
-        let mut known = self.memory.known();
+        let mut state = self.cache.lock();
         let same = |outcome: &&Outcome| {
             outcome.algorithm == algorithm
                 && *outcome.signature == *signature
                 && *outcome.key == *key
                 && *outcome.message == *message
         };
-        let is_valid = match known.outcomes.iter().find(same) {
+        let is_valid = match state.outcomes.iter().find(same) {
             Some(outcome) => outcome.is_valid,
-            None if self.memory.is_used_up(&known) => {
-                known.refused = true;
+            None if self.cache.is_exhausted(&state) => {
+                state.limit_reached = true;
                 false
             }
             None => {
                 let verified = self.algorithm.verify_signature(key, message, signature);
-                known.outcomes.push(Outcome {
+                state.outcomes.push(Outcome {
                     algorithm,
                     key: key.into(),
                     message: message.into(),
@@ -174,7 +173,7 @@ impl SignatureVerificationAlgorithm for Remembering {
     }
 }
 
-impl fmt::Debug for Remembering {
+impl fmt::Debug for CachingAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.algorithm.fmt(f)
     }

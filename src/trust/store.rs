@@ -15,36 +15,36 @@ use crate::Diagnostic as _;
 use crate::pki::pem::{Origin, read_blocks};
 use crate::pki::{Certificate, DistinguishedName, Fingerprint, PemError, der};
 
-/// Whom we believe: trust anchors, pinned certificates and keys, and extra intermediates.
+/// The trusted roots, the pinned certificates and keys, and extra intermediates.
 ///
 /// ```no_run
 /// use countersign::TrustStore;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// // Everyone whom our CA vouches for, and one partner with a self-signed certificate.
+/// // All peers with a certificate of our CA, and one partner with a self-signed certificate.
 /// let trust = TrustStore::from_pem_file("clients-ca.crt")?.pin_pem_file("partner.crt")?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// Every root is believed for every identity; [`by_trust_domain`](Self::by_trust_domain) holds each
-/// to its own SPIFFE trust domain. A certificate that cannot be parsed is an error that
-/// names the file and the block; nothing is skipped.
+/// Every root is trusted for every identity. With [`by_trust_domain`](Self::by_trust_domain), a root is
+/// trusted only for its own SPIFFE trust domain. A certificate that cannot be parsed is an error that
+/// names the file and the block; none is skipped.
 #[derive(Clone, Default)]
 pub struct TrustStore {
     anchors: Vec<TrustAnchor<'static>>,
-    /// What an anchor does not say of itself, by the same index.
+    /// More about each anchor, by the same index.
     roots: Vec<Root>,
     pinned_certificates: HashSet<Fingerprint>,
     pinned_keys: HashSet<Fingerprint>,
     intermediates: Vec<Certificate>,
-    places: Box<Places>,
+    index: Box<Index>,
 }
 
-/// Where anchors and intermediates are in their lists.
+/// The positions of anchors and intermediates in their lists.
 #[derive(Clone, Default)]
-struct Places {
-    /// By [`root_id`], to keep each once.
+struct Index {
+    /// By [`root_id`], so that each is kept once.
     anchors: HashMap<Fingerprint, usize>,
     anchors_by_name: HashMap<DistinguishedName, Vec<usize>>,
     intermediates_by_name: HashMap<DistinguishedName, Vec<usize>>,
@@ -53,11 +53,11 @@ struct Places {
 /// A trust anchor as the issuer of certificates and CRLs.
 #[derive(Clone)]
 pub(crate) struct Root {
-    /// `None` when it is not DER, which rustls-webpki does not mind.
+    /// `None` if it is not DER, which rustls-webpki does not check.
     pub(crate) name: Option<DistinguishedName>,
     pub(crate) spki: Box<[u8]>,
     spki_sha256: Fingerprint,
-    /// `None` for an anchor that came without it.
+    /// `None` for an anchor that was loaded without its certificate.
     pub(crate) certificate: Option<Certificate>,
     /// Further certificates of the same anchor, such as a renewed one.
     pub(super) others: Vec<Certificate>,
@@ -65,12 +65,12 @@ pub(crate) struct Root {
 }
 
 impl TrustStore {
-    /// One set of roots for each SPIFFE trust domain, in place of one for everybody.
+    /// One set of roots for each SPIFFE trust domain, instead of one set for all peers.
     pub fn by_trust_domain() -> TrustBundles {
         TrustBundles::default()
     }
 
-    /// A store that believes nobody, to be filled with pins. Builders refuse it while it is empty.
+    /// A store without roots and pins, to add pins to. Builders reject an empty store.
     pub fn empty() -> Self {
         Self::default()
     }
@@ -87,7 +87,7 @@ impl TrustStore {
     }
 
     /// Reads root certificates from every `*.pem`, `*.crt` and `*.cer` file of a folder, symlinks
-    /// followed. Other names, hidden files and subfolders are not looked at.
+    /// followed. Other names, hidden files and subfolders are ignored.
     ///
     /// # Errors
     /// [`TrustError`] as for [`from_pem_file`](Self::from_pem_file), for the first bad file; and
@@ -125,7 +125,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// [`TrustError`]: not a certificate; one with a keyUsage that lacks keyCertSign, or whose
-    /// basicConstraints say that it is no CA (pin such a certificate instead); or an RSA key over
+    /// basicConstraints declare that it is not a CA (pin such a certificate instead); or an RSA key over
     /// 8,192 bits.
     pub fn from_der<'a>(
         roots: impl IntoIterator<Item = CertificateDer<'a>>,
@@ -150,8 +150,8 @@ impl TrustStore {
     /// for clients of public servers.
     ///
     /// # Security
-    /// Never use it to verify *clients* without a policy that names them: any of some hundred
-    /// organisations can then issue a certificate that passes.
+    /// Do not use it to verify *clients* without a policy that names them: any of about a hundred
+    /// organisations can issue a certificate that is accepted.
     #[cfg(feature = "webpki-roots")]
     pub fn webpki_roots() -> Self {
         let mut store = Self::empty();
@@ -161,7 +161,7 @@ impl TrustStore {
         store
     }
 
-    /// Adds everything that `other` believes.
+    /// Adds the roots, pins and intermediates of `other`.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         for (anchor, root) in other.anchors.into_iter().zip(other.roots) {
@@ -178,24 +178,24 @@ impl TrustStore {
         self
     }
 
-    /// Believes exactly this certificate, self-signed or not, whoever issued it.
+    /// Trusts exactly this certificate, self-signed or not, independent of its issuer.
     ///
-    /// It must still be within its validity, and fit its use. What a pin replaces is the chain: it
-    /// may be a CA certificate, as `openssl req -x509` makes.
+    /// It must be within its validity, and allow its use. A pin replaces the chain: the certificate may be
+    /// a CA certificate, which `openssl req -x509` makes.
     #[must_use]
     pub fn pin(mut self, certificate: &Certificate) -> Self {
         self.pinned_certificates.insert(certificate.sha256());
         self
     }
 
-    /// Believes exactly the certificates in a PEM file, as [`pin`](Self::pin) does.
+    /// Trusts exactly the certificates in a PEM file, as [`pin`](Self::pin) does.
     ///
     /// # Errors
     /// [`TrustError`] as for [`from_pem_file`](Self::from_pem_file).
     pub fn pin_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, TrustError> {
         let (origin, pem) = Origin::read(path.as_ref())?;
         for (certificate, place) in read_certificates(&pem, &origin)? {
-            // One that webpki cannot read could never prove its key; say so now, not per handshake.
+            // webpki cannot verify the key of such a certificate: report it now, not in each handshake.
             if certificate.version() < 3 {
                 return Err(TrustError::Version1 { place, certificate });
             }
@@ -204,12 +204,12 @@ impl TrustStore {
         Ok(self)
     }
 
-    /// Believes whoever owns the key with this SHA-256 over its SubjectPublicKeyInfo
-    /// ([`Certificate::spki_sha256`]), in whatever certificate it is shown.
+    /// Trusts the owner of the key with this SHA-256 over its SubjectPublicKeyInfo
+    /// ([`Certificate::spki_sha256`]), with any certificate for the key.
     ///
     /// # Security
-    /// The owner of a pinned key can sign itself a certificate with any name in it: nobody vouches
-    /// for the names. Identify such peers by their key, or check
+    /// The owner of a pinned key can make a certificate with any name: no authority verifies the names.
+    /// Identify such peers by their key, or check
     /// [`VerifiedChain::anchor`](super::VerifiedChain::anchor) in the policy.
     #[must_use]
     pub fn pin_spki(mut self, fingerprint: Fingerprint) -> Self {
@@ -217,11 +217,11 @@ impl TrustStore {
         self
     }
 
-    /// Adds an intermediate for peers that send only their leaf. It is not believed by itself.
+    /// Adds an intermediate for peers that send only their leaf. This does not make it trusted.
     #[must_use]
     pub fn with_intermediate(mut self, certificate: Certificate) -> Self {
         let named = self
-            .places
+            .index
             .intermediates_by_name
             .entry(certificate.subject().clone());
         named.or_default().push(self.intermediates.len());
@@ -245,7 +245,7 @@ impl TrustStore {
         Ok(self)
     }
 
-    /// Whether nobody is believed: neither a root nor a pin.
+    /// Whether it has neither a root nor a pin.
     pub fn is_empty(&self) -> bool {
         self.anchors.is_empty() && !self.has_pins()
     }
@@ -263,7 +263,7 @@ impl TrustStore {
         self.intermediates.iter().map(Certificate::subject)
     }
 
-    /// The anchors, each with its name, its SubjectPublicKeyInfo, and its certificate where it came
+    /// The anchors, each with its name, its SubjectPublicKeyInfo, and its certificate if it was loaded
     /// with one.
     pub(crate) fn roots(&self) -> impl Iterator<Item = (&TrustAnchor<'static>, &Root)> {
         self.anchors.iter().zip(&self.roots)
@@ -283,15 +283,15 @@ impl TrustStore {
         !self.pinned_keys.is_empty() && self.pinned_keys.contains(&certificate.spki_sha256())
     }
 
-    /// The authorities that are known before any peer sends one.
+    /// The authorities that are known without a certificate of a peer.
     pub(super) fn authorities(&self) -> impl Iterator<Item = Issuer<'_>> {
         let roots = self.roots.iter().filter_map(Root::issuer);
         roots.chain(self.intermediates.iter().map(Issuer::of))
     }
 
-    /// The places of the anchors with this name.
+    /// The indices of the anchors with this name.
     pub(super) fn roots_named(&self, name: &DistinguishedName) -> &[usize] {
-        self.places
+        self.index
             .anchors_by_name
             .get(name)
             .map_or(&[], Vec::as_slice)
@@ -301,31 +301,31 @@ impl TrustStore {
         &self,
         name: &DistinguishedName,
     ) -> impl Iterator<Item = &Certificate> {
-        let places = self.places.intermediates_by_name.get(name);
+        let places = self.index.intermediates_by_name.get(name);
         places
             .into_iter()
             .flatten()
             .map(|place| &self.intermediates[*place])
     }
 
-    /// The anchor in this place.
+    /// The anchor with this index.
     pub(super) fn root(&self, place: usize) -> &Root {
         &self.roots[place]
     }
 
-    /// The anchor in this place as an issuer.
+    /// The anchor with this index as an issuer.
     pub(super) fn issuer(&self, place: usize) -> Option<Issuer<'_>> {
         self.roots[place].issuer()
     }
 
-    /// The [`root_id`] of the anchor in this place.
+    /// The [`root_id`] of the anchor with this index.
     pub(super) fn id(&self, place: usize) -> Fingerprint {
         self.roots[place].id
     }
 
-    /// The root with this [`root_id`] as an issuer, if it is believed.
+    /// The root with this [`root_id`] as an issuer, if the store has it.
     pub(super) fn issuer_by_id(&self, id: &Fingerprint) -> Option<Issuer<'_>> {
-        self.roots[*self.places.anchors.get(id)?].issuer()
+        self.roots[*self.index.anchors.get(id)?].issuer()
     }
 
     fn add_pem_file(&mut self, path: &Path) -> Result<(), TrustError> {
@@ -361,18 +361,18 @@ impl TrustStore {
 
     fn add_anchor(&mut self, anchor: TrustAnchor<'static>, certificate: Option<Certificate>) {
         let id = root_id(&anchor);
-        if let Some(place) = self.places.anchors.get(&id) {
+        if let Some(place) = self.index.anchors.get(&id) {
             self.roots[*place].add(certificate);
             return;
         }
         let place = self.anchors.len();
-        self.places.anchors.insert(id, place);
+        self.index.anchors.insert(id, place);
         let name = DistinguishedName::from_rdn_sequence(&anchor.subject).ok();
         if let Some(name) = &name {
-            let named = self.places.anchors_by_name.entry(name.clone()).or_default();
+            let named = self.index.anchors_by_name.entry(name.clone()).or_default();
             named.push(place);
         }
-        // Anchors hold the contents of both without the outer SEQUENCE.
+        // Anchors contain the subject and the key without the outer SEQUENCE.
         let spki = der::sequence(&anchor.subject_public_key_info);
         self.roots.push(Root {
             name,
@@ -423,7 +423,7 @@ impl fmt::Debug for TrustStore {
     }
 }
 
-/// Tells trust anchors apart: by name and key, as paths are built, and by what they are limited to.
+/// The identifier of a trust anchor: a digest of its name, key and name constraints.
 pub(super) fn root_id(anchor: &TrustAnchor<'_>) -> Fingerprint {
     let constraints = anchor.name_constraints.as_ref();
     let parts = [
@@ -435,7 +435,7 @@ pub(super) fn root_id(anchor: &TrustAnchor<'_>) -> Fingerprint {
     Fingerprint::of(&[lengths, parts.concat()].concat())
 }
 
-/// rustls-webpki takes any certificate as an anchor; what the certificate says of itself counts.
+/// Rejects certificates that may not issue others. rustls-webpki accepts any certificate as an anchor.
 fn check_may_issue(certificate: &Certificate, place: &str) -> Result<(), TrustError> {
     const BASIC_CONSTRAINTS: &str = "2.5.29.19";
     let says_no_ca = !certificate.is_ca()
@@ -463,7 +463,7 @@ fn check_may_issue(certificate: &Certificate, place: &str) -> Result<(), TrustEr
     Ok(())
 }
 
-/// Every block must be a certificate that can be read.
+/// Parses all blocks. Each must be a certificate.
 fn read_certificates(
     pem: &[u8],
     origin: &Origin,

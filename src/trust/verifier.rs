@@ -1,4 +1,4 @@
-//! From a presented chain to a verified one.
+//! Verifies a presented chain.
 
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -14,10 +14,22 @@ use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
 use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purpose_name};
 
-/// Verifies peers' chains by one trust and its CRLs: the gate's first step, by itself.
+/// Verifies the chains of peers with one trust and its CRLs, which is the first step of the gate.
 ///
-/// For tools that look at chains outside of a handshake. It says that a chain is trusted, not that
-/// its holder is there.
+/// It is public for tools that verify chains outside a handshake. A verified chain is trusted. It does
+/// not prove that the peer owns the leaf's key.
+///
+/// ```
+/// use countersign::pki_types::UnixTime;
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{ChainVerifier, Usage};
+///
+/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// let root = TestCa::new("Root");
+/// let peer = root.leaf().common_name("alice").issue();
+/// let verifier = ChainVerifier::new(root.trust(), Usage::Client, &provider);
+/// assert!(verifier.verify(peer.chain(), UnixTime::now()).is_ok());
+/// ```
 #[derive(Debug)]
 pub struct ChainVerifier {
     trust: Trust,
@@ -31,7 +43,7 @@ pub struct ChainVerifier {
 }
 
 impl ChainVerifier {
-    /// Makes a verifier of clients' or servers' chains with the signature algorithms of `provider`.
+    /// Makes a verifier for the chains of clients or servers, with the signature algorithms of `provider`.
     pub fn new(trust: impl Into<Trust>, usage: Usage, provider: &CryptoProvider) -> Self {
         Self {
             trust: trust.into(),
@@ -45,39 +57,39 @@ impl ChainVerifier {
         }
     }
 
-    /// Sets whether the leaf must have the extendedKeyUsage extension. Default: it need not.
+    /// Sets the requirement for the leaf's extendedKeyUsage. Default: [`EkuPolicy::RequiredIfPresent`].
     #[must_use]
     pub const fn extended_key_usage(mut self, rule: EkuPolicy) -> Self {
         self.extended_key_usage = rule;
         self
     }
 
-    /// Sets the bounds on a chain. Default: [`Limits::default`].
+    /// Sets the limits of a chain. Default: [`Limits::default`].
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets how strictly the path's certificates are held to RFC 5280. Default:
-    /// [`Profile::Compatible`].
+    /// Sets how strictly the certificates must conform to RFC 5280. Default: [`Profile::Compatible`].
     #[must_use]
     pub const fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
-    /// Sets whether roots are held to their own certificates. Default:
+    /// Sets whether the constraints in roots' own certificates are enforced. Default:
     /// [`RootConstraints::Ignore`].
     #[must_use]
-    pub const fn root_constraints(mut self, choice: RootConstraints) -> Self {
-        self.root_constraints = choice;
+    pub const fn root_constraints(mut self, rule: RootConstraints) -> Self {
+        self.root_constraints = rule;
         self
     }
 
-    /// Checks revocation, too. Default: nothing is looked up.
+    /// Checks revocation too. Default: revocation is not checked.
     ///
-    /// Verifies the signatures of the CRLs of all authorities in the trust.
+    /// This verifies the signatures of the CRLs of all authorities in the trust, which takes a moment for
+    /// large CRLs.
     #[must_use]
     pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
         let known = self.trust.stores().flat_map(TrustStore::authorities);
@@ -85,7 +97,7 @@ impl ChainVerifier {
         self
     }
 
-    /// The trust by which it verifies.
+    /// The trust of this verifier.
     pub const fn trust(&self) -> &Trust {
         &self.trust
     }
@@ -108,7 +120,7 @@ impl ChainVerifier {
         updated
     }
 
-    /// A CRL in the name of authorities of the trust that none of them signed.
+    /// A CRL with the name of authorities of the trust that none of them signed.
     pub(crate) fn crl_not_by_its_issuer(&self) -> Option<&Crl> {
         let known: Vec<_> = self
             .trust
@@ -118,15 +130,16 @@ impl ChainVerifier {
         self.revocation.as_ref()?.not_by_its_issuer(&known)
     }
 
-    /// Remembers the CRLs of `previous` that have no successor, so that no update returns to earlier ones.
+    /// Remembers the CRLs of `previous` that have no successor, so that a later update cannot return to
+    /// earlier ones.
     pub(crate) fn remember_crls(&mut self, previous: &Self, now: UnixTime) {
         if let (Some(previous), Some(next)) = (&previous.revocation, &mut self.revocation) {
             next.remember(previous, now);
         }
     }
 
-    /// The CRLs in force, each with the later one of the same issuer and scope that `previous` has in
-    /// force instead.
+    /// The CRLs in force that replace a later one of `previous` with the same issuer and scope, each with
+    /// that later one.
     pub(crate) fn crls_rolled_back(&self, previous: &Self, now: UnixTime) -> Vec<(Crl, Crl)> {
         let known: Vec<_> = self
             .trust
@@ -139,7 +152,7 @@ impl ChainVerifier {
         }
     }
 
-    /// When the oldest CRL was made that is in force and that no newer one has replaced.
+    /// The thisUpdate of the oldest CRL that is in force and not replaced by a newer one.
     pub(crate) fn oldest_crl(&self, now: UnixTime) -> Option<UnixTime> {
         let rules = self.revocation.as_ref()?.rules();
         let lists: Vec<&Crl> = rules
@@ -166,7 +179,7 @@ impl ChainVerifier {
         self.usage
     }
 
-    pub(super) const fn held_to(&self) -> Profile {
+    pub(super) const fn certificate_profile(&self) -> Profile {
         self.profile
     }
 
@@ -183,10 +196,11 @@ impl ChainVerifier {
         self.revocation.as_ref().map(CrlSet::rules)
     }
 
-    /// Verifies a chain as presented, leaf first, at the time `now`.
+    /// Verifies a presented chain, leaf first, at the time `now`.
     ///
     /// # Errors
-    /// [`ChainError`]: why the chain is not trusted.
+    /// [`ChainError`]: the chain is empty, too long or malformed, has no valid path to a root or pin, is
+    /// expired or revoked, or is not for this usage.
     pub fn verify(
         &self,
         presented: &[CertificateDer<'_>],
@@ -195,8 +209,8 @@ impl ChainVerifier {
         self.verify_and_keep(presented, now, &mut Vec::new())
     }
 
-    /// As [`verify`](Self::verify); `read` gets the certificates that were read, also of a chain that
-    /// is refused: reading them is work that a peer can cause, so it is done once.
+    /// As [`verify`](Self::verify). `read` receives the parsed certificates, also of a chain that is
+    /// rejected. Parsing is work that a peer can cause, so it is done once.
     pub(crate) fn verify_and_keep(
         &self,
         presented: &[CertificateDer<'_>],
@@ -224,7 +238,7 @@ impl ChainVerifier {
             });
         }
         let store = self.store_for(leaf)?;
-        // A pin replaces the chain, so that a pinned certificate may even be a CA's.
+        // A pin replaces the chain, so that a pinned certificate may be that of a CA.
         let pin = pin_of(store, leaf);
         if let Some(problem) = self
             .problems_of_leaf(leaf, pin.is_some())
@@ -236,7 +250,7 @@ impl ChainVerifier {
         match pin {
             Some(anchor) => {
                 check_validity(leaf, now)?;
-                // An unknown critical extension, for one, is no matter of the chain.
+                // An unknown critical extension, for example, does not depend on the chain.
                 EndEntityCert::try_from(leaf.der()).map_err(|problem| ChainError::Invalid {
                     certificate: leaf.clone(),
                     problem: PathError::of(&problem),
@@ -252,7 +266,7 @@ impl ChainVerifier {
         }
     }
 
-    /// Everything that is wrong with a leaf by itself: it is refused for the first.
+    /// All problems of a leaf that do not depend on its path. The first is the reason of the rejection.
     pub(crate) fn problems_of_leaf(&self, leaf: &Certificate, is_pinned: bool) -> Vec<ChainError> {
         let end_entity = if is_pinned {
             Ok(())
@@ -269,14 +283,14 @@ impl ChainVerifier {
         .collect()
     }
 
-    /// Whether a chain that was verified once, perhaps by another trust, leads to a peer that this one
-    /// believes, and is not revoked.
+    /// Whether this verifier trusts a chain that was verified earlier, perhaps with another trust, and
+    /// whether it is still not revoked.
     ///
-    /// Signatures stay valid, so none is verified again. Age is no reason: neither of the
-    /// certificates, whose time was checked and is watched, nor of a CRL that has gone stale since.
+    /// Signatures remain valid and are not verified again. Expiry is not checked: neither of certificates,
+    /// because the connection has a timer for it, nor of CRLs.
     ///
-    /// Returns another path, where it is believed by another than it was: then that one's time is
-    /// to be watched.
+    /// Returns another path if the chain is now trusted by another path. The caller then uses that path's
+    /// expiry.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn still_trusts(
         &self,
@@ -292,7 +306,7 @@ impl ChainVerifier {
         }
         let anchor = chain.root_id().and_then(|root| store.issuer_by_id(root));
         let Some(anchor) = anchor else {
-            // Perhaps another root vouches for it.
+            // Another root may be on a path to it.
             return self.verify_at_its_time(chain, now).map(Some);
         };
         match &self.revocation {
@@ -317,9 +331,10 @@ impl ChainVerifier {
             .iter()
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
-        // Not `clamp`, which panics where a list or a certificate ends before it begins.
+        // Not `clamp`, which panics if the minimum is after the maximum: a certificate may have a
+        // notAfter before its notBefore.
         let time = now.max(chain.holds_from()).min(chain.not_after());
-        // The certificates were valid then; the lists are those of now.
+        // A time at which the certificates were valid, with the current CRLs.
         let stale = StaleCrls::Accept;
         self.verify_with(&ders, (time, CheckTime { now, stale }), &mut Vec::new())
     }
@@ -328,12 +343,12 @@ impl ChainVerifier {
         self.usage == Usage::Server
     }
 
-    /// Checks that a server's certificate is valid for the name that the client connects to (RFC 9525).
+    /// Checks that a server's certificate is valid for the server name (RFC 9525).
     ///
     /// # Errors
-    /// [`ChainError::NameMismatch`], which shows the names that it is valid for.
+    /// [`ChainError::NameMismatch`] has the names for which it is valid.
     pub fn verify_name(leaf: &Certificate, expected: &ServerName<'_>) -> Result<(), ChainError> {
-        // rustls-webpki stops at the first name that fits, before one that it could not read.
+        // rustls-webpki stops at the first name that matches, before a name that is malformed.
         let is_readable = leaf.subject_alternative_names().is_ok();
         let valid = is_readable
             && EndEntityCert::try_from(leaf.der())
@@ -348,7 +363,7 @@ impl ChainVerifier {
         })
     }
 
-    /// Parses the chain and enforces the limits, before anything is computed with its keys.
+    /// Parses the chain and enforces the limits before its keys are used.
     fn read(
         &self,
         presented: &[CertificateDer<'_>],
@@ -376,7 +391,7 @@ impl ChainVerifier {
         Ok(())
     }
 
-    /// The roots and pins that may vouch for this leaf: by trust domain, those of its own only.
+    /// The roots and pins that are trusted for this leaf: by trust domain, those of its own domain only.
     pub(crate) fn store_for(&self, leaf: &Certificate) -> Result<&TrustStore, ChainError> {
         let bundles = match &self.trust {
             Trust::Store(store) => return Ok(store),
@@ -468,7 +483,7 @@ pub(super) fn check_validity(certificate: &Certificate, now: UnixTime) -> Result
     }
 }
 
-/// The key's size when it is an RSA key over `limit` bits.
+/// The size of an RSA key over `limit` bits.
 pub(super) fn oversized_rsa(certificate: &Certificate, limit: usize) -> Option<usize> {
     match certificate.public_key() {
         PublicKeyKind::Rsa { bits } if *bits > limit => Some(*bits),

@@ -64,18 +64,18 @@ impl CrlSet {
         set
     }
 
-    /// The time around `now` in which the same lists are in force.
+    /// The time around `now` in which the same CRLs are in force.
     pub(in crate::trust) fn same_lists_around(&self, now: UnixTime) -> RangeInclusive<UnixTime> {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let in_force = self.starts.partition_point(|start| *start <= now.as_secs());
         let start = in_force.checked_sub(1).map_or(0, |last| self.starts[last]);
-        let end = self.starts.get(in_force).map_or(u64::MAX, |next| next - 1); // it lies after now
+        let end = self.starts.get(in_force).map_or(u64::MAX, |next| next - 1); // after `now`
         at(start)..=at(end)
     }
 
-    /// A list in the name of authorities that are `known` which one of them should have signed, and
-    /// none did: there is no other, or it claims the key of one that is signed. Another authority of
-    /// the same name may have its lists here, too; those disturb nobody.
+    /// A CRL with the name of `known` authorities that none of them signed although one should have:
+    /// there is no other CRL of the name, or its key identifier is that of a signed one. The CRLs of
+    /// another authority with the same name are not reported.
     pub(in crate::trust) fn not_by_its_issuer(&self, known: &[Issuer<'_>]) -> Option<&Crl> {
         let is_by = |list: &Crl, issuer: &Issuer<'_>| {
             issuer.name == list.issuer() && self.signed_by(issuer).has(list)
@@ -99,11 +99,11 @@ impl CrlSet {
         &self.rules
     }
 
-    /// The first second in which a list counts no more.
+    /// The first second in which a CRL no longer counts.
     pub(super) fn end_of(&self, list: &Crl) -> Option<UnixTime> {
         match self.rules.expired {
             ExpiredCrl::Ignore => None,
-            // A grace beyond the end of time is no limit.
+            // An overflow means no limit.
             ExpiredCrl::Enforce => list
                 .next_update()
                 .as_secs()
@@ -134,7 +134,7 @@ impl CrlSet {
         }
     }
 
-    /// The lists that this issuer signed.
+    /// The CRLs that this issuer signed.
     pub(super) fn signed_by(&self, issuer: &Issuer<'_>) -> Arc<SignedLists> {
         let id = issuer.id();
         if let Some(lists) = self.signed.get(&id) {

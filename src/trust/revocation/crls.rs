@@ -1,4 +1,4 @@
-//! Certificate revocation lists, loaded whole or not at all.
+//! Loading of certificate revocation lists: all of them, or an error.
 
 use std::fmt;
 use std::path::Path;
@@ -9,11 +9,20 @@ use crate::pki::pem::{Origin, read_blocks};
 use crate::pki::{Crl, CrlFormatError, PemError};
 use crate::trust::{CrlError, files};
 
-/// One or more certificate revocation lists; never none.
+/// One or more certificate revocation lists.
 ///
-/// Every list that is given is kept or refused by name, none is skipped. Their order does not
-/// matter: of two lists of one issuer's key and scope, the one with the newer thisUpdate counts,
-/// or the higher cRLNumber where those are equal.
+/// A list that cannot be used is an error that names it; none is skipped. The order does not matter: of
+/// two lists of one issuer's key and scope, the one with the later thisUpdate counts, or the one with
+/// the higher cRLNumber if these are equal.
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::Crls;
+///
+/// let crls = Crls::from_bytes(TestCa::new("Root").crl().pem())?;
+/// assert_eq!(crls.lists().len(), 1);
+/// # Ok::<(), countersign::trust::CrlError>(())
+/// ```
 #[derive(Clone)]
 pub struct Crls {
     lists: Vec<Crl>,
@@ -23,15 +32,15 @@ impl Crls {
     /// Reads a file: PEM with one or more `X509 CRL` blocks, or one CRL in DER.
     ///
     /// # Errors
-    /// [`CrlError`] names the file and block: one that is cut off, is no CRL, or cannot be
-    /// honoured (delta, indirect, for some reasons only; see [`Crl::from_der`]).
+    /// [`CrlError`] names the file and block: one that is cut off, is not a CRL, or is not supported
+    /// (delta, indirect, for some reasons only; see [`Crl::from_der`]).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CrlError> {
         let (origin, bytes) = Origin::read(path.as_ref())?;
         Self::read(bytes, &origin)
     }
 
     /// Reads every `*.crl`, `*.pem` and `*.der` file of a folder, symlinks followed. Other names,
-    /// hidden files and subfolders are not looked at.
+    /// hidden files and subfolders are ignored.
     ///
     /// # Errors
     /// [`CrlError`] as for [`from_file`](Self::from_file), for the first bad file; and when the
@@ -82,7 +91,7 @@ impl Crls {
         self
     }
 
-    /// The lists, as they were given.
+    /// The lists, in the order in which they were given.
     pub fn lists(&self) -> &[Crl] {
         &self.lists
     }
@@ -96,7 +105,7 @@ impl Crls {
                 problem,
             })
         };
-        // A PEM file starts with text, and no text starts with the digit 0 followed by a length.
+        // PEM is text, and no text starts with the digit 0 followed by a DER length.
         if bytes.first() == Some(&DER_SEQUENCE) && !bytes.is_ascii() {
             let list = usable(Crl::from_boxed(bytes.into()), origin)?;
             return Ok(Self { lists: vec![list] });

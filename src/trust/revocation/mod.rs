@@ -1,4 +1,4 @@
-//! Revocation: what CRLs say, and what follows when they say nothing.
+//! Revocation: CRLs, and the rules about certificates without one.
 
 mod check;
 mod crl_set;
@@ -19,39 +19,71 @@ pub(super) use crl_set::CrlSet;
 pub use crls::Crls;
 pub(super) use source::{CheckTime, Issuer, StaleCrls};
 
-/// What happens when no CRL tells whether a certificate is revoked.
+/// What happens when no CRL has the revocation status of a certificate.
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{Crls, Revocation, UnknownStatus};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let crls = Crls::from_bytes(TestCa::new("Root").crl().pem())?;
+/// let revocation = Revocation::new(crls).unknown_status(UnknownStatus::Allow);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownStatus {
-    /// The peer is refused.
+    /// The peer is rejected.
     #[default]
     Deny,
-    /// The certificate counts as not revoked. A CRL that is there and has expired, is not in force
-    /// yet, or whose issuer must not sign it, refuses nevertheless.
+    /// The certificate counts as not revoked. The peer is still rejected when a CRL of the issuer has
+    /// expired, is not in force yet, or was signed by an issuer that must not sign CRLs.
     ///
     /// # Security
-    /// Whoever keeps a CRL from being loaded keeps its revocations from counting. Where single
-    /// issuers publish none, say so by [`Revocation::no_crl_from`] instead.
+    /// An attacker who prevents a CRL from being loaded disables its revocations. If only some issuers
+    /// publish no CRL, use [`Revocation::no_crl_from`] instead.
     Allow,
 }
 
 /// Whether a CRL still counts after its nextUpdate.
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{Crls, ExpiredCrl, Revocation};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let crls = Crls::from_bytes(TestCa::new("Root").crl().pem())?;
+/// let revocation = Revocation::new(crls).expired(ExpiredCrl::Ignore);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExpiredCrl {
-    /// It does not: the peer is refused, unless the CRL is within its
-    /// [`grace`](Revocation::grace).
+    /// It does not: the peer is rejected, except within the [`grace`](Revocation::grace) period.
     #[default]
     Enforce,
-    /// It does, for ever.
+    /// It does, indefinitely.
     ///
     /// # Security
     /// Certificates that were revoked after the last CRL that could be loaded are accepted.
     Ignore,
 }
 
-/// Whether an update may replace a CRL with one that its issuer made earlier.
+/// Whether an update may replace a CRL with an earlier one of its issuer.
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{CrlRollback, Crls, Revocation};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let crls = Crls::from_bytes(TestCa::new("Root").crl().pem())?;
+/// let revocation = Revocation::new(crls).rollback(CrlRollback::Allow);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CrlRollback {
-    /// It may not: the update is refused as a whole.
+    /// It may not: the whole update is rejected.
     #[default]
     Deny,
     /// It may. An audit event records each rollback
@@ -59,28 +91,39 @@ pub enum CrlRollback {
     ///
     /// # Security
     /// Certificates that were revoked between the two CRLs are accepted again, until the earlier CRL
-    /// expires. An attacker who can write to the CRL's file or answer for its server needs no key for
-    /// that: an old CRL has a valid signature.
+    /// expires. An attacker who can write to the CRL's file or impersonate its server needs no key for
+    /// that, because an old CRL has a valid signature.
     Allow,
 }
 
-/// Which certificates of a chain must not be revoked.
+/// Which certificates of a chain are checked for revocation.
+///
+/// ```
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{Crls, Revocation, RevocationDepth};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let crls = Crls::from_bytes(TestCa::new("Root").crl().pem())?;
+/// let revocation = Revocation::new(crls).depth(RevocationDepth::EndEntity);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RevocationDepth {
-    /// All but the trust anchor, which is removed from the trust store instead.
+    /// All except the trust anchor. To revoke that, remove it from the trust store.
     #[default]
     WholeChain,
     /// The peer's own certificate only.
     ///
     /// # Security
-    /// A revoked intermediate goes on vouching.
+    /// The certificates of a revoked intermediate are accepted.
     EndEntity,
 }
 
-/// CRLs and what is made of them.
+/// CRLs and the rules about them.
 ///
-/// By default every certificate of a peer's chain needs a CRL that is signed by its issuer, is not
-/// stale, and does not list it.
+/// By default every certificate of a peer's chain, except the trust anchor, needs a CRL that its issuer
+/// signed, that has not expired, and that does not list the certificate.
 ///
 /// ```no_run
 /// use countersign::pki::Certificate;
@@ -90,37 +133,35 @@ pub enum RevocationDepth {
 /// # let root: Certificate = unimplemented!();
 /// let revocation = Revocation::new(Crls::from_dir("crls")?)
 ///     .grace(std::time::Duration::from_secs(3600))
-///     .no_crl_from(&root); // it only signs our two issuing CAs, and publishes no CRL
+///     .no_crl_from(&root); // it signs only our two issuing CAs, and publishes no CRL
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A CRL counts for an issuer when it bears the issuer's name **and** the issuer's key signed it:
-/// one of another authority of the same name disturbs nobody. The issuer must be allowed to sign
-/// CRLs (keyUsage cRLSign, RFC 5280 section 4.2.1.3).
+/// **Issuer.** A CRL counts for an issuer when it has the issuer's name and the issuer's key signed it. A
+/// CRL of another authority with the same name has no effect. The issuer must be allowed to sign CRLs
+/// (keyUsage cRLSign, RFC 5280 section 4.2.1.3).
 ///
-/// A CRL whose thisUpdate is ahead of our clock by more than
-/// [`clock_tolerance`](Self::clock_tolerance) (default: 5 minutes) is not in force yet: what it revokes
-/// is not revoked by it, and it replaces no other list. It comes into force when the clock reaches that
-/// time, for each verification from then on; connections that are open are verified again at the next
-/// update. Where it is the only list of its issuer, peers are refused until then
+/// **Not in force yet.** A CRL whose thisUpdate is ahead of our clock by more than
+/// [`clock_tolerance`](Self::clock_tolerance) (default: 5 minutes) revokes nothing and replaces no other
+/// CRL. When the clock reaches that time, it counts for each verification; open connections are
+/// verified again at the next update. If it is the only CRL of its issuer, peers are rejected until then
 /// ([`StatusError::NotInForce`](super::StatusError::NotInForce)).
 ///
-/// An update that replaces the CRL in force with one of the same issuer's key and scope that has a lower
-/// cRLNumber, or an earlier thisUpdate with the same number, is refused, unless
-/// [`rollback`](Self::rollback) allows it. A CRL that updates leave out is remembered until it has
-/// expired. Nothing is remembered across a restart.
+/// **Rollback.** An update is rejected when it replaces the CRL in force with one of the same issuer's
+/// key and scope that has a lower cRLNumber, or an earlier thisUpdate with the same number.
+/// [`rollback`](Self::rollback) can allow it. A CRL that an update leaves out is remembered until it
+/// expires. Nothing is remembered across a restart.
 ///
-/// A certificate that names no distribution point is looked up in every list of its issuer. Where an
-/// issuer splits its CRL into several, load all of them: a list says of itself where it is
-/// published, but not that there are others.
+/// **Several CRLs of one issuer.** A certificate that names no distribution point is looked up in every
+/// CRL of its issuer. If an issuer splits its CRL, load all parts: a part does not name the others.
 ///
-/// Pinned certificates and keys are not looked up: there is no issuer that could revoke them.
-/// Remove the pin, or put them on a deny list.
+/// **Pins.** Pinned certificates and keys are not looked up, because no issuer can revoke them. Remove
+/// the pin, or put them on a deny list.
 ///
-/// Signatures of the CRLs of roots and of the trust store's own intermediates are verified when
-/// the configuration is made, which takes a moment for large ones; those of intermediates that
-/// only peers send, at first sight of the intermediate.
+/// **Cost.** The signatures of CRLs of roots and of the trust store's intermediates are verified when the
+/// configuration is built, which takes a moment for large CRLs. Those of intermediates that only peers
+/// send are verified when the intermediate is first used.
 #[derive(Clone, Debug)]
 pub struct Revocation {
     crls: Crls,
@@ -133,15 +174,15 @@ pub struct Revocation {
     exempt: Exempt,
 }
 
-/// By how much an issuer's clock may be ahead of ours.
+/// The default of [`Revocation::clock_tolerance`].
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// The issuers that publish no CRL.
 #[derive(Clone, Debug, Default)]
 struct Exempt {
-    /// By the SHA-256 of the name and the key.
+    /// By [`Issuer::id`].
     authorities: HashSet<Fingerprint>,
-    /// By the name as it prints.
+    /// By the printed name.
     names: HashSet<String>,
 }
 
@@ -152,7 +193,7 @@ impl From<Crls> for Revocation {
 }
 
 impl Revocation {
-    /// Checks revocation by these CRLs, with the strictest choices.
+    /// Checks revocation with these CRLs and the strictest rules.
     pub fn new(crls: Crls) -> Self {
         Self {
             crls,
@@ -171,34 +212,34 @@ impl Revocation {
         self.crls.lists()
     }
 
-    /// Sets what happens when no CRL tells whether a certificate is revoked. Default: deny.
+    /// Sets what happens when no CRL has the revocation status of a certificate. Default: deny.
     #[must_use]
     pub const fn unknown_status(mut self, rule: UnknownStatus) -> Self {
         self.unknown_status = rule;
         self
     }
 
-    /// Sets whether a CRL still counts after its nextUpdate. Default: it does not.
+    /// Sets whether a CRL still counts after its nextUpdate. Default: no.
     #[must_use]
     pub const fn expired(mut self, rule: ExpiredCrl) -> Self {
         self.expired = rule;
         self
     }
 
-    /// Sets for how long after its nextUpdate a CRL still counts, so that a late publisher does
-    /// not stop everything. Default: not at all.
+    /// Sets for how long after its nextUpdate a CRL still counts, so that a late publication does not
+    /// reject all peers. Default: zero.
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets by how much the thisUpdate of a CRL may be ahead of our clock, so that a CRL counts at once
-    /// although the issuer's clock is somewhat fast, or ours slow. Default: 5 minutes. Fractions of a
-    /// second do not count.
+    /// Sets by how much the thisUpdate of a CRL may be ahead of our clock. A new CRL then counts at once
+    /// although the issuer's clock is slightly fast, or ours slightly slow. Default: 5 minutes. Fractions
+    /// of a second are ignored.
     ///
     /// # Security
-    /// A CRL that was dated into the future by mistake replaces genuine ones within this time.
+    /// A CRL whose thisUpdate is in the future by mistake replaces correct ones within this time.
     #[must_use]
     pub const fn clock_tolerance(mut self, tolerance: Duration) -> Self {
         self.clock_tolerance = tolerance;
@@ -206,33 +247,34 @@ impl Revocation {
     }
 
     /// Sets whether an update may replace a CRL with an earlier one of the same issuer and scope.
-    /// Default: it may not. What counts is the choice of the update's own `Revocation`.
+    /// Default: no. The rule of the update's own `Revocation` applies.
     #[must_use]
     pub const fn rollback(mut self, rule: CrlRollback) -> Self {
         self.rollback = rule;
         self
     }
 
-    /// Sets which certificates of a chain are looked up. Default: all but the trust anchor.
+    /// Sets which certificates of a chain are checked. Default: all except the trust anchor.
     #[must_use]
     pub const fn depth(mut self, depth: RevocationDepth) -> Self {
         self.depth = depth;
         self
     }
 
-    /// Says that this authority, by its name and key, publishes no CRL: what it issued counts as
-    /// not revoked, unless a CRL of its is loaded nevertheless.
+    /// Declares that this authority, by its name and key, publishes no CRL. Its certificates count as
+    /// not revoked, unless a CRL of the authority is loaded.
     #[must_use]
     pub fn no_crl_from(mut self, issuer: &Certificate) -> Self {
         self.exempt.authorities.insert(Issuer::of(issuer).id());
         self
     }
 
-    /// As [`no_crl_from`](Self::no_crl_from), for every authority whose name prints like this
-    /// (RFC 4514), as in `CN=Root,O=Example`. The error about a missing CRL prints it.
+    /// As [`no_crl_from`](Self::no_crl_from), for every authority with this printed name (RFC 4514), such
+    /// as `CN=Root,O=Example`. The error about a missing CRL prints the name.
     ///
     /// # Security
-    /// Any authority below a trust anchor can call itself so. A certificate says it exactly.
+    /// Any authority below a trust anchor can have this name. [`no_crl_from`](Self::no_crl_from) is
+    /// exact.
     #[must_use]
     pub fn no_crl_from_name(mut self, issuer: impl Into<String>) -> Self {
         self.exempt.names.insert(issuer.into());
@@ -248,13 +290,13 @@ impl Revocation {
         self.rollback == CrlRollback::Allow
     }
 
-    /// The second in which a list comes into force.
+    /// The second in which a CRL comes into force.
     fn start_of(&self, list: &Crl) -> u64 {
         let this_update = list.this_update().as_secs();
         this_update.saturating_sub(self.clock_tolerance.as_secs())
     }
 
-    /// Whether a list counts at this time already.
+    /// Whether a CRL is in force at this time.
     pub(in crate::trust) fn is_in_force(&self, list: &Crl, now: UnixTime) -> bool {
         self.start_of(list) <= now.as_secs()
     }

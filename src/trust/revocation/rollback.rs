@@ -1,8 +1,8 @@
-//! Updates that would put an earlier list into the place of a later one.
+//! Detects updates that would replace a CRL with an earlier one.
 //!
-//! An old list has a valid signature, so that an attacker who can write to a list's file, or answer for its server,
-//! can bring revoked certificates back with one. To leave the list out first does not help: it is
-//! remembered until it has expired.
+//! An old CRL has a valid signature. An attacker who can write to the CRL's file, or impersonate its
+//! server, could use it to make revoked certificates valid again. A CRL that an update leaves out is
+//! remembered until it expires, so that two updates cannot do it either.
 
 use rustls_pki_types::UnixTime;
 
@@ -10,12 +10,11 @@ use super::{CrlSet, Issuer};
 use crate::pki::Crl;
 
 impl CrlSet {
-    /// The lists in force that an update from `previous` would put into the place of others that their
-    /// issuers made later, each with that one.
+    /// The CRLs in force that replace a later one of `previous`, each with that later one.
     ///
-    /// The lists of an authority that is `known` are those that its key signed; of others, those of one
-    /// name whose authorityKeyIdentifiers do not differ. A list without successor is no rollback: the
-    /// status of its issuer's certificates is unknown then.
+    /// CRLs are compared when the key of the same `known` authority signed both. CRLs of other issuers
+    /// are compared when their names are equal and their authorityKeyIdentifiers do not differ. A CRL
+    /// without a successor is no rollback: the status of its issuer's certificates is then unknown.
     pub(in crate::trust) fn rolled_back(
         &self,
         previous: &Self,
@@ -54,13 +53,12 @@ impl CrlSet {
         found
     }
 
-    /// Remembers what `previous` does of lists that were left out before.
+    /// Takes over the CRLs that earlier updates left out.
     pub(in crate::trust) fn keep_left_out(&mut self, previous: &Self) {
         self.left_out.clone_from(&previous.left_out);
     }
 
-    /// Remembers the lists of `previous` that were in force, have not expired, and have no successor
-    /// here.
+    /// Remembers the CRLs of `previous` that were in force, have not expired, and have no successor here.
     pub(in crate::trust) fn remember(&mut self, previous: &Self, now: UnixTime) {
         let in_force = previous.by_name.values().flatten();
         let in_force = in_force.filter(|list| previous.rules.is_in_force(list, now));
@@ -84,8 +82,8 @@ impl CrlSet {
         issuer.name == list.issuer() && list.is_signed_by(issuer.spki, self.algorithms.all)
     }
 
-    /// Of those that no authority which is `known` signed, the lists in force, one for each name,
-    /// authorityKeyIdentifier and scope. There is no key yet that a signature could be verified with.
+    /// The CRLs in force that no `known` authority signed, one for each name, authorityKeyIdentifier and
+    /// scope. Their signatures cannot be verified, because the keys are not known.
     fn of_others(&self, known: &[Issuer<'_>], now: UnixTime) -> Vec<&Crl> {
         let is_others = |list: &&Crl| {
             let mut named = known.iter().filter(|issuer| issuer.name == list.issuer());

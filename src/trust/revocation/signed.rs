@@ -1,7 +1,7 @@
-//! The lists that one issuer's key signed.
+//! The CRLs that one issuer's key signed.
 //!
-//! Which list of a scope counts depends on the time, since one that is not in force yet hides no other;
-//! which lists the issuer signed does not, and is found out once for each list.
+//! Which CRL of a scope counts depends on the time, because a CRL that is not in force yet replaces no
+//! other. Whether the issuer signed a CRL does not depend on the time, and is verified once.
 
 use std::sync::OnceLock;
 
@@ -9,7 +9,7 @@ use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use crate::pki::{Certificate, Crl};
 
-/// The lists in the name of one issuer, of which those count that its key signed.
+/// The CRLs with the name of one issuer. Only those that its key signed count.
 pub(super) struct SignedLists {
     /// By scope, the newest first.
     scopes: Vec<Vec<Candidate>>,
@@ -23,8 +23,8 @@ struct Candidate {
 }
 
 impl SignedLists {
-    /// Sorts the lists in the issuer's name. Signatures are verified when a list would count: hashing a
-    /// large one takes a moment.
+    /// Sorts the CRLs with the issuer's name. A signature is verified when its CRL is first needed,
+    /// because hashing a large CRL takes time.
     pub(super) fn new<'a>(
         named: impl IntoIterator<Item = &'a Crl>,
         spki: &[u8],
@@ -51,7 +51,7 @@ impl SignedLists {
         }
     }
 
-    /// Of each scope the newest list that is `wanted`.
+    /// The newest `wanted` CRL of each scope.
     pub(super) fn newest<'s>(
         &'s self,
         wanted: impl Fn(&Crl) -> bool + 's,
@@ -60,7 +60,7 @@ impl SignedLists {
         scopes.filter_map(move |scope| self.newest_of(scope, &wanted))
     }
 
-    /// As [`newest`](Self::newest), of the scopes that this certificate belongs to.
+    /// As [`newest`](Self::newest), for the scopes that cover this certificate.
     pub(super) fn covering<'s>(
         &'s self,
         certificate: &'s Certificate,
@@ -68,7 +68,7 @@ impl SignedLists {
     ) -> impl Iterator<Item = &'s Crl> {
         let scopes = self.scopes.iter();
         scopes
-            .filter(|scope| scope[0].list.covers(certificate)) // it depends on the scope alone
+            .filter(|scope| scope[0].list.covers(certificate)) // depends only on the scope
             .filter_map(move |scope| self.newest_of(scope, &wanted))
     }
 
@@ -82,12 +82,12 @@ impl SignedLists {
         Some(&found.list)
     }
 
-    /// Whether the issuer signed any.
+    /// Whether the issuer signed any of the CRLs.
     pub(super) fn is_any(&self) -> bool {
         self.scopes.iter().flatten().any(|it| self.is_signed(it))
     }
 
-    /// Whether the issuer signed this one.
+    /// Whether the issuer signed this CRL.
     pub(super) fn has(&self, list: &Crl) -> bool {
         let mut lists = self.scopes.iter().flatten();
         let candidate = lists.find(|candidate| candidate.list.is_same(list));
