@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// Reads the next TLV, whatever its tag.
+    /// Reads the next TLV with any tag.
     pub(crate) fn any(&mut self) -> Result<Tlv<'a>, NotDer> {
         let (&tag, after_tag) = self.rest.split_first().ok_or(NotDer)?;
         if tag & 0x1f == 0x1f {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_ber_allows_and_der_does_not() {
+    fn rejects_ber_that_is_not_der() {
         for (why, bytes) in [
             ("empty", &[][..]),
             ("no length", &[0x04]),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_identifiers_are_what_they_say() {
+    fn the_usual_identifiers_match_their_text() {
         for (content, text) in USUAL {
             assert_eq!(oid_to_string(content).as_deref(), Ok(text));
             assert_eq!(oid_to_text(content), Ok(Cow::Borrowed(text)));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_octets_hold_two_numbers() {
+    fn the_first_arc_contains_two_numbers() {
         for (content, text) in [
             (&[0][..], "0.0"),
             (&[39], "0.39"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_checked_is_what_can_be_decoded() {
+    fn the_check_accepts_exactly_what_can_be_decoded() {
         let octets = [0, 1, 0x55, 0x7f, 0x80, 0x81, 0xff];
         for first in octets {
             for second in octets {

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constructed_uri_is_no_uri() {
+    fn a_constructed_uri_is_unreadable() {
         assert!(matches!(
             read_general_name(0xa6, b"spiffe://a/b"),
             GeneralName::Unreadable { tag: 0xa6, .. }

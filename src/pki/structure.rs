@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_is_critical_by_its_boolean() {
+    fn an_extension_is_critical_only_if_the_boolean_is_true() {
         let read = |critical: &[u8]| {
             let content = [&[0x06, 3, 0x55, 0x1d, 0x11], critical, &[0x04, 1, 7]].concat();
             read_extension(&content).map(|extension| (extension.critical, extension.value.to_vec()))

@@ -24,7 +24,11 @@ use crate::pki::{Certificate, DistinguishedName, Fingerprint};
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{Anchor, ChainVerifier, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let root = TestCa::new("Root");
 /// let peer = root.intermediate("Issuing").leaf().common_name("alice").issue();
 /// let verifier = ChainVerifier::new(root.trust(), Usage::Client, &provider);
@@ -163,7 +167,11 @@ impl fmt::Debug for VerifiedChain {
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{Anchor, ChainVerifier, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let peer = TestCa::new("Root").leaf().common_name("alice").issue();
 /// let trust = TrustStore::empty().pin(&peer.certificate());
 /// let verifier = ChainVerifier::new(trust, Usage::Client, &provider);
@@ -238,7 +246,11 @@ impl Limits {
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{ChainVerifier, EkuPolicy, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let trust = TestCa::new("Root").trust();
 /// let verifier = ChainVerifier::new(trust, Usage::Client, &provider)
 ///     .extended_key_usage(EkuPolicy::Required);
@@ -264,7 +276,11 @@ pub enum EkuPolicy {
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{ChainVerifier, RootConstraints, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let trust = TestCa::new("Root").trust();
 /// let verifier = ChainVerifier::new(trust, Usage::Client, &provider)
 ///     .root_constraints(RootConstraints::Enforce);
@@ -293,9 +309,13 @@ pub enum RootConstraints {
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{ChainVerifier, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let root = TestCa::new("Root");
-/// let leaf = root.leaf().extended_key_usage(&["1.3.6.1.5.5.7.3.2"]); // clientAuth
+/// let leaf = root.leaf().extended_key_usage(Some(&["1.3.6.1.5.5.7.3.2"])); // clientAuth
 /// let peer = leaf.issue();
 /// let verify = |usage| {
 ///     let verifier = ChainVerifier::new(root.trust(), usage, &provider);

@@ -13,7 +13,11 @@ use crate::pki::{Certificate, Extension, GeneralName};
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{ChainVerifier, Profile, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let trust = TestCa::new("Root").trust();
 /// let verifier = ChainVerifier::new(trust, Usage::Client, &provider).profile(Profile::Rfc5280);
 /// ```

@@ -24,7 +24,11 @@ use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purp
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{ChainVerifier, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let root = TestCa::new("Root");
 /// let peer = root.leaf().common_name("alice").issue();
 /// let verifier = ChainVerifier::new(root.trust(), Usage::Client, &provider);

@@ -12,15 +12,19 @@ use crate::pki::{
 
 /// Why a peer's certificate chain is rejected.
 ///
-/// `Display` is one line of at most 4 KiB, whatever the certificates contain: it cuts each name after
-/// 256 bytes and each list after five entries, and marks the cut.
+/// `Display` is one line of at most 4 KiB for any certificates: it cuts each name after 256 bytes and
+/// each list after five entries, and marks the cut.
 ///
 /// ```
 /// use countersign::pki_types::UnixTime;
 /// use countersign::testing::TestCa;
 /// use countersign::trust::{ChainVerifier, Usage};
 ///
-/// # let provider = countersign::rustls::crypto::aws_lc_rs::default_provider();
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
 /// let verifier = ChainVerifier::new(TestCa::new("Ours").trust(), Usage::Client, &provider);
 /// let peer = TestCa::new("Theirs").leaf().common_name("alice").issue();
 /// let error = verifier.verify(peer.chain(), UnixTime::now()).unwrap_err();

@@ -9,8 +9,8 @@ use crate::trust::{ChainError, StatusError};
 
 /// Checks a path, given as each certificate with its issuer, the leaf first.
 ///
-/// Returns the last second in which the answer holds, as far as it depends on the expiry of what the
-/// source has. When other CRLs come into force is not considered here
+/// Returns the last second in which the result is the same, as far as it depends on the expiry of the
+/// source's data. When other CRLs come into force is not considered here
 /// ([`CrlSet::same_lists_around`](super::CrlSet::same_lists_around)).
 pub(in crate::trust) fn check_path<'a>(
     source: &impl RevocationSource,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn any_source_can_answer_and_the_rules_decide_on_what_it_does_not_know() {
+    fn the_rules_apply_to_any_source() {
         let now = UnixTime::now();
         let root = TestCa::new("Root");
         let issuer = Certificate::from_der(&root.certificate_der()).expect("a certificate");

@@ -109,6 +109,7 @@ pub enum CrlRollback {
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RevocationDepth {
     /// All except the trust anchor. To revoke that, remove it from the trust store.
     #[default]

@@ -27,7 +27,7 @@ pub(in crate::trust) enum Status {
         /// The number of the CRL that lists it.
         crl: SerialNumber,
     },
-    /// The source cannot say.
+    /// The source does not know the status.
     Unknown(Unknown),
 }
 
@@ -41,7 +41,7 @@ pub(in crate::trust) enum Unknown {
     IssuerMayNotSign,
 }
 
-/// At which time sources are asked.
+/// The time of a check.
 #[derive(Clone, Copy)]
 pub(in crate::trust) struct CheckTime {
     /// Decides which CRLs are in force and which have expired.
@@ -52,7 +52,7 @@ pub(in crate::trust) struct CheckTime {
 /// Whether a CRL counts after its nextUpdate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::trust) enum StaleCrls {
-    /// As [`ExpiredCrl`](super::ExpiredCrl) says.
+    /// By the rule [`ExpiredCrl`](super::ExpiredCrl).
     ByRule,
     /// It counts: an open connection is not closed because a CRL expired in the meantime.
     Accept,
