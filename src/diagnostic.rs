@@ -37,7 +37,7 @@ macro_rules! display_diagnostic {
     ($error:ty) => {
         impl std::fmt::Display for $error {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                use $crate::Diagnostic;
+                use $crate::diagnostic::Diagnostic;
 
                 let (cause, remedy) = (Diagnostic::cause(self), Diagnostic::remedy(self));
                 write!(f, "{cause}; {remedy}")

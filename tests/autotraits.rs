@@ -53,8 +53,8 @@ use countersign::testing::{
 };
 use countersign::trust::{
     Anchor, BundleError, ChainError, ChainVerifier, CrlError, CrlRollback, Crls, EkuPolicy,
-    ExpiredCrl, Limits, Profile, Revocation, RevocationDepth, RootConstraints, StatusError, Trust,
-    TrustBundles, TrustError, UnknownStatus, Usage, VerifiedChain,
+    ExpiredCrl, Limits, PathError, Profile, Revocation, RevocationDepth, RootConstraints,
+    StatusError, Trust, TrustBundles, TrustError, UnknownStatus, Usage, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
@@ -134,6 +134,7 @@ fn values_go_everywhere() {
     is_plain::<CrlRollback>();
     is_plain::<RevocationDepth>();
     is_plain::<StatusError>();
+    is_plain::<PathError>();
     is_plain::<Trust>();
     is_plain::<TrustBundles>();
     is_plain::<Resumption>();

@@ -6,7 +6,7 @@ use super::findings::{
 };
 use super::paths::AtHand;
 use super::report::Finding;
-use crate::Diagnostic as _;
+use crate::diagnostic::Diagnostic;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};

@@ -1,7 +1,7 @@
 //! Reading the fields of a certificate, strictly.
 
 use super::IdentityError;
-use crate::Diagnostic as _;
+use crate::diagnostic::Diagnostic;
 use crate::pki::text::is_unsafe_to_print;
 use crate::pki::{Certificate, GeneralName, NameAttribute, SanError};
 

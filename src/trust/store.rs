@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, TrustAnchor};
 use super::error::TrustError;
 use super::revocation::Issuer;
 use super::{TrustBundles, files};
-use crate::Diagnostic as _;
+use crate::diagnostic::Diagnostic;
 use crate::pki::pem::{Origin, read_blocks};
 use crate::pki::{Certificate, DistinguishedName, Fingerprint, PemError, der};
 
