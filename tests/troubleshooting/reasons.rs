@@ -64,7 +64,7 @@ const SOURCES: &[(&str, &str, &[&str])] = &[
             "Self::Shed(shed)",
         ],
     ),
-    (include_str!("../../src/server/error.rs"), "Shed", &[]),
+    (include_str!("../../src/server/error.rs"), "ShedReason", &[]),
     (
         include_str!("../../src/gate/error.rs"),
         "AdmitError",
