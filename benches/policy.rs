@@ -86,7 +86,7 @@ impl Bench {
         self.rule(
             "trust domain",
             size,
-            || ready(policy::trust_domains((0..size).map(domain))),
+            || policy::trust_domains((0..size).map(|number| parsed(&domain(number)))),
             |number| parsed::<SpiffeId>(&format!("spiffe://{}/ns/a/sa/b", domain(number))),
         );
     }

@@ -94,7 +94,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .credentials(ca.leaf().spiffe(ORDERS).issue().credentials())
         .trust(ca.trust())
         .identify(SpiffeId::extractor())
-        .authorize(policy::trust_domain("example.org")?)
+        .authorize(policy::trust_domain("example.org".parse()?))
         .alpn(["h2", "http/1.1"])
         .build()?;
     let listener = Listener::bind(acceptor, "127.0.0.1:0").await?;

@@ -21,8 +21,8 @@ use countersign::gate::{
 use countersign::identity::{
     And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
     IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Multiple,
-    Or, OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, Single, SpiffeId, Subject, TryMap,
-    Upn, Uri,
+    Or, OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, Single, SpiffeId, Subject,
+    TrustDomain, TryMap, Upn, Uri,
 };
 use countersign::integration::axum::NoPeer;
 use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
@@ -161,6 +161,7 @@ fn values_go_everywhere() {
     is_plain::<DnsPattern>();
     is_plain::<PatternSet<SpiffePattern>>();
     is_plain::<FingerprintSet>();
+    is_plain::<TrustDomain>();
     is_plain::<TrustDomains>();
     is_plain::<Explanation>();
     is_plain::<Map<Single<SpiffeId>, fn(SpiffeId) -> String>>();

@@ -58,7 +58,7 @@ fn any_of_patterns_and_a_closure() {
         .unwrap();
     let policy = policy::any_of((
         patterns,
-        policy::trust_domain("ops.example").unwrap(),
+        policy::trust_domain("ops.example".parse().unwrap()),
         |peer: &Peer<SpiffeId>| {
             if peer.identity().path().ends_with("/health") {
                 Decision::allow("health checks")
@@ -89,7 +89,7 @@ fn deny_list_and_exception() {
             policy::spiffe_patterns(["spiffe://example.org/ns/test/*"]).unwrap(),
         )),
         policy::all_of((
-            policy::trust_domain("example.org").unwrap(),
+            policy::trust_domain("example.org".parse().unwrap()),
             policy::not(policy::spiffe_patterns(["spiffe://example.org/public/*"]).unwrap())
                 .named("not public"),
         )),
@@ -148,7 +148,7 @@ fn host_names_and_a_pinned_key() {
 #[test]
 fn shadowed_candidate() {
     let policy = policy::shadow(
-        policy::trust_domain("example.org").unwrap(),
+        policy::trust_domain("example.org".parse().unwrap()),
         policy::all_of((
             policy::spiffe_patterns(["spiffe://example.org/ns/*"]).unwrap(),
             |peer: &Peer<SpiffeId>| {

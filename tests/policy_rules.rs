@@ -17,8 +17,9 @@ fn workload(id: &str) -> Peer<SpiffeId> {
 
 #[test]
 fn trust_domains_are_whole_names() {
-    let one = policy::trust_domain("example.org").unwrap();
-    let two = policy::trust_domains(["example.org", "example.com"]).unwrap();
+    let one = policy::trust_domain("example.org".parse().unwrap());
+    let two =
+        policy::trust_domains(["example.org", "example.com"].map(|name| name.parse().unwrap()));
     for (id, by_one, by_two) in [
         ("spiffe://example.org/a", true, true),
         ("spiffe://example.com/a", false, true),
@@ -45,30 +46,11 @@ fn trust_domains_are_whole_names() {
         two.authorize(&workload("spiffe://example.net/a")).reason(),
         Some("spiffe://example.net/a is no workload of the 2 trust domains allowed")
     );
-    let none = policy::trust_domains([""; 0]).unwrap();
+    let none = policy::trust_domains([]);
     assert_eq!(
         none.authorize(&workload("spiffe://example.net/a")).reason(),
         Some("no trust domain is allowed")
     );
-}
-
-#[test]
-fn a_trust_domain_that_could_never_match_is_refused() {
-    for (name, why) in [
-        ("", "no trust domain"),
-        ("Example.org", "only lower-case letters"),
-        ("*", "only lower-case letters"),
-        ("*.example.org", "only lower-case letters"),
-        ("example.org/", "stands alone"),
-        ("example.org/a", "stands alone"),
-        ("spiffe://example.org", "stands alone"),
-        ("bücher.example", "only lower-case letters"),
-    ] {
-        let refused = policy::trust_domain(name).expect_err(name);
-        assert_eq!(refused.entry(), name);
-        assert!(refused.error().to_string().contains(why), "{refused}");
-    }
-    assert!(policy::trust_domain("example.org").is_ok());
 }
 
 #[test]
@@ -108,7 +90,7 @@ fn fingerprints_of_certificates_and_of_keys() {
 /// Behind an `Arc` or a `Box`, a policy decides and explains itself as before.
 #[test]
 fn policies_behind_pointers() {
-    let shared = Arc::new(policy::trust_domain("example.org").unwrap());
+    let shared = Arc::new(policy::trust_domain("example.org".parse().unwrap()));
     let boxed: Vec<Box<dyn Policy<SpiffeId>>> = vec![
         Box::new(Arc::clone(&shared)),
         Box::new(|_: &Peer<SpiffeId>| Decision::deny("never")),
@@ -121,7 +103,7 @@ fn policies_behind_pointers() {
         let peer = workload(id);
         assert_eq!(shared.authorize(&peer).is_allowed(), allowed);
         assert_eq!(either.authorize(&peer).is_allowed(), allowed);
-        let direct = policy::explain(&policy::trust_domain("example.org").unwrap(), &peer);
+        let direct = policy::explain(&policy::trust_domain("example.org".parse().unwrap()), &peer);
         assert_eq!(policy::explain(&shared, &peer), direct);
         let part = policy::explain(&either, &peer).parts().next().cloned();
         assert_eq!(part, Some(direct));

@@ -332,9 +332,6 @@ fn of_set_ups() {
     let name = || "a.example".to_owned();
     let now = UnixTime::now();
     let crl = Crl::from_der(&TestCa::new("Root").crl().build()).unwrap();
-    let bundle = TrustStore::by_trust_domain()
-        .with("Example.org", TestCa::new("Root").trust())
-        .unwrap_err();
     for error in [
         BuildError::EmptyTrust,
         BuildError::NoProvider,
@@ -343,8 +340,9 @@ fn of_set_ups() {
         BuildError::InvalidName { name: name() },
         BuildError::NameTwice { name: name() },
         BuildError::NamedByClient { name: name() },
-        BuildError::Bundle(bundle),
-        BuildError::Bundle(BundleError::Empty { name: name() }),
+        BuildError::Bundle(BundleError::Empty {
+            trust_domain: "a.example".parse().unwrap(),
+        }),
         BuildError::Bundle(BundleError::NotByTrustDomain),
         BuildError::NoTicketer,
         BuildError::CertificateExpired {

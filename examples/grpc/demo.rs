@@ -41,7 +41,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
         .credentials(ca.leaf().spiffe(ORDERS).issue().credentials())
         .trust(ca.trust())
         .identify(SpiffeId::extractor())
-        .authorize(policy::trust_domain("example.org")?)
+        .authorize(policy::trust_domain("example.org".parse()?))
         .alpn(["h2"])
         .build()?;
     let billing = policy::spiffe_patterns(["spiffe://example.org/ns/billing/*"])?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use countersign::identity::{IdentityError, TrustDomain};
 use countersign::pki::CredentialsError;
 use countersign::trust::{
     BundleError, CrlError, Crls, Revocation, Trust, TrustBundles, TrustError, UnknownStatus,
@@ -39,7 +40,7 @@ pub(crate) struct Believed {
     /// SPIFFE bundle (*.json)
     #[arg(long, value_name = "NAME=FILE", value_parser = domain_and_file)]
     #[arg(conflicts_with_all = ["trust", "pin", "intermediate"])]
-    trust_domain: Vec<(String, PathBuf)>,
+    trust_domain: Vec<(TrustDomain, PathBuf)>,
     /// Intermediate certificates for peers that send only their own (PEM)
     #[arg(long, value_name = "FILE")]
     intermediate: Vec<PathBuf>,
@@ -148,17 +149,17 @@ impl Believed {
 
     fn bundles(&self) -> Result<TrustBundles, BelievedError> {
         let mut bundles = TrustStore::by_trust_domain();
-        for (name, file) in &self.trust_domain {
+        for (domain, file) in &self.trust_domain {
             let mut bundle = if file.extension().is_some_and(|name| name == "json") {
                 TrustStore::from_spiffe_bundle_file(file)?
             } else {
                 TrustStore::from_pem_file(file)?
             };
             // Several files for one domain are one bundle.
-            if let Some(before) = bundles.get(name) {
+            if let Some(before) = bundles.get(domain) {
                 bundle = bundle.and(before.clone());
             }
-            bundles = bundles.with(name, bundle)?;
+            bundles = bundles.with(domain.clone(), bundle)?;
         }
         Ok(bundles)
     }
@@ -216,11 +217,14 @@ fn without_crl(mut revocation: Revocation, issuer: &str) -> Result<Revocation, S
     }
 }
 
-fn domain_and_file(text: &str) -> Result<(String, PathBuf), &'static str> {
+fn domain_and_file(text: &str) -> Result<(TrustDomain, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => {
-            Ok((name.to_owned(), file.into()))
+            let domain = name
+                .parse()
+                .map_err(|error: IdentityError| error.to_string())?;
+            Ok((domain, file.into()))
         }
-        _ => Err("a trust domain and its file are wanted, as in example.org=roots.pem"),
+        _ => Err("a trust domain and its file are wanted, as in example.org=roots.pem".to_owned()),
     }
 }

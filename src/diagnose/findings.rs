@@ -9,6 +9,7 @@ use super::commands::{self, lines, reissue};
 use super::extensions::{describe_constraints, describe_name};
 use super::paths::Candidate;
 use super::report::Finding;
+use crate::identity::TrustDomain;
 use crate::pki::key_id::{AuthorityKey, subject_key};
 use crate::pki::text::{Brief, Escaped, Hex, Listed};
 use crate::pki::time::Rfc3339;
@@ -247,7 +248,11 @@ pub(super) fn self_signed(leaf: &Certificate) -> Finding {
     finding("self_signed", Some(leaf), (cause, remedy), try_this)
 }
 
-pub(super) fn root_of_other_trust_domain(top: &Certificate, own: &str, other: &str) -> Finding {
+pub(super) fn root_of_other_trust_domain(
+    top: &Certificate,
+    own: &TrustDomain,
+    other: &TrustDomain,
+) -> Finding {
     let cause = format!(
         "\"{}\", which issued {}, vouches for the trust domain {other} alone, and the certificate is of {own}",
         ShortName(top.issuer()),

@@ -8,7 +8,7 @@ use super::findings::{self, Missing, Named};
 use super::paths::{AtHand, Candidate, Path};
 use super::refused;
 use super::report::Finding;
-use crate::identity::{IdentityExtractor as _, SpiffeId};
+use crate::identity::{IdentityExtractor as _, SpiffeId, TrustDomain};
 use crate::pki::key_id::AuthorityKey;
 use crate::pki::{Certificate, DistinguishedName, ShortName, der};
 use crate::trust::{
@@ -275,7 +275,7 @@ impl<'a> PathExamination<'a> {
     }
 
     /// Which other trust domain has the issuer among its roots, and the leaf's own.
-    fn other_trust_domain(&self, top: &Certificate) -> Option<(String, String)> {
+    fn other_trust_domain(&self, top: &Certificate) -> Option<(TrustDomain, TrustDomain)> {
         let Trust::ByTrustDomain(bundles) = self.verifier.trust() else {
             return None;
         };
@@ -289,7 +289,7 @@ impl<'a> PathExamination<'a> {
                     && self.at_hand.signature(top, Candidate::Root(root)) == Signature::Valid
             })
         })?;
-        Some((id.trust_domain().to_owned(), other.to_owned()))
+        Some((id.trust_domain().clone(), other.clone()))
     }
 
     /// What speaks for an intermediate that was left out, and against a root that nobody trusts.

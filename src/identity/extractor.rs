@@ -78,7 +78,7 @@ pub trait IdentityExtractor: Send + Sync {
     /// struct Tenant(String);
     ///
     /// let extractor = SpiffeId::extractor().try_map(|id| match id.segments().next() {
-    ///     Some(tenant) if id.trust_domain() == "example.org" => Ok(Tenant(tenant.to_owned())),
+    ///     Some(tenant) if id.trust_domain().as_str() == "example.org" => Ok(Tenant(tenant.to_owned())),
     ///     _ => Err(IdentityError::new(IdentityErrorKind::Forbidden, "not one of our tenants")),
     /// });
     /// # let _: Box<dyn IdentityExtractor<Identity = Tenant>> = Box::new(extractor);

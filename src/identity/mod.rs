@@ -43,6 +43,7 @@ mod read;
 mod serde;
 mod serial;
 mod spiffe;
+mod trust_domain;
 mod upn;
 mod uri;
 
@@ -59,6 +60,7 @@ pub use kubernetes::KubernetesUser;
 pub use psd2::{Psd2, Psd2Role};
 pub use serial::SerialAndIssuer;
 pub use spiffe::SpiffeId;
+pub use trust_domain::TrustDomain;
 pub use upn::Upn;
 pub use uri::Uri;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     CommonName, DnsName, Email, ExtensionValue, Fingerprint, IpAddress, KubernetesUser,
-    OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, Upn, Uri,
+    OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, TrustDomain, Upn, Uri,
 };
 
 macro_rules! as_text {
@@ -41,6 +41,7 @@ as_text!(
     SerialAndIssuer,
     SpiffeId,
     Subject,
+    TrustDomain,
     Upn,
     Uri,
 );

@@ -1,77 +1,80 @@
 //! SPIFFE IDs (SPIFFE-ID specification, sections 2.1 to 2.4; X509-SVID specification, section 4).
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use super::extractor::sealed::Sealed;
 use super::uri::uri_sans;
-use super::{FromCertificate, IdentityError, Single, Uri};
+use super::{FromCertificate, IdentityError, Single, TrustDomain, Uri};
 use crate::pki::Certificate;
 
 /// A SPIFFE ID, such as `spiffe://example.org/ns/billing/sa/worker`.
 ///
-/// There is no invalid one: the text was checked against the specification's grammar, without
-/// normalising anything. Equality is equality of bytes.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Every value follows the specification's grammar. Nothing is normalised: two IDs are equal when
+/// their bytes are. At most 2,048 bytes. A clone shares the text.
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let id: SpiffeId = "spiffe://example.org/ns/billing/sa/worker".parse()?;
+/// assert_eq!(id.trust_domain().as_str(), "example.org");
+/// assert_eq!(id.path(), "/ns/billing/sa/worker");
+/// assert_eq!(id.segments().last(), Some("worker"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 pub struct SpiffeId {
-    text: Box<str>,
-    /// Where the path starts: the index of the `/` after the trust domain, or the text's end.
-    path_start: usize,
+    /// Holds the text of the whole ID.
+    trust_domain: TrustDomain,
 }
 
 const SCHEME: &str = "spiffe://";
+const SCHEME_LENGTH: u8 = 9;
 
 impl SpiffeId {
     /// The longest SPIFFE ID, in bytes.
     pub const MAX_LENGTH: usize = 2048;
-    /// The longest trust domain, in bytes.
-    pub const MAX_TRUST_DOMAIN_LENGTH: usize = 255;
 
     /// Reads a SPIFFE ID from an X.509-SVID.
     ///
-    /// The leaf must have exactly one URI SAN of any scheme, must not be a CA and must not be
-    /// allowed to sign certificates or CRLs, and the ID must have a path (X509-SVID sections 2, 4
-    /// and 5.2).
+    /// The leaf must have exactly one URI SAN of any scheme. It must not be a CA certificate, and its key
+    /// usage must not allow it to sign certificates or CRLs. The ID must have a path (X509-SVID sections
+    /// 2, 4 and 5.2).
     ///
     /// # Security
-    /// Which SPIFFE IDs are *believed* is up to the trust store: with one set of roots, whoever
-    /// those roots sign for can claim any trust domain.
+    /// The trust store decides which SPIFFE IDs are trusted. With one set of roots for all peers, a holder
+    /// of any certificate below these roots can claim any trust domain. Use
+    /// [`TrustStore::by_trust_domain`](crate::TrustStore::by_trust_domain) for several.
     pub const fn extractor() -> Single<Self> {
         Single::new()
     }
 
     /// The trust domain, such as `example.org`.
-    pub fn trust_domain(&self) -> &str {
-        &self.text[SCHEME.len()..self.path_start]
+    pub const fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
     }
 
-    /// The path with its leading slash, such as `/ns/billing/sa/worker`; empty for the ID of a
+    /// The path with its leading slash, such as `/ns/billing/sa/worker`. It is empty for the ID of a
     /// trust domain itself.
     pub fn path(&self) -> &str {
-        &self.text[self.path_start..]
+        &self.as_str()[SCHEME.len() + self.trust_domain.as_str().len()..]
     }
 
-    /// The path's segments: none for the ID of a trust domain itself.
+    /// The path's segments. There are none for the ID of a trust domain itself.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.path().split('/').skip(1)
     }
 
     /// The whole ID.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.trust_domain.whole_text()
     }
 
-    /// Checks the name of a trust domain that stands alone, as in `example.org`.
-    pub(crate) fn check_trust_domain(name: &str) -> Result<(), IdentityError> {
-        if name.contains('/') {
-            return Err(IdentityError::bad_syntax(
-                "a trust domain stands alone here, as in example.org",
-            ));
-        }
-        format!("{SCHEME}{name}").parse::<Self>().map(drop)
-    }
-
-    /// What an X.509-SVID of a workload must be besides well-formed.
+    /// Checks what X509-SVID requires of a workload's certificate besides a well-formed ID.
     fn of_a_workload(self, certificate: &Certificate) -> Result<Self, IdentityError> {
         let may_sign = certificate
             .key_usage()
@@ -92,7 +95,7 @@ impl SpiffeId {
 impl FromStr for SpiffeId {
     type Err = IdentityError;
 
-    /// Reads a SPIFFE ID exactly as the specification spells it.
+    /// Reads a SPIFFE ID exactly as the specification writes it.
     ///
     /// # Errors
     /// `bad_syntax`: for example `spiffe://Example.org/a` (upper case), `spiffe://example.org/a/`
@@ -109,22 +112,8 @@ impl FromStr for SpiffeId {
             return bad("a SPIFFE ID starts with spiffe://");
         };
         let trust_domain_length = rest.find('/').unwrap_or(rest.len());
-        let (trust_domain, path) = rest.split_at(trust_domain_length);
-        if trust_domain.is_empty() {
-            return bad("the SPIFFE ID has no trust domain");
-        }
-        let in_trust_domain =
-            |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
-        if !trust_domain.bytes().all(in_trust_domain) {
-            return bad(
-                "a SPIFFE trust domain has only lower-case letters, digits, '.', '-' and '_'",
-            );
-        }
-        if trust_domain.len() > Self::MAX_TRUST_DOMAIN_LENGTH {
-            return Err(IdentityError::too_long(
-                "a SPIFFE trust domain is at most 255 bytes long",
-            ));
-        }
+        let trust_domain = TrustDomain::within(text, SCHEME_LENGTH, trust_domain_length)?;
+        let path = &rest[trust_domain_length..];
         for segment in path.split('/').skip(1) {
             match segment {
                 "" => return bad("the SPIFFE ID has an empty path segment or a trailing slash"),
@@ -136,22 +125,45 @@ impl FromStr for SpiffeId {
                 return bad("a SPIFFE path segment has only letters, digits, '.', '-' and '_'");
             }
         }
-        Ok(Self {
-            text: text.into(),
-            path_start: SCHEME.len() + trust_domain_length,
-        })
+        Ok(Self { trust_domain })
+    }
+}
+
+impl PartialEq for SpiffeId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for SpiffeId {}
+
+impl Hash for SpiffeId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialOrd for SpiffeId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SpiffeId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
     }
 }
 
 impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SpiffeId({})", self.text)
+        write!(f, "SpiffeId({self})")
     }
 }
 
@@ -178,7 +190,7 @@ mod tests {
     #[test]
     fn parts_of_an_id() {
         let id: SpiffeId = "spiffe://example.org/ns/billing".parse().expect("valid");
-        assert_eq!(id.trust_domain(), "example.org");
+        assert_eq!(id.trust_domain().as_str(), "example.org");
         assert_eq!(id.path(), "/ns/billing");
         assert_eq!(id.segments().collect::<Vec<_>>(), ["ns", "billing"]);
         let domain: SpiffeId = "spiffe://example.org".parse().expect("valid");
@@ -187,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_grammar_refuses() {
+    fn text_that_the_grammar_rejects() {
         for text in [
             "",
             "SPIFFE://example.org/a",

@@ -22,7 +22,7 @@ pub struct AnyOf<I>(Vec<Box<dyn Policy<I>>>);
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let callers = policy::any_of((
-///     policy::trust_domain("partner.example")?,
+///     policy::trust_domain("partner.example".parse()?),
 ///     policy::spiffe_patterns(["spiffe://example.org/ns/billing/*"])?,
 ///     |peer: &Peer<SpiffeId>| match peer.connection().remote_addr() {
 ///         Some(address) if address.ip().is_loopback() => Decision::allow("local"),
@@ -109,7 +109,7 @@ pub struct AllOf<I>(Vec<Box<dyn Policy<I>>>);
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let callers = policy::all_of((
-///     policy::trust_domain("example.org")?,
+///     policy::trust_domain("example.org".parse()?),
 ///     |peer: &Peer<SpiffeId>| match peer.connection().alpn() {
 ///         Some(b"h2") => Decision::allow("HTTP/2"),
 ///         _ => Decision::deny("only HTTP/2 is spoken here"),

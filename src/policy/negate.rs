@@ -92,7 +92,7 @@ pub struct DenyFirst<I> {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let callers = policy::deny_first(
 ///     policy::spiffe_patterns(["spiffe://example.org/ns/test/*"])?,
-///     policy::trust_domain("example.org")?,
+///     policy::trust_domain("example.org".parse()?),
 /// );
 ///
 /// let allows = |id: &str| -> Result<bool, Box<dyn std::error::Error>> {

@@ -35,7 +35,7 @@ type OnDifference<I> = dyn Fn(&Difference<'_, I>) + Send + Sync;
 /// let differences = Arc::new(AtomicUsize::new(0));
 /// let count = differences.clone();
 /// let callers = policy::shadow(
-///     policy::trust_domain("example.org")?,
+///     policy::trust_domain("example.org".parse()?),
 ///     policy::spiffe_patterns(["spiffe://example.org/ns/billing/*"])?,
 ///     move |_| {
 ///         count.fetch_add(1, Ordering::Relaxed);

@@ -25,17 +25,22 @@ type Load<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
 ///
 /// ```
 /// use countersign::TrustStore;
+/// use countersign::identity::TrustDomain;
 /// use countersign::reload::Source;
 /// use countersign::trust::TrustBundles;
 ///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // Roots for each of two SPIFFE trust domains.
+/// let (ours, partners): (TrustDomain, TrustDomain) = ("prod.example".parse()?, "partner.example".parse()?);
 /// let trust: Source<TrustBundles> = Source::<TrustStore>::pem_file("prod.pem")
 ///     .and(Source::<TrustStore>::pem_dir("partner"))
-///     .try_map(|(prod, partner)| {
+///     .try_map(move |(prod, partner)| {
 ///         TrustStore::by_trust_domain()
-///             .with("prod.example", prod)?
-///             .with("partner.example", partner)
+///             .with(ours.clone(), prod)?
+///             .with(partners.clone(), partner)
 ///     });
+/// # Ok(())
+/// # }
 /// ```
 pub struct Source<T> {
     paths: Vec<PathBuf>,

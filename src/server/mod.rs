@@ -19,6 +19,7 @@ use crate::audit::Stats;
 #[cfg(feature = "tokio")]
 use crate::gate::OpenConnection;
 use crate::gate::{Authorizer, Gate};
+use crate::identity::TrustDomain;
 #[cfg(feature = "tokio")]
 use crate::peer::Peer;
 #[cfg(feature = "tokio")]
@@ -176,10 +177,13 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// [by trust domain](crate::TrustStore::by_trust_domain).
     ///
     /// # Errors
-    /// [`BuildError::Bundle`]: the name is none, the bundle is empty, or the trust is not by trust
-    /// domain.
-    pub fn set_trust_domain(&self, name: &str, bundle: TrustStore) -> Result<u64, BuildError> {
-        self.change_bundles(&|bundles| bundles.with(name, bundle.clone()))
+    /// [`BuildError::Bundle`]: the bundle is empty, or the trust is not by trust domain.
+    pub fn set_trust_domain(
+        &self,
+        domain: TrustDomain,
+        bundle: TrustStore,
+    ) -> Result<u64, BuildError> {
+        self.change_bundles(&|bundles| bundles.with(domain.clone(), bundle.clone()))
     }
 
     /// Removes a SPIFFE trust domain: its members are strangers from now on.
@@ -187,8 +191,8 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     /// # Errors
     /// [`BuildError::Bundle`] when the trust is not by trust domain; [`BuildError::EmptyTrust`]
     /// when it is the last one.
-    pub fn remove_trust_domain(&self, name: &str) -> Result<u64, BuildError> {
-        self.change_bundles(&|bundles| Ok(bundles.without(name)))
+    pub fn remove_trust_domain(&self, domain: &TrustDomain) -> Result<u64, BuildError> {
+        self.change_bundles(&|bundles| Ok(bundles.without(domain)))
     }
 
     fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {

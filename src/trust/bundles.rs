@@ -1,60 +1,52 @@
 //! Trust bundles by SPIFFE trust domain.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::TrustStore;
-use crate::identity::{IdentityError, SpiffeId};
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
+use crate::identity::TrustDomain;
 
-/// Roots by SPIFFE trust domain: each vouches for the IDs of its own domain and for no other's.
+/// Roots by SPIFFE trust domain. The roots of a domain are trusted for IDs of that domain only.
 ///
-/// A peer's roots are chosen by the trust domain of the SPIFFE ID in its leaf. An ID of a domain
-/// that is not here is refused, and so is a leaf without exactly one SPIFFE ID. There is never a
-/// union: a root of `staging.example` cannot vouch for `spiffe://prod.example/billing`.
+/// The trust domain of the SPIFFE ID in a peer's leaf selects the roots. The peer is rejected when its
+/// trust domain is not here, and when its leaf has not exactly one SPIFFE ID. The bundles are never
+/// joined: a root of `staging.example` cannot issue a trusted certificate for
+/// `spiffe://prod.example/billing`.
 ///
 /// ```no_run
 /// use countersign::TrustStore;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let trust = TrustStore::by_trust_domain()
-///     .with("prod.example", TrustStore::from_pem_file("prod.pem")?)?
-///     .with("partner.example", TrustStore::from_pem_file("partner.pem")?)?;
+///     .with("prod.example".parse()?, TrustStore::from_pem_file("prod.pem")?)?
+///     .with(
+///         "partner.example".parse()?,
+///         TrustStore::from_spiffe_bundle_file("partner.json")?,
+///     )?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A federated domain comes and goes at run time by `Acceptor::set_trust_domain` and
-/// `Acceptor::remove_trust_domain`, or their namesakes of the connector.
+/// `Acceptor::set_trust_domain` and `Acceptor::remove_trust_domain` change the federated domains at run
+/// time, and so do the connector's methods of the same names.
 #[derive(Clone, Default)]
 pub struct TrustBundles {
-    by_domain: BTreeMap<Box<str>, TrustStore>,
+    by_domain: BTreeMap<TrustDomain, TrustStore>,
 }
 
-/// Why a trust bundle cannot be taken.
-#[derive(Debug, thiserror::Error)]
+/// Why a trust bundle is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
-    /// The name is not one of a trust domain.
-    #[error(
-        "\"{}\" names no trust domain: {source}; write it as in example.org",
-        crate::pki::text::Escaped(name)
-    )]
-    InvalidName {
-        /// The name.
-        name: String,
-        /// What is wrong with it.
-        source: IdentityError,
-    },
     /// The bundle has neither a root nor a pin.
-    #[error("the trust bundle of {name} is empty; to believe nobody of a domain, leave it out")]
     Empty {
         /// The trust domain.
-        name: String,
+        trust_domain: TrustDomain,
     },
-    /// There is one set of roots for everybody, and none by trust domain.
-    #[error(
-        "the trust store is not by trust domain; give the builder TrustStore::by_trust_domain()"
-    )]
+    /// There is one set of roots for all peers, and none by trust domain.
     NotByTrustDomain,
 }
 
@@ -62,51 +54,71 @@ impl BundleError {
     /// A stable code for programs.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::InvalidName { .. } => "invalid_trust_domain",
             Self::Empty { .. } => "empty_trust_bundle",
             Self::NotByTrustDomain => "not_by_trust_domain",
         }
     }
 }
 
+impl Diagnostic for BundleError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Empty { trust_domain } => {
+                format!("the trust bundle of {trust_domain} is empty").into()
+            }
+            Self::NotByTrustDomain => "the trust store is not by trust domain".into(),
+        }
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::Empty { .. } => {
+                "add a root, or leave the trust domain out to trust none of its peers"
+            }
+            Self::NotByTrustDomain => "give the builder TrustStore::by_trust_domain()",
+        })
+    }
+}
+
+display_diagnostic!(BundleError);
+
 impl TrustBundles {
-    /// Adds a trust domain, such as `example.org`, with its bundle, or replaces its bundle.
+    /// Adds a trust domain with its bundle, or replaces its bundle.
     ///
     /// # Errors
-    /// [`BundleError`]: `"Example.org"`, `"spiffe://example.org"` and `"example.org/a"` are not
-    /// names of trust domains; a bundle must not be empty.
-    pub fn with(mut self, name: &str, bundle: TrustStore) -> Result<Self, BundleError> {
-        SpiffeId::check_trust_domain(name).map_err(|source| BundleError::InvalidName {
-            name: name.to_owned(),
-            source,
-        })?;
+    /// [`BundleError::Empty`]: the bundle has neither a root nor a pin.
+    pub fn with(mut self, domain: TrustDomain, bundle: TrustStore) -> Result<Self, BundleError> {
         if bundle.is_empty() {
             return Err(BundleError::Empty {
-                name: name.to_owned(),
+                trust_domain: domain,
             });
         }
-        self.by_domain.insert(name.into(), bundle);
+        self.by_domain.insert(domain, bundle);
         Ok(self)
     }
 
     /// Removes a trust domain.
     #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
-        self.by_domain.remove(name);
+    pub fn without(mut self, domain: &TrustDomain) -> Self {
+        self.by_domain.remove(domain);
         self
     }
 
     /// The bundle of a trust domain.
-    pub fn get(&self, name: &str) -> Option<&TrustStore> {
-        self.by_domain.get(name)
+    pub fn get(&self, domain: &TrustDomain) -> Option<&TrustStore> {
+        self.by_domain.get(domain)
     }
 
     /// The trust domains, sorted.
-    pub fn trust_domains(&self) -> impl Iterator<Item = &str> {
-        self.by_domain.keys().map(|name| &**name)
+    pub fn trust_domains(&self) -> impl Iterator<Item = &TrustDomain> {
+        self.by_domain.keys()
     }
 
-    /// Whether there is no trust domain at all.
+    /// Whether there is no trust domain.
     pub fn is_empty(&self) -> bool {
         self.by_domain.is_empty()
     }
@@ -122,15 +134,30 @@ impl fmt::Debug for TrustBundles {
     }
 }
 
-/// Whom we believe: one store for everybody, or one for each SPIFFE trust domain.
+/// What is trusted: one store for all peers, or one for each SPIFFE trust domain.
 ///
-/// Builders take either as it is.
+/// Builders take a [`TrustStore`] or [`TrustBundles`] as it is.
+///
+/// ```
+/// use countersign::TrustStore;
+/// use countersign::testing::TestCa;
+/// use countersign::trust::Trust;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let root = TestCa::new("Root");
+/// let for_all_peers = Trust::from(root.trust());
+/// let by_domain =
+///     Trust::from(TrustStore::by_trust_domain().with("example.org".parse()?, root.trust())?);
+/// assert_eq!(for_all_peers.stores().count(), by_domain.stores().count());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Trust {
-    /// Everybody's chain must lead into this store.
+    /// Every peer's chain must lead to this store.
     Store(TrustStore),
-    /// A chain must lead into the bundle of its own trust domain.
+    /// A peer's chain must lead to the bundle of its own trust domain.
     ByTrustDomain(TrustBundles),
 }
 
@@ -147,7 +174,7 @@ impl From<TrustBundles> for Trust {
 }
 
 impl Trust {
-    /// Whether nobody is believed.
+    /// Whether there is neither a root nor a pin, so that no peer is trusted.
     pub fn is_empty(&self) -> bool {
         self.stores().all(TrustStore::is_empty)
     }

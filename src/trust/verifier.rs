@@ -412,9 +412,9 @@ impl ChainVerifier {
             .get(id.trust_domain())
             .ok_or_else(|| ChainError::UnknownTrustDomain {
                 certificate: leaf.clone(),
-                trust_domain: id.trust_domain().to_owned(),
+                trust_domain: id.trust_domain().to_string(),
                 known: Excerpt::new(
-                    bundles.trust_domains().map(str::to_owned),
+                    bundles.trust_domains().map(ToString::to_string),
                     bundles.trust_domains().count(),
                 ),
             })

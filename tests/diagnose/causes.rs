@@ -345,8 +345,8 @@ fn an_issuer_whose_name_is_encoded_in_another_way() {
 fn trust_domains() {
     let (prod, staging) = (TestCa::new("Prod"), TestCa::new("Staging"));
     let trust: Trust = TrustStore::by_trust_domain()
-        .with("prod.example", prod.trust())
-        .and_then(|bundles| bundles.with("staging.example", staging.trust()))
+        .with("prod.example".parse().unwrap(), prod.trust())
+        .and_then(|bundles| bundles.with("staging.example".parse().unwrap(), staging.trust()))
         .unwrap()
         .into();
     let of = |ca: &TestCa, id: &str| ca.leaf().spiffe(id).issue();

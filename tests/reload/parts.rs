@@ -1,6 +1,6 @@
 //! What follows for connections that are open, part by part, on both sides.
 
-use countersign::identity::{DnsName, SpiffeId};
+use countersign::identity::{DnsName, SpiffeId, TrustDomain};
 use countersign::policy::{self, DenyEntry, DenyList};
 use countersign::reload::{Part, Reload, Source};
 use countersign::trust::{Crls, Revocation, TrustBundles, UnknownStatus};
@@ -237,7 +237,7 @@ async fn trust_domains_and_choices_reload_too() {
         .credentials(prod.server.credentials())
         .trust(
             TrustStore::by_trust_domain()
-                .with("prod.example", prod.ca.trust())
+                .with("prod.example".parse().unwrap(), prod.ca.trust())
                 .unwrap(),
         )
         .identify(SpiffeId::extractor())
@@ -245,13 +245,15 @@ async fn trust_domains_and_choices_reload_too() {
         .build()
         .unwrap();
     let pem = |name| Source::<TrustStore>::pem_file(folder.path(name));
+    let domains: [TrustDomain; 2] =
+        ["prod.example", "partner.example"].map(|name| name.parse().unwrap());
     let trust: Source<TrustBundles> =
         pem("prod.pem")
             .and(pem("partner.pem"))
-            .try_map(|(prod, partner)| {
+            .try_map(move |(prod, partner)| {
                 TrustStore::by_trust_domain()
-                    .with("prod.example", prod)?
-                    .with("partner.example", partner)
+                    .with(domains[0].clone(), prod)?
+                    .with(domains[1].clone(), partner)
             });
     let crls = Source::<Crls>::file(folder.path("prod.crl"))
         .map(|crls| Revocation::new(crls).unknown_status(UnknownStatus::Allow));
@@ -285,7 +287,9 @@ async fn trust_domains_and_choices_reload_too() {
     assert_eq!(refused(&next.ca, "spiffe://partner.example/a"), None);
 
     // A domain can be shut out at once, though its CRL is left, in the name of another's root.
-    acceptor.remove_trust_domain("prod.example").unwrap();
+    acceptor
+        .remove_trust_domain(&"prod.example".parse().unwrap())
+        .unwrap();
     assert_eq!(
         refused(&prod.ca, "spiffe://prod.example/a"),
         Some("unknown_trust_domain")

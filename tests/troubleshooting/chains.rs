@@ -44,7 +44,8 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
     let of = |id| world.alice().spiffe(id).issue();
     let bundles = |domains: &[&str]| {
         let with = |bundles: TrustBundles, domain: &&str| {
-            bundles.with(domain, world.root.trust()).expect("a domain")
+            let domain = domain.parse().expect("a domain");
+            bundles.with(domain, world.root.trust()).expect("a bundle")
         };
         let none = TrustStore::by_trust_domain();
         built(world.acceptor_of(domains.iter().fold(none, with)))

@@ -38,7 +38,7 @@ async fn a_root_cannot_mint_another_domains_ids() {
             let client = of.client(&member(ca, domain), version);
             let (server, client) = meet(&acceptor, &client).await;
             let identity = server.as_ref().unwrap().peer().identity().clone();
-            assert_eq!(identity.trust_domain(), domain);
+            assert_eq!(identity.trust_domain().as_str(), domain);
             exchange_and_close(server, client).await;
         }
     }

@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use tokio::io::AsyncReadExt as _;
 
 use crate::common::{SERVER, VERSIONS, Version, provider, raw_client};
-use crate::support::{Domains, PROD, STAGING, member};
+use crate::support::{Domains, PROD, STAGING, domain, member};
 
 /// Shows this certificate, and notes for which authorities it was asked.
 #[derive(Debug)]
@@ -97,14 +97,14 @@ async fn a_server_asks_for_the_authorities_of_today() {
         assert_eq!(admitted, Err("unknown_trust_domain"));
 
         acceptor
-            .set_trust_domain("partner.example", partner.trust())
+            .set_trust_domain(domain("partner.example"), partner.trust())
             .unwrap();
         let (authorities, admitted) = asked().await;
         // In the order of the domains' names.
         assert_eq!(authorities, names(&[&partner, &of.prod, &of.staging]));
         assert_eq!(admitted, Ok(()));
 
-        acceptor.remove_trust_domain(STAGING).unwrap();
+        acceptor.remove_trust_domain(&domain(STAGING)).unwrap();
         let (authorities, admitted) = asked().await;
         assert_eq!(authorities, names(&[&partner, &of.prod]));
         assert_eq!(admitted, Ok(()));
@@ -120,9 +120,9 @@ async fn a_server_asks_for_the_authorities_of_today() {
 
         // A pinned certificate has no authority to name: then anybody is asked.
         let pinned = TrustStore::by_trust_domain()
-            .with(PROD, of.prod.trust().pin(&server.certificate()))
+            .with(domain(PROD), of.prod.trust().pin(&server.certificate()))
             .unwrap()
-            .with("partner.example", partner.trust())
+            .with(domain("partner.example"), partner.trust())
             .unwrap();
         acceptor.update(Update::new().trust(pinned)).unwrap();
         let (authorities, admitted) = asked().await;
@@ -142,7 +142,7 @@ async fn what_changes_nothing_changes_no_name() {
         .update(Update::new().credentials(server.credentials()))
         .unwrap();
     acceptor
-        .set_trust_domain("No Name", of.staging.trust())
+        .set_trust_domain(domain(STAGING), TrustStore::empty())
         .unwrap_err();
     let issued = member(&of.staging, STAGING);
     let (authorities, admitted) = asked(&acceptor, &of.prod, &issued, Version::Tls13).await;

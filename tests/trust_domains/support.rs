@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use countersign::builder::{Builder, ClientSide, ServerSide};
 use countersign::gate::ServerNameVerification;
-use countersign::identity::SpiffeId;
+use countersign::identity::{SpiffeId, TrustDomain};
 use countersign::testing::{Accepted, Connected, Issued, TestCa};
 use countersign::trust::{Trust, TrustBundles};
 use countersign::{Acceptor, Connector, Decision, Peer, TrustStore, policy};
@@ -13,6 +13,10 @@ use crate::common::{SERVER, Version, provider};
 
 pub(crate) const PROD: &str = "prod.example";
 pub(crate) const STAGING: &str = "staging.example";
+
+pub(crate) fn domain(name: &str) -> TrustDomain {
+    name.parse().unwrap()
+}
 
 pub(crate) struct Domains {
     pub(crate) prod: TestCa,
@@ -29,8 +33,8 @@ impl Domains {
 
     pub(crate) fn trust(&self) -> TrustBundles {
         let bundles = TrustStore::by_trust_domain();
-        let bundles = bundles.with(PROD, self.prod.trust()).unwrap();
-        bundles.with(STAGING, self.staging.trust()).unwrap()
+        let bundles = bundles.with(domain(PROD), self.prod.trust()).unwrap();
+        bundles.with(domain(STAGING), self.staging.trust()).unwrap()
     }
 
     /// An acceptor of the domain `prod.example`, for peers of both.

@@ -230,7 +230,7 @@ fn judge(rule: Rule, peer: &Peer<SpiffeId>) -> Decision {
     let allowed = match rule {
         Rule::AllowAny => true,
         Rule::DenyAll => false,
-        Rule::OnlyDomainA => peer.identity().trust_domain() == "a.example",
+        Rule::OnlyDomainA => peer.identity().trust_domain().as_str() == "a.example",
         Rule::OnlyShortPaths => peer.chain().certificates().len() < 2,
     };
     match allowed {

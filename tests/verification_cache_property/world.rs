@@ -189,7 +189,7 @@ fn trusts(of: &Authorities, leaves: &Leaves) -> Vec<Trust> {
         let by_domain = bundles
             .into_iter()
             .fold(TrustStore::by_trust_domain(), |all, (name, bundle)| {
-                all.with(name, bundle).unwrap()
+                all.with(name.parse().unwrap(), bundle).unwrap()
             });
         Trust::from(by_domain)
     };
