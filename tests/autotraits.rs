@@ -327,7 +327,7 @@ fn futures_are_send() {
         drop(is_send(handle.reload_now()));
         drop(is_send(handle.update(Update::new())));
     }
-    fn authorize<P: AsyncPolicy<Pinned>>(policy: &P, peer: &Peer<Pinned>) {
+    fn authorize<P: AsyncPolicy<Pinned>>(policy: &P, peer: Peer<Pinned>) {
         drop(is_send(policy.authorize(peer)));
     }
     // That they compile is the test.

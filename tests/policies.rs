@@ -34,10 +34,10 @@ struct Slow {
 }
 
 impl AsyncPolicy<DnsName> for Slow {
-    async fn authorize(&self, peer: &Peer<DnsName>) -> Decision {
+    async fn authorize(&self, peer: Peer<DnsName>) -> Decision {
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.decided.fetch_add(1, Ordering::SeqCst);
-        sync_policy(peer)
+        sync_policy(&peer)
     }
 }
 

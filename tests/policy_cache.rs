@@ -39,7 +39,7 @@ impl Directory {
 }
 
 impl<I: Send + Sync> AsyncPolicy<I> for Directory {
-    async fn authorize(&self, _: &Peer<I>) -> Decision {
+    async fn authorize(&self, _: Peer<I>) -> Decision {
         self.asked.fetch_add(1, Ordering::SeqCst);
         sleep(SECOND).await;
         let answer = self.answer.lock().unwrap().clone();
@@ -83,16 +83,16 @@ async fn an_answer_lives_as_long_as_stated() {
     let peer = World::new().peer("a");
 
     let asked_at = Instant::now();
-    assert_eq!(cached.authorize(&peer).await, known());
+    assert_eq!(cached.authorize(peer.clone()).await, known());
     assert_eq!(asked_at.elapsed(), SECOND);
     // What the directory says now does not matter for the rest of the minute since it was asked.
     directory.say(Some(unknown()));
     tokio::time::advance(MINUTE - SECOND - Duration::from_millis(1)).await;
-    assert_eq!(cached.authorize(&peer).await, known());
+    assert_eq!(cached.authorize(peer.clone()).await, known());
     assert_eq!((directory.asked(), cached.len()), (1, 1));
 
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(cached.authorize(&peer).await, unknown());
+    assert_eq!(cached.authorize(peer.clone()).await, unknown());
     assert_eq!((directory.asked(), cached.len()), (2, 1));
 }
 
@@ -112,17 +112,25 @@ async fn denials_live_shorter() {
             cached = cached.denials_for(life);
         }
         let peer = World::new().peer("a");
-        assert_eq!(cached.authorize(&peer).await, unknown());
+        assert_eq!(cached.authorize(peer.clone()).await, unknown());
         directory.say(Some(known()));
         if lives > SECOND {
             tokio::time::advance(lives - SECOND - Duration::from_millis(1)).await;
-            assert_eq!(cached.authorize(&peer).await, unknown(), "{denials_for:?}");
+            assert_eq!(
+                cached.authorize(peer.clone()).await,
+                unknown(),
+                "{denials_for:?}"
+            );
             assert_eq!(directory.asked(), 1);
             tokio::time::advance(Duration::from_millis(1)).await;
         } else {
             assert!(cached.is_empty());
         }
-        assert_eq!(cached.authorize(&peer).await, known(), "{denials_for:?}");
+        assert_eq!(
+            cached.authorize(peer.clone()).await,
+            known(),
+            "{denials_for:?}"
+        );
         assert_eq!(directory.asked(), 2);
     }
 }
@@ -138,7 +146,7 @@ async fn nothing_is_kept_without_a_life_or_room_and_forever_is_long() {
         let cached = policy::cached(directory.clone(), life, capacity);
         let peer = World::new().peer("a");
         for _ in 0..3 {
-            assert_eq!(cached.authorize(&peer).await, known());
+            assert_eq!(cached.authorize(peer.clone()).await, known());
         }
         let asked = if kept { 1 } else { 3 };
         assert_eq!(directory.asked(), asked, "{life:?} {capacity}");
@@ -162,7 +170,7 @@ async fn a_peer_is_its_identity_and_certificate() {
         (world.peer_with("a", &other, from(1)), 3),
         (world.peer_with("a", &other, from(2)), 3),
     ] {
-        assert_eq!(cached.authorize(&peer).await, known());
+        assert_eq!(cached.authorize(peer.clone()).await, known());
         assert_eq!(directory.asked(), asked, "{peer:?}");
     }
 
@@ -176,7 +184,7 @@ async fn a_peer_is_its_identity_and_certificate() {
         (world.peer_with("b", &world.issued, from(1)), 1),
         (world.peer_with("a", &other, from(2)), 2),
     ] {
-        assert_eq!(cached.authorize(&peer).await, known());
+        assert_eq!(cached.authorize(peer.clone()).await, known());
         assert_eq!(directory.asked(), asked, "{peer:?}");
     }
 }
@@ -189,10 +197,10 @@ async fn like_peers_wait_for_one_answer() {
     let (a, b) = (world.peer("a"), world.peer("b"));
     let begun = Instant::now();
     let answers = tokio::join!(
-        cached.authorize(&a),
-        cached.authorize(&a),
-        cached.authorize(&b),
-        cached.authorize(&a),
+        cached.authorize(a.clone()),
+        cached.authorize(a.clone()),
+        cached.authorize(b.clone()),
+        cached.authorize(a.clone()),
     );
     assert_eq!(answers, (known(), known(), known(), known()));
     assert_eq!(directory.asked(), 2, "once for each");
@@ -207,8 +215,8 @@ async fn a_late_answer_is_nobodys() {
     let cached = policy::cached(directory.clone(), MINUTE, 100);
     let peer = world.peer("a");
     let (hasty, patient) = tokio::join!(
-        tokio::time::timeout(SECOND / 2, cached.authorize(&peer)),
-        cached.authorize(&peer),
+        tokio::time::timeout(SECOND / 2, cached.authorize(peer.clone())),
+        cached.authorize(peer.clone()),
     );
     assert!(hasty.is_err());
     assert_eq!(patient, known());
@@ -224,7 +232,7 @@ async fn a_panic_is_nobodys_answer() {
     let peer = world.peer("a");
     let ask = || {
         let (cached, peer) = (cached.clone(), peer.clone());
-        tokio::spawn(async move { cached.authorize(&peer).await })
+        tokio::spawn(async move { cached.authorize(peer.clone()).await })
     };
     let (first, second) = (ask(), ask());
     assert!(first.await.unwrap_err().is_panic());
@@ -241,10 +249,10 @@ async fn forgetting() {
     let directory = Directory::new();
     let cached = policy::cached(directory.clone(), MINUTE, 100);
     let peer = world.peer("a");
-    assert_eq!(cached.authorize(&peer).await, known());
+    assert_eq!(cached.authorize(peer.clone()).await, known());
     cached.forget();
     assert!(cached.is_empty());
-    assert_eq!(cached.authorize(&peer).await, known());
+    assert_eq!(cached.authorize(peer.clone()).await, known());
     assert_eq!(directory.asked(), 2);
 
     // What was asked before is not remembered after.
@@ -253,10 +261,10 @@ async fn forgetting() {
         sleep(SECOND / 2).await;
         cached.forget();
     };
-    let (answer, ()) = tokio::join!(cached.authorize(&peer), forget_meanwhile);
+    let (answer, ()) = tokio::join!(cached.authorize(peer.clone()), forget_meanwhile);
     assert_eq!(answer, known());
     directory.say(Some(unknown()));
-    assert_eq!(cached.authorize(&peer).await, unknown());
+    assert_eq!(cached.authorize(peer.clone()).await, unknown());
     assert_eq!(directory.asked(), 4);
 }
 
@@ -267,7 +275,7 @@ async fn it_stays_within_its_capacity() {
         let cached = policy::cached(|_: Peer<String>| async { known() }, MINUTE, capacity);
         for number in 0..capacity * 3 {
             let peer = world.peer(&number.to_string());
-            assert_eq!(cached.authorize(&peer).await, known());
+            assert_eq!(cached.authorize(peer.clone()).await, known());
         }
         let most = capacity + capacity / 8;
         assert!((1..=most).contains(&cached.len()), "{}", cached.len());
@@ -279,7 +287,7 @@ async fn it_stays_within_its_capacity() {
 fn its_future_is_sent_between_threads() {
     fn is_send<T: Send>(_: T) {}
     fn check(cached: &Cached<String, Directory>, peer: &Peer<String>) {
-        is_send(cached.authorize(peer));
+        is_send(cached.authorize(peer.clone()));
     }
     let _ = check;
 }

@@ -296,7 +296,7 @@ async fn policy_and_deny_list_reach_the_client_that_exists() {
 struct Allowing;
 
 impl policy::AsyncPolicy<DnsName> for Allowing {
-    async fn authorize(&self, _: &Peer<DnsName>) -> Decision {
+    async fn authorize(&self, _: Peer<DnsName>) -> Decision {
         Decision::allow("everybody")
     }
 }

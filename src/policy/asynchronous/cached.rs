@@ -1,4 +1,4 @@
-//! Remembering the answers of a slow policy.
+//! A cache of the decisions of a slow policy.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -14,7 +14,22 @@ use crate::Peer;
 use crate::pki::Fingerprint;
 use crate::policy::Decision;
 
-/// Remembers the decisions of an async policy for a while; made by [`cached`].
+/// Remembers the decisions of an async policy for a while. Made by [`cached`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use countersign::identity::SpiffeId;
+/// use countersign::policy::{self, Cached};
+/// use countersign::{Decision, Peer};
+///
+/// async fn look_up(_: Peer<SpiffeId>) -> Decision {
+///     Decision::allow("in the directory")
+/// }
+///
+/// let policy: Cached<SpiffeId, _> = policy::cached(look_up, Duration::from_secs(60), 10_000);
+/// assert!(policy.is_empty());
+/// ```
 pub struct Cached<I, P, K = (I, Fingerprint)> {
     policy: P,
     key: Box<KeyOf<I, K>>,
@@ -26,32 +41,30 @@ pub struct Cached<I, P, K = (I, Fingerprint)> {
 
 type KeyOf<I, K> = dyn Fn(&Peer<I>) -> K + Send + Sync;
 
-/// Hashed with a key of our own, since peers have a say in theirs.
+/// With a random key, because peers can choose parts of what is hashed.
 type Decisions<K> = Cache<K, Remembered, UnitWeighter, RandomState>;
 
 #[derive(Clone)]
 struct Remembered {
     decision: Decision,
-    /// `None` where the clock cannot count that far.
+    /// `None` when the clock cannot represent the time.
     until: Option<Instant>,
 }
 
-/// Remembers the decisions of `policy` for `life`, those of about `capacity` peers at most.
+/// Remembers the decisions of `policy` for `life`, for about `capacity` peers at most.
 ///
-/// A peer is the same as before when its identity and its certificate are. **The policy must look
-/// at nothing else**: one that considers the address, the server's name or the application
-/// protocol would have its answer for one connection reused for another. Tell what it looks at
-/// with [`keyed_by`](Cached::keyed_by) then.
+/// By default, the key is the identity and the certificate. **The policy must depend on nothing else.**
+/// A policy that depends on the address, the server name or the application protocol needs another key
+/// ([`keyed_by`](Cached::keyed_by)); otherwise its answer for one connection is used for another.
 ///
-/// `life` counts from when the policy was asked, so no decision is older than that when it is
-/// used. (Time that the machine spends suspended may not count.) Only decisions are remembered: a
-/// panic, or an answer that was late and therefore cut off, is nobody's answer. Denials are
-/// remembered for 5 seconds, or `life` if that is shorter, so that somebody who was just given
-/// access need not wait; see [`denials_for`](Cached::denials_for). Peers that come while one like
-/// them is being asked about wait for that answer, each within its own time limit, instead of
-/// asking too.
+/// `life` starts when the policy is called, so no decision is older than that when it is used. (Time
+/// in which the machine is suspended may not count.) Only decisions are remembered, not panics and
+/// timeouts. Denials are remembered for 5 seconds, or for `life` if that is shorter, so that a peer that
+/// was just granted access does not wait long; see [`denials_for`](Cached::denials_for). While a call
+/// for a key is in progress, other connections with that key wait for its answer, each within its own
+/// time limit.
 ///
-/// A decision takes up to a few hundred bytes with its key; the certificate itself is not kept.
+/// A decision takes up to a few hundred bytes with its key. The certificate itself is not kept.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -60,19 +73,19 @@ struct Remembered {
 /// use countersign::identity::SpiffeId;
 /// use countersign::{Acceptor, Decision, Peer, policy};
 ///
-/// async fn ask_the_directory(peer: Peer<SpiffeId>) -> Decision {
+/// async fn look_up(peer: Peer<SpiffeId>) -> Decision {
 ///     // … a lookup …
 ///     Decision::allow("in the directory")
 /// }
 ///
 /// let minute = Duration::from_secs(60);
-/// let remembered = Arc::new(policy::cached(ask_the_directory, minute, 10_000));
+/// let remembered = Arc::new(policy::cached(look_up, minute, 10_000));
 /// # fn build(remembered: impl policy::AsyncPolicy<SpiffeId> + 'static) {
 /// // … .authorize_async(remembered.clone(), Duration::from_secs(2))
 /// # }
 /// # build(remembered.clone());
 ///
-/// // When somebody lost access and it must show at once:
+/// // When a peer lost access and the next connection must be denied:
 /// remembered.forget();
 /// ```
 pub fn cached<I, P>(policy: P, life: Duration, capacity: usize) -> Cached<I, P>
@@ -103,16 +116,16 @@ fn decisions<K: Eq + Hash>(capacity: usize) -> Decisions<K> {
 }
 
 impl<I, P, K> Cached<I, P, K> {
-    /// Remembers denials for this long, but no longer than allowing decisions. Default 5 seconds;
-    /// with zero they are not remembered.
+    /// Sets how long denials are remembered, at most as long as allowing decisions. Default: 5 seconds.
+    /// Zero: denials are not remembered.
     #[must_use]
     pub fn denials_for(mut self, life: Duration) -> Self {
         self.denials = life.min(self.life);
         self
     }
 
-    /// Takes two peers for the same when `key` gives the same for both: it must give everything
-    /// that the policy looks at.
+    /// Sets the key: two connections with the same key get the same decision. The key must contain
+    /// everything on which the policy depends.
     ///
     /// ```
     /// use std::time::Duration;
@@ -122,7 +135,7 @@ impl<I, P, K> Cached<I, P, K> {
     ///
     /// async fn by_address(peer: Peer<DnsName>) -> Decision {
     ///     // … a lookup of name and address …
-    ///     Decision::allow("at home")
+    ///     Decision::allow("registered address")
     /// }
     ///
     /// let policy = policy::cached(by_address, Duration::from_secs(60), 10_000).keyed_by(|peer| {
@@ -147,15 +160,15 @@ impl<I, P, K> Cached<I, P, K> {
 }
 
 impl<I, P, K: Eq + Hash> Cached<I, P, K> {
-    /// Forgets every decision, so that each peer's next connection is asked about.
+    /// Forgets every decision, so that the policy is called for each peer's next connection.
     ///
-    /// An answer that is being waited for is not among them.
+    /// Calls that are in progress answer the connections that wait for them; their decisions are not
+    /// remembered.
     pub fn forget(&self) {
         self.decisions.clear();
     }
 
-    /// How many decisions are remembered, those included whose time is over and that nobody came
-    /// to replace.
+    /// How many decisions are remembered, including expired ones that were not replaced yet.
     pub fn len(&self) -> usize {
         self.decisions.len()
     }
@@ -165,7 +178,7 @@ impl<I, P, K: Eq + Hash> Cached<I, P, K> {
         self.decisions.is_empty()
     }
 
-    /// What is kept of a decision, if anything.
+    /// The entry for a decision; `None` if it has expired already.
     fn remember(&self, decision: &Decision, asked: Instant) -> Option<Remembered> {
         let life = if decision.is_allowed() {
             self.life
@@ -192,24 +205,24 @@ where
     P: AsyncPolicy<I>,
     K: Eq + Hash + Clone + Send + Sync,
 {
-    async fn authorize(&self, peer: &Peer<I>) -> Decision {
-        let key = (self.key)(peer);
-        // Most often it is known; then a reader's lock is enough.
+    async fn authorize(&self, peer: Peer<I>) -> Decision {
+        let key = (self.key)(&peer);
+        // A known key needs only a read lock.
         if let Some(known) = self.decisions.get(&key)
             && known.holds_at(Instant::now())
         {
             return known.decision;
         }
-        let unless_over = |_: &K, known: &mut Remembered| {
+        let unless_expired = |_: &K, known: &mut Remembered| {
             if known.holds_at(Instant::now()) {
                 EntryAction::Retain(known.decision.clone())
             } else {
                 EntryAction::ReplaceWithGuard
             }
         };
-        // Whoever gets the guard asks; should it be dropped on the way, by a panic or a timeout,
-        // the next one that waits gets it.
-        let guard = match self.decisions.entry_async(&key, unless_over).await {
+        // The task that gets the guard calls the policy. If the guard is dropped without a decision, by
+        // a panic or a timeout, the next waiting task gets it.
+        let guard = match self.decisions.entry_async(&key, unless_expired).await {
             EntryResult::Retained(decision) => return decision,
             EntryResult::Vacant(guard) | EntryResult::Replaced(guard, _) => Some(guard),
             EntryResult::Removed(..) | EntryResult::Timeout => None,
@@ -217,7 +230,7 @@ where
         let asked = Instant::now();
         let decision = self.policy.authorize(peer).await;
         if let (Some(guard), Some(remembered)) = (guard, self.remember(&decision, asked)) {
-            // It is an error only if the cache was cleared meanwhile.
+            // This fails only if the cache was cleared in between.
             let _ = guard.insert(remembered);
         }
         decision
