@@ -1,4 +1,4 @@
-//! The one on the other side of a connection.
+//! The peer of a connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,9 +10,21 @@ use crate::pki::Certificate;
 use crate::pki::memory::allocated;
 use crate::trust::VerifiedChain;
 
-/// A peer that has been verified and identified: what a policy judges.
+/// A verified and identified peer: the input of a policy.
 ///
-/// Cloning is cheap and needs no `I: Clone`.
+/// Cloning is cheap and does not require `I: Clone`.
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::testing;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let peer = testing::peer("spiffe://example.org/billing".parse::<SpiffeId>()?);
+/// assert_eq!(peer.identity().path(), "/billing");
+/// println!("{}, {:?}", peer.certificate(), peer.connection().remote_addr());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Peer<I> {
     inner: Arc<Inner<I>>,
 }
@@ -25,7 +37,7 @@ struct Inner<I> {
 }
 
 impl<I> Peer<I> {
-    /// The gate is the only one to call this, after the chain was verified.
+    /// Only the gate calls this, after it verified the chain.
     pub(crate) fn new(identity: Arc<I>, chain: VerifiedChain, connection: ConnectionInfo) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -36,13 +48,13 @@ impl<I> Peer<I> {
         }
     }
 
-    /// The same peer by another verified path: of the same leaf, and so with the same identity.
+    /// The same peer with another verified path of the same leaf, and so with the same identity.
     pub(crate) fn along(&self, chain: VerifiedChain) -> Self {
         let inner = &self.inner;
         Self::new(Arc::clone(&inner.identity), chain, inner.connection.clone())
     }
 
-    /// Who the peer is, as the extractor read it.
+    /// The identity that the extractor read.
     pub fn identity(&self) -> &I {
         &self.inner.identity
     }
@@ -52,12 +64,12 @@ impl<I> Peer<I> {
         self.inner.chain.leaf()
     }
 
-    /// The verified path and what it is anchored in.
+    /// The verified path with its anchor.
     pub fn chain(&self) -> &VerifiedChain {
         &self.inner.chain
     }
 
-    /// What is known of the connection.
+    /// The properties of the connection.
     pub fn connection(&self) -> &ConnectionInfo {
         &self.inner.connection
     }
@@ -81,9 +93,10 @@ impl<I: fmt::Debug> fmt::Debug for Peer<I> {
     }
 }
 
-/// What is known of a connection besides the peer's certificates.
+/// The properties of a connection, besides the peer's certificates.
 ///
-/// TLS fills it in. For a protocol that hands over a bare chain (QUIC), the application does:
+/// The acceptor and the connector fill it in. Where the application gives the peer's chain to the gate, as
+/// with QUIC, it sets them:
 ///
 /// ```
 /// use countersign::ConnectionInfo;
@@ -112,13 +125,13 @@ impl ConnectionInfo {
         self.remote_addr
     }
 
-    /// Our own address, if it is known: that of a TCP socket is.
+    /// The local address, if it is known. That of a TCP socket is.
     pub const fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
     }
 
-    /// On a server, the name that the client asked for (SNI, RFC 6066 section 3): its claim, in
-    /// lower case. On a client, the name that was dialled.
+    /// The server name. On a server: the name in the client's SNI extension (RFC 6066 section 3), in lower
+    /// case; any client can send any name. On a client: the name that it connected to.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
@@ -128,24 +141,24 @@ impl ConnectionInfo {
         self.alpn.as_deref()
     }
 
-    /// The TLS version; `None` for a bare chain.
+    /// The TLS version. `None`: the application gave the chain.
     pub const fn version(&self) -> Option<ProtocolVersion> {
         self.version
     }
 
-    /// The TLS cipher suite; `None` for a bare chain.
+    /// The TLS cipher suite. `None`: the application gave the chain.
     pub const fn cipher_suite(&self) -> Option<CipherSuite> {
         self.cipher_suite
     }
 
-    /// The group of the key exchange, such as X25519MLKEM768; `None` for a bare chain, and for a
-    /// resumed session of TLS 1.2, which has none.
+    /// The group of the key exchange, such as X25519MLKEM768. `None`: the application gave the chain, or
+    /// the connection resumed a TLS 1.2 session, which has no key exchange.
     pub const fn key_exchange_group(&self) -> Option<NamedGroup> {
         self.key_exchange_group
     }
 
-    /// Whether a session was resumed: then the peer proved its key in an earlier handshake, and
-    /// its chain was restored from there and judged again now.
+    /// Whether the connection resumed a session. Then the peer proved its key in an earlier handshake, and
+    /// the chain of that handshake was verified and authorized again.
     pub const fn is_resumed(&self) -> bool {
         self.resumed
     }
@@ -157,14 +170,14 @@ impl ConnectionInfo {
         self
     }
 
-    /// Sets our own address.
+    /// Sets the local address.
     #[must_use]
     pub fn with_local_addr(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
         self.local_addr = address.into();
         self
     }
 
-    /// Sets the server's name.
+    /// Sets the server name.
     #[must_use]
     pub fn with_server_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.server_name = Some(name.into());
@@ -178,7 +191,7 @@ impl ConnectionInfo {
         self
     }
 
-    /// Takes what rustls knows of a connection.
+    /// Copies the properties that rustls knows.
     pub(crate) fn with_tls(mut self, connection: &rustls::CommonState) -> Self {
         self.alpn = connection.alpn_protocol().map(Into::into);
         self.version = connection.protocol_version();
@@ -192,7 +205,7 @@ impl ConnectionInfo {
         self
     }
 
-    /// Takes what a server has chosen, of a handshake that failed.
+    /// Sets the server's choices in a handshake that failed.
     pub(crate) const fn with_choices(
         mut self,
         version: ProtocolVersion,
@@ -205,8 +218,8 @@ impl ConnectionInfo {
         self
     }
 
-    /// Cuts the names that may be a peer's, visibly. TLS bounds them already; an application that
-    /// gives them may not.
+    /// Shortens the names, which a peer may have chosen, with a visible mark. TLS limits them; an application
+    /// that sets them may not.
     pub(crate) fn shorten(&mut self, limit: usize) {
         if let Some(name) = self.server_name.as_deref().filter(|it| it.len() > limit) {
             let mut name = name.to_owned();
@@ -218,14 +231,14 @@ impl ConnectionInfo {
         }
     }
 
-    /// How many bytes its names hold.
+    /// The memory of its names, in bytes.
     pub(crate) fn memory(&self) -> usize {
         let name = self.server_name.as_deref().map_or(0, str::len);
         let alpn = self.alpn.as_deref().map_or(0, <[u8]>::len);
         allocated(name) + allocated(alpn)
     }
 
-    /// The version's number: `1.3`.
+    /// The version number: `1.3`.
     #[cfg(feature = "audit-json")]
     pub(crate) const fn version_number(&self) -> Option<&'static str> {
         match self.version {
@@ -240,7 +253,7 @@ impl ConnectionInfo {
     #[cfg(feature = "audit-json")]
     pub(crate) fn cipher_suite_name(&self) -> Option<String> {
         let name = format!("{:?}", self.cipher_suite?);
-        // rustls writes TLS13_ for those of TLS 1.3.
+        // rustls writes TLS13_ for the suites of TLS 1.3.
         Some(match name.strip_prefix("TLS13_") {
             Some(rest) => format!("TLS_{rest}"),
             None => name,

@@ -1,4 +1,4 @@
-//! Whoever is on the deny list is refused at the next connection, whatever else speaks for him.
+//! A peer on the deny list is rejected at its next connection, although all else is in order.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
@@ -69,8 +69,8 @@ fn denied(gate: &Gate<DnsName>, chain: &[CertificateDer<'_>]) -> Option<DeniedBy
     }
 }
 
-/// Each entry refuses full and resumed handshakes alike, with its own alert, and stops when it is
-/// removed; the session is then still good.
+/// Each entry denies full and resumed handshakes, with its own alert, until it is removed. The session can
+/// then be resumed again.
 #[tokio::test(start_paused = true)]
 async fn an_entry_takes_effect_on_the_next_connection() {
     let ca = TestCa::new("Root");
@@ -104,7 +104,7 @@ async fn an_entry_takes_effect_on_the_next_connection() {
                 .allow_tls12()
                 .build()
                 .unwrap();
-            let refused = async |client: &Connector<DnsName>| {
+            let denied = async |client: &Connector<DnsName>| {
                 let (server, client) = handshake(&acceptor, client).await;
                 let error = server.unwrap_err();
                 assert_eq!(error.reason(), "deny_listed", "{version:?}");
@@ -121,8 +121,8 @@ async fn an_entry_takes_effect_on_the_next_connection() {
             exchange_and_close(server, client_side).await;
 
             assert!(list.insert(entry.clone()));
-            refused(&returning).await;
-            refused(&client()).await;
+            denied(&returning).await;
+            denied(&client()).await;
             assert_eq!(seen.count(), 1, "the policy is not asked about the denied");
 
             assert!(list.remove(&entry));
@@ -135,9 +135,9 @@ async fn an_entry_takes_effect_on_the_next_connection() {
     }
 }
 
-/// What an entry does not mean: each has a neighbour that passes.
+/// What an entry does not match: a similar peer is admitted.
 #[test]
-fn an_entry_means_what_it_says() {
+fn an_entry_matches_nothing_else() {
     let root = TestCa::new("Root");
     let other_root = TestCa::new("Other Root");
     let trust = root.trust().and(other_root.trust());
@@ -244,8 +244,7 @@ async fn an_intermediate_is_denied_with_all_below_it() {
     assert_eq!(denied(acceptor.gate(), leaf(&renewed).chain()), None);
 }
 
-/// Of several entries the identity tells the peer most: there is nothing wrong with its
-/// certificate that a new one would mend.
+/// Of several entries, the identity decides the alert: a new certificate would not help the peer.
 #[test]
 fn several_entries_for_one_peer() {
     let ca = TestCa::new("Root");
@@ -270,10 +269,14 @@ fn several_entries_for_one_peer() {
         assert_eq!(says(), Some(by));
     }
     list.remove(&entries[0]);
-    let refused = acceptor
+    let rejected = acceptor
         .gate()
         .admit_chain(peer.chain(), ConnectionInfo::default());
-    assert_eq!(refused.unwrap_err().reason(), "denied", "by the policy now");
+    assert_eq!(
+        rejected.unwrap_err().reason(),
+        "denied",
+        "by the policy now"
+    );
 }
 
 #[test]
@@ -306,7 +309,7 @@ fn a_list_is_a_set() {
     assert!(!format!("{list:?}").contains("client"));
 }
 
-/// One list for several doors.
+/// One list for several acceptors and connectors.
 #[test]
 fn acceptors_and_connectors_can_share_a_list() {
     let ca = TestCa::new("Root");
@@ -327,7 +330,7 @@ fn acceptors_and_connectors_can_share_a_list() {
     assert_eq!(verdicts(), [by, by, by, None]);
 }
 
-/// What is pinned can be denied: then there is no need to take the pin out at once.
+/// A pinned certificate can be denied while the pin remains.
 #[test]
 fn a_pin_does_not_help() {
     let peer = TestCa::new("unused").leaf().dns("client.example");
@@ -359,10 +362,10 @@ fn a_pin_does_not_help() {
     }
 }
 
-/// A policy that thinks for a while must not let pass who is denied meanwhile; and who is on the
-/// list already is not thought about.
+/// A peer that is denied while a slow policy runs is not admitted. The policy does not run for a peer that
+/// is on the list already.
 #[tokio::test(start_paused = true)]
-async fn the_list_counts_after_a_policy_has_thought() {
+async fn the_list_is_checked_again_after_a_slow_policy() {
     let ca = TestCa::new("Root");
     let issued = ca.leaf().dns("client.example").issue();
     for version in VERSIONS {
@@ -407,7 +410,7 @@ async fn the_list_counts_after_a_policy_has_thought() {
 
 /// The connector's list, and the alert that the server sees.
 #[tokio::test(start_paused = true)]
-async fn a_denied_server_is_told() {
+async fn a_denied_server_sees_the_alert() {
     let ca = TestCa::new("Root");
     let server = ca.leaf().dns(SERVER).issue();
     let acceptor = Acceptor::builder()

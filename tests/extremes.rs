@@ -1,5 +1,5 @@
-//! Every duration and every count of the public API at its extremes: 0 and the largest. None
-//! panics, waits without end or lets anything through; each does what its name says.
+//! Every duration and every count of the public API at its extremes: 0 and the largest. None panics, waits
+//! indefinitely or admits a peer that must be rejected.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
@@ -240,7 +240,7 @@ fn a_clock_of_tests_stops_at_the_end_of_time() {
     assert_eq!(clock.time().as_secs(), u64::MAX);
     clock.advance(Duration::from_secs(1));
     assert_eq!(clock.time().as_secs(), u64::MAX);
-    // A gate by such a clock refuses, and does not panic.
+    // A gate with such a clock rejects the peer and does not panic.
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any())
         .clock(clock)

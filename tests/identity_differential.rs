@@ -1,8 +1,7 @@
 //! The extractors against a second parser, RustCrypto's `x509-cert`, over generated certificates.
 //!
-//! The two share the grammar of a decoded value (`FromStr`), and nothing else: which values a
-//! certificate holds, of which kind, how many, and whether their encoding is legal, each finds for
-//! itself.
+//! The two share only the grammar of a decoded value (`FromStr`). Each determines separately which values a
+//! certificate has, of which kind, how many, and whether their encoding is legal.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::collections::BTreeMap;
@@ -35,7 +34,7 @@ struct Recipe {
     attributes: Vec<(&'static str, u8, Vec<u8>)>,
     /// Tag and content of each SAN.
     sans: Vec<(u8, Vec<u8>)>,
-    /// A second SAN extension, or a spoiled one.
+    /// A second SAN extension, or a malformed one.
     spoil: Spoil,
 }
 
@@ -137,7 +136,7 @@ fn build(ca: &TestCa, recipe: &Recipe) -> LeafBuilder {
 /// One value of a kind, as the second parser sees it: its text, or that it is malformed.
 type Value = Result<String, ()>;
 
-/// What the second parser finds in one field.
+/// The values that the second parser finds in one field.
 enum Field {
     Values(Vec<Value>),
     /// The extension as a whole: the reason.
@@ -258,7 +257,7 @@ where
 }
 
 #[test]
-fn twenty_thousand_certificates_read_alike() {
+fn both_parsers_agree_on_twenty_thousand_certificates() {
     let ca = TestCa::new("Root");
     let agreements = std::cell::RefCell::new(BTreeMap::<(&str, String), u32>::new());
     let mut runner = TestRunner::new(Config {
@@ -273,8 +272,8 @@ fn twenty_thousand_certificates_read_alike() {
             let ours = Certificate::from_der(issued.leaf_der());
             let theirs = x509_cert::Certificate::from_der(issued.leaf_der());
             let (Ok(ours), Ok(theirs)) = (&ours, &theirs) else {
-                // One difference is explained: x509-cert refuses a certificate for a constructed string
-                // or a UniversalString anywhere in a name, and we refuse to read that attribute.
+                // One difference is known: x509-cert rejects a certificate for a constructed string or a
+                // UniversalString anywhere in a name, and we reject that attribute only.
                 let unknown: Vec<_> = recipe
                     .attributes
                     .iter()
@@ -355,8 +354,8 @@ fn twenty_thousand_certificates_read_alike() {
 proptest! {
     #![proptest_config(Config { cases: 300, rng_seed: SEED, failure_persistence: None, ..Config::default() })]
 
-    /// An answer never depends on any certificate but the leaf: the type of `extract` says so, and
-    /// a gate whose peer sends other certificates along still says the same.
+    /// The result depends on the leaf only. The type of `extract` ensures it, and a gate whose peer sends
+    /// more certificates gives the same result.
     #[test]
     fn other_certificates_change_no_answer(recipe in recipe(), other in recipe()) {
         use countersign::{Acceptor, ConnectionInfo, policy};
@@ -371,21 +370,21 @@ proptest! {
             .authorize(policy::allow_any())
             .build()
             .unwrap();
-        let judge = |chain: &[rustls_pki_types::CertificateDer<'static>]| {
+        let extract_at_gate = |chain: &[rustls_pki_types::CertificateDer<'static>]| {
             acceptor
                 .gate()
                 .admit_chain(chain, ConnectionInfo::default())
                 .map(|admission| admission.peer().identity().to_string())
                 .map_err(|error| error.reason())
         };
-        let alone = judge(leaf.chain());
+        let alone = extract_at_gate(leaf.chain());
         if Certificate::from_der(other.leaf_der()).is_ok() {
             let beside = [leaf.leaf_der().clone(), other.leaf_der().clone()];
-            prop_assert_eq!(alone, judge(&beside));
+            prop_assert_eq!(alone, extract_at_gate(&beside));
         }
     }
 
-    /// Nor on the order of unrelated names.
+    /// The result does not depend on the order of unrelated names.
     #[test]
     fn the_order_of_other_names_changes_no_answer(recipe in recipe(), rotation in 0..4_usize) {
         let ca = TestCa::new("Root");

@@ -10,7 +10,7 @@ use countersign::identity::{
 };
 use countersign::testing::{KeyUsageBits, LeafBuilder, TestCa, der};
 
-/// The value's text, or the reason of the refusal.
+/// The value's text, or the reason of the error.
 fn read<I: FromCertificate + ToString>(
     extractor: Single<I>,
     leaf: LeafBuilder,
@@ -63,7 +63,7 @@ fn san(entries: &[(u8, &[u8])]) -> Vec<u8> {
 
 const SAN_OID: &str = "2.5.29.17";
 
-/// What goes wrong with every kind of SAN alike.
+/// The errors that every kind of SAN can have.
 fn common_rows<'a>(
     leaf: impl Fn() -> LeafBuilder,
     tag: u8,
@@ -299,7 +299,7 @@ fn the_spiffe_grammar_byte_by_byte() {
             read(SpiffeId::extractor(), ca.leaf().general_name(0x86, &uri))
         };
         let invalid_utf8 = byte >= 0x80;
-        let refused = if invalid_utf8 {
+        let rejected = if invalid_utf8 {
             "bad_encoding"
         } else {
             "bad_syntax"
@@ -312,7 +312,7 @@ fn the_spiffe_grammar_byte_by_byte() {
             }
             // A slash ends the trust domain: `exa`, and the path `mple.org/a`.
             b'/' => assert_eq!(in_domain.as_deref(), Ok("spiffe://exa/mple.org/a")),
-            _ => assert_eq!(in_domain, Err(refused), "{byte:#x} in a trust domain"),
+            _ => assert_eq!(in_domain, Err(rejected), "{byte:#x} in a trust domain"),
         }
         let in_path = with("spiffe://example.org/a", "b");
         match byte {
@@ -320,7 +320,7 @@ fn the_spiffe_grammar_byte_by_byte() {
                 assert!(in_path.is_ok(), "{byte:#x}")
             }
             b'/' => assert_eq!(in_path.as_deref(), Ok("spiffe://example.org/a/b")),
-            _ => assert_eq!(in_path, Err(refused), "{byte:#x} in a path"),
+            _ => assert_eq!(in_path, Err(rejected), "{byte:#x} in a path"),
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Extractors of the subject, and of the rest of a certificate, against good and hostile ones.
+//! Extractors of the subject and of other fields, against good and hostile certificates.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
-use countersign::Certificate;
 use countersign::identity::{
     CommonName, DnsName, ExtensionValue, Fingerprint, IdentityError, IdentityErrorKind,
     IdentityExtractor, KubernetesUser, OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer,
     SpiffeId, Subject,
 };
 use countersign::testing::{LeafBuilder, TestCa, der};
+use countersign::{Certificate, Diagnostic as _};
 
 type Row<'a> = (&'a str, LeafBuilder, Result<&'a str, &'static str>);
 
@@ -33,7 +33,7 @@ const CN: &str = "2.5.4.3";
 const O: &str = "2.5.4.10";
 const OU: &str = "2.5.4.11";
 
-/// What goes wrong with every textual attribute alike.
+/// The errors that every textual attribute can have.
 fn attribute_rows<'a>(
     ca: &TestCa,
     oid: &'static str,
@@ -775,19 +775,22 @@ fn adapters() {
         Err("forbidden")
     );
 
-    let refused = SpiffeId::extractor().try_map(|_| -> Result<(), _> {
-        Err(IdentityError::new(IdentityErrorKind::Forbidden, "nobody"))
+    let rejected = SpiffeId::extractor().try_map(|_| -> Result<(), _> {
+        Err(IdentityError::new(
+            IdentityErrorKind::Forbidden,
+            "no tenant",
+        ))
     });
-    let error = refused
+    let error = rejected
         .extract(&ca.leaf().spiffe(id.as_str()).issue().certificate())
         .unwrap_err();
     assert_eq!(
-        (error.reason(), error.to_string().as_str()),
-        ("forbidden", "nobody")
+        (error.reason(), &*error.cause()),
+        ("forbidden", "no tenant")
     );
 }
 
-/// What is read back has passed the same grammar.
+/// Deserialization applies the grammar.
 #[test]
 fn identities_in_json() {
     use countersign::identity::{Email, IpAddress, Upn, Uri};

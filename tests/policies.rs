@@ -1,4 +1,4 @@
-//! Each kind of policy decides as it must, and no byte passes before its decision.
+//! Each kind of policy decides, and no byte passes before its decision.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod common;
@@ -28,7 +28,7 @@ fn sync_policy(peer: &Peer<DnsName>) -> Decision {
     }
 }
 
-/// Takes its time, and counts its decisions when they are made.
+/// Waits, and counts its decisions when they are made.
 struct Slow {
     decided: Arc<AtomicUsize>,
 }
@@ -150,9 +150,9 @@ async fn the_handshake_timeout_includes_the_policy() {
     assert!(begin.elapsed() >= Duration::from_secs(3));
 }
 
-/// A gate that is asked synchronously cannot wait for an answer, so it refuses.
+/// A synchronous call of the gate cannot wait for an async policy, so it rejects the peer.
 #[tokio::test(start_paused = true)]
-async fn an_async_policy_is_not_skipped_by_the_synchronous_door() {
+async fn a_synchronous_call_does_not_skip_an_async_policy() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor_with(
         &ca,
@@ -267,7 +267,7 @@ async fn no_byte_is_delivered_before_the_decision() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_is_asked_once_and_can_be_replaced() {
+async fn a_policy_runs_once_and_can_be_replaced() {
     let ca = TestCa::new("Root");
     let first = Recording::new(sync_policy);
     let acceptor = acceptor(&ca, first.clone()).build().unwrap();

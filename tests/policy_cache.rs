@@ -1,4 +1,4 @@
-//! Which decisions of an async policy are remembered, how long, and for whom.
+//! Which decisions of an async policy are remembered, how long, and for which peers.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Counts how often it is asked, and answers after a second whatever it was told to.
+/// Counts its calls, and gives the set answer after a second.
 #[derive(Clone)]
 struct Directory {
     asked: Arc<AtomicUsize>,
@@ -77,7 +77,7 @@ fn unknown() -> Decision {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_lives_as_long_as_stated() {
+async fn a_decision_is_remembered_for_the_given_time() {
     let directory = Directory::new();
     let cached = policy::cached(directory.clone(), MINUTE, 100);
     let peer = World::new().peer("a");
@@ -97,7 +97,7 @@ async fn an_answer_lives_as_long_as_stated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn denials_live_shorter() {
+async fn denials_are_remembered_for_a_shorter_time() {
     for (denials_for, lives) in [
         (None, 5 * SECOND),
         (Some(20 * SECOND), 20 * SECOND),
@@ -136,7 +136,7 @@ async fn denials_live_shorter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_kept_without_a_life_or_room_and_forever_is_long() {
+async fn the_smallest_and_the_largest_life_and_capacity() {
     for (life, capacity, kept) in [
         (Duration::ZERO, 100, false),
         (MINUTE, 0, false),
@@ -155,7 +155,7 @@ async fn nothing_is_kept_without_a_life_or_room_and_forever_is_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_is_its_identity_and_certificate() {
+async fn the_default_key_is_identity_and_certificate() {
     let world = World::new();
     let other = world.ca.leaf().issue();
     let from = |port: u16| {
@@ -190,7 +190,7 @@ async fn a_peer_is_its_identity_and_certificate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn like_peers_wait_for_one_answer() {
+async fn connections_with_the_same_key_wait_for_one_answer() {
     let world = World::new();
     let directory = Directory::new();
     let cached = policy::cached(directory.clone(), MINUTE, 100);
@@ -207,9 +207,9 @@ async fn like_peers_wait_for_one_answer() {
     assert_eq!(begun.elapsed(), SECOND, "both at the same time");
 }
 
-/// The one who asks gives up; the one who waits asks anew and gets an answer.
+/// The first caller gives up. The one that waits calls the policy again.
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_is_nobodys() {
+async fn a_late_answer_is_not_remembered() {
     let world = World::new();
     let directory = Directory::new();
     let cached = policy::cached(directory.clone(), MINUTE, 100);
@@ -224,7 +224,7 @@ async fn a_late_answer_is_nobodys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_nobodys_answer() {
+async fn a_panic_is_not_remembered() {
     let world = World::new();
     let directory = Directory::new();
     directory.say(None);
@@ -244,7 +244,7 @@ async fn a_panic_is_nobodys_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forgetting() {
+async fn forget_drops_every_decision() {
     let world = World::new();
     let directory = Directory::new();
     let cached = policy::cached(directory.clone(), MINUTE, 100);
@@ -255,13 +255,13 @@ async fn forgetting() {
     assert_eq!(cached.authorize(peer.clone()).await, known());
     assert_eq!(directory.asked(), 2);
 
-    // What was asked before is not remembered after.
+    // A call that is in progress is not remembered.
     cached.forget();
-    let forget_meanwhile = async {
+    let forget_in_between = async {
         sleep(SECOND / 2).await;
         cached.forget();
     };
-    let (answer, ()) = tokio::join!(cached.authorize(peer.clone()), forget_meanwhile);
+    let (answer, ()) = tokio::join!(cached.authorize(peer.clone()), forget_in_between);
     assert_eq!(answer, known());
     directory.say(Some(unknown()));
     assert_eq!(cached.authorize(peer.clone()).await, unknown());
@@ -282,7 +282,7 @@ async fn it_stays_within_its_capacity() {
     }
 }
 
-/// Its future must go where connections go.
+/// Its future must be Send, as connections are.
 #[test]
 fn its_future_is_sent_between_threads() {
     fn is_send<T: Send>(_: T) {}

@@ -21,7 +21,7 @@ const ALL: [Answer; 3] = [Yes, No, Panic];
 
 static PEER: LazyLock<Peer<()>> = LazyLock::new(|| testing::peer(()));
 
-/// A policy that answers so, under this name.
+/// A policy with this answer and name.
 fn says(answer: Answer, name: &'static str) -> impl Policy<()> + 'static {
     move |_: &Peer<()>| match answer {
         Yes => Decision::allow(name),
@@ -30,7 +30,7 @@ fn says(answer: Answer, name: &'static str) -> impl Policy<()> + 'static {
     }
 }
 
-/// What the gate would make of the policy; its explanation must be of the same mind.
+/// The outcome at the gate. The explanation must agree.
 fn ask(policy: &dyn Policy<()>) -> (Answer, String) {
     let decision = catch_unwind(AssertUnwindSafe(|| policy.authorize(&PEER))).ok();
     let explanation = policy::explain(policy, &PEER);
@@ -115,24 +115,24 @@ fn not() {
 }
 
 #[test]
-fn without_policies_nobody_is_allowed() {
+fn an_empty_list_denies_every_peer() {
     let nothing = || Vec::<Box<dyn Policy<()>>>::new();
     for (policy, why) in [
         (
             ask(&policy::any_of(())),
-            "any_of has no rule, so it allows nobody",
+            "any_of has no rule, so it denies every peer",
         ),
         (
             ask(&policy::any_of(nothing())),
-            "any_of has no rule, so it allows nobody",
+            "any_of has no rule, so it denies every peer",
         ),
         (
             ask(&policy::all_of(())),
-            "all_of has no rule, which must not let everybody in",
+            "all_of has no rule, so it denies every peer",
         ),
         (
             ask(&policy::all_of(nothing())),
-            "all_of has no rule, which must not let everybody in",
+            "all_of has no rule, so it denies every peer",
         ),
     ] {
         assert_eq!(policy, (No, why.to_owned()));
@@ -151,7 +151,7 @@ fn one_policy_decides_alone() {
 }
 
 #[test]
-fn many_and_long_reasons_are_cut() {
+fn many_and_long_reasons_are_shortened() {
     let long = "ü".repeat(200);
     let policies: Vec<_> = (0..7)
         .map(|number| {
@@ -173,7 +173,7 @@ fn many_and_long_reasons_are_cut() {
     );
 }
 
-/// Every tree of two levels, decided and explained alike.
+/// For every tree of two levels, decision and explanation agree.
 #[test]
 fn nested_policies_agree_with_their_explanations() {
     let mut seen = [0; 3];
@@ -205,7 +205,7 @@ fn nested_policies_agree_with_their_explanations() {
     assert!(seen.iter().all(|&count| count > 15), "{seen:?}");
 }
 
-/// A policy of the application may show what it asked on its way.
+/// A policy of the application can show its parts.
 #[test]
 fn an_explanation_of_your_own() {
     struct Weekdays<P>(P);

@@ -1,4 +1,4 @@
-//! Why a peer is allowed or denied, as people read it. Run with `INSTA_UPDATE=always` to take new
+//! Why a peer is allowed or denied, as operators read it. Run with `INSTA_UPDATE=always` to take new
 //! snapshots, and read them before they are committed.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
@@ -11,8 +11,8 @@ fn spiffe(id: &str) -> SpiffeId {
     id.parse().unwrap()
 }
 
-/// What the policy says of each of these peers.
-fn told<I>(
+/// The explanations for these peers.
+fn explained<I>(
     policy: &impl Policy<I>,
     peers: impl IntoIterator<Item = (&'static str, Peer<I>)>,
 ) -> String {
@@ -31,7 +31,7 @@ fn workloads<const N: usize>(ids: [&'static str; N]) -> [(&'static str, Peer<Spi
     ids.map(|id| (id, testing::peer(spiffe(id))))
 }
 
-/// An allow list alone: the simplest there is.
+/// An allow list alone.
 #[test]
 fn allow_list() {
     let policy = policy::exact([
@@ -39,17 +39,17 @@ fn allow_list() {
         spiffe("spiffe://example.org/ns/shop"),
     ])
     .named("callers of orders");
-    let told = told(
+    let text = explained(
         &policy,
         workloads([
             "spiffe://example.org/ns/billing",
             "spiffe://example.org/ns/billing/sa/worker",
         ]),
     );
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(text);
 }
 
-/// Several ways in, one of them the application's own.
+/// Several rules, one of them a closure of the application.
 #[test]
 fn any_of_patterns_and_a_closure() {
     let patterns = PatternSet::<SpiffePattern>::new()
@@ -67,7 +67,7 @@ fn any_of_patterns_and_a_closure() {
             }
         },
     ));
-    let told = told(
+    let text = explained(
         &policy,
         workloads([
             "spiffe://example.org/ns/billing/sa/worker",
@@ -77,7 +77,7 @@ fn any_of_patterns_and_a_closure() {
             "spiffe://example.org/ns/shop",
         ]),
     );
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(text);
 }
 
 /// A deny list before everything else, with an exception to a group.
@@ -94,7 +94,7 @@ fn deny_list_and_exception() {
                 .named("not public"),
         )),
     );
-    let told = told(
+    let text = explained(
         &policy,
         workloads([
             "spiffe://example.org/ns/billing/sa/new",
@@ -103,7 +103,7 @@ fn deny_list_and_exception() {
             "spiffe://example.com/ns/billing",
         ]),
     );
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(text);
 }
 
 /// Host names, and a pinned key beside them.
@@ -125,7 +125,7 @@ fn host_names_and_a_pinned_key() {
             ConnectionInfo::default(),
         )
     };
-    let told = told(
+    let text = explained(
         &policy,
         [
             (
@@ -141,10 +141,10 @@ fn host_names_and_a_pinned_key() {
             ("legacy.example.net with another key", legacy(&other)),
         ],
     );
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(text);
 }
 
-/// A candidate beside the policy in force, which has a bug besides.
+/// A candidate beside the policy in force. The candidate has a bug.
 #[test]
 fn shadowed_candidate() {
     let policy = policy::shadow(
@@ -158,7 +158,7 @@ fn shadowed_candidate() {
         )),
         |_| (),
     );
-    let told = told(
+    let text = explained(
         &policy,
         workloads([
             "spiffe://example.org/ns/billing",
@@ -167,5 +167,5 @@ fn shadowed_candidate() {
             "spiffe://example.com/ns/billing",
         ]),
     );
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(text);
 }

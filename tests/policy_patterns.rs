@@ -1,4 +1,4 @@
-//! Patterns of SPIFFE IDs and DNS names: what each matches, and what is none.
+//! Patterns of SPIFFE IDs and DNS names: what each matches, and which texts are rejected.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use countersign::identity::{DnsName, SpiffeId};
@@ -37,7 +37,7 @@ fn spiffe_patterns_end_at_segment_boundaries() {
 }
 
 #[test]
-fn dns_wildcards_stand_for_one_whole_label() {
+fn dns_wildcards_match_one_whole_label() {
     const WORKERS: &str = "*.workers.example.org";
 
     for (pattern, name, matches) in [
@@ -64,7 +64,7 @@ fn dns_wildcards_stand_for_one_whole_label() {
     }
 }
 
-/// The pattern alone, in a set of its own, and among others, must agree.
+/// A pattern decides the same alone, in a set of its own, and in a larger set.
 fn check<P>(pattern: &str, identity: &P::Identity, text: &str, matches: bool)
 where
     P: Pattern + Clone + PartialEq + std::fmt::Debug,
@@ -85,13 +85,13 @@ where
 }
 
 #[test]
-fn what_is_no_spiffe_pattern() {
+fn rejected_spiffe_patterns() {
     use SpiffePatternError as E;
 
     let long = |length: usize| format!("spiffe://d/{}/*", "p".repeat(length - 13));
     assert!(long(2048).parse::<SpiffePattern>().is_ok());
     for (text, error) in [
-        ("*", E::Everybody),
+        ("*", E::WildcardAlone),
         ("spiffe://*", E::WildcardTrustDomain),
         ("spiffe://*/*", E::WildcardTrustDomain),
         ("spiffe://*/a", E::WildcardTrustDomain),
@@ -124,7 +124,7 @@ fn what_is_no_spiffe_pattern() {
         ("spiffe://example.org//*", "empty path segment"),
         ("spiffe://example.org/a/", "empty path segment"),
         ("spiffe://example.org/a//*", "empty path segment"),
-        ("spiffe:///*", "no trust domain"),
+        ("spiffe:///*", "trust domain is empty"),
         ("spiffe://Example.org/*", "only lower-case letters"),
         ("spiffe://example.org:443/*", "only lower-case letters"),
         ("spiffe://bücher.example/*", "only lower-case letters"),
@@ -144,7 +144,7 @@ fn what_is_no_spiffe_pattern() {
 }
 
 #[test]
-fn what_is_no_dns_pattern() {
+fn rejected_dns_patterns() {
     use DnsPatternError as E;
 
     let label = "a".repeat(63);
@@ -152,7 +152,7 @@ fn what_is_no_dns_pattern() {
     assert_eq!(long(59).len(), 253);
     assert!(long(59).parse::<DnsPattern>().is_ok());
     for (text, error) in [
-        ("*", E::Everybody),
+        ("*", E::WildcardAlone),
         ("a.*.example.org", E::WildcardNotLeftmost),
         ("a.example.*", E::WildcardNotLeftmost),
         ("*.*.example.org", E::WildcardNotLeftmost),
@@ -190,7 +190,7 @@ fn what_is_no_dns_pattern() {
 }
 
 #[test]
-fn patterns_show_as_they_are_written() {
+fn patterns_print_as_they_are_written() {
     for text in [
         "spiffe://example.org/a",
         "spiffe://example.org/*",
@@ -211,7 +211,7 @@ fn a_list_with_a_bad_entry_names_it() {
     assert_eq!(*error.error(), SpiffePatternError::PartialSegment);
     assert_eq!(
         error.to_string(),
-        "\"spiffe://example.org/a*\": the wildcard stands for whole segments: write .../a/*, not .../a*"
+        "\"spiffe://example.org/a*\": the wildcard matches whole segments, not a part of one; write .../a/*, not .../a*"
     );
     let error = policy::dns_patterns(["a\u{202e}\n.example"]).expect_err("no pattern");
     assert!(!error.to_string().contains(['\u{202e}', '\n']), "{error}");

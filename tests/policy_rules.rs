@@ -1,5 +1,4 @@
-//! The rules that look one thing up: trust domains, fingerprints, exact sets; and how policies are
-//! shared.
+//! The rules that look up one value (trust domains, fingerprints, exact sets), and shared policies.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::sync::Arc;
@@ -40,11 +39,11 @@ fn trust_domains_are_whole_names() {
     assert_eq!(decision.rule(), Some("family"));
     assert_eq!(
         one.authorize(&workload("spiffe://example.com/a")).reason(),
-        Some("spiffe://example.com/a is no workload of the trust domain example.org")
+        Some("spiffe://example.com/a is not a workload of the trust domain example.org")
     );
     assert_eq!(
         two.authorize(&workload("spiffe://example.net/a")).reason(),
-        Some("spiffe://example.net/a is no workload of the 2 trust domains allowed")
+        Some("spiffe://example.net/a is not a workload of the 2 allowed trust domains")
     );
     let none = policy::trust_domains([]);
     assert_eq!(
@@ -110,8 +109,8 @@ fn policies_behind_pointers() {
     }
 }
 
-/// A cached policy, shared between the application and its acceptor: two connections of the same
-/// client are one question.
+/// A cached policy is shared between the application and its acceptor. Two connections of the same client
+/// cause one call.
 #[tokio::test(start_paused = true)]
 async fn a_cached_policy_behind_an_acceptor() {
     const SECOND: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Sets of patterns: which one decides, and that a set says what its patterns say one by one.
+//! Sets of patterns: which pattern decides, and that a set agrees with its patterns.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use countersign::identity::{DnsName, SpiffeId};
@@ -30,7 +30,7 @@ fn the_most_specific_pattern_gives_the_rule() {
 }
 
 #[test]
-fn a_pattern_that_is_there_keeps_its_rule() {
+fn a_pattern_that_is_in_the_set_keeps_its_rule() {
     let mut set = PatternSet::<DnsPattern>::new();
     assert!(set.insert_named("first", "*.example.org".parse().unwrap()));
     assert!(!set.insert_named("second", "*.EXAMPLE.org".parse().unwrap()));
@@ -49,11 +49,11 @@ fn an_empty_set_denies() {
     let decision = set.authorize(&testing::peer("a.example".parse::<DnsName>().unwrap()));
     assert_eq!(
         decision.reason(),
-        Some("there is no DNS pattern, so nobody matches")
+        Some("there is no DNS pattern, so no peer matches")
     );
 }
 
-/// An ID as long and deep as they get, against patterns at every depth.
+/// The longest and deepest ID, against patterns at every depth.
 #[test]
 fn the_deepest_id_finds_its_patterns() {
     let deepest = format!("spiffe://d{}", "/a".repeat(1019));
@@ -72,9 +72,9 @@ fn the_deepest_id_finds_its_patterns() {
     assert_eq!(found, Some(below(1018)));
 }
 
-/// Sets of up to 60 patterns over so few names that most identities come near one.
+/// Sets of up to 60 patterns over few names, so that most identities nearly match.
 #[test]
-fn a_set_says_what_a_scan_says() {
+fn a_set_agrees_with_a_scan() {
     let mut random = Random(0x5eed);
     let (mut hits, mut misses) = (0, 0);
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! A shadow policy is told about and has no say.
+//! A shadow policy is reported and decides nothing.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,7 +21,7 @@ const ALL: [Answer; 3] = [Yes, No, Panic];
 
 static PEER: LazyLock<Peer<()>> = LazyLock::new(|| testing::peer(()));
 
-/// A policy that answers so, under this name.
+/// A policy with this answer and name.
 fn says(answer: Answer, name: &'static str) -> impl Policy<()> + 'static {
     move |_: &Peer<()>| match answer {
         Yes => Decision::allow(name),
@@ -30,7 +30,7 @@ fn says(answer: Answer, name: &'static str) -> impl Policy<()> + 'static {
     }
 }
 
-/// What the gate would make of the policy.
+/// The outcome at the gate.
 fn ask(policy: &dyn Policy<()>) -> (Answer, String) {
     let decision = catch_unwind(AssertUnwindSafe(|| policy.authorize(&PEER))).ok();
     match decision {
@@ -46,18 +46,18 @@ fn ask(policy: &dyn Policy<()>) -> (Answer, String) {
     }
 }
 
-/// What `on_difference` was told: the enforced decision, and the candidate's.
-type Told = (bool, Option<bool>);
+/// What `on_difference` received: the enforced decision, and the candidate's.
+type Reported = (bool, Option<bool>);
 
-fn shadowed(enforced: Answer, candidate: Answer) -> (Answer, String, Vec<Told>) {
-    let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-    let tell = told.clone();
+fn shadowed(enforced: Answer, candidate: Answer) -> (Answer, String, Vec<Reported>) {
+    let reported: Arc<Mutex<Vec<Reported>>> = Arc::default();
+    let report = reported.clone();
     let policy = policy::shadow(
         says(enforced, "now"),
         says(candidate, "soon"),
         move |difference| {
             assert_eq!(difference.peer().identity(), &());
-            tell.lock().unwrap().push((
+            report.lock().unwrap().push((
                 difference.enforced().is_allowed(),
                 difference.candidate().map(Decision::is_allowed),
             ));
@@ -65,28 +65,28 @@ fn shadowed(enforced: Answer, candidate: Answer) -> (Answer, String, Vec<Told>) 
         },
     );
     let decision = catch_unwind(AssertUnwindSafe(|| policy.authorize(&PEER)));
-    let recorded = told.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    let recorded = reported.lock().unwrap_or_else(|e| e.into_inner()).clone();
     let (answer, text) = ask(&policy);
     assert_eq!(answer == Panic, decision.is_err());
     (answer, text, recorded)
 }
 
-/// One after the other: tracing remembers for each call site whether anybody listens, and a test on
-/// another thread, where nobody does, could make it remember so for this one.
+/// One test, because tracing caches for each call site whether there is a subscriber. A test on another
+/// thread without one could disable the call site for this test.
 #[test]
 fn shadow_policies() {
     a_difference_is_traced();
-    a_shadow_policy_is_told_about_and_not_obeyed();
+    a_shadow_policy_is_reported_and_not_enforced();
 }
 
-fn a_shadow_policy_is_told_about_and_not_obeyed() {
+fn a_shadow_policy_is_reported_and_not_enforced() {
     for enforced in ALL {
         for candidate in ALL {
-            let (answer, text, told) = shadowed(enforced, candidate);
+            let (answer, text, reported) = shadowed(enforced, candidate);
             let case = format!("{enforced:?} over {candidate:?}");
             // In force, it decides as it does alone.
             assert_eq!((answer, text), ask(&says(enforced, "now")), "{case}");
-            let expected: &[Told] = match (enforced, candidate) {
+            let expected: &[Reported] = match (enforced, candidate) {
                 (Panic, _) => &[],
                 (Yes, No) => &[(true, Some(false))],
                 (No, Yes) => &[(false, Some(true))],
@@ -94,7 +94,7 @@ fn a_shadow_policy_is_told_about_and_not_obeyed() {
                 (No, Panic) => &[(false, None)],
                 (Yes, Yes) | (No, No) => &[],
             };
-            assert_eq!(told, expected, "{case}");
+            assert_eq!(reported, expected, "{case}");
         }
     }
 }

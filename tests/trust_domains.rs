@@ -1,4 +1,4 @@
-//! A trust domain vouches for itself, and for nobody else.
+//! The roots of a trust domain are trusted for its own IDs only.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 #[path = "trust_domains/at_run_time.rs"]

@@ -109,7 +109,11 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             reissue(certificate, usage, None),
         ),
         E::NoTrustDomain { certificate, error } => (
-            format!("{} belongs to no trust domain: {error}", Named(certificate)),
+            format!(
+                "{} belongs to no trust domain: {}",
+                Named(certificate),
+                error.cause()
+            ),
             "issue it with exactly one URI SAN, a SPIFFE ID",
             lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
         ),

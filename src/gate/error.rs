@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::audit::RecordError;
+use crate::diagnostic::Diagnostic as _;
 use crate::identity::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
 use crate::pki::text::Sentence;
@@ -22,7 +23,7 @@ pub enum AdmitError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The certificate is trusted but does not say, in one way only, who its holder is.
-    #[error("no identity in {certificate}: {error}; {}", remedy(error.kind()))]
+    #[error("no identity in {certificate}: {}; {}", error.cause(), error.remedy())]
     Identity {
         /// The peer's certificate.
         certificate: Certificate,
@@ -140,20 +141,6 @@ impl fmt::Debug for AdmitError {
     /// likes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AdmitError({}: {self})", self.reason())
-    }
-}
-
-/// What to do about a certificate that does not name its holder.
-const fn remedy(kind: IdentityErrorKind) -> &'static str {
-    use IdentityErrorKind as K;
-
-    match kind {
-        K::Missing => "issue it with that field, or identify by one that it has",
-        K::Ambiguous => "issue it with exactly one, or read them all() where several are right",
-        K::Panicked => "see its panic message, and mend the extractor",
-        K::BadEncoding | K::BadSyntax | K::TooLong | K::Forbidden => {
-            "issue it with one that is well-formed and allowed"
-        }
     }
 }
 

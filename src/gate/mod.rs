@@ -172,7 +172,7 @@ impl<I> Gate<I> {
         #[cfg(feature = "tokio")]
         if let Some(list) = &gate.inner.deny_list {
             let inner: Arc<dyn policy::OnChange> = gate.inner.clone();
-            list.tell_to(Arc::downgrade(&inner));
+            list.notify_on_change(Arc::downgrade(&inner));
         }
         gate
     }

@@ -158,12 +158,12 @@ impl<I: Send + Sync + 'static> Gate<I> {
 
     /// Whether this deny list is the one that is asked.
     pub(crate) fn asks(&self, list: &DenyList<I>) -> bool {
-        list.tells(Arc::as_ptr(&self.inner))
+        list.notifies(Arc::as_ptr(&self.inner))
     }
 
     /// Tells the other gates that ask a deny list that its entries were replaced.
     pub(crate) fn tell_others_of(&self, replaced: &Replaced<I>) {
-        replaced.tell_others(Arc::as_ptr(&self.inner));
+        replaced.notify_others(Arc::as_ptr(&self.inner));
     }
 
     /// Sets where futures run.

@@ -1,9 +1,17 @@
-//! Extractors made from extractors.
+//! Extractors that are made from extractors.
 
 use super::{IdentityError, IdentityErrorKind, IdentityExtractor};
 use crate::pki::Certificate;
 
-/// Made by [`IdentityExtractor::map`].
+/// Converts an identity. Made by [`IdentityExtractor::map`].
+///
+/// ```
+/// use countersign::identity::{CommonName, IdentityExtractor as _, Map};
+///
+/// struct User(String);
+///
+/// let extractor: Map<_, _> = CommonName::extractor().map(|name| User(name.to_string()));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Map<X, F> {
     extractor: X,
@@ -37,7 +45,18 @@ where
     }
 }
 
-/// Made by [`IdentityExtractor::try_map`].
+/// Converts an identity, or rejects it. Made by [`IdentityExtractor::try_map`].
+///
+/// ```
+/// use countersign::identity::{
+///     IdentityError, IdentityErrorKind, IdentityExtractor as _, SpiffeId, TryMap,
+/// };
+///
+/// let extractor: TryMap<_, _> = SpiffeId::extractor().try_map(|id| {
+///     let service = id.segments().nth(1).map(str::to_owned);
+///     service.ok_or_else(|| IdentityError::new(IdentityErrorKind::Forbidden, "no service in the path"))
+/// });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TryMap<X, F> {
     extractor: X,
@@ -71,7 +90,13 @@ where
     }
 }
 
-/// Made by [`IdentityExtractor::and`].
+/// Reads two identities. Made by [`IdentityExtractor::and`].
+///
+/// ```
+/// use countersign::identity::{And, DnsName, Fingerprint, IdentityExtractor as _};
+///
+/// let extractor: And<_, _> = DnsName::extractor().and(Fingerprint::spki_extractor());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct And<X, Y> {
     first: X,
@@ -106,7 +131,20 @@ impl<X: IdentityExtractor, Y: IdentityExtractor> IdentityExtractor for And<X, Y>
     }
 }
 
-/// Made by [`IdentityExtractor::or`].
+/// Reads another identity where the first is absent. Made by [`IdentityExtractor::or`].
+///
+/// ```
+/// use countersign::identity::{DnsName, IdentityExtractor as _, Or, SpiffeId};
+///
+/// enum Caller {
+///     Workload(SpiffeId),
+///     Host(DnsName),
+/// }
+///
+/// let extractor: Or<_, _> = SpiffeId::extractor()
+///     .map(Caller::Workload)
+///     .or(DnsName::extractor().map(Caller::Host));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Or<X, Y> {
     first: X,

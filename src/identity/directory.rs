@@ -11,14 +11,25 @@ use crate::pki::{Certificate, DistinguishedName, NameAttribute};
 
 /// A subject's common name: 1 to 64 characters, none of them invisible.
 ///
-/// Compared byte for byte: case and Unicode normalisation forms differ.
+/// Names are compared byte for byte: names that differ in case or Unicode normalisation are different.
+///
+/// ```
+/// use countersign::identity::CommonName;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let name: CommonName = "alice".parse()?;
+/// assert_eq!(name.as_str(), "alice");
+/// let extractor = CommonName::extractor();
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Security
-/// A common name is whatever the certificate authority let the applicant write. Use it only with
-/// an authority of your own that checks it; prefer [`SpiffeId`](super::SpiffeId) or
-/// [`DnsName`](super::DnsName). A common name that looks like a DNS name, such as `orders.internal`,
-/// is refused (`forbidden`) where the DNS name constraints of the certificate's issuers do not allow
-/// it, as OpenSSL does.
+/// A common name is any text that the certificate authority accepted from the applicant. Use it only with
+/// an authority of your own that checks it. Prefer [`SpiffeId`](super::SpiffeId) or
+/// [`DnsName`](super::DnsName). A common name that looks like a DNS name, such as `orders.internal`, is
+/// rejected (`forbidden`) where the DNS name constraints of the certificate's issuers do not allow it.
+/// OpenSSL does the same.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommonName(Box<str>);
 
@@ -65,6 +76,17 @@ impl FromCertificate for CommonName {
 }
 
 /// A subject's organizational unit: 1 to 64 characters, none of them invisible.
+///
+/// ```
+/// use countersign::identity::OrganizationalUnit;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let billing: OrganizationalUnit = "Billing".parse()?;
+/// let one = OrganizationalUnit::extractor();
+/// let several = OrganizationalUnit::all();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrganizationalUnit(Box<str>);
 
@@ -112,13 +134,24 @@ impl FromCertificate for OrganizationalUnit {
 
 /// The whole subject, compared by its DER.
 ///
-/// [`rfc4514`](Self::rfc4514) is for people. `Display` and `FromStr` are `#` and the DER in
-/// hexadecimal, because different names can print alike.
+/// `Display` and `FromStr` use `#` and the DER in hexadecimal, because different names can print alike.
+/// [`rfc4514`](Self::rfc4514) prints the name for operators.
+///
+/// ```
+/// use countersign::identity::Subject;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let subject: Subject = "#300c310a300806035504030c0161".parse()?;
+/// assert_eq!(subject.rfc4514(), "CN=a");
+/// let extractor = Subject::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject(DistinguishedName);
 
 impl Subject {
-    /// Reads the subject: not empty, every value readable.
+    /// Reads the subject. It must not be empty, and every value must be readable.
     pub const fn extractor() -> Single<Self> {
         Single::new()
     }
@@ -128,7 +161,7 @@ impl Subject {
         &self.0
     }
 
-    /// The name as people read it, such as `CN=worker,O=Example`. Not an identity.
+    /// The name for operators, such as `CN=worker,O=Example`. Do not use it as an identity.
     pub fn rfc4514(&self) -> String {
         self.0.to_string()
     }
@@ -163,8 +196,8 @@ impl FromStr for Subject {
     /// Reads `#` and the DER of the name in hexadecimal.
     ///
     /// # Errors
-    /// `bad_syntax`: no such text. `bad_encoding`: not the DER of a name, or a value that is no
-    /// readable string.
+    /// `bad_syntax`: not `#` and hexadecimal digits, or an empty name. `bad_encoding`: not the DER of a
+    /// name, or a value that is not a readable string.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let der = text.strip_prefix('#').and_then(from_hex).ok_or_else(|| {
             IdentityError::bad_syntax("a subject is written as '#' and its DER in hexadecimal")
@@ -211,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_and_refused_characters() {
+    fn limits_and_rejected_characters() {
         let parse = |text: &str| {
             text.parse::<CommonName>()
                 .map(|name| name.to_string())
@@ -227,13 +260,13 @@ mod tests {
         assert_ne!(
             parse("admin"),
             parse("аdmin"),
-            "a Cyrillic а is another name"
+            "a Cyrillic а is a different character"
         );
     }
 
     #[test]
     fn a_subject_reads_back() {
-        // CN=a in UTF8String and in PrintableString: alike for people, not the same.
+        // CN=a in UTF8String and in PrintableString print alike and are different.
         let utf8: Subject = "#300c310a300806035504030c0161".parse().expect("a name");
         let printable: Subject = "#300c310a30080603550403130161".parse().expect("a name");
         assert_eq!(utf8.rfc4514(), "CN=a");

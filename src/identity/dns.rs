@@ -8,9 +8,20 @@ use crate::pki::{Certificate, GeneralName};
 
 /// A DNS name in lower case, such as `worker-1.example.org`.
 ///
-/// Letters, digits, hyphens and underscores in labels of at most 63 bytes, at most 253 bytes in
-/// all, no trailing dot, no wildcard. An internationalised name is its A-labels (`xn--…`); Unicode
-/// is refused, and lookalikes are simply different names.
+/// At most 253 bytes: labels of at most 63 letters, digits, hyphens and underscores, without a trailing dot
+/// or a wildcard. An internationalised name is written as A-labels (`xn--…`); Unicode is rejected. Names
+/// that look alike are different names.
+///
+/// ```
+/// use countersign::identity::DnsName;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let name: DnsName = "Worker-1.Example.ORG".parse()?;
+/// assert_eq!(name.as_str(), "worker-1.example.org");
+/// let extractor = DnsName::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DnsName(Box<str>);
 
@@ -20,8 +31,8 @@ impl DnsName {
     /// The longest name, in bytes.
     pub const MAX_LENGTH: usize = 253;
 
-    /// Reads the leaf's only DNS SAN. The common name is not looked at: not when there is no DNS
-    /// SAN, and not otherwise (RFC 9525 section 2).
+    /// Reads the leaf's only DNS SAN. The common name is never read, not even when there is no DNS SAN (RFC
+    /// 9525 section 2).
     pub const fn extractor() -> Single<Self> {
         Single::new()
     }
@@ -40,24 +51,26 @@ impl DnsName {
 impl FromStr for DnsName {
     type Err = IdentityError;
 
-    /// Reads a DNS name; upper case is lowered.
+    /// Reads a DNS name. Upper case is converted to lower case.
     ///
     /// # Errors
     /// `bad_syntax`: an empty label or trailing dot (`a..b`, `example.org.`), a space, a control
-    /// or non-ASCII character (`bücher.example`: write A-labels), a hyphen at a label's end, a last
-    /// label of digits alone, as in an IPv4 address. `too_long`. `forbidden`: a wildcard
+    /// or non-ASCII character (`bücher.example`: write A-labels), a hyphen at a label's start or end, a last
+    /// label of digits only, as in an IPv4 address. `too_long`. `forbidden`: a wildcard
     /// (`*.example.org`).
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let bad = |detail| Err(IdentityError::bad_syntax(detail));
         for label in text.split('.') {
             if label.is_empty() {
-                return bad("a DNS name has no empty label: two dots in a row, or one at an end");
+                return bad(
+                    "a DNS name has no empty label: no two dots in a row, and none at an end",
+                );
             }
-            // The asterisk is well-formed, and refused below.
+            // The asterisk is well-formed; it is rejected below.
             let in_label = |byte: u8| byte.is_ascii_alphanumeric() || b"-_*".contains(&byte);
             if !label.bytes().all(in_label) || label.starts_with('-') || label.ends_with('-') {
                 return bad(
-                    "a DNS label has only ASCII letters, digits, '-' and '_', and no '-' at its ends; write internationalised names as A-labels (xn--)",
+                    "a DNS label has only ASCII letters, digits, '-' and '_', no '-' at its ends, and internationalised names as A-labels (xn--)",
                 );
             }
         }
@@ -72,7 +85,7 @@ impl FromStr for DnsName {
         }
         if text.contains('*') {
             return Err(IdentityError::forbidden(
-                "a wildcard DNS name stands for many hosts and identifies none",
+                "a wildcard DNS name matches many hosts and identifies none",
             ));
         }
         Ok(Self(text.to_ascii_lowercase().into()))
@@ -97,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_lowered_and_split() {
+    fn names_become_lower_case_and_have_labels() {
         let name: DnsName = "Worker-1.Example.ORG".parse().expect("valid");
         assert_eq!(name.as_str(), "worker-1.example.org");
         assert_eq!(
@@ -110,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn text_that_the_grammar_rejects() {
         let long_label = "a".repeat(64);
         let long_name = ["a".repeat(62).as_str(); 5].join(".");
         for (text, error) in [

@@ -8,8 +8,19 @@ use crate::pki::{Certificate, GeneralName};
 
 /// An e-mail address: the host in lower case, the local part exactly as written.
 ///
-/// The local part is a dot-string; quoted ones are refused, because readers disagree on them.
-/// Internationalised addresses are not `rfc822Name`s (RFC 8398).
+/// The local part is a dot-string. Quoted local parts are rejected, because implementations read them
+/// differently. Internationalised addresses are not `rfc822Name`s (RFC 8398).
+///
+/// ```
+/// use countersign::identity::Email;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let email: Email = "First.Last@Example.ORG".parse()?;
+/// assert_eq!((email.local_part(), email.host()), ("First.Last", "example.org"));
+/// let extractor = Email::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Email(Box<str>);
 
@@ -21,8 +32,7 @@ impl Email {
     /// The longest address, in bytes (RFC 5321 section 4.5.3.1.3, less the angle brackets).
     pub const MAX_LENGTH: usize = 254;
 
-    /// Reads the leaf's only e-mail SAN. The `emailAddress` attribute of the subject is not looked
-    /// at.
+    /// Reads the leaf's only e-mail SAN. The `emailAddress` attribute of the subject is not read.
     pub const fn extractor() -> Single<Self> {
         Single::new()
     }
@@ -32,7 +42,7 @@ impl Email {
         Multiple::new()
     }
 
-    /// What stands before the `@`.
+    /// The part before the `@`.
     pub fn local_part(&self) -> &str {
         self.0.split('@').next().unwrap_or_default()
     }
@@ -48,7 +58,7 @@ impl FromStr for Email {
 
     /// # Errors
     /// `bad_syntax`: not exactly one `@`, an empty part, a space, control or non-ASCII character,
-    /// a quoted local part, a host that is no DNS name. `too_long`. `forbidden`: a wildcard host.
+    /// a quoted local part, a host that is not a DNS name. `too_long`. `forbidden`: a wildcard host.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let Some((local, host)) = text.split_once('@').filter(|(_, host)| !host.contains('@'))
         else {
@@ -64,7 +74,7 @@ impl FromStr for Email {
             .all(|atom| !atom.is_empty() && atom.bytes().all(in_atom));
         if !dot_string {
             return Err(IdentityError::bad_syntax(
-                "the local part of an e-mail address is atoms with single dots between them",
+                "the local part of an e-mail address consists of atoms with single dots between them",
             ));
         }
         let host: DnsName = host.parse()?;

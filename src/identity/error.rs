@@ -1,15 +1,25 @@
-//! Why there is no identity.
+//! Errors of extractors and of identities in text form.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::diagnostic::{Diagnostic, display_diagnostic};
 use crate::pki::text::Sentence;
 
-/// Why a certificate yields no identity, or a text is none.
+/// Why a certificate yields no identity, or why a text is not an identity.
 ///
-/// It is also the error of every identity's `FromStr`, because both have the same grammar.
+/// It is the error of extractors and of every identity's `FromStr`, because both have the same grammar.
+///
+/// ```
+/// use countersign::Diagnostic as _;
+/// use countersign::identity::{DnsName, IdentityErrorKind};
+///
+/// let error = "*.example.org".parse::<DnsName>().expect_err("a wildcard");
+/// assert_eq!(error.kind(), IdentityErrorKind::Forbidden);
+/// assert_eq!(error.reason(), "forbidden");
+/// println!("{}", error.remedy());
+/// ```
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", Sentence(detail))]
 pub struct IdentityError {
     kind: IdentityErrorKind,
     detail: Cow<'static, str>,
@@ -18,9 +28,9 @@ pub struct IdentityError {
 impl IdentityError {
     /// An error of an application's own extractor.
     ///
-    /// `detail` is for a person who reads the log: name the field and what is wrong with it. Bytes
-    /// from the certificate belong in it only when escaped. `Display` cuts it after 1,024 bytes, and
-    /// escapes control characters and bidirectional marks that are left.
+    /// `detail` is the [`cause`](Diagnostic::cause), for logs: the field and what is wrong with it. Escape
+    /// bytes from the certificate in it. The cause is cut after 1,024 bytes, and remaining control
+    /// characters and bidirectional marks are escaped.
     pub fn new(kind: IdentityErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -62,6 +72,22 @@ impl IdentityError {
     }
 }
 
+impl Diagnostic for IdentityError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        Sentence(&self.detail).to_string().into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        self.kind.remedy().into()
+    }
+}
+
+display_diagnostic!(IdentityError);
+
 impl fmt::Debug for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IdentityError({}: {self})", self.kind)
@@ -69,23 +95,32 @@ impl fmt::Debug for IdentityError {
 }
 
 /// The kinds of [`IdentityError`].
+///
+/// ```
+/// use countersign::identity::{IdentityError, IdentityErrorKind};
+///
+/// /// Whether another extractor may be tried.
+/// fn is_absent(error: &IdentityError) -> bool {
+///     error.kind() == IdentityErrorKind::Missing
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdentityErrorKind {
     /// The certificate has no value of this kind.
     Missing,
-    /// It has two or more, even if they are equal.
+    /// The certificate has two or more, even if they are equal.
     Ambiguous,
-    /// The ASN.1 type or bytes cannot be such a value: a wrong string tag, invalid UTF-8, illegal
-    /// PrintableString characters, a constructed or unknown SAN tag, not DER.
+    /// The ASN.1 type or bytes cannot be such a value: a wrong string tag, invalid UTF-8, characters that
+    /// PrintableString does not allow, a constructed or unknown SAN tag, not DER.
     BadEncoding,
-    /// Decoded, but not of the value's form: a NUL or another control character, a space in a DNS
-    /// name, an address with two `@`, a percent sign in a SPIFFE ID.
+    /// The value can be decoded but does not follow the grammar: a NUL or another control character, a space
+    /// in a DNS name, an address with two `@`, a percent sign in a SPIFFE ID.
     BadSyntax,
-    /// The value is over its length limit.
+    /// The value exceeds its length limit.
     TooLong,
-    /// The value is well-formed but must not serve as an identity: a wildcard name, an invisible
-    /// character, a SPIFFE ID in a certificate that may sign others.
+    /// The value is well-formed but not allowed as an identity: a wildcard name, an invisible character, a
+    /// SPIFFE ID in a certificate that may sign others.
     Forbidden,
     /// The extractor panicked.
     Panicked,
@@ -102,6 +137,22 @@ impl IdentityErrorKind {
             Self::TooLong => "too_long",
             Self::Forbidden => "forbidden",
             Self::Panicked => "panicked",
+        }
+    }
+
+    /// The remedy: for the issuer of a certificate, or the author of a text.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "issue the certificate with that field, or identify by one that it has"
+            }
+            Self::Ambiguous => {
+                "issue the certificate with exactly one, or read them all() where it may have several"
+            }
+            Self::BadEncoding | Self::BadSyntax | Self::TooLong | Self::Forbidden => {
+                "issue the certificate with a value that is well-formed and allowed, or correct the text"
+            }
+            Self::Panicked => "read its panic message, and correct the extractor",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Any extension, for identities that an authority of one's own puts there.
+//! Any extension, for identities that a private certificate authority defines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,23 @@ use super::{IdentityError, IdentityExtractor};
 use crate::pki::Certificate;
 use crate::pki::text::{Hex, from_hex};
 
-/// The DER inside an extension, to be read by [`try_map`](IdentityExtractor::try_map).
+/// The DER inside an extension. [`try_map`](IdentityExtractor::try_map) converts it to an identity.
 ///
-/// `Display` and `FromStr` are its bytes in hexadecimal.
+/// `Display` and `FromStr` use its bytes in hexadecimal.
+///
+/// ```
+/// use countersign::identity::{
+///     ExtensionValue, IdentityError, IdentityErrorKind, IdentityExtractor as _,
+/// };
+///
+/// struct Tenant(u8);
+///
+/// // INTEGER, one octet.
+/// let extractor = ExtensionValue::extractor("1.3.6.1.4.1.55555.1").try_map(|value| match value.as_bytes() {
+///     [2, 1, tenant] => Ok(Tenant(*tenant)),
+///     _ => Err(IdentityError::new(IdentityErrorKind::BadEncoding, "the tenant is not a small INTEGER")),
+/// });
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExtensionValue(Box<[u8]>);
 
@@ -19,7 +33,7 @@ impl ExtensionValue {
     /// `1.3.6.1.4.1.57264.1.1`.
     ///
     /// # Security
-    /// rustls-webpki refuses certificates with a *critical* extension that it does not know.
+    /// rustls-webpki rejects certificates with a *critical* extension that it does not know.
     pub fn extractor(oid: impl Into<Box<str>>) -> ExtensionExtractor {
         ExtensionExtractor { oid: oid.into() }
     }
@@ -30,7 +44,13 @@ impl ExtensionValue {
     }
 }
 
-/// Made by [`ExtensionValue::extractor`].
+/// Reads an extension. Made by [`ExtensionValue::extractor`].
+///
+/// ```
+/// use countersign::identity::{ExtensionExtractor, ExtensionValue};
+///
+/// let extractor: ExtensionExtractor = ExtensionValue::extractor("1.3.6.1.4.1.57264.1.1");
+/// ```
 #[derive(Clone, Debug)]
 pub struct ExtensionExtractor {
     oid: Box<str>,

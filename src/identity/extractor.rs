@@ -1,4 +1,4 @@
-//! The trait of extractors, and the two that read every ready-made identity.
+//! The trait of extractors, and the two extractors that read every ready-made identity.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,27 +9,42 @@ use super::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
 use crate::pki::text::Escaped;
 
-/// Turns a verified leaf certificate into a typed identity.
+/// Reads a typed identity from a verified leaf certificate.
 ///
-/// Closures are extractors:
+/// The certificate is verified and its holder has proven the key. An extractor must reject everything that
+/// is ambiguous in it, because a certificate authority signs the bytes, not their interpretation. A panic
+/// counts as an error: the peer is rejected.
+///
+/// For the [audit trail](crate::audit), an extractor may also be called with the certificate of a rejected
+/// peer, to record the identity that it claims. The result does not admit the peer.
+///
+/// Implement it for a type of yours, or give a closure:
 ///
 /// ```
 /// use countersign::identity::{IdentityError, IdentityExtractor};
 /// use countersign::pki::{Certificate, Fingerprint};
 ///
+/// struct ByKey;
+///
+/// impl IdentityExtractor for ByKey {
+///     type Identity = Fingerprint;
+///
+///     fn extract(&self, certificate: &Certificate) -> Result<Fingerprint, IdentityError> {
+///         Ok(certificate.spki_sha256())
+///     }
+/// }
+///
 /// fn assert_extractor(_: impl IdentityExtractor<Identity = Fingerprint>) {}
 ///
+/// assert_extractor(ByKey);
 /// assert_extractor(|certificate: &Certificate| Ok(certificate.spki_sha256()));
 /// ```
-///
-/// The certificate that an extractor is given has already been verified, and its holder has proven
-/// to own the key; what an extractor must still refuse is everything ambiguous in it, because a
-/// certificate authority vouches for the bytes, not for how they are read.
-///
-/// (One exception: for the [audit trail](crate::audit) it may be asked whom a refused certificate
-/// claims. Its answer admits nobody then.)
-///
-/// A panicking extractor counts as an error: the peer is refused.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an identity extractor",
+    label = "not an `IdentityExtractor`",
+    note = "call `extractor()` or `all()` of a ready-made identity, as in `SpiffeId::extractor()`",
+    note = "or implement `IdentityExtractor`, or give a closure `|certificate: &Certificate| -> Result<_, IdentityError>`"
+)]
 pub trait IdentityExtractor: Send + Sync {
     /// The typed identity.
     type Identity;
@@ -37,16 +52,16 @@ pub trait IdentityExtractor: Send + Sync {
     /// Reads the identity from the leaf certificate.
     ///
     /// # Errors
-    /// An [`IdentityError`], of which the kind is a stable code: the value is missing, ambiguous,
-    /// malformed, too long or not allowed as an identity. The peer is then refused.
+    /// [`IdentityError`]: the value is missing, ambiguous, malformed, too long or not allowed as an identity.
+    /// The peer is then rejected.
     fn extract(&self, certificate: &Certificate) -> Result<Self::Identity, IdentityError>;
 
-    /// Reads the identity from a leaf certificate whose issuers may have limited its names.
+    /// Reads the identity from a leaf certificate whose issuers may have constrained its names.
     ///
-    /// The gate calls this method. By default it is [`extract`](Self::extract). Name constraints bind
-    /// subjectAltNames (RFC 5280 section 4.2.1.10), which path validation has checked; an extractor
-    /// that takes a DNS name from elsewhere in the certificate asks `permitted` whether the
-    /// constraints of the verified path allow that name, and refuses it otherwise, as
+    /// The gate calls this method. By default it is [`extract`](Self::extract). Path validation checks name
+    /// constraints for subjectAltNames only (RFC 5280 section 4.2.1.10). An extractor that takes a DNS name
+    /// from another field must call `permitted` with the name. If it returns false, the constraints of the
+    /// verified path do not allow the name, and the extractor must reject it, as
     /// [`CommonName`](super::CommonName) does.
     ///
     /// # Errors
@@ -61,7 +76,13 @@ pub trait IdentityExtractor: Send + Sync {
         self.extract(certificate)
     }
 
-    /// Turns the identity into another, such as a type of the application's.
+    /// Converts the identity, for example to a type of the application.
+    ///
+    /// ```
+    /// use countersign::identity::{IdentityExtractor as _, SpiffeId};
+    ///
+    /// let extractor = SpiffeId::extractor().map(|id| id.trust_domain().clone());
+    /// ```
     fn map<F, J>(self, convert: F) -> Map<Self, F>
     where
         Self: Sized,
@@ -70,7 +91,7 @@ pub trait IdentityExtractor: Send + Sync {
         Map::new(self, convert)
     }
 
-    /// Turns the identity into another, or refuses it.
+    /// Converts the identity, or rejects it.
     ///
     /// ```
     /// use countersign::identity::{IdentityError, IdentityErrorKind, IdentityExtractor, SpiffeId};
@@ -91,7 +112,13 @@ pub trait IdentityExtractor: Send + Sync {
         TryMap::new(self, convert)
     }
 
-    /// Reads both identities, and fails if either does.
+    /// Reads both identities, and fails if either fails.
+    ///
+    /// ```
+    /// use countersign::identity::{DnsName, IdentityExtractor as _, SerialAndIssuer};
+    ///
+    /// let extractor = DnsName::extractor().and(SerialAndIssuer::extractor());
+    /// ```
     fn and<X: IdentityExtractor>(self, other: X) -> And<Self, X>
     where
         Self: Sized,
@@ -101,9 +128,22 @@ pub trait IdentityExtractor: Send + Sync {
 
     /// Reads the other identity where this one's field is **absent**.
     ///
-    /// Only [`missing`](IdentityErrorKind::Missing) leads to the other extractor: a value that is
-    /// ambiguous, malformed or forbidden is an error, or whoever spoils one field could choose
-    /// another. Map both to one type that tells them apart, such as an enum of yours.
+    /// Only [`missing`](IdentityErrorKind::Missing) leads to the other extractor. A value that is ambiguous,
+    /// malformed or forbidden is an error; otherwise a peer with a malformed field could choose the other
+    /// one. Map both to one type that distinguishes them, such as an enum.
+    ///
+    /// ```
+    /// use countersign::identity::{CommonName, DnsName, IdentityExtractor as _};
+    ///
+    /// enum Caller {
+    ///     Host(DnsName),
+    ///     User(CommonName),
+    /// }
+    ///
+    /// let extractor = DnsName::extractor()
+    ///     .map(Caller::Host)
+    ///     .or(CommonName::extractor().map(Caller::User));
+    /// ```
     fn or<X>(self, other: X) -> Or<Self, X>
     where
         Self: Sized,
@@ -113,7 +153,7 @@ pub trait IdentityExtractor: Send + Sync {
     }
 }
 
-// It must stay usable behind a pointer.
+// It must stay dyn-compatible.
 const _: Option<&dyn IdentityExtractor<Identity = ()>> = None;
 
 impl<F, I> IdentityExtractor for F
@@ -127,15 +167,31 @@ where
     }
 }
 
-/// An identity that is read from certificates by this crate: [`Only`] and [`All`] do it.
+/// An identity that [`Single`] and [`Multiple`] read from certificates. Sealed.
 ///
-/// Sealed. For an identity of your own, implement [`IdentityExtractor`] or use a closure.
+/// For an identity of your own, implement [`IdentityExtractor`] or give a closure.
+///
+/// ```
+/// use countersign::identity::{DnsName, FromCertificate, IdentityExtractor, Single};
+///
+/// fn assert_extractor<I: FromCertificate>(_: Single<I>)
+/// where
+///     Single<I>: IdentityExtractor<Identity = I>,
+/// {
+/// }
+/// assert_extractor(DnsName::extractor());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "this crate does not read `{Self}` from certificates",
+    label = "not an identity of this crate",
+    note = "`FromCertificate` is sealed: for an identity of your own, implement `IdentityExtractor` or give a closure"
+)]
 pub trait FromCertificate: Sized + sealed::Sealed {
-    /// What the value is called in errors: `"DNS SAN"`.
+    /// The name of the value in errors: `"DNS SAN"`.
     #[doc(hidden)]
     const FIELD: &'static str;
 
-    /// Reads every value of the field, good and bad, so that a bad one cannot hide.
+    /// Reads every value of the field, well-formed or not, so that a malformed one is not skipped.
     #[doc(hidden)]
     fn read_all(
         certificate: &Certificate,
@@ -154,7 +210,13 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// Reads the only value of a field; made by the `extractor()` of an identity.
+/// Reads the only value of a field. Made by the `extractor()` of an identity.
+///
+/// ```
+/// use countersign::identity::{DnsName, Single};
+///
+/// let extractor: Single<DnsName> = DnsName::extractor();
+/// ```
 pub struct Single<I>(PhantomData<fn() -> I>);
 
 impl<I> Single<I> {
@@ -188,16 +250,22 @@ impl<I: FromCertificate> IdentityExtractor for Single<I> {
     }
 }
 
-/// Whether a common name could be taken for a DNS name: two labels or more of the characters that
-/// host names and their patterns have. OpenSSL applies DNS name constraints to such common names.
+/// Whether a common name looks like a DNS name: two labels or more, of the characters of host names and
+/// their patterns. OpenSSL applies DNS name constraints to such common names.
 fn looks_like_dns(name: &str) -> bool {
     let is_of_dns = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.*".contains(&octet);
     name.contains('.') && name.bytes().all(is_of_dns)
 }
 
-/// Reads all values of a field, at least one; made by the `all()` of an identity.
+/// Reads all values of a field, at least one. Made by the `all()` of an identity.
 ///
-/// One bad value fails the extraction: nothing is skipped to reach a good one.
+/// One malformed value fails the extraction. Nothing is skipped.
+///
+/// ```
+/// use countersign::identity::{DnsName, Multiple};
+///
+/// let extractor: Multiple<DnsName> = DnsName::all();
+/// ```
 pub struct Multiple<I>(PhantomData<fn() -> I>);
 
 impl<I> Multiple<I> {
@@ -218,7 +286,7 @@ impl<I: FromCertificate> IdentityExtractor for Multiple<I> {
     }
 }
 
-/// Wants exactly one of the values found for `field`; a bad value counts.
+/// The only value of `field`. A malformed value counts.
 pub(super) fn exactly_one<T>(values: Vec<T>, field: &'static str) -> Result<T, IdentityError> {
     let count = values.len();
     match <[T; 1]>::try_from(values) {
@@ -226,12 +294,12 @@ pub(super) fn exactly_one<T>(values: Vec<T>, field: &'static str) -> Result<T, I
         Err(_) if count == 0 => Err(IdentityError::missing(field)),
         Err(_) => Err(IdentityError::new(
             IdentityErrorKind::Ambiguous,
-            format!("the certificate has {count} {field}s where exactly one is wanted"),
+            format!("the certificate has {count} {field}s where exactly one is required"),
         )),
     }
 }
 
-/// Runs application code that reads hostile bytes; a panic in it is an error like any other.
+/// Runs application code that reads hostile bytes. A panic in it is an error.
 pub(crate) fn extract_caught<I>(
     extractor: &dyn IdentityExtractor<Identity = I>,
     certificate: &Certificate,
@@ -256,7 +324,7 @@ impl<I> Copy for Single<I> {}
 
 impl<I: FromCertificate> fmt::Debug for Single<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Only({})", I::FIELD)
+        write!(f, "Single({})", I::FIELD)
     }
 }
 
@@ -270,6 +338,6 @@ impl<I> Copy for Multiple<I> {}
 
 impl<I: FromCertificate> fmt::Debug for Multiple<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "All({})", I::FIELD)
+        write!(f, "Multiple({})", I::FIELD)
     }
 }

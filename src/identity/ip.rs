@@ -9,9 +9,20 @@ use super::read::sans;
 use super::{FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::{Certificate, GeneralName};
 
-/// An IP address that a certificate names.
+/// An IP address in a certificate.
 ///
-/// An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is not that IPv4 address.
+/// An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is different from that IPv4 address.
+///
+/// ```
+/// use countersign::identity::IpAddress;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let address: IpAddress = "2001:DB8::1".parse()?;
+/// assert_eq!(address.to_string(), "2001:db8::1");
+/// let extractor = IpAddress::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IpAddress(IpAddr);
 
@@ -69,7 +80,7 @@ impl FromCertificate for IpAddress {
                 let octets = octets?;
                 let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
                 let v6 = <[u8; 16]>::try_from(octets).map(IpAddr::from);
-                // Eight or 32 octets are a network, as in name constraints.
+                // Name constraints use 8 or 32 octets, for a network.
                 v4.or(v6).map(Self).map_err(|_| {
                     IdentityError::bad_encoding("an IP SAN has neither 4 nor 16 octets")
                 })

@@ -11,11 +11,22 @@ use crate::pki::{Certificate, NameAttribute};
 
 /// A Kubernetes user: the subject's common name is the user, its organizations are the groups.
 ///
-/// A group that stands there twice counts once. `Display` and `FromStr` are `CN=user,O=group,…`
-/// with the groups in order, and a backslash before `,`, `\` and `=` in a name.
+/// A group that occurs twice counts once. `Display` and `FromStr` use `CN=user,O=group,…` with the groups
+/// in order, and a backslash before `,`, `\` and `=` in a name.
+///
+/// ```
+/// use countersign::identity::KubernetesUser;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let user: KubernetesUser = "CN=alice,O=dev,O=ops".parse()?;
+/// assert!(user.is_in("ops") && !user.is_in("system:masters"));
+/// let extractor = KubernetesUser::extractor();
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Security
-/// Membership of `system:masters` cannot be taken away by RBAC: look for it in the policy.
+/// RBAC cannot restrict members of `system:masters`. Check for that group in the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KubernetesUser {
     name: CommonName,
@@ -95,7 +106,7 @@ impl FromStr for KubernetesUser {
     type Err = IdentityError;
 
     /// # Errors
-    /// `bad_syntax`: not `CN=user` followed by `O=group`s; otherwise as for [`CommonName`].
+    /// `bad_syntax`: not `CN=user` and then `O=group`s. Otherwise as for [`CommonName`].
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let bad = || {
             IdentityError::bad_syntax(
@@ -152,7 +163,7 @@ fn split_unescaped(text: &str) -> Vec<&str> {
     parts
 }
 
-/// `None` where a character that wants a backslash has none, or one has it that does not.
+/// `None`: a backslash is missing, or is before a character that needs none.
 fn unescape(part: &str) -> Option<String> {
     let mut text = String::with_capacity(part.len());
     let mut characters = part.chars();

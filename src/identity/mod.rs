@@ -1,10 +1,10 @@
-//! Who a verified certificate says that its holder is.
+//! Extractors, which read a typed identity from a verified certificate.
 //!
-//! An extractor reads **one field of the leaf certificate**, wants exactly one value there, and
-//! gives a typed identity or a named error. It never falls back to another field, never takes the
-//! first of several, and never looks at another certificate of the chain: those are the ways in
-//! which the wrong name was read from a good certificate (Envoy CVE-2022-21656, Node
-//! CVE-2021-44531, Spring CVE-2026-22747).
+//! An extractor reads **one field of the leaf certificate**. It requires exactly one value there, and
+//! returns a typed identity or an [`IdentityError`]. It does not fall back to another field, does not take
+//! the first of several values, and does not read other certificates of the chain. Libraries that did so
+//! read the wrong name from a good certificate (Envoy CVE-2022-21656, Node CVE-2021-44531, Spring
+//! CVE-2026-22747).
 //!
 //! | identity | field |
 //! |---|---|
@@ -14,18 +14,17 @@
 //! | [`CommonName`], [`OrganizationalUnit`] | the only such attribute of the subject |
 //! | [`Subject`] | the whole subject |
 //! | [`KubernetesUser`] | the subject's common name and organizations |
-//! | [`SerialAndIssuer`] | the certificate's number and who gave it |
+//! | [`SerialAndIssuer`] | the certificate's serial number and its issuer |
 //! | [`Fingerprint`] | a digest of the certificate, or of its key |
 //! | [`Psd2`] | the subject's organizationIdentifier and the PSD2 QCStatement (eIDAS) |
 //! | [`ExtensionValue`] | the only extension with an object identifier |
 //!
-//! Each has an `extractor()`. Where certificates may rightly carry several values, `all()` reads
-//! them all; one bad value fails it. Extractors are combined with [`map`](IdentityExtractor::map),
-//! [`try_map`](IdentityExtractor::try_map), [`and`](IdentityExtractor::and) and
-//! [`or`](IdentityExtractor::or).
+//! Each has an `extractor()`. Where certificates may contain several values, `all()` reads them all and
+//! fails if one is malformed. [`map`](IdentityExtractor::map), [`try_map`](IdentityExtractor::try_map),
+//! [`and`](IdentityExtractor::and) and [`or`](IdentityExtractor::or) combine extractors.
 //!
-//! rustls-webpki lets nearly every hostile value pass, because a chain can be verified without
-//! reading it: the extractors are the only defence.
+//! A chain can be verified without reading these values, so rustls-webpki accepts nearly every hostile
+//! one. The extractors are the only check.
 
 mod adapter;
 mod directory;

@@ -10,10 +10,21 @@ use super::{FromCertificate, IdentityError, IdentityErrorKind, Single};
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::{Certificate, NameAttribute};
 
-/// A payment service provider: who it is, what it may do, and who says so.
+/// A payment service provider: its identifier, its roles, and the competent authority.
 ///
-/// `Display` and `FromStr` are `PSDGB-FCA-123456;PSP_AI,PSP_PI;GB-FCA;Financial Conduct Authority`:
+/// `Display` and `FromStr` use `PSDGB-FCA-123456;PSP_PI,PSP_AI;GB-FCA;Financial Conduct Authority`:
 /// organization identifier, roles in order, the competent authority's identifier and name.
+///
+/// ```
+/// use countersign::identity::{Psd2, Psd2Role};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let provider: Psd2 = "PSDGB-FCA-123456;PSP_AI;GB-FCA;Financial Conduct Authority".parse()?;
+/// assert!(provider.has_role(Psd2Role::AccountInformation));
+/// let extractor = Psd2::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Psd2 {
     organization_identifier: Box<str>,
@@ -22,7 +33,13 @@ pub struct Psd2 {
     authority_name: Box<str>,
 }
 
-/// What a payment service provider may do (TS 119 495 section 4.2).
+/// A role of a payment service provider (TS 119 495 section 4.2).
+///
+/// ```
+/// use countersign::identity::Psd2Role;
+///
+/// assert_eq!(Psd2Role::PaymentInitiation.name(), "PSP_PI");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Psd2Role {
     /// `PSP_AS`, 0.4.0.19495.1.1: account servicing.
@@ -170,8 +187,8 @@ impl Psd2 {
     }
 }
 
-/// `PSDGB-FCA-123456`, `VATDE-123456789`, `LEIXG-529900…`: a scheme of three letters, a country, a
-/// hyphen and a reference.
+/// Checks for a scheme of three letters, a country, a hyphen and a reference: `PSDGB-FCA-123456`,
+/// `VATDE-123456789`, `LEIXG-529900…`.
 fn check_organization_identifier(text: &str) -> Result<(), IdentityError> {
     check_text(text, Psd2::MAX_LENGTH, "organizationIdentifier")?;
     let well_formed = text.split_once('-').is_some_and(|(scheme, reference)| {
@@ -188,11 +205,11 @@ fn check_organization_identifier(text: &str) -> Result<(), IdentityError> {
         ));
     }
     match text.strip_prefix("PSD") {
-        // TS 119 495 section 5.2.1: the authority's two to eight letters stand before the number.
+        // TS 119 495 section 5.2.1: the authority's two to eight letters come before the number.
         Some(rest) => match rest[3..].split_once('-') {
             Some((authority, number)) if is_authority(authority) && !number.is_empty() => Ok(()),
             _ => Err(IdentityError::bad_syntax(
-                "a PSD organizationIdentifier names its authority: PSDGB-FCA-123456",
+                "a PSD organizationIdentifier contains its authority: PSDGB-FCA-123456",
             )),
         },
         None => Ok(()),
@@ -270,11 +287,11 @@ fn read_statement(mut statement: Reader<'_>) -> Result<Statement<'_>, IdentityEr
         let role_name = role.expect(UTF8_STRING).map_err(not_der)?.content;
         role.end().map_err(not_der)?;
         let role_name = utf8(role_name, "PSD2 role")?;
-        // Identifier and name say the same thing twice: they must agree.
+        // The role is encoded twice, as identifier and as name. They must agree.
         let known: Psd2Role = role_name.parse()?;
         if known.oid() != oid {
             return Err(IdentityError::bad_syntax(
-                "a PSD2 role's identifier is not that of its name",
+                "a PSD2 role's identifier does not match its name",
             ));
         }
         roles.push(known);
@@ -302,8 +319,8 @@ impl FromStr for Psd2 {
     type Err = IdentityError;
 
     /// # Errors
-    /// `bad_syntax`: not of this form, or a part that is not of its own. `ambiguous`: the same role
-    /// twice. `too_long`, `forbidden`: as for a certificate.
+    /// `bad_syntax`: not four parts, or a malformed part. `ambiguous`: the same role twice. `too_long`,
+    /// `forbidden`: as for a certificate.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let parts: Vec<&str> = text.splitn(4, ';').collect();
         let [organization, roles, authority_id, authority_name] = parts[..] else {

@@ -1,14 +1,14 @@
-//! Reading the fields of a certificate, strictly.
+//! Strict readers for the fields of a certificate.
 
 use super::IdentityError;
 use crate::diagnostic::Diagnostic;
 use crate::pki::text::is_unsafe_to_print;
 use crate::pki::{Certificate, GeneralName, NameAttribute, SanError};
 
-/// The SANs of one kind, readable or not.
+/// The SANs of one kind, including unreadable ones.
 ///
-/// `tag_number` is the kind's number in `GeneralName` (RFC 5280 section 4.2.1.6): an entry with
-/// that number under another class or as constructed counts, and is an error.
+/// `tag_number` is the kind's number in `GeneralName` (RFC 5280 section 4.2.1.6). An entry with that number
+/// in another class or as constructed counts, and is an error.
 pub(super) fn sans<'a, T>(
     certificate: &'a Certificate,
     tag_number: u8,
@@ -85,7 +85,8 @@ pub(super) fn utf8<'a>(bytes: &'a [u8], field: &str) -> Result<&'a str, Identity
         .map_err(|_| IdentityError::bad_encoding(format!("the {field} is not valid text")))
 }
 
-/// Text for people: not empty, at most `max` characters, nothing that controls, hides or reorders.
+/// Checks a text of a directory: not empty, at most `max` characters, and none that control, hide or reorder
+/// text.
 pub(super) fn check_text(text: &str, max: usize, field: &str) -> Result<(), IdentityError> {
     if text.is_empty() {
         return Err(IdentityError::bad_syntax(format!("the {field} is empty")));

@@ -1,4 +1,4 @@
-//! Every identity as its text form, so that what is read back has passed the same grammar.
+//! Every identity as its text form. Deserialization applies the same grammar as `FromStr`.
 
 use std::borrow::Cow;
 

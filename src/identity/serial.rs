@@ -1,4 +1,4 @@
-//! The number that an issuer gave a certificate (RFC 5280 section 4.1.2.2).
+//! Serial numbers of certificates (RFC 5280 section 4.1.2.2).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,20 @@ use super::{FromCertificate, IdentityError, Single};
 use crate::pki::text::{Hex, from_hex};
 use crate::pki::{Certificate, DistinguishedName};
 
-/// A certificate's serial number together with its issuer: no authority gives one twice.
+/// A certificate's serial number together with its issuer. An authority uses each number once.
 ///
-/// `Display` and `FromStr` are `serial:HEX issuer:#HEX`: the number, and the DER of the issuer's
-/// name.
+/// `Display` and `FromStr` use `serial:HEX issuer:#HEX`: the number, and the DER of the issuer's name.
+///
+/// ```
+/// use countersign::identity::SerialAndIssuer;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let id: SerialAndIssuer = "serial:0a1b issuer:#300c310a300806035504030c0161".parse()?;
+/// assert_eq!((id.serial(), &*id.issuer().to_string()), (&[0x0a, 0x1b][..], "CN=a"));
+/// let extractor = SerialAndIssuer::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SerialAndIssuer {
     issuer: DistinguishedName,
@@ -28,14 +38,14 @@ impl SerialAndIssuer {
         Single::new()
     }
 
-    /// Reads it from a certificate.
+    /// Reads the serial number and issuer of a certificate.
     ///
     /// # Errors
     /// `bad_encoding`: the number is not DER. `bad_syntax`: it is negative or zero, or the issuer's
     /// name is empty. `too_long`.
     pub fn of(certificate: &Certificate) -> Result<Self, IdentityError> {
         let number = match certificate.serial().as_bytes() {
-            // Nine leading bits alike: not the shortest form, so not DER.
+            // The first nine bits are equal, so this is not the shortest form and not DER.
             [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => {
                 return Err(IdentityError::bad_encoding("the serial number is not DER"));
             }
@@ -84,7 +94,7 @@ impl FromStr for SerialAndIssuer {
     type Err = IdentityError;
 
     /// # Errors
-    /// `bad_syntax`: not of this form, a serial number of zero or with leading zero octets.
+    /// `bad_syntax`: not `serial:HEX issuer:#HEX`, a serial number of zero or with leading zero octets.
     /// `too_long`. `bad_encoding`: the issuer is not the DER of a name.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let parts = text

@@ -81,7 +81,7 @@ impl SpiffeId {
             .is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign());
         let forbidden = |detail| Err(IdentityError::forbidden(detail));
         if self.path().is_empty() {
-            forbidden("the SPIFFE ID names a trust domain, not a workload: it has no path")
+            forbidden("the SPIFFE ID is that of a trust domain, not of a workload: it has no path")
         } else if certificate.is_ca() {
             forbidden("an X.509-SVID of a workload must not be a CA certificate")
         } else if may_sign {

@@ -10,8 +10,18 @@ use crate::pki::{Certificate, GeneralName, der};
 /// A user principal name, such as `alice@corp.example`: the suffix in lower case, the prefix
 /// exactly as written.
 ///
-/// Active Directory compares the prefix without regard to case; fold it in the policy where that is
-/// wanted.
+/// Active Directory ignores the case of the prefix. Convert it in the policy where that is needed.
+///
+/// ```
+/// use countersign::identity::Upn;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let upn: Upn = "Alice@Corp.Example".parse()?;
+/// assert_eq!((upn.prefix(), upn.suffix()), ("Alice", "corp.example"));
+/// let extractor = Upn::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Upn(Box<str>);
 
@@ -45,7 +55,7 @@ impl FromStr for Upn {
 
     /// # Errors
     /// `bad_syntax`: not exactly one `@`, an empty prefix, a control character, a space or one of
-    /// `"/\[]:;|=,+*?<>` in the prefix, a suffix that is no DNS name. `too_long`. `forbidden`: an
+    /// `"/\[]:;|=,+*?<>` in the prefix, a suffix that is not a DNS name. `too_long`. `forbidden`: an
     /// invisible character, a wildcard.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         check_text(text, Self::MAX_LENGTH, Self::FIELD)?;
@@ -53,11 +63,11 @@ impl FromStr for Upn {
         else {
             return Err(IdentityError::bad_syntax("a UPN has exactly one '@'"));
         };
-        let refused =
+        let rejected =
             |character: char| character.is_whitespace() || "\"/\\[]:;|=,+*?<>".contains(character);
-        if prefix.is_empty() || prefix.contains(refused) {
+        if prefix.is_empty() || prefix.contains(rejected) {
             return Err(IdentityError::bad_syntax(
-                "a UPN's prefix is empty or has a character that logon names must not have",
+                "a UPN's prefix is empty or has a character that logon names must not contain",
             ));
         }
         let suffix: DnsName = suffix.parse()?;
@@ -81,7 +91,7 @@ impl FromCertificate for Upn {
             .into_iter()
             .map(|value| {
                 let text = der::single(value?, UTF8_STRING)
-                    .map_err(|_| IdentityError::bad_encoding("the UPN SAN is no UTF8String"))?;
+                    .map_err(|_| IdentityError::bad_encoding("the UPN SAN is not a UTF8String"))?;
                 utf8(text, Self::FIELD)?.parse()
             })
             .collect())

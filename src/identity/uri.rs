@@ -6,14 +6,25 @@ use super::read::{text_identity, text_sans};
 use super::{FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::{Certificate, GeneralName};
 
-/// An absolute URI, compared byte for byte: nothing is normalised.
+/// An absolute URI of at most 2,048 bytes. Nothing is normalised: two URIs are equal when their bytes are.
+///
+/// ```
+/// use countersign::identity::Uri;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let uri: Uri = "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse()?;
+/// assert_eq!(uri.scheme(), "urn");
+/// let extractor = Uri::extractor();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uri(Box<str>);
 
 text_identity!(Uri);
 
 impl Uri {
-    /// The longest URI, in bytes. RFC 3986 sets no limit; this is the one of SPIFFE IDs.
+    /// The longest URI, in bytes. RFC 3986 sets no limit; this is the limit of SPIFFE IDs.
     pub const MAX_LENGTH: usize = 2048;
 
     /// Reads the leaf's only URI SAN.
@@ -26,7 +37,7 @@ impl Uri {
         Multiple::new()
     }
 
-    /// The scheme, such as `https`, in the case in which it was written.
+    /// The scheme, such as `https`, with its case unchanged.
     pub fn scheme(&self) -> &str {
         self.0.split(':').next().unwrap_or_default()
     }
@@ -36,9 +47,9 @@ impl FromStr for Uri {
     type Err = IdentityError;
 
     /// # Errors
-    /// `bad_syntax`: no scheme, nothing behind it, an empty host after `//`, or a character that
-    /// RFC 3986 does not allow (spaces, controls, non-ASCII, a `%` without two hexadecimal
-    /// digits). `too_long`.
+    /// `bad_syntax`: no scheme, nothing after it, an empty host after `//`, or a character that RFC 3986 does
+    /// not allow (spaces, control and non-ASCII characters, a `%` without two hexadecimal digits).
+    /// `too_long`.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let bad = |detail| Err(IdentityError::bad_syntax(detail));
         if text.len() > Self::MAX_LENGTH {
@@ -51,10 +62,12 @@ impl FromStr for Uri {
         if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             || !scheme.bytes().all(in_scheme)
         {
-            return bad("a URI's scheme is a letter and letters, digits, '+', '-' and '.'");
+            return bad(
+                "a URI's scheme starts with a letter and has only letters, digits, '+', '-' and '.'",
+            );
         }
         if rest.is_empty() {
-            return bad("the URI has nothing behind its scheme");
+            return bad("the URI has nothing after its scheme");
         }
         // RFC 5280: a URI with an authority names a host.
         if let Some(authority) = rest.strip_prefix("//")

@@ -1,6 +1,6 @@
-//! Policies made of several.
+//! Policies that are made of several.
 //!
-//! A panic in any of them passes through, so that it denies.
+//! A panic in any of them is passed on, so that it denies.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,13 +8,26 @@ use std::fmt;
 use super::{Decision, Explanation, Policies, Policy, explain};
 use crate::Peer;
 
-/// Allows a peer that at least one policy allows; made by [`any_of`].
+/// Allows a peer that at least one policy allows. Made by [`any_of`].
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::policy::{self, AnyOf};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let callers: AnyOf<DnsName> = policy::any_of([
+///     policy::dns_patterns(["*.workers.example.org"])?,
+///     policy::dns_patterns(["gateway.example.org"])?,
+/// ]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct AnyOf<I>(Vec<Box<dyn Policy<I>>>);
 
 /// Allows a peer that at least one of these policies allows.
 ///
-/// They are asked in order, and the first that allows gives the decision with its rule. If all
-/// deny, the reason lists theirs. Without any policy, everybody is denied.
+/// They run in order. The first that allows gives the decision. If all deny, the reason lists the first
+/// four reasons. An empty list denies every peer.
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -68,14 +81,14 @@ impl<I> Policy<I> for AnyOf<I> {
     }
 }
 
-/// The reasons of all, briefly.
+/// The first reasons, each shortened.
 fn denied_by_all<'a>(denials: impl ExactSizeIterator<Item = &'a Decision>) -> Decision {
     const SHOWN: usize = 4;
     const LENGTH: usize = 120;
 
     let count = denials.len();
     if count == 0 {
-        return Decision::deny("any_of has no rule, so it allows nobody");
+        return Decision::deny("any_of has no rule, so it denies every peer");
     }
     let mut text = format!("none of {count} rules allows: ");
     for (number, denial) in denials.take(SHOWN).enumerate() {
@@ -94,14 +107,28 @@ fn denied_by_all<'a>(denials: impl ExactSizeIterator<Item = &'a Decision>) -> De
     Decision::deny(text)
 }
 
-/// Allows a peer that every policy allows; made by [`all_of`].
+/// Allows a peer that every policy allows. Made by [`all_of`].
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::policy::{self, AllOf};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let retired: SpiffeId = "spiffe://example.org/ns/billing/old".parse()?;
+/// let callers: AllOf<SpiffeId> = policy::all_of((
+///     policy::trust_domain("example.org".parse()?),
+///     policy::not(policy::exact([retired])),
+/// ));
+/// # Ok(())
+/// # }
+/// ```
 pub struct AllOf<I>(Vec<Box<dyn Policy<I>>>);
 
 /// Allows a peer that every one of these policies allows.
 ///
-/// They are asked in order, and the first that denies gives the decision with its reason. If all
-/// allow, the rule is theirs, joined by `and`. **Without any policy, everybody is denied**: a list
-/// that came out empty is more likely a mistake than the wish to let everybody in.
+/// They run in order. The first that denies gives the decision. If all allow, the decision contains
+/// their rules, joined by `and`. **An empty list denies every peer**: it is more likely a mistake than
+/// the intention to allow every peer.
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -112,13 +139,13 @@ pub struct AllOf<I>(Vec<Box<dyn Policy<I>>>);
 ///     policy::trust_domain("example.org".parse()?),
 ///     |peer: &Peer<SpiffeId>| match peer.connection().alpn() {
 ///         Some(b"h2") => Decision::allow("HTTP/2"),
-///         _ => Decision::deny("only HTTP/2 is spoken here"),
+///         _ => Decision::deny("only HTTP/2 is supported"),
 ///     },
 /// ));
 ///
 /// let peer = testing::peer("spiffe://example.org/a".parse::<SpiffeId>()?);
 /// let decision = policy::explain(&callers, &peer).decision().clone();
-/// assert_eq!(decision.reason(), Some("only HTTP/2 is spoken here"));
+/// assert_eq!(decision.reason(), Some("only HTTP/2 is supported"));
 /// # Ok(())
 /// # }
 /// ```
@@ -157,7 +184,7 @@ fn allowed_by_all(rules: Vec<Cow<'static, str>>) -> Decision {
     match <[_; 1]>::try_from(rules) {
         Ok([rule]) => Decision::allow(rule),
         Err(rules) if rules.is_empty() => {
-            Decision::deny("all_of has no rule, which must not let everybody in")
+            Decision::deny("all_of has no rule, so it denies every peer")
         }
         Err(rules) => Decision::allow(rules.join(" and ")),
     }

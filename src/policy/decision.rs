@@ -1,12 +1,21 @@
-//! The answer of a policy.
+//! The result of a policy.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// What a policy decided, and why.
 ///
-/// An allowing decision names the rule that allowed; a denying one gives the reason. Both are for
-/// the log and for people: the peer learns nothing but the alert `access_denied`.
+/// An allowing decision contains the name of the rule, a denying one the reason. Both are for logs and
+/// operators. The peer receives only the alert `access_denied`.
+///
+/// ```
+/// use countersign::Decision;
+///
+/// let decision = Decision::deny("only workers may connect");
+/// assert!(!decision.is_allowed());
+/// assert_eq!(decision.reason(), Some("only workers may connect"));
+/// assert_eq!(Decision::allow("workers").rule(), Some("workers"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Decision {
@@ -15,7 +24,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Lets the peer in, by the rule of this name.
+    /// Allows the peer, by the rule of this name.
     pub fn allow(rule: impl Into<Cow<'static, str>>) -> Self {
         Self {
             allowed: true,
@@ -23,7 +32,7 @@ impl Decision {
         }
     }
 
-    /// Turns the peer away, for this reason.
+    /// Denies the peer, for this reason.
     pub fn deny(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             allowed: false,
@@ -31,11 +40,11 @@ impl Decision {
         }
     }
 
-    /// As [`deny`](Self::deny), for a reason that is put together: with one allocation, where
-    /// `format!` needs several if the text begins with a value.
+    /// As [`deny`](Self::deny), for a formatted reason. It takes one allocation; `format!` takes several
+    /// if the text begins with a value.
     pub(super) fn deny_because(reason: fmt::Arguments<'_>) -> Self {
         let mut text = String::with_capacity(160);
-        // Only a `Display` that fails would be an error, and then the reason is cut off there.
+        // Only a `Display` that fails is an error; the reason ends there.
         let _ = text.write_fmt(reason);
         Self::deny(text)
     }
@@ -46,19 +55,19 @@ impl Decision {
         self.allowed
     }
 
-    /// The rule that allowed, if one did.
+    /// The rule that allows, if the decision allows.
     #[must_use]
     pub fn rule(&self) -> Option<&str> {
         self.allowed.then_some(&*self.text)
     }
 
-    /// The reason for denying, if it denies.
+    /// The reason, if the decision denies.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         (!self.allowed).then_some(&*self.text)
     }
 
-    /// The rule's name, or else the reason for denying.
+    /// The rule of an allowing decision, or the reason of a denying one.
     pub(crate) fn into_result(self) -> Result<Cow<'static, str>, Cow<'static, str>> {
         if self.allowed {
             Ok(self.text)

@@ -1,4 +1,4 @@
-//! Why a peer is allowed or denied, for people.
+//! Explanations of decisions, for operators.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,10 +8,10 @@ use super::{Decision, Policy};
 use crate::Peer;
 use crate::pki::text::{Escaped, Sentence};
 
-/// Tells why `policy` allows or denies `peer`: the rules that it is made of, and each one's answer.
+/// Explains why `policy` allows or denies `peer`: the rules that it is made of, with each one's decision.
 ///
-/// For tests and for people; connections do not pass here. Rules that a decision would not wait
-/// for are asked as well. A panic is told, and counts as a denial.
+/// For tests and for operators; connections do not use it. It runs every rule, also those that a decision
+/// would skip. A panic is shown and counts as a denial.
 ///
 /// ```
 /// use countersign::identity::DnsName;
@@ -38,15 +38,37 @@ pub fn explain<I>(policy: &(impl Policy<I> + ?Sized), peer: &Peer<I>) -> Explana
     })
 }
 
-/// Why a peer is allowed or denied; made by [`explain`].
+/// Why a peer is allowed or denied. Made by [`explain`].
 ///
-/// Shown, it is a tree with a line for each rule.
+/// `Display` prints a tree with a line for each rule. A policy of your own makes one in
+/// [`Policy::explain`]:
+///
+/// ```
+/// use countersign::policy::{Explanation, explain};
+/// use countersign::{Decision, Peer, Policy};
+///
+/// struct Logged<P>(P);
+///
+/// impl<I, P: Policy<I>> Policy<I> for Logged<P> {
+///     fn authorize(&self, peer: &Peer<I>) -> Decision {
+///         println!("a peer from {:?}", peer.connection().remote_addr());
+///         self.0.authorize(peer)
+///     }
+///
+///     fn explain(&self, peer: &Peer<I>) -> Explanation {
+///         let part = explain(&self.0, peer);
+///         Explanation::of(part.decision().clone())
+///             .by("logged")
+///             .with_part(part)
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     decision: Decision,
     panicked: bool,
     by: Cow<'static, str>,
-    /// What is shown in place of the decision's text, where the parts below tell that.
+    /// Printed in place of the decision's text, where the parts contain that.
     instead: Option<Cow<'static, str>>,
     parts: Vec<Part>,
 }
@@ -57,16 +79,16 @@ struct Part {
     explanation: Explanation,
 }
 
-/// What an answer means to the policy that asked.
+/// What a decision means to the policy that asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// As it stands.
+    /// The decision of a rule.
     Rule,
-    /// An allowing answer speaks against the peer.
+    /// An allowing decision counts against the peer.
     Negated,
-    /// The same, in a list of those to be denied.
+    /// An allowing decision means that the peer is on a deny list.
     DenyList,
-    /// Asked about those that are not on the list.
+    /// Decides about the peers that are not on the list.
     Then,
     /// In force beside a candidate.
     Enforced,
@@ -86,14 +108,14 @@ impl Explanation {
         }
     }
 
-    /// Names the kind of policy that decided.
+    /// Sets the kind of policy that decided, such as `any_of`.
     #[must_use]
     pub fn by(mut self, policy: impl Into<Cow<'static, str>>) -> Self {
         self.by = policy.into();
         self
     }
 
-    /// Adds the answer of a policy that was asked on the way.
+    /// Adds the explanation of a policy that took part in the decision.
     #[must_use]
     pub fn with_part(self, part: Self) -> Self {
         self.with_role(Role::Rule, part)
@@ -109,17 +131,17 @@ impl Explanation {
         self.decision.is_allowed()
     }
 
-    /// Whether it is denied because a policy panicked.
+    /// Whether the peer is denied because a policy panicked.
     pub const fn is_panic(&self) -> bool {
         self.panicked
     }
 
-    /// What the policies said that were asked on the way, in order.
+    /// The explanations of the policies that took part, in order.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = &Self> {
         self.parts.iter().map(|part| &part.explanation)
     }
 
-    /// The same end, for a policy that leaves the decision to this part.
+    /// The same decision, for a policy that leaves it to this part.
     pub(super) fn same_as(part: &Self) -> Self {
         Self {
             panicked: part.panicked,
@@ -146,8 +168,8 @@ impl Explanation {
         self
     }
 
-    /// One line: the answer, who gave it, and why. Where an allowing answer speaks against the
-    /// peer, it is called a match.
+    /// One line: the decision, the policy and the reason. Where an allowing decision counts against the
+    /// peer, it is printed as a match.
     fn headline(&self, f: &mut fmt::Formatter<'_>, negated: bool) -> fmt::Result {
         f.write_str(match (self.panicked, self.is_allowed(), negated) {
             (true, ..) => "panicked",

@@ -3,10 +3,23 @@
 use super::Policy;
 
 /// Several policies for [`any_of`](super::any_of) and [`all_of`](super::all_of): an array or a
-/// `Vec` of one type, or a tuple of up to eight different ones.
+/// `Vec` of one type, or a tuple of up to eight types.
 ///
-/// `Box<dyn Policy<I>>` is a policy too, so a `Vec` of those holds whatever was put together at
-/// run time.
+/// `Box<dyn Policy<I>>` is a policy too. A `Vec` of boxes holds a list that is made at run time:
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::{Policy, policy};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut rules: Vec<Box<dyn Policy<SpiffeId>>> = Vec::new();
+/// for domain in ["example.org", "example.com"] {
+///     rules.push(Box::new(policy::trust_domain(domain.parse()?)));
+/// }
+/// let callers = policy::any_of(rules);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Policies<I>: Boxed<I> {}
 
 impl<I, L: Boxed<I>> Policies<I> for L {}
@@ -14,7 +27,7 @@ impl<I, L: Boxed<I>> Policies<I> for L {}
 mod sealed {
     use super::Policy;
 
-    #[allow(unnameable_types)] // which keeps others from implementing it
+    #[allow(unnameable_types)] // sealed: no other crate can implement it
     pub trait Boxed<I> {
         fn boxed(self) -> Vec<Box<dyn Policy<I>>>;
     }
@@ -46,7 +59,7 @@ fn boxed<I>(policy: impl Policy<I> + 'static) -> Box<dyn Policy<I>> {
 
 macro_rules! tuples {
     ($($policy:ident)+) => {
-        #[allow(non_snake_case)] // a type's name serves for its value too
+        #[allow(non_snake_case)] // the value has the name of its type
         impl<I, $($policy: Policy<I> + 'static),+> Boxed<I> for ($($policy,)+) {
             fn boxed(self) -> Vec<Box<dyn Policy<I>>> {
                 let ($($policy,)+) = self;

@@ -1,10 +1,10 @@
-//! Whether an identified peer may connect.
+//! Policies, which decide whether an identified peer may connect.
 //!
-//! A policy is application code: it sees a [`Peer`], whose chain is verified, whose key is proven
-//! and whose identity is typed, and it gives a [`Decision`]. It runs once for every connection,
-//! after the handshake, on resumed sessions too. A policy that panics denies.
+//! A policy is application code. It gets a [`Peer`] with a verified chain, a proven key and a typed
+//! identity, and returns a [`Decision`]. It runs for every connection after the handshake, also for
+//! resumed sessions, and again when the rules change. A panic denies.
 //!
-//! Often it can be put together from what is here:
+//! Ready-made policies:
 //!
 //! | rule | allows |
 //! |---|---|
@@ -12,13 +12,13 @@
 //! | [`spiffe_patterns`] | SPIFFE IDs, each exactly or all below a path or in a trust domain |
 //! | [`trust_domain`], [`trust_domains`] | every workload of a SPIFFE trust domain |
 //! | [`dns_patterns`] | DNS names, each exactly or with any left-most label |
-//! | [`certificates`], [`public_keys`] | certificates by their fingerprints, whatever the identity |
-//! | [`allow_any`] | everybody whom the trust store vouches for |
+//! | [`certificates`], [`public_keys`] | certificates or keys by their fingerprints, with any identity |
+//! | [`allow_any`] | every peer with a trusted certificate and an identity |
 //!
-//! Each finds its answer by hashing, so a million entries take no longer than ten.
-//! [`any_of`], [`all_of`], [`not`] and [`deny_first`] combine policies; [`shadow`] tries one out
-//! beside the one in force; `cached` remembers the answers of a slow async one; and [`explain`]
-//! tells why a peer is allowed or denied:
+//! Each looks the peer up by hashing, so a million entries take no longer than ten. [`any_of`],
+//! [`all_of`], [`not`] and [`deny_first`] combine policies. [`shadow`] compares a candidate with the
+//! policy in force. `cached` remembers the answers of a slow async policy. [`explain`] shows why a peer
+//! is allowed or denied:
 //!
 //! ```
 //! use countersign::identity::SpiffeId;
@@ -86,42 +86,53 @@ use crate::pki::contained::{Contained, caught};
 
 /// Decides whether a peer may connect.
 ///
-/// Closures are policies:
+/// It runs on the connection's task, so it must not block; [`AsyncPolicy`] is for policies that wait. A
+/// panic counts as a denial (except in a program that is built with `panic = "abort"`, which it aborts).
+///
+/// Implement it for a type of yours, or give a closure. An `Arc` of a policy is a policy, so that
+/// acceptors can share a large one, and so is a `Box<dyn Policy<_>>`.
 ///
 /// ```
 /// use countersign::identity::DnsName;
 /// use countersign::{Decision, Peer, Policy};
 ///
+/// struct WorkersOnly;
+///
+/// impl Policy<DnsName> for WorkersOnly {
+///     fn authorize(&self, peer: &Peer<DnsName>) -> Decision {
+///         match peer.identity().labels().next() {
+///             Some("worker") => Decision::allow("workers"),
+///             _ => Decision::deny("only workers may connect"),
+///         }
+///     }
+/// }
+///
 /// fn assert_policy(_: impl Policy<DnsName>) {}
 ///
-/// assert_policy(|peer: &Peer<DnsName>| {
-///     if peer.identity().as_str() == "worker.example" {
-///         Decision::allow("the worker")
-///     } else {
-///         Decision::deny("only the worker may connect")
-///     }
-/// });
+/// assert_policy(WorkersOnly);
+/// assert_policy(|peer: &Peer<DnsName>| WorkersOnly.authorize(peer));
 /// ```
-///
-/// So are an `Arc` of one, to share a large one between acceptors, and a `Box<dyn Policy<_>>`.
-///
-/// It runs on the connection's task, so it must not block; see
-/// [`AsyncPolicy`] for one that has to ask somebody. A panic counts as a denial (unless the
-/// program is built with `panic = "abort"`, which ends it).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a policy for peers with the identity `{I}`",
+    label = "not a `Policy<{I}>`",
+    note = "implement `Policy<{I}>`, or give a closure `|peer: &Peer<{I}>| -> Decision`",
+    note = "a policy that waits is an `AsyncPolicy<{I}>` and goes to `authorize_async()`"
+)]
 pub trait Policy<I>: Send + Sync {
-    /// Judges one peer.
+    /// Decides about one peer.
     fn authorize(&self, peer: &Peer<I>) -> Decision;
 
-    /// Tells how it judges this peer, for tests and for people; see the function [`explain`].
+    /// Explains the decision about one peer, for tests and for operators. Call it through the function
+    /// [`explain`].
     ///
-    /// Left alone, it tells the decision. A policy made of others tells theirs, too; whoever
-    /// overrides it gives the same decision as [`authorize`](Self::authorize).
+    /// By default the explanation is the decision. A policy that is made of others adds theirs. An
+    /// implementation must give the same decision as [`authorize`](Self::authorize).
     fn explain(&self, peer: &Peer<I>) -> Explanation {
         Explanation::of(self.authorize(peer))
     }
 }
 
-// It must stay usable behind a pointer.
+// It must stay dyn-compatible.
 const _: Option<&dyn Policy<()>> = None;
 
 impl<I, F> Policy<I> for F
@@ -153,7 +164,7 @@ impl<I> Policy<I> for Box<dyn Policy<I>> {
     }
 }
 
-/// How judging a peer ended.
+/// The outcome of running a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Decided(Decision),
@@ -162,12 +173,12 @@ pub(crate) enum Verdict {
     TimedOut(std::time::Duration),
 }
 
-/// Runs application code; a panic in it must not become anything but a denial.
+/// Runs application code. A panic in it is a denial.
 pub(crate) fn decide<I>(policy: &dyn Policy<I>, peer: &Peer<I>) -> Verdict {
     caught(|| policy.authorize(peer)).map_or(Verdict::Panicked, Verdict::Decided)
 }
 
-/// As [`decide`], by a policy that is in force.
+/// As [`decide`], with the policy in force.
 pub(crate) fn decide_contained<I>(
     policy: &Contained<Box<dyn Policy<I>>>,
     peer: &Peer<I>,

@@ -1,6 +1,6 @@
-//! Policies that turn another one round.
+//! Policies that invert another one.
 //!
-//! A panic passes through, so that it denies even here.
+//! A panic is passed on, so that it denies here too.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,17 +9,32 @@ use super::explanation::Role;
 use super::{Decision, Explanation, Policy, explain};
 use crate::Peer;
 
-/// Allows a peer that a policy denies; made by [`not`].
+/// Allows a peer that another policy denies. Made by [`not`].
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::policy::Not;
+/// use countersign::{Policy as _, policy, testing};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let public: DnsName = "www.example.org".parse()?;
+/// let internal: Not<DnsName> = policy::not(policy::exact([public.clone()])).named("internal");
+/// assert!(!internal.authorize(&testing::peer(public)).is_allowed());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Not<I> {
     policy: Box<dyn Policy<I>>,
     rule: Cow<'static, str>,
 }
 
-/// Allows a peer that `policy` denies, and the other way round.
+/// Allows a peer that `policy` denies, and denies a peer that it allows.
 ///
-/// A panic stays a denial. But a policy that denies *because it could not find out* lets the peer
-/// in here; so turn only those round that know, such as the ready-made rules. To keep some out of
-/// a larger group, [`deny_first`] reads better.
+/// To deny some peers of a larger group, [`deny_first`] is easier to read.
+///
+/// # Security
+/// A panic stays a denial. A policy that denies *because a lookup failed* allows the peer here. Invert
+/// only policies that always have an answer, such as the ready-made rules.
 ///
 /// ```
 /// use countersign::identity::DnsName;
@@ -42,14 +57,14 @@ pub fn not<I>(policy: impl Policy<I> + 'static) -> Not<I> {
 }
 
 impl<I> Not<I> {
-    /// Sets the rule's name, which stands in every allowing decision. Default `"not"`.
+    /// Sets the rule's name, which every allowing decision contains. Default: `"not"`.
     #[must_use]
     pub fn named(mut self, rule: impl Into<Cow<'static, str>>) -> Self {
         self.rule = rule.into();
         self
     }
 
-    fn turned(&self, decision: &Decision) -> Decision {
+    fn inverted(&self, decision: &Decision) -> Decision {
         match decision.rule() {
             Some(rule) => Decision::deny(format!("matches \"{rule}\", which it must not")),
             None => Decision::allow(self.rule.clone()),
@@ -59,7 +74,7 @@ impl<I> Not<I> {
 
 impl<I> Policy<I> for Not<I> {
     fn authorize(&self, peer: &Peer<I>) -> Decision {
-        self.turned(&self.policy.authorize(peer))
+        self.inverted(&self.policy.authorize(peer))
     }
 
     fn explain(&self, peer: &Peer<I>) -> Explanation {
@@ -67,23 +82,37 @@ impl<I> Policy<I> for Not<I> {
         let whole = if part.is_panic() {
             Explanation::same_as(&part)
         } else {
-            Explanation::of(self.turned(part.decision()))
+            Explanation::of(self.inverted(part.decision()))
         };
         whole.by("not").with_role(Role::Negated, part)
     }
 }
 
-/// Denies the peers of a list and leaves the others to another policy; made by [`deny_first`].
+/// Denies the peers of a list and asks another policy about the rest. Made by [`deny_first`].
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::policy::{self, DenyFirst};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let retired: SpiffeId = "spiffe://example.org/ns/billing/old".parse()?;
+/// let policy: DenyFirst<SpiffeId> = policy::deny_first(
+///     policy::exact([retired]).named("retired"),
+///     policy::trust_domain("example.org".parse()?),
+/// );
+/// # Ok(())
+/// # }
+/// ```
 pub struct DenyFirst<I> {
     denied: Box<dyn Policy<I>>,
     then: Box<dyn Policy<I>>,
 }
 
-/// Denies whoever `denied` matches, and asks `then` about everybody else.
+/// Denies every peer that `denied` matches, and asks `then` about the rest.
 ///
-/// `denied` is a policy like any other, but *allowing* means here that the peer is on the list: it
-/// is denied, and the reason names that rule. Several lists make one with [`any_of`](super::any_of). A list that
-/// panics denies; one that says no because it could not find out leaves the peer to `then`.
+/// `denied` is a policy. When it *allows* a peer, the peer is on the list: it is denied, and the reason
+/// contains the rule. [`any_of`](super::any_of) joins several lists. A list that panics denies. A list
+/// that denies because a lookup failed leaves the decision to `then`.
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -105,8 +134,8 @@ pub struct DenyFirst<I> {
 /// ```
 ///
 /// # Security
-/// Deny by identity or by [`public_keys`](super::public_keys), not by
-/// [`certificates`](super::certificates), whose fingerprints can be evaded.
+/// Deny by identity or by [`public_keys`](super::public_keys). Do not deny by
+/// [`certificates`](super::certificates): a peer can change its certificate's fingerprint.
 pub fn deny_first<I>(
     denied: impl Policy<I> + 'static,
     then: impl Policy<I> + 'static,

@@ -1,4 +1,4 @@
-//! Trying a policy out beside the one in force.
+//! A candidate policy that runs beside the one in force.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,21 @@ use super::{Decision, Explanation, Policy, Verdict, decide, explain};
 use crate::Peer;
 use crate::pki::text::{Escaped, Sentence};
 
-/// Enforces one policy and records where another would decide otherwise; made by [`shadow`].
+/// Enforces one policy and reports where another would decide otherwise. Made by [`shadow`].
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::policy::{self, Shadow};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let callers: Shadow<SpiffeId> = policy::shadow(
+///     policy::allow_any(),
+///     policy::trust_domain("example.org".parse()?),
+///     |difference| println!("would be denied: {}", difference.peer().identity()),
+/// );
+/// # Ok(())
+/// # }
+/// ```
 pub struct Shadow<I> {
     enforced: Box<dyn Policy<I>>,
     candidate: Box<dyn Policy<I>>,
@@ -17,12 +31,12 @@ pub struct Shadow<I> {
 
 type OnDifference<I> = dyn Fn(&Difference<'_, I>) + Send + Sync;
 
-/// Enforces a policy, and asks a candidate too, only to learn what it would have decided.
+/// Enforces a policy, and reports what a candidate would have decided.
 ///
-/// Whenever the candidate would allow whom the policy denies, or the other way round, or panics,
-/// `on_difference` is called and an event of level `INFO` is traced. Nothing that the candidate or
-/// `on_difference` does changes the decision, a panic included; but both run on the connection's
-/// task, so their time is added. When the policy in force panics, the candidate is not asked.
+/// When only one of the two allows a peer, or when the candidate panics, `on_difference` is called and a
+/// tracing event of level `INFO` is emitted. The candidate and `on_difference` cannot change the
+/// decision, not even by a panic. Both run on the connection's task, so they delay it. When the policy in
+/// force panics, the candidate does not run.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -73,7 +87,7 @@ impl<I> Policy<I> for Shadow<I> {
             candidate: candidate.as_ref(),
         };
         if difference.is_one() {
-            // A panic while recording, in the application's code or in a tracing subscriber.
+            // The application's code or a tracing subscriber may panic here.
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 difference.trace();
                 (self.on_difference)(&difference);
@@ -82,7 +96,7 @@ impl<I> Policy<I> for Shadow<I> {
         enforced
     }
 
-    /// Asks both and records nothing.
+    /// Runs both and reports nothing.
     fn explain(&self, peer: &Peer<I>) -> Explanation {
         let enforced = explain(&*self.enforced, peer);
         Explanation::same_as(&enforced)
@@ -98,7 +112,16 @@ impl<I> fmt::Debug for Shadow<I> {
     }
 }
 
-/// A peer about whom a candidate disagrees with the policy in force; see [`shadow`].
+/// A peer about which a candidate disagrees with the policy in force; see [`shadow`].
+///
+/// ```
+/// use countersign::policy::Difference;
+///
+/// /// Whether the candidate would break a caller.
+/// fn breaks_a_caller<I>(difference: &Difference<'_, I>) -> bool {
+///     difference.enforced().is_allowed()
+/// }
+/// ```
 pub struct Difference<'a, I> {
     peer: &'a Peer<I>,
     enforced: &'a Decision,
@@ -111,12 +134,12 @@ impl<'a, I> Difference<'a, I> {
         self.peer
     }
 
-    /// What holds.
+    /// The decision in force.
     pub const fn enforced(&self) -> &'a Decision {
         self.enforced
     }
 
-    /// What the candidate would have decided; `None` when it panicked.
+    /// The candidate's decision; `None` when it panicked.
     pub const fn candidate(&self) -> Option<&'a Decision> {
         self.candidate
     }
@@ -129,8 +152,8 @@ impl<'a, I> Difference<'a, I> {
     fn trace(&self) {
         tracing::info!(
             certificate = %self.peer.certificate(),
-            enforced = %Told(Some(self.enforced)),
-            candidate = %Told(self.candidate),
+            enforced = %OneLine(Some(self.enforced)),
+            candidate = %OneLine(self.candidate),
             "the candidate policy decides otherwise"
         );
     }
@@ -147,9 +170,9 @@ impl<I> fmt::Debug for Difference<'_, I> {
 }
 
 /// A decision on one line.
-struct Told<'a>(Option<&'a Decision>);
+struct OneLine<'a>(Option<&'a Decision>);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.map(|decision| (decision.rule(), decision.reason())) {
             Some((Some(rule), _)) => write!(f, "allowed by \"{}\"", Escaped(rule)),

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::TrustStore;
-use crate::Diagnostic;
-use crate::diagnostic::display_diagnostic;
+use crate::diagnostic::{Diagnostic, display_diagnostic};
 use crate::identity::TrustDomain;
 
 /// Roots by SPIFFE trust domain. The roots of a domain are trusted for IDs of that domain only.
@@ -77,7 +76,7 @@ impl Diagnostic for BundleError {
     fn remedy(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
             Self::Empty { .. } => {
-                "add a root, or leave the trust domain out to trust none of its peers"
+                "add a root, or remove the trust domain to trust none of its peers"
             }
             Self::NotByTrustDomain => "give the builder TrustStore::by_trust_domain()",
         })

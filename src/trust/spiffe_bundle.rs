@@ -11,15 +11,25 @@ use super::{TrustError, TrustStore};
 use crate::pki::pem::Origin;
 
 impl TrustStore {
-    /// Reads the X.509 roots of a SPIFFE bundle: a JWK set whose keys of use `x509-svid` hold a
-    /// root certificate each (`x5c`). This is what SPIRE serves to federated trust domains.
+    /// Reads the X.509 roots of a SPIFFE bundle: a JWK set of which each key of use `x509-svid` contains a
+    /// root certificate (`x5c`). SPIRE serves this format to federated trust domains.
     ///
-    /// Keys of another use, such as `jwt-svid`, are not about certificates and left out.
+    /// Keys of another use, such as `jwt-svid`, are ignored.
+    ///
+    /// ```no_run
+    /// use countersign::TrustStore;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bundle = TrustStore::from_spiffe_bundle(std::fs::read("partner.json")?)?;
+    /// let trust = TrustStore::by_trust_domain().with("partner.example".parse()?, bundle)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`TrustError`]: not JSON, no `keys`, no key of use `x509-svid` (which in SPIFFE means that
-    /// nobody of the domain is to be believed), an `x5c` that is not exactly one certificate, and
-    /// what [`from_der`](Self::from_der) refuses.
+    /// [`TrustError`]: not JSON, no `keys`, no key of use `x509-svid` (in SPIFFE: no peer of the domain is
+    /// trusted), an `x5c` that is not exactly one certificate, and the errors of
+    /// [`from_der`](Self::from_der).
     pub fn from_spiffe_bundle(json: impl AsRef<[u8]>) -> Result<Self, TrustError> {
         Self::read_bundle(json.as_ref(), &Origin::Bytes)
     }
@@ -27,7 +37,8 @@ impl TrustStore {
     /// As [`from_spiffe_bundle`](Self::from_spiffe_bundle), from a file.
     ///
     /// # Errors
-    /// [`TrustError`], as there, and when the file cannot be read.
+    /// [`TrustError`]: as for [`from_spiffe_bundle`](Self::from_spiffe_bundle), and a file that cannot be
+    /// read.
     pub fn from_spiffe_bundle_file(path: impl AsRef<Path>) -> Result<Self, TrustError> {
         let (origin, json) = Origin::read(path.as_ref())?;
         Self::read_bundle(&json, &origin)
@@ -73,7 +84,7 @@ fn read_x5c(key: &Value) -> Result<Vec<u8>, &'static str> {
     let chain = key
         .get("x5c")
         .and_then(Value::as_array)
-        .ok_or("its x5c is missing or no array")?;
+        .ok_or("its x5c is missing or not an array")?;
     let [Value::String(text)] = &**chain else {
         return Err("its x5c must hold exactly one certificate");
     };
@@ -93,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_roots_and_leaves_other_keys_out() {
+    fn reads_the_roots_and_ignores_other_keys() {
         let (one, two) = (TestCa::new("One"), TestCa::new("Two"));
         let x5c = |ca: &TestCa| [STANDARD.encode(ca.certificate_der())];
         let bundle = serde_json::json!({
@@ -110,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_a_bundle() {
+    fn names_the_problem_of_a_bundle() {
         let leaf = TestCa::new("Root").leaf().issue();
         let not_a_root = STANDARD.encode(leaf.leaf_der());
         let keys = |keys: Vec<Value>| serde_json::json!({ "keys": keys }).to_string();

@@ -1,4 +1,4 @@
-//! The way from our own log, or from `inspect`, to the list.
+//! What the log and `inspect` print can be put on the list.
 
 use countersign::identity::DnsName;
 use countersign::policy::{self, DeniedBy, DenyEntry, DenyList};

@@ -1,5 +1,5 @@
-//! Why there is no entry by a certificate's fingerprint: its holder can make himself another
-//! certificate of the same content, with another valid signature.
+//! Why there is no entry by a certificate's fingerprint: the holder can make another certificate of the same
+//! content, with another valid signature.
 
 use countersign::identity::DnsName;
 use countersign::policy::{DeniedBy, DenyList};
@@ -38,8 +38,8 @@ async fn a_second_signature_does_not_help() {
         .build()
         .unwrap();
     let original = ConnectionInfo::default();
-    let refused = acceptor.gate().admit_chain(issued.chain(), original);
-    assert_eq!(refused.unwrap_err().reason(), "denied");
+    let rejected = acceptor.gate().admit_chain(issued.chain(), original);
+    assert_eq!(rejected.unwrap_err().reason(), "denied");
     let (server, client_side) = handshake(&acceptor, &client).await;
     exchange_and_close(server, client_side).await; // the fingerprint was evaded
 

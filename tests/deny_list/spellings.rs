@@ -1,4 +1,4 @@
-//! A denied serial number or key is recognized however it is written.
+//! A denied serial number or key is recognized in each of its text forms.
 
 use countersign::pki::Fingerprint;
 use countersign::testing::{KeyType, der};
@@ -53,7 +53,7 @@ fn a_serial_number_of_any_length_and_sign_is_denied_as_tools_print_it() {
 }
 
 #[test]
-fn an_entry_is_removed_with_what_it_stands_for() {
+fn an_entry_is_removed_with_all_its_numbers() {
     let ca = TestCa::new("Root");
     let issued = ca.leaf().dns("client.example").serial(&[0x9f, 1]).issue();
     let list = DenyList::new();
@@ -73,17 +73,17 @@ fn an_entry_is_removed_with_what_it_stands_for() {
 }
 
 #[test]
-fn a_name_that_no_certificate_can_have_is_not_taken_for_an_issuer() {
+fn a_name_that_no_certificate_can_have_is_rejected_as_issuer() {
     for line in [
         "serial:01 issuer:CN = Root",
         "serial:01 issuer:C=DE, CN=Root",
         "serial:01 issuer:cn=Root",
         "serial:01",
     ] {
-        let refused = DenyEntry::<DnsName>::parse_list(line)
+        let message = DenyEntry::<DnsName>::parse_list(line)
             .unwrap_err()
             .to_string();
-        assert!(refused.contains("serial:HEX issuer:NAME"), "{refused}");
+        assert!(message.contains("serial:HEX issuer:NAME"), "{message}");
     }
 }
 
@@ -140,7 +140,7 @@ fn a_key_is_denied_in_each_of_its_encodings() {
 }
 
 #[test]
-fn digits_behind_a_minus_that_fit_two_numbers_deny_both() {
+fn digits_after_a_minus_that_fit_two_numbers_deny_both() {
     let ca = TestCa::new("Root");
     let with = |serial: &[u8]| ca.leaf().dns("client.example").serial(serial).issue();
     let line = "serial:-9f0011 issuer:CN=Root";
@@ -150,8 +150,8 @@ fn digits_behind_a_minus_that_fit_two_numbers_deny_both() {
     assert_eq!(denies(&ca, line, &with(&[0, 0x9f, 0, 0x11])), None);
 }
 
-/// rustls-webpki takes a compressed point with aws-lc-rs, so the holder of a denied key can connect
-/// with one.
+/// rustls-webpki accepts a compressed point with aws-lc-rs, so the holder of a denied key can connect with
+/// one.
 #[tokio::test(start_paused = true)]
 async fn a_compressed_point_that_authenticates_is_denied_by_the_usual_key() {
     let ca = TestCa::new("Root");
@@ -180,7 +180,7 @@ async fn a_compressed_point_that_authenticates_is_denied_by_the_usual_key() {
     assert_eq!(error.reason(), "deny_listed");
 }
 
-/// What a pin trusts is one encoding, as it was.
+/// A pin trusts one encoding only.
 #[test]
 fn a_pinned_key_stays_exact() {
     let ca = TestCa::new("Root");

@@ -114,18 +114,18 @@ fn a_value_that_nobody_types_by_heart_comes_with_a_hint() {
 fn a_pattern_that_could_match_nobody_is_an_error() {
     for (pattern, why) in [
         ("billing", "starts with spiffe://"),
-        ("*", "alone would allow everybody"),
-        ("spiffe://*", "a trust domain cannot be a wildcard"),
-        ("spiffe://*/a", "a trust domain cannot be a wildcard"),
+        ("*", "alone would allow every peer"),
+        ("spiffe://*", "a trust domain cannot contain a wildcard"),
+        ("spiffe://*/a", "a trust domain cannot contain a wildcard"),
         ("spiffe://Example.org/*", "has only lower-case letters"),
         ("spiffe://example.org/*/*", "only be the last segment"),
-        ("spiffe://example.org/a*", "stands for whole segments"),
+        ("spiffe://example.org/a*", "matches whole segments"),
         ("spiffe://example.org/*/a", "only be the last segment"),
         ("spiffe://example.org//*", "empty path segment"),
         ("spiffe://example.org/", "empty path segment"),
         (
             "spiffe://example.org",
-            "spiffe://example.org/* matches those of its workloads",
+            "write spiffe://example.org/* for the workloads",
         ),
     ] {
         let problem = problem(Spiffe, pattern);
@@ -133,7 +133,7 @@ fn a_pattern_that_could_match_nobody_is_an_error() {
         assert!(problem.starts_with(&format!("--allow {pattern}: ")));
     }
     for (pattern, why) in [
-        ("*", "alone would allow everybody"),
+        ("*", "alone would allow every peer"),
         ("*.*.example.org", "only be the left-most label"),
         ("a.*.example.org", "only be the left-most label"),
         ("a*.example.org", "one whole label"),

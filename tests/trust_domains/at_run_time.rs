@@ -28,7 +28,7 @@ async fn a_federated_domain_is_added() {
     }
 }
 
-/// Sessions that were granted to its members are resumed no more either.
+/// Sessions of its members can no longer be resumed.
 #[tokio::test(start_paused = true)]
 async fn a_federated_domain_is_removed() {
     for version in VERSIONS {
@@ -69,7 +69,7 @@ async fn a_federated_domain_is_removed() {
     }
 }
 
-/// A bundle is replaced whole: the old root is out, although the domain stays.
+/// A bundle is replaced as a whole: the old root is not trusted any more.
 #[tokio::test(start_paused = true)]
 async fn a_domains_root_is_replaced() {
     for version in VERSIONS {
@@ -182,11 +182,11 @@ async fn a_connector_federates_too() {
             .build()
             .unwrap();
         connector.set_policy(resumed.policy());
-        let refused = async || {
+        let rejected = async || {
             let (_, client) = countersign::testing::handshake(&acceptor, &connector, SERVER).await;
             client.map(drop).unwrap_err().reason()
         };
-        assert_eq!(refused().await, "unknown_trust_domain");
+        assert_eq!(rejected().await, "unknown_trust_domain");
         let root = partner.trust();
         connector
             .set_trust_domain(domain("partner.example"), root)
@@ -199,7 +199,7 @@ async fn a_connector_federates_too() {
         connector
             .remove_trust_domain(&domain("partner.example"))
             .unwrap();
-        assert_eq!(refused().await, "unknown_trust_domain");
+        assert_eq!(rejected().await, "unknown_trust_domain");
         assert!(resumed.take().is_empty());
 
         let error = connector.set_trust_domain(domain(PROD), TrustStore::empty());

@@ -34,7 +34,7 @@ fn bundles(of: &[(&str, TrustStore)]) -> TrustBundles {
 }
 
 #[test]
-fn a_root_vouches_for_its_own_domain_only() {
+fn a_root_is_trusted_for_its_own_domain_only() {
     let of = Domains::new();
     let by_domain = verifier(of.trust());
     let union = verifier(of.prod.trust().and(of.staging.trust()));
@@ -48,7 +48,7 @@ fn a_root_vouches_for_its_own_domain_only() {
         assert_eq!(says(&by_domain, &peer), verdict, "{domain}");
         let through = member(&ca.intermediate("Issuing"), domain);
         assert_eq!(says(&by_domain, &through), verdict, "{domain}");
-        // What the test guards against: with all roots in one store, everybody passes.
+        // What the test guards against: with all roots in one store, every peer passes.
         assert_eq!(says(&union, &peer), "good");
     }
     // It has the other's name and another key.
@@ -90,7 +90,7 @@ fn a_domain_without_a_bundle_is_unknown() {
     assert_eq!(says(&verifier, &member(&of.prod, PROD)), "good");
 }
 
-/// Whatever else is in the leaf: without exactly one SPIFFE ID there is no bundle to choose.
+/// Without exactly one SPIFFE ID, no bundle is selected, whatever else is in the leaf.
 #[test]
 fn a_leaf_without_exactly_one_id_belongs_to_no_domain() {
     let of = Domains::new();
@@ -145,7 +145,7 @@ fn a_leaf_without_exactly_one_id_belongs_to_no_domain() {
     }
 }
 
-/// A pin replaces the chain and not the domain: nobody pins himself into another's.
+/// A pin replaces the chain and not the domain: it counts in its own domain only.
 #[test]
 fn a_pin_counts_for_the_domain_of_its_bundle() {
     let of = Domains::new();
@@ -195,9 +195,9 @@ fn an_intermediate_counts_for_the_domain_of_its_bundle() {
     assert_eq!(says(&verifier(in_the_other), &lone), "unknown_issuer");
 }
 
-/// The roots may even bear one name: lists count by key, here as elsewhere.
+/// The roots may have the same name: CRLs are matched by key.
 #[test]
-fn lists_are_asked_across_domains_by_issuer() {
+fn crls_are_matched_by_issuer_across_domains() {
     let prod = TestCa::new("Root");
     let staging = prod.same_name_other_key();
     let trust = bundles(&[(PROD, prod.trust()), (STAGING, staging.trust())]);

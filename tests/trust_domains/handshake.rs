@@ -1,4 +1,4 @@
-//! What members and pretenders see of it.
+//! Handshakes of members and of impostors.
 
 use countersign::Acceptor;
 use countersign::identity::DnsName;
@@ -10,7 +10,7 @@ use crate::common::{SERVER, VERSIONS, alert_seen, exchange_and_close};
 use crate::support::{Domains, PROD, STAGING, meet, member};
 
 #[tokio::test(start_paused = true)]
-async fn a_root_cannot_mint_another_domains_ids() {
+async fn a_root_cannot_issue_ids_of_another_domain() {
     let of = Domains::new();
     let acceptor = of.acceptor(of.trust()).build().unwrap();
     let none = of.prod.leaf().dns("client.example").issue();
@@ -44,9 +44,9 @@ async fn a_root_cannot_mint_another_domains_ids() {
     }
 }
 
-/// Who is believed does not hang on which identity is read from the certificate afterwards.
+/// The roots are selected by the SPIFFE ID, whichever identity is read afterwards.
 #[tokio::test(start_paused = true)]
-async fn the_domain_is_chosen_whatever_the_identity() {
+async fn the_domain_is_selected_for_every_kind_of_identity() {
     let of = Domains::new();
     let acceptor = Acceptor::builder()
         .credentials(member(&of.prod, PROD).credentials())
@@ -69,13 +69,13 @@ async fn the_domain_is_chosen_whatever_the_identity() {
     assert_eq!(error.reason(), "unknown_issuer");
 }
 
-/// Servers are judged by their trust domain as well.
+/// Servers are verified by their trust domain as well.
 #[tokio::test(start_paused = true)]
 async fn a_server_of_another_domains_root() {
     let of = Domains::new();
     for version in VERSIONS {
         let client = of.client(&member(&of.staging, STAGING), version);
-        for (ca, domain, refusal) in [
+        for (ca, domain, rejection) in [
             (&of.prod, PROD, None),
             (&of.staging, PROD, Some("unknown_issuer")),
             (&of.prod, "other.example", Some("unknown_trust_domain")),
@@ -89,7 +89,7 @@ async fn a_server_of_another_domains_root() {
                 .build()
                 .unwrap();
             let (server, client) = meet(&acceptor, &client).await;
-            match refusal {
+            match rejection {
                 None => exchange_and_close(server, client).await,
                 Some(reason) => {
                     assert_eq!(client.unwrap_err().reason(), reason);

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::common::{SERVER, VERSIONS, Version, provider, raw_client};
 use crate::support::{Domains, PROD, STAGING, domain, member};
 
-/// Shows this certificate, and notes for which authorities it was asked.
+/// Presents this certificate, and records the authorities that the server names.
 #[derive(Debug)]
 struct Asked {
     key: Arc<CertifiedKey>,
@@ -49,7 +49,7 @@ impl ResolvesClientCert for Asked {
     }
 }
 
-/// For which authorities the acceptor asks, and whether it admits.
+/// The authorities that the acceptor names, and whether it admits the client.
 async fn asked(
     acceptor: &Acceptor<SpiffeId>,
     server_ca: &TestCa,
@@ -79,7 +79,7 @@ fn names(authorities: &[&TestCa]) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_asks_for_the_authorities_of_today() {
+async fn a_server_names_the_authorities_in_force() {
     for version in VERSIONS {
         let of = Domains::new();
         let server = of.prod.leaf().dns(SERVER);
@@ -109,7 +109,7 @@ async fn a_server_asks_for_the_authorities_of_today() {
         assert_eq!(authorities, names(&[&partner, &of.prod]));
         assert_eq!(admitted, Ok(()));
 
-        // A store for everybody, with an intermediate for clients that send their leaf alone.
+        // A store for all peers, with an intermediate for clients that send only their leaf.
         let issuing = partner.intermediate("Issuing");
         let intermediate = Certificate::from_der(&issuing.certificate_der()).unwrap();
         let store = partner.trust().with_intermediate(intermediate);
@@ -118,7 +118,7 @@ async fn a_server_asks_for_the_authorities_of_today() {
         assert_eq!(authorities, names(&[&partner, &issuing]));
         assert_eq!(admitted, Ok(()));
 
-        // A pinned certificate has no authority to name: then anybody is asked.
+        // A pinned certificate has no authority to name. Then the request names none.
         let pinned = TrustStore::by_trust_domain()
             .with(domain(PROD), of.prod.trust().pin(&server.certificate()))
             .unwrap()
@@ -131,9 +131,9 @@ async fn a_server_asks_for_the_authorities_of_today() {
     }
 }
 
-/// An update that is refused, or is about something else, asks for the same as before.
+/// A failed update, or one of something else, does not change the names.
 #[tokio::test(start_paused = true)]
-async fn what_changes_nothing_changes_no_name() {
+async fn an_update_without_effect_on_trust_changes_no_name() {
     let of = Domains::new();
     let server = of.prod.leaf().dns(SERVER);
     let server = server.spiffe("spiffe://prod.example/orders").issue();

@@ -79,7 +79,7 @@ pub(crate) async fn meet(
     countersign::testing::handshake(acceptor, connector, SERVER).await
 }
 
-/// A policy that allows, and notes of each peer whether it resumed a session.
+/// A policy that allows every peer and records whether it resumed a session.
 #[derive(Clone, Default)]
 pub(crate) struct Resumed(Arc<Mutex<Vec<bool>>>);
 
@@ -88,11 +88,11 @@ impl Resumed {
         let seen = self.0.clone();
         move |peer| {
             seen.lock().unwrap().push(peer.connection().is_resumed());
-            Decision::allow("anybody")
+            Decision::allow("any peer")
         }
     }
 
-    /// What was noted since the last call.
+    /// The records since the last call.
     pub(crate) fn take(&self) -> Vec<bool> {
         std::mem::take(&mut self.0.lock().unwrap())
     }

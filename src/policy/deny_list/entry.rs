@@ -1,18 +1,21 @@
-//! What can stand on a deny list, and how it is written.
+//! The entries of a deny list, and their text form.
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
 use super::{IssuerText, SerialText};
-use crate::identity::SerialAndIssuer;
+use crate::diagnostic::{Diagnostic, display_diagnostic};
+use crate::identity::{IdentityError, SerialAndIssuer};
 use crate::pki::text::Escaped;
 use crate::pki::{Certificate, Fingerprint, FingerprintError};
 
 /// One entry of a [`DenyList`](super::DenyList).
 ///
-/// As text: `spki:SHA256`, `serial:NUMBER issuer:#DER` or `serial:NUMBER issuer:NAME`, or else an
-/// identity. NUMBER is what a tool printed ([`SerialText`]), NAME the issuer by RFC 4514 without blanks,
-/// as this crate prints it.
+/// The text form is `spki:SHA256`, `serial:NUMBER issuer:#DER`, `serial:NUMBER issuer:NAME`, or an
+/// identity. NUMBER is a serial number as a tool prints it ([`SerialText`]). NAME is the issuer by RFC
+/// 4514 without blanks, as this crate prints it.
 ///
 /// ```
 /// use countersign::identity::DnsName;
@@ -31,77 +34,118 @@ use crate::pki::{Certificate, Fingerprint, FingerprintError};
 pub enum DenyEntry<I> {
     /// The certificate with this serial number of this issuer.
     Serial(SerialAndIssuer),
-    /// The certificates with the serial number and the issuer that a tool printed.
+    /// The certificates with this serial number and issuer, as a tool printed them.
     NamedSerial {
         /// The number.
         serial: SerialText,
-        /// The issuer; where it is [printed](IssuerText::Printed), every issuer whose name prints so.
+        /// The issuer. A [printed](IssuerText::Printed) one matches every issuer whose name prints like it.
         issuer: IssuerText,
     },
-    /// Every certificate with the key whose SubjectPublicKeyInfo has this SHA-256, in whatever
-    /// encoding the certificate has it.
+    /// Every certificate with the key whose SubjectPublicKeyInfo has this SHA-256, in any encoding of the
+    /// key.
     ///
     /// The digest is that of the certificate's own encoding
     /// ([`Certificate::spki_sha256`](crate::Certificate::spki_sha256)) or of one that tools print: RSA as
     /// rsaEncryption with parameters NULL or none, or as RSASSA-PSS with none; P-256, P-384 and P-521 by
-    /// name with an uncompressed or a compressed point. That of another encoding, such as one with
-    /// explicit curve parameters, denies that encoding only.
-    /// openssl prints the usual one unless it was told otherwise. [`key_of`](Self::key_of) makes it of
-    /// any certificate. (Pins in a trust store stay exact.)
+    /// name with an uncompressed or a compressed point. The digest of another encoding, such as one with
+    /// explicit curve parameters, denies that encoding only. openssl prints the usual encoding by default.
+    /// [`key_of`](Self::key_of) makes the entry from a certificate. (Pins in a trust store match one
+    /// encoding only.)
     Key(Fingerprint),
-    /// Whoever has this identity.
+    /// Every peer with this identity.
     Identity(I),
 }
 
-/// The text is no entry of a deny list.
+/// Why a text is not an entry of a deny list.
+///
+/// ```
+/// use countersign::Diagnostic as _;
+/// use countersign::identity::DnsName;
+/// use countersign::policy::DenyEntry;
+///
+/// let error = DenyEntry::<DnsName>::parse_list("a.example\nspki:ab\n").expect_err("line 2");
+/// assert_eq!(error.cause(), "line 2: \"spki:ab\": spki: not a SHA-256 fingerprint");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DenyEntryError {
-    /// What follows `spki:` is no SHA-256.
-    #[error("spki: {0}")]
-    Key(FingerprintError),
-    /// What follows `serial:` is no number with an issuer.
-    #[error(
-        "a serial number is written as serial:HEX issuer:NAME, with the name as in CN=Clients,O=Example (`openssl x509 -noout -issuer -nameopt RFC2253` prints it), or issuer:#HEX with the DER of the name"
-    )]
+    /// `spki:` is not followed by a SHA-256 fingerprint.
+    Key(#[source] FingerprintError),
+    /// `serial:` is not followed by a number and an issuer.
     Serial,
-    /// It has none of the prefixes, and is no identity either.
-    #[error("{0}")]
+    /// The text has none of the prefixes, and is not an identity: the cause.
     Identity(String),
     /// A line of a list.
-    #[error("line {line}: \"{}\": {problem}", Escaped(text))]
     Line {
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What stands there.
+        /// The line without its comment.
         text: String,
         /// What is wrong with it.
+        #[source]
         problem: Box<Self>,
     },
 }
 
-impl<I: FromStr<Err: Display>> DenyEntry<I> {
-    /// Reads a list: one entry on each line. Empty lines, and what follows a `#` at the start of a
-    /// line or behind a blank, do not count.
+impl Diagnostic for DenyEntryError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "invalid_fingerprint",
+            Self::Serial => "invalid_serial",
+            Self::Identity(_) => "invalid_identity",
+            Self::Line { problem, .. } => problem.reason(),
+        }
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Key(_) => "spki: not a SHA-256 fingerprint".into(),
+            Self::Serial => "not a serial number with its issuer".into(),
+            Self::Identity(cause) => format!("not an identity: {cause}").into(),
+            Self::Line {
+                line,
+                text,
+                problem,
+            } => format!("line {line}: \"{}\": {}", Escaped(text), problem.cause()).into(),
+        }
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::Key(_) => "write its 64 hexadecimal digits, with or without colons",
+            Self::Serial => {
+                "write serial:HEX issuer:NAME, with the name as in CN=Clients,O=Example (`openssl x509 -noout -issuer -nameopt RFC2253` prints it), or issuer:#HEX with the DER of the name"
+            }
+            Self::Identity(_) => "write an identity, spki:SHA256, or serial:HEX issuer:NAME",
+            Self::Line { problem, .. } => return problem.remedy(),
+        })
+    }
+}
+
+display_diagnostic!(DenyEntryError);
+
+impl<I: FromStr<Err: Display + 'static>> DenyEntry<I> {
+    /// Reads a list with one entry on each line. Empty lines are ignored, and so are comments: a `#` at
+    /// the start of a line or after a blank, and what follows it.
     ///
     /// # Errors
-    /// [`DenyEntryError::Line`]: the first line that is no entry. Nothing is skipped.
+    /// [`DenyEntryError::Line`]: the first line that is not an entry. Nothing is skipped.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, DenyEntryError> {
         Self::parse_list_with(text, str::parse)
     }
 }
 
 impl<I> DenyEntry<I> {
-    /// Every certificate with the key of this one, in whatever encoding.
+    /// Every certificate with the key of this one, in any encoding of the key.
     pub fn key_of(certificate: &Certificate) -> Self {
         Self::Key(certificate.usual_spki_sha256())
     }
 
-    /// As [`parse_list`](Self::parse_list), with what reads an identity.
+    /// As [`parse_list`](Self::parse_list), with a function that reads an identity.
     ///
     /// # Errors
-    /// [`DenyEntryError::Line`]: the first line that is no entry.
-    pub fn parse_list_with<E: Display>(
+    /// [`DenyEntryError::Line`]: the first line that is not an entry.
+    pub fn parse_list_with<E: Display + 'static>(
         text: &str,
         identity: impl Fn(&str) -> Result<I, E>,
     ) -> Result<Vec<Self>, DenyEntryError> {
@@ -121,7 +165,7 @@ impl<I> DenyEntry<I> {
         Ok(entries)
     }
 
-    fn parse_with<E: Display>(
+    fn parse_with<E: Display + 'static>(
         text: &str,
         identity: impl Fn(&str) -> Result<I, E>,
     ) -> Result<Self, DenyEntryError> {
@@ -133,11 +177,19 @@ impl<I> DenyEntry<I> {
         }
         identity(text)
             .map(Self::Identity)
-            .map_err(|error| DenyEntryError::Identity(error.to_string()))
+            .map_err(|error| DenyEntryError::Identity(cause_of(&error)))
     }
 }
 
-/// `issuer:#…` and identities may have a `#` inside, though not behind a blank.
+/// The cause without the remedy of our own error, because [`DenyEntryError`] has a remedy that fits better.
+fn cause_of<E: Display + 'static>(error: &E) -> String {
+    match (error as &dyn Any).downcast_ref::<IdentityError>() {
+        Some(error) => error.cause().into_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// `issuer:#…` and identities may have a `#` inside, but not after a blank.
 fn without_comment(line: &str) -> &str {
     let end = line
         .char_indices()
@@ -147,13 +199,12 @@ fn without_comment(line: &str) -> &str {
     &line[..end]
 }
 
-impl<I: FromStr<Err: Display>> FromStr for DenyEntry<I> {
+impl<I: FromStr<Err: Display + 'static>> FromStr for DenyEntry<I> {
     type Err = DenyEntryError;
 
     /// # Errors
-    /// [`DenyEntryError`]: `spki:` with anything but 64 hexadecimal digits, `serial:` without an
-    /// issuer or with one that no certificate's issuer prints as, such as `CN = a` or `cn=a`, and what
-    /// is no identity.
+    /// [`DenyEntryError`]: `spki:` without 64 hexadecimal digits, `serial:` without an issuer or with one
+    /// that no issuer's name prints as, such as `CN = a` or `cn=a`, and a text that is not an identity.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse_with(text, str::parse)
     }
@@ -198,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_line_that_is_no_entry() {
+    fn names_the_line_that_is_not_an_entry() {
         for (text, says) in [
             ("spki:ab", "spki: not a SHA-256 fingerprint"),
             ("serial:0a", "serial:HEX issuer:NAME"),

@@ -1,4 +1,4 @@
-//! Those who are refused whatever the policy says.
+//! The deny list, which applies before the policy.
 
 mod entry;
 mod serial;
@@ -20,11 +20,11 @@ use crate::pki::contained::caught;
 use crate::pki::{Certificate, Fingerprint};
 use serial::shortest;
 
-/// Certificates, keys and identities that are refused, before the policy is asked and whatever it
-/// would say. It takes effect at once: on new connections, on resumed ones, and on those that are
-/// open, which are cut.
+/// Certificates, keys and identities that are denied. The list applies before the policy, which cannot
+/// allow a peer on it.
 ///
-/// Give it to a builder and keep a clone: all clones are one list.
+/// A change takes effect at once: for new connections, for resumed ones, and for open ones, which are
+/// closed. Give the list to a builder and keep a clone: all clones are one list.
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -39,54 +39,67 @@ use serial::shortest;
 /// # }
 /// ```
 ///
-/// Serial numbers and keys are looked up for every certificate of the verified path, so that an
-/// intermediate can be denied as well; a trust anchor is removed from the trust store instead.
+/// Serial numbers and keys are looked up for every certificate of the verified path, so an intermediate
+/// can be denied as well. To deny a trust anchor, remove it from the trust store.
+///
+/// The list is in memory: it does not outlive the process. A certificate that its issuer revokes for all
+/// services belongs on the issuer's CRL.
 ///
 /// # Security
-/// There is no entry by the fingerprint of a certificate. Whoever holds a certificate with an
-/// ECDSA signature can turn (r, s) into (r, n − s), which verifies too: the same certificate, with
-/// another fingerprint. Serial number and issuer, and the key, are covered by the signature.
-///
-/// A CRL is the issuer's word to everybody, signed and dated. This is your own word to your own
-/// service, and lives as long as the process.
+/// There is no entry by the fingerprint of a certificate. The holder of a certificate with an ECDSA
+/// signature can turn (r, s) into (r, n − s), which is valid too: the same certificate, with another
+/// fingerprint. The signature covers the serial number, the issuer and the key.
 pub struct DenyList<I> {
     shared: Arc<Shared<I>>,
 }
 
 struct Shared<I> {
     entries: RwLock<Entries<I>>,
-    /// Whose open connections are judged again with each change.
+    /// The gates that re-authorize their open connections after each change.
     #[cfg(feature = "tokio")]
     gates: Mutex<Vec<Weak<dyn OnChange>>>,
 }
 
-/// Whoever acts on a change of the list.
+/// Acts on a change of the list.
 #[cfg(feature = "tokio")]
 pub(crate) trait OnChange: Send + Sync {
     fn changed(self: Arc<Self>);
 }
 
-/// Why a [`DenyList`] denies a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Which kind of entry of a [`DenyList`] denies a peer.
+///
+/// ```
+/// use countersign::policy::DeniedBy;
+///
+/// assert_eq!(DeniedBy::Key.to_string(), "a key of its chain");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeniedBy {
-    /// A certificate of its path, by serial number and issuer.
-    #[error("the serial number of a certificate of its chain")]
+    /// The serial number and issuer of a certificate of the peer's path.
     Serial,
-    /// A key of its path.
-    #[error("a key of its chain")]
+    /// A key of the peer's path.
     Key,
-    /// Its identity.
-    #[error("its identity")]
+    /// The peer's identity.
     Identity,
+}
+
+impl fmt::Display for DeniedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Serial => "the serial number of a certificate of its chain",
+            Self::Key => "a key of its chain",
+            Self::Identity => "its identity",
+        })
+    }
 }
 
 struct Entries<I> {
     serials: HashSet<SerialAndIssuer>,
     named_serials: HashSet<(SerialText, IssuerText)>,
-    /// What both of them stand for, as it is in certificates, with how many entries do.
+    /// The numbers that both kinds mean, as certificates contain them, with the number of their entries.
     numbers: HashMap<(IssuerText, Box<[u8]>), usize>,
-    /// How many of these have an issuer as it prints.
+    /// How many of these have a printed issuer.
     printed: usize,
     keys: HashSet<Fingerprint>,
     identities: HashSet<I>,
@@ -98,24 +111,24 @@ impl<I: Eq + Hash> DenyList<I> {
         Self::default()
     }
 
-    /// Denies from now on; says whether the entry is new.
+    /// Adds an entry. Returns whether it is new.
     pub fn insert(&self, entry: DenyEntry<I>) -> bool {
         let is_new = self.write().insert(entry);
         if is_new {
             #[cfg(feature = "tokio")]
-            self.tell();
+            self.notify();
         }
         is_new
     }
 
-    /// No longer denies; says whether the entry was there.
+    /// Removes an entry. Returns whether it was on the list.
     pub fn remove(&self, entry: &DenyEntry<I>) -> bool {
         let mut entries = self.write();
         match entry {
             DenyEntry::Serial(serial) => {
                 let was_there = entries.serials.remove(serial);
                 if was_there {
-                    entries.forget(number_of(serial));
+                    entries.unindex(number_of(serial));
                 }
                 was_there
             }
@@ -123,7 +136,7 @@ impl<I: Eq + Hash> DenyList<I> {
                 let entry = (serial.clone(), issuer.clone());
                 let was_there = entries.named_serials.remove(&entry);
                 if was_there {
-                    entries.forget(numbers_of(serial, issuer));
+                    entries.unindex(numbers_of(serial, issuer));
                 }
                 was_there
             }
@@ -136,12 +149,12 @@ impl<I: Eq + Hash> DenyList<I> {
     pub fn replace(&self, entries: impl IntoIterator<Item = DenyEntry<I>>) {
         let replaced = self.prepare(entries).swap();
         #[cfg(feature = "tokio")]
-        self.tell();
+        self.notify();
         drop(replaced);
     }
 
-    /// Has entries ready to replace all that are on the list. The code of the application that
-    /// this takes, an identity's `Hash` and `Eq`, runs here.
+    /// Prepares entries to replace all that are on the list. Code of the application, the identity's `Hash`
+    /// and `Eq`, runs here.
     pub(crate) fn prepare(
         &self,
         entries: impl IntoIterator<Item = DenyEntry<I>>,
@@ -178,7 +191,7 @@ impl<I: Eq + Hash> DenyList<I> {
             + entries.identities.len()
     }
 
-    /// Whether nobody is denied.
+    /// Whether the list has no entry.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -186,28 +199,28 @@ impl<I: Eq + Hash> DenyList<I> {
 
 #[cfg(feature = "tokio")]
 impl<I> DenyList<I> {
-    /// Has every entry from now on told to this gate, while it lives.
-    pub(crate) fn tell_to(&self, gate: Weak<dyn OnChange>) {
+    /// Notifies this gate of every change, as long as it exists.
+    pub(crate) fn notify_on_change(&self, gate: Weak<dyn OnChange>) {
         let mut gates = self.gates();
         gates.retain(|gate| gate.strong_count() > 0);
         gates.push(gate);
     }
 
-    /// Whether changes are told to this gate.
+    /// Whether this gate is notified of changes.
     #[cfg(feature = "tokio")]
-    pub(crate) fn tells<G>(&self, gate: *const G) -> bool {
+    pub(crate) fn notifies<G>(&self, gate: *const G) -> bool {
         let gates = self.gates();
         gates
             .iter()
-            .any(|told| std::ptr::addr_eq(told.as_ptr(), gate))
+            .any(|notified| std::ptr::addr_eq(notified.as_ptr(), gate))
     }
 
-    fn tell(&self) {
-        self.tell_others(std::ptr::null::<()>());
+    fn notify(&self) {
+        self.notify_others(std::ptr::null::<()>());
     }
 
-    /// Tells the gates of a change, but for this one, which knows.
-    fn tell_others<G>(&self, but: *const G) {
+    /// Notifies the gates of a change, except this one.
+    fn notify_others<G>(&self, but: *const G) {
         let gates: Vec<_> = {
             let mut gates = self.gates();
             gates.retain(|gate| gate.strong_count() > 0);
@@ -217,7 +230,7 @@ impl<I> DenyList<I> {
             others.filter_map(Weak::upgrade).collect()
         };
         for gate in gates {
-            // What happens in one keeps no other from acting on it.
+            // A panic in one gate must not keep the others from acting.
             caught(|| gate.changed());
         }
     }
@@ -231,7 +244,7 @@ impl<I> DenyList<I> {
 }
 
 impl<I> DenyList<I> {
-    // A panic inside the lock can only come from the hash of an identity; the sets stay whole.
+    // Only the `Hash` of an identity can panic while the lock is held, and that leaves the sets intact.
     fn read(&self) -> RwLockReadGuard<'_, Entries<I>> {
         self.shared
             .entries
@@ -262,7 +275,7 @@ pub(crate) struct Replaced<I> {
 }
 
 impl<I> Replacement<I> {
-    /// Puts them in force: this runs no code of the application, and cannot fail. No gate is notified.
+    /// Puts the entries in force. This runs no code of the application and cannot fail. No gate is notified.
     pub(crate) fn swap(self) -> Replaced<I> {
         let old = std::mem::replace(&mut *self.list.write(), self.entries);
         Replaced {
@@ -274,13 +287,13 @@ impl<I> Replacement<I> {
 
 #[cfg(feature = "tokio")]
 impl<I> Replaced<I> {
-    /// Tells the gates that ask the list, but for this one.
-    pub(crate) fn tell_others<G>(&self, but: *const G) {
-        self.list.tell_others(but);
+    /// Notifies the gates that use the list, except this one.
+    pub(crate) fn notify_others<G>(&self, but: *const G) {
+        self.list.notify_others(but);
     }
 }
 
-/// Identities are the application's, and so is what dropping them runs.
+/// Dropping identities runs code of the application.
 impl<I> Drop for Entries<I> {
     fn drop(&mut self) {
         let identities = std::mem::take(&mut self.identities);
@@ -295,7 +308,7 @@ impl<I: Eq + Hash> Entries<I> {
                 let number = number_of(&serial);
                 let is_new = self.serials.insert(serial);
                 if is_new {
-                    self.look_for(number);
+                    self.index(number);
                 }
                 is_new
             }
@@ -303,7 +316,7 @@ impl<I: Eq + Hash> Entries<I> {
                 let numbers = numbers_of(&serial, &issuer);
                 let is_new = self.named_serials.insert((serial, issuer));
                 if is_new {
-                    self.look_for(numbers);
+                    self.index(numbers);
                 }
                 is_new
             }
@@ -314,14 +327,14 @@ impl<I: Eq + Hash> Entries<I> {
 }
 
 impl<I> Entries<I> {
-    fn look_for(&mut self, numbers: Vec<(IssuerText, Box<[u8]>)>) {
+    fn index(&mut self, numbers: Vec<(IssuerText, Box<[u8]>)>) {
         for number in numbers {
             self.printed += usize::from(matches!(number.0, IssuerText::Printed(_)));
             *self.numbers.entry(number).or_default() += 1;
         }
     }
 
-    fn forget(&mut self, numbers: Vec<(IssuerText, Box<[u8]>)>) {
+    fn unindex(&mut self, numbers: Vec<(IssuerText, Box<[u8]>)>) {
         for number in numbers {
             self.printed -= usize::from(matches!(number.0, IssuerText::Printed(_)));
             if let Entry::Occupied(mut entries) = self.numbers.entry(number) {
@@ -333,7 +346,7 @@ impl<I> Entries<I> {
         }
     }
 
-    /// Compares the octets in the certificate, whatever their number and sign.
+    /// Compares the octets in the certificate, of any length and sign.
     fn has_serial(&self, certificate: &Certificate) -> bool {
         if self.numbers.is_empty() {
             return false;
@@ -420,18 +433,18 @@ impl<I> fmt::Debug for DenyList<I> {
     }
 }
 
-/// What the gate asks, without knowing that identities can be hashed.
+/// The deny list as the gate sees it, without the bounds on the identity.
 pub(crate) trait Denies<I>: Send + Sync {
     #[cfg(feature = "tokio")]
-    fn tell_to(&self, gate: Weak<dyn OnChange>);
+    fn notify_on_change(&self, gate: Weak<dyn OnChange>);
 
     fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy>;
 }
 
 impl<I: Eq + Hash + Send + Sync> Denies<I> for DenyList<I> {
     #[cfg(feature = "tokio")]
-    fn tell_to(&self, gate: Weak<dyn OnChange>) {
-        Self::tell_to(self, gate);
+    fn notify_on_change(&self, gate: Weak<dyn OnChange>) {
+        Self::notify_on_change(self, gate);
     }
 
     fn denies(&self, peer: &Peer<I>) -> Option<DeniedBy> {

@@ -3,7 +3,15 @@
 use crate::pki::DistinguishedName;
 use crate::pki::text::from_hex;
 
-/// A certificate's serial number as a tool printed it.
+/// A certificate's serial number as a tool prints it.
+///
+/// ```
+/// use countersign::policy::SerialText;
+///
+/// let serial = SerialText::parse("7f:22").expect("a number");
+/// assert_eq!(serial.numbers().collect::<Vec<_>>(), [[0x7f, 0x22]]);
+/// assert_eq!(Some(serial), SerialText::parse("0x7F22"));
+/// ```
 ///
 /// | tool | prints |
 /// |---|---|
@@ -11,29 +19,40 @@ use crate::pki::text::from_hex;
 /// | `openssl x509 -text` | `7f:22:…`, and `(Negative)60:ff:…` or `-0x60ff…` |
 /// | Windows, node-forge, Java, browsers | the octets of the INTEGER: `009f…`, `9F…`, with blanks or colons between them |
 ///
-/// Digits of either case are read, octets may have colons or blanks between them, and `0x` or
-/// `(Negative)` may come first. Without a sign, digits whose first octet is 80 or more stand for two
-/// numbers: a positive one, of which openssl leaves the zero octet out, and the negative one with
-/// these octets. Behind a minus they stand for two negative numbers: the one with this absolute value,
-/// and the one with these octets. A certificate with either is denied.
+/// Digits may be of either case. Octets may be separated by colons or blanks. `0x` or `(Negative)` may
+/// come first. A text of which the first octet is 80 or more is ambiguous and means two numbers. Without a
+/// sign: the positive number, of which openssl does not print the zero octet, and the negative number with
+/// these octets. After a minus: the negative number with this absolute value, and the one with these
+/// octets. A certificate with either number is denied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SerialText {
     /// The contents of the INTEGER, in their shortest form.
     numbers: Vec<Box<[u8]>>,
 }
 
-/// An issuer's name as an entry gives it.
+/// The issuer's name in an entry of a deny list.
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::policy::{DenyEntry, IssuerText, SerialText};
+///
+/// let entry: DenyEntry<DnsName> = DenyEntry::NamedSerial {
+///     serial: SerialText::parse("1f").expect("a number"),
+///     issuer: IssuerText::Printed("CN=Clients,O=Example".into()),
+/// };
+/// # assert_eq!(Ok(entry), "serial:1f issuer:CN=Clients,O=Example".parse());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IssuerText {
     /// Its DER.
     Der(DistinguishedName),
-    /// As it prints by RFC 4514: `CN=Clients,O=Example`.
+    /// Its text by RFC 4514: `CN=Clients,O=Example`.
     Printed(String),
 }
 
 impl SerialText {
-    /// Reads a number; `None` for text that is not one.
+    /// Reads a number. `None`: the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (is_negative, text) = match text
@@ -50,7 +69,7 @@ impl SerialText {
         let positive = [&[0], magnitude].concat();
         let has_top_bit = zeros == 0 && magnitude.first().is_some_and(|first| *first >= 0x80);
         let numbers = if is_negative && has_top_bit {
-            // An absolute value, or the octets of the INTEGER behind a minus.
+            // An absolute value, or the octets of the INTEGER after a minus.
             vec![negated(&positive), magnitude.to_vec()]
         } else if is_negative {
             vec![negated(&positive)]
@@ -63,19 +82,18 @@ impl SerialText {
             .iter()
             .map(|number| shortest(number).into())
             .collect();
-        numbers.dedup(); // -80 is one number either way
+        numbers.dedup(); // -80 is the same number in both readings
         Some(Self { numbers })
     }
 
-    /// The INTEGERs that it stands for: one or two, each as the content octets of its shortest DER.
+    /// The INTEGERs that the text can mean: one or two, each as the content octets of its shortest DER.
     pub fn numbers(&self) -> impl Iterator<Item = &[u8]> {
         self.numbers.iter().map(|number| &**number)
     }
 }
 
 impl IssuerText {
-    /// Reads what follows `issuer:`. `None` for DER that is not a name, and for a name that no
-    /// certificate's issuer prints as.
+    /// Reads what follows `issuer:`. `None`: DER that is not a name, or a name that no issuer prints as.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix('#') {
             Some(der) => DistinguishedName::parse(&from_hex(der)?).map(Self::Der),
@@ -84,8 +102,8 @@ impl IssuerText {
     }
 }
 
-/// Pairs of digits, all of them or none with a colon or a blank between; a single digit at the start
-/// has a zero before it.
+/// Reads pairs of digits, without separators or with the same one, a colon or a blank, between all. A
+/// single digit at the start gets a zero before it.
 fn read_octets(digits: &str) -> Option<Vec<u8>> {
     let separator = digits
         .chars()
@@ -129,8 +147,7 @@ fn negated(positive: &[u8]) -> Vec<u8> {
     negative
 }
 
-/// The shortest content of the INTEGER: DER leaves out octets that repeat the sign, and some issuers
-/// do not.
+/// The shortest content of the INTEGER. DER omits octets that repeat the sign; some issuers do not.
 pub(super) fn shortest(number: &[u8]) -> &[u8] {
     let mut number = number;
     while let [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] = number {
@@ -139,8 +156,8 @@ pub(super) fn shortest(number: &[u8]) -> &[u8] {
     number
 }
 
-/// Whether a name may print like this: attributes with a type that is one of ours or dotted, without
-/// blanks around `=` and after `,`, which openssl's own form has.
+/// Whether a name can print like this: the attribute types are ones that this crate prints or dotted, and
+/// there are no blanks around `=` and after `,`, which openssl's own form has.
 fn is_printed(name: &str) -> bool {
     const TYPES: [&str; 8] = ["CN", "C", "L", "ST", "O", "OU", "DC", "UID"];
     attributes(name).iter().all(|attribute| {
@@ -223,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_no_issuer_prints_as_is_no_issuer() {
+    fn a_name_that_no_issuer_prints_as_is_rejected() {
         for name in [
             "CN=Clients,O=Example",
             "CN=a\\, b,1.2.3=#0c0161",

@@ -1,9 +1,11 @@
 //! Patterns of DNS names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Pattern, Stored};
+use crate::diagnostic::{Diagnostic, display_diagnostic};
 use crate::identity::{DnsName, IdentityError, IdentityErrorKind};
 
 /// A DNS name, or all names that differ in the left-most label: `*.workers.example.org`.
@@ -13,8 +15,8 @@ use crate::identity::{DnsName, IdentityError, IdentityErrorKind};
 /// | `a.example.org` | itself | anything else |
 /// | `*.example.org` | `a.example.org`, `b.example.org` | `example.org`, `a.b.example.org` |
 ///
-/// The `*` stands for one whole label at the left end (RFC 9525 section 6.3), and nowhere else.
-/// Upper case is lowered. Internationalised names are written as A-labels (`xn--…`).
+/// The `*` matches one whole label. It can only be the left-most label (RFC 9525 section 6.3). Upper case
+/// is converted to lower case. Internationalised names are written as A-labels (`xn--…`).
 ///
 /// ```
 /// use countersign::policy::DnsPattern;
@@ -54,7 +56,7 @@ impl DnsPattern {
 impl FromStr for DnsPattern {
     type Err = DnsPatternError;
 
-    /// Reads a pattern; upper case is lowered.
+    /// Reads a pattern. Upper case is converted to lower case.
     ///
     /// # Errors
     /// [`DnsPatternError`] says what is wrong, for example with `*`, `a*.example.org`,
@@ -63,7 +65,7 @@ impl FromStr for DnsPattern {
         use DnsPatternError as E;
 
         if text == "*" {
-            return Err(E::Everybody);
+            return Err(E::WildcardAlone);
         }
         let (parent, wide) = match text.strip_prefix(ANY_LABEL) {
             Some(parent) => (parent, true),
@@ -76,7 +78,7 @@ impl FromStr for DnsPattern {
             return Err(E::PartialLabel);
         }
         let parent: DnsName = parent.parse()?;
-        // No name is long enough to match it.
+        // No name is long enough to match a longer pattern.
         if text.len() > DnsName::MAX_LENGTH {
             return Err(E::Name(IdentityError::new(
                 IdentityErrorKind::TooLong,
@@ -136,20 +138,54 @@ impl fmt::Debug for DnsPattern {
     }
 }
 
-/// Why a text is no pattern of DNS names.
+/// Why a text is not a pattern of DNS names.
+///
+/// ```
+/// use countersign::policy::{DnsPattern, DnsPatternError};
+///
+/// let error = "a.*.example".parse::<DnsPattern>().expect_err("not left-most");
+/// assert_eq!(error, DnsPatternError::WildcardNotLeftmost);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DnsPatternError {
     /// `*` alone.
-    #[error("\"*\" alone would allow everybody; if that is meant, use allow_any()")]
-    Everybody,
+    WildcardAlone,
     /// A `*` label that is not the first, or a second one.
-    #[error("the wildcard can only be the left-most label, as in *.example.org")]
     WildcardNotLeftmost,
     /// A `*` beside other characters.
-    #[error("the wildcard stands for one whole label: write *.example.org, not a*.example.org")]
     PartialLabel,
-    /// Apart from the wildcard, it is no DNS name.
-    #[error(transparent)]
+    /// Apart from the wildcard, it is not a DNS name.
     Name(#[from] IdentityError),
 }
+
+impl Diagnostic for DnsPatternError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::WildcardAlone => "wildcard_alone",
+            Self::WildcardNotLeftmost => "wildcard_not_leftmost",
+            Self::PartialLabel => "partial_label",
+            Self::Name(error) => error.reason(),
+        }
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::WildcardAlone => "\"*\" alone would allow every peer",
+            Self::WildcardNotLeftmost => "the wildcard can only be the left-most label",
+            Self::PartialLabel => "the wildcard matches one whole label, not a part of it",
+            Self::Name(error) => return error.cause(),
+        })
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::WildcardAlone => "name a domain, as in *.example.org, or use allow_any()",
+            Self::WildcardNotLeftmost => "write the pattern as in *.example.org",
+            Self::PartialLabel => "write *.example.org, not a*.example.org",
+            Self::Name(error) => return error.remedy(),
+        })
+    }
+}
+
+display_diagnostic!(DnsPatternError);

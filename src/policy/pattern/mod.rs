@@ -1,11 +1,11 @@
-//! Patterns of identities, and sets of them that are searched by hashing.
+//! Patterns of identities, and sets of patterns that are searched by hashing.
 
 mod dns;
 mod set;
 mod spiffe;
 mod table;
 
-use std::error::Error;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,22 +13,37 @@ pub use dns::{DnsPattern, DnsPatternError};
 pub use set::{PatternSet, dns_patterns, spiffe_patterns};
 pub use spiffe::{SpiffePattern, SpiffePatternError};
 
-/// A pattern that identities of one type match or do not: [`SpiffePattern`] or [`DnsPattern`].
+use crate::diagnostic::Diagnostic;
+use crate::pki::text::Escaped;
+
+/// A pattern of identities: [`SpiffePattern`] or [`DnsPattern`]. Sealed.
 ///
-/// It is for [`PatternSet`] and cannot be implemented elsewhere.
-pub trait Pattern: FromStr<Err: Error> + fmt::Display + Stored {
+/// ```
+/// use countersign::policy::{DnsPattern, Pattern};
+///
+/// fn count<P: Pattern>(pattern: &P, identities: &[P::Identity]) -> usize {
+///     identities.iter().filter(|identity| pattern.matches(identity)).count()
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let workers: DnsPattern = "*.workers.example".parse()?;
+/// assert_eq!(count(&workers, &["a.workers.example".parse()?, "b.example".parse()?]), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub trait Pattern: FromStr<Err: Diagnostic + 'static> + fmt::Display + Stored {
     /// Whether this identity matches.
     fn matches(&self, identity: &Self::Identity) -> bool;
 }
 
-/// How a pattern is kept and found: as the text that it shares with what it matches, and whether
-/// it is wide, which means that there is a wildcard besides.
-#[allow(unnameable_types)] // which keeps others from implementing it
+/// How a pattern is stored and found: by the text that it shares with what it matches, and by whether it
+/// is wide, which means that it also has a wildcard.
+#[allow(unnameable_types)] // sealed: no other crate can implement it
 pub trait Stored: Sized {
-    /// What it matches.
+    /// The type of identity that it matches.
     type Identity;
 
-    /// What such patterns are called.
+    /// The name of such patterns in texts.
     const NAME: &'static str;
 
     /// The text, and whether the pattern is wide.
@@ -37,7 +52,7 @@ pub trait Stored: Sized {
     /// The pattern of a key.
     fn of_key(key: &str, wide: bool) -> Self;
 
-    /// How that is written.
+    /// The text of the pattern of a key.
     fn text_of_key(key: &str, wide: bool) -> String;
 
     /// The key of the only narrow pattern that this identity can match.
@@ -48,15 +63,21 @@ pub trait Stored: Sized {
 }
 
 /// Which entry of a list is invalid, and why.
+///
+/// ```
+/// use countersign::policy;
+///
+/// let error = policy::dns_patterns(["a.example", "b*.example"]).expect_err("a partial label");
+/// assert_eq!(error.entry(), "b*.example");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{}\": {error}", .entry.escape_debug())]
-pub struct EntryError<E: Error + 'static> {
+pub struct EntryError<E: Diagnostic + 'static> {
     entry: Box<str>,
     #[source]
     error: E,
 }
 
-impl<E: Error + 'static> EntryError<E> {
+impl<E: Diagnostic + 'static> EntryError<E> {
     pub(super) fn new(entry: &str, error: E) -> Self {
         Self {
             entry: entry.into(),
@@ -72,5 +93,27 @@ impl<E: Error + 'static> EntryError<E> {
     /// What is wrong with it.
     pub const fn error(&self) -> &E {
         &self.error
+    }
+}
+
+impl<E: Diagnostic + 'static> Diagnostic for EntryError<E> {
+    fn reason(&self) -> &'static str {
+        self.error.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        // By its path, because `Error` has a method `cause` too.
+        let cause = Diagnostic::cause(&self.error);
+        format!("\"{}\": {cause}", Escaped(&self.entry)).into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        self.error.remedy()
+    }
+}
+
+impl<E: Diagnostic + 'static> fmt::Display for EntryError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.cause(), self.remedy())
     }
 }

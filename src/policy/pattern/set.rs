@@ -1,4 +1,4 @@
-//! Many patterns, searched at once.
+//! A set of many patterns.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,13 +11,12 @@ use crate::policy::{Decision, Explanation, Policy};
 
 /// Allows the identities that match one of many patterns.
 ///
-/// A pattern may belong to a rule with a name, which then stands in the decision; otherwise the
-/// pattern itself does. Where several match, the most specific one does: exact before wildcard, a
-/// longer prefix before a shorter.
+/// The decision contains the name of the pattern's rule, or the pattern where it has no rule. Where
+/// several match, the most specific one decides: exact before wildcard, a longer prefix before a shorter.
 ///
-/// They are found by hashing: a decision looks up the identity itself and each prefix of it that
-/// some pattern could have, however many patterns there are. A pattern takes 16 to 27 bytes besides
-/// its text (without `spiffe://`).
+/// A decision looks up the identity and each prefix of it that a pattern can have, by hashing. Its time
+/// does not depend on the number of patterns. A pattern takes 16 to 27 bytes besides its text (without
+/// `spiffe://`).
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -35,33 +34,31 @@ use crate::policy::{Decision, Explanation, Policy};
 /// # }
 /// ```
 ///
-/// Without any pattern, everybody is denied.
+/// An empty set denies every peer.
 #[derive(Clone)]
 pub struct PatternSet<P> {
     table: Table,
     patterns: PhantomData<fn() -> P>,
 }
 
-/// Allows the SPIFFE IDs that match one of these patterns; see [`SpiffePattern`] for how they are
-/// written.
+/// Allows the SPIFFE IDs that match one of these patterns, as [`SpiffePattern`] describes them.
 ///
 /// The rule in the decision is the pattern.
 ///
 /// # Errors
-/// A text is no pattern; the error tells which and why.
+/// [`EntryError`]: the first text that is not a pattern, and why.
 pub fn spiffe_patterns<T: AsRef<str>>(
     patterns: impl IntoIterator<Item = T>,
 ) -> Result<PatternSet<SpiffePattern>, EntryError<super::SpiffePatternError>> {
     PatternSet::new().with(None, patterns)
 }
 
-/// Allows the DNS names that match one of these patterns; see [`DnsPattern`] for how they are
-/// written.
+/// Allows the DNS names that match one of these patterns, as [`DnsPattern`] describes them.
 ///
 /// The rule in the decision is the pattern.
 ///
 /// # Errors
-/// A text is no pattern; the error tells which and why.
+/// [`EntryError`]: the first text that is not a pattern, and why.
 pub fn dns_patterns<T: AsRef<str>>(
     patterns: impl IntoIterator<Item = T>,
 ) -> Result<PatternSet<DnsPattern>, EntryError<super::DnsPatternError>> {
@@ -77,11 +74,10 @@ impl<P: Pattern> PatternSet<P> {
         }
     }
 
-    /// Adds a rule of this name with these patterns. A pattern that is there already stays as it
-    /// is.
+    /// Adds a rule of this name with these patterns. A pattern that is in the set already keeps its rule.
     ///
     /// # Errors
-    /// A text is no pattern; the error tells which and why.
+    /// [`EntryError`]: the first text that is not a pattern, and why.
     pub fn rule<T: AsRef<str>>(
         self,
         name: impl Into<Cow<'static, str>>,
@@ -106,13 +102,13 @@ impl<P: Pattern> PatternSet<P> {
         Ok(self)
     }
 
-    /// Adds a pattern, and tells whether it is new.
+    /// Adds a pattern. Returns whether it is new.
     pub fn insert(&mut self, pattern: P) -> bool {
         self.add(&pattern, None)
     }
 
-    /// Adds a pattern to the rule of this name, and tells whether it is new: one that is there
-    /// already stays as it is.
+    /// Adds a pattern to the rule of this name. Returns whether it is new; a pattern that is in the set
+    /// already keeps its rule.
     pub fn insert_named(&mut self, rule: impl Into<Cow<'static, str>>, pattern: P) -> bool {
         self.add(&pattern, Some(rule.into()))
     }
@@ -165,7 +161,7 @@ impl<P: Pattern> PatternSet<P> {
                 None => P::text_of_key(found.key, found.wide).into(),
             }),
             (None, 0) => Decision::deny_because(format_args!(
-                "there is no {name} pattern, so nobody matches"
+                "there is no {name} pattern, so no peer matches"
             )),
             (None, 1) => Decision::deny_because(format_args!(
                 "{identity} does not match the only {name} pattern"

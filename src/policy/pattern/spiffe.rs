@@ -1,9 +1,11 @@
 //! Patterns of SPIFFE IDs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Pattern, Stored};
+use crate::diagnostic::{Diagnostic, display_diagnostic};
 use crate::identity::{IdentityError, IdentityErrorKind, SpiffeId};
 
 /// A SPIFFE ID, or all IDs below one: `spiffe://example.org/ns/billing/*`.
@@ -14,7 +16,7 @@ use crate::identity::{IdentityError, IdentityErrorKind, SpiffeId};
 /// | `spiffe://example.org/a/*` | `…/a/b`, `…/a/b/c` | `…/a`, `…/ab` |
 /// | `spiffe://example.org/*` | every workload of the trust domain | the domain's own ID, without a path |
 ///
-/// The `*` stands for one or more whole segments at the end, and nowhere else.
+/// The `*` matches one or more whole segments. It can only be at the end.
 ///
 /// ```
 /// use countersign::policy::SpiffePattern;
@@ -56,7 +58,7 @@ impl SpiffePattern {
 impl FromStr for SpiffePattern {
     type Err = SpiffePatternError;
 
-    /// Reads a pattern exactly as it is written; nothing is normalised.
+    /// Reads a pattern exactly as it is written. Nothing is normalised.
     ///
     /// # Errors
     /// [`SpiffePatternError`] says what is wrong, for example with `*`, `spiffe://*/a`,
@@ -66,7 +68,7 @@ impl FromStr for SpiffePattern {
         use SpiffePatternError as E;
 
         if text == "*" {
-            return Err(E::Everybody);
+            return Err(E::WildcardAlone);
         }
         let Some(rest) = text.strip_prefix(SCHEME) else {
             return Err(E::Id(IdentityError::new(
@@ -92,7 +94,7 @@ impl FromStr for SpiffePattern {
         if !wide && id.path().is_empty() {
             return Err(E::NoPath);
         }
-        // No ID is long enough to match it.
+        // No ID is long enough to match a longer pattern.
         if text.len() > SpiffeId::MAX_LENGTH {
             return Err(E::Id(IdentityError::new(
                 IdentityErrorKind::TooLong,
@@ -158,28 +160,66 @@ impl fmt::Debug for SpiffePattern {
     }
 }
 
-/// Why a text is no pattern of SPIFFE IDs.
+/// Why a text is not a pattern of SPIFFE IDs.
+///
+/// ```
+/// use countersign::policy::{SpiffePattern, SpiffePatternError};
+///
+/// let error = "spiffe://example.org/a*".parse::<SpiffePattern>().expect_err("a partial segment");
+/// assert_eq!(error, SpiffePatternError::PartialSegment);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpiffePatternError {
     /// `*` alone.
-    #[error("\"*\" alone would allow everybody; if that is meant, use allow_any()")]
-    Everybody,
+    WildcardAlone,
     /// A `*` in the trust domain.
-    #[error("a trust domain cannot be a wildcard: each is a different authority")]
     WildcardTrustDomain,
     /// A `*` segment with others after it.
-    #[error("the wildcard can only be the last segment, as in spiffe://example.org/a/*")]
     WildcardNotLast,
     /// A `*` beside other characters.
-    #[error("the wildcard stands for whole segments: write .../a/*, not .../a*")]
     PartialSegment,
     /// A trust domain without a path.
-    #[error(
-        "a trust domain's own ID is no workload's; spiffe://example.org/* matches those of its workloads"
-    )]
     NoPath,
-    /// Apart from the wildcard, it is no SPIFFE ID.
-    #[error(transparent)]
+    /// Apart from the wildcard, it is not a SPIFFE ID.
     Id(#[from] IdentityError),
 }
+
+impl Diagnostic for SpiffePatternError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::WildcardAlone => "wildcard_alone",
+            Self::WildcardTrustDomain => "wildcard_trust_domain",
+            Self::WildcardNotLast => "wildcard_not_last",
+            Self::PartialSegment => "partial_segment",
+            Self::NoPath => "no_path",
+            Self::Id(error) => error.reason(),
+        }
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::WildcardAlone => "\"*\" alone would allow every peer",
+            Self::WildcardTrustDomain => "a trust domain cannot contain a wildcard",
+            Self::WildcardNotLast => "the wildcard can only be the last segment",
+            Self::PartialSegment => "the wildcard matches whole segments, not a part of one",
+            Self::NoPath => "the ID of a trust domain has no path and names no workload",
+            Self::Id(error) => return error.cause(),
+        })
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::WildcardAlone => {
+                "name a trust domain, as in spiffe://example.org/*, or use allow_any()"
+            }
+            Self::WildcardTrustDomain => "write a pattern for each trust domain",
+            Self::WildcardNotLast => "write the pattern as in spiffe://example.org/a/*",
+            Self::PartialSegment => "write .../a/*, not .../a*",
+            Self::NoPath => "write spiffe://example.org/* for the workloads of the trust domain",
+            Self::Id(error) => return error.remedy(),
+        })
+    }
+}
+
+display_diagnostic!(SpiffePatternError);

@@ -6,8 +6,8 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::HashTable;
 
-/// All entries stand one after the other in one piece of memory, so that each costs six bytes
-/// besides its text and nine for each place in the table, instead of an allocation of its own.
+/// All entries are in one allocation, one after the other. An entry costs six bytes besides its text, and
+/// nine bytes for its place in the table, instead of an allocation of its own.
 #[derive(Clone, Default)]
 pub(super) struct Table {
     records: Records,
@@ -15,12 +15,12 @@ pub(super) struct Table {
     starts: HashTable<usize>,
     rules: Vec<Cow<'static, str>>,
     rule_numbers: HashTable<u32>,
-    /// Whether there are entries that are not wide, so as not to look in vain.
+    /// Whether there is an entry that is not wide. Otherwise the lookup is skipped.
     has_narrow: bool,
-    /// Whether there are wide entries with this many slashes: an identity of a thousand segments
-    /// is looked up at these depths only.
+    /// Whether there are wide entries with this many slashes. An identity of a thousand segments is looked
+    /// up at these depths only.
     has_wide: Vec<bool>,
-    /// Keyed, because those who choose identities may be those who would like them to collide.
+    /// With a random key, because an attacker may choose identities and could make them collide.
     hasher: RandomState,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Table {
 pub(super) type Rule<'a> = Option<&'a Cow<'static, str>>;
 
 impl Table {
-    /// Adds an entry, unless it is there already or too long; tells whether it did.
+    /// Adds an entry, unless it is in the table already or too long. Returns whether it was added.
     pub(super) fn insert(
         &mut self,
         key: &str,
@@ -56,7 +56,7 @@ impl Table {
         true
     }
 
-    /// The same name is kept once.
+    /// The number of a rule's name. Each name is stored once.
     fn rule_number(&mut self, rule: Cow<'static, str>) -> u32 {
         let (rules, hasher) = (&mut self.rules, &self.hasher);
         let hash = hasher.hash_one(&*rule);
@@ -66,7 +66,7 @@ impl Table {
         if let Some(&number) = known {
             return number;
         }
-        // Past four billion names, the patterns stand for themselves.
+        // After four billion names, the decision contains the pattern instead.
         let Ok(number) = u32::try_from(rules.len()) else {
             return Records::NO_RULE;
         };
@@ -77,15 +77,15 @@ impl Table {
         number
     }
 
-    /// Looks for the narrow key first, and then for the wide ones in order, each of which must be
-    /// the one before up to its last slash. Gives the key, whether it is wide, and its rule.
+    /// Looks for the narrow key first, and then for the wide ones in order. Each of these must be the one
+    /// before up to its last slash. Returns the key, whether it is wide, and its rule.
     pub(super) fn find_first<'k>(
         &self,
         narrow: &'k str,
         wide: impl Iterator<Item = &'k str>,
     ) -> Option<(&'k str, bool, Rule<'_>)> {
-        /// Hashed before any of them is looked up, because then the processor fetches what it
-        /// needs of the table for all of them at the same time.
+        /// So many are hashed before the first is looked up, so that the processor fetches their parts of
+        /// the table concurrently.
         const AT_ONCE: usize = 4;
 
         let mut wide = wide.peekable();
@@ -140,7 +140,7 @@ impl Table {
             .reserve(additional, |&start| records.get(start).hash(hasher));
     }
 
-    /// Gives back what was set aside for more.
+    /// Releases unused memory.
     pub(super) fn shrink(&mut self) {
         self.records.0.shrink_to_fit();
         let (records, hasher) = (&self.records, &self.hasher);

@@ -1,4 +1,4 @@
-//! A set of identities.
+//! The rule on a set of identities.
 
 use std::borrow::{Borrow, Cow};
 use std::collections::HashSet;
@@ -9,7 +9,19 @@ use super::none_of;
 use crate::Peer;
 use crate::policy::{Decision, Explanation, Policy};
 
-/// Allows exactly the identities of a set; made by [`exact`].
+/// Allows exactly the identities of a set. Made by [`exact`].
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::policy::{self, Exact};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let worker: DnsName = "worker.example.org".parse()?;
+/// let callers: Exact<DnsName> = policy::exact([worker.clone()]);
+/// assert!(callers.contains(&worker));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Exact<I> {
     identities: HashSet<I>,
@@ -29,7 +41,7 @@ pub struct Exact<I> {
 /// # }
 /// ```
 ///
-/// An empty set denies everybody.
+/// An empty set denies every peer.
 pub fn exact<I: Eq + Hash>(identities: impl IntoIterator<Item = I>) -> Exact<I> {
     Exact {
         identities: identities.into_iter().collect(),
@@ -38,7 +50,7 @@ pub fn exact<I: Eq + Hash>(identities: impl IntoIterator<Item = I>) -> Exact<I> 
 }
 
 impl<I: Eq + Hash> Exact<I> {
-    /// Sets the rule's name, which stands in every allowing decision. Default `"exact"`.
+    /// Sets the rule's name, which every allowing decision contains. Default: `"exact"`.
     #[must_use]
     pub fn named(mut self, rule: impl Into<Cow<'static, str>>) -> Self {
         self.rule = rule.into();

@@ -1,4 +1,4 @@
-//! Sets of certificate and key fingerprints.
+//! The rules on sets of certificate and key fingerprints.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,8 +9,22 @@ use crate::Peer;
 use crate::pki::{Certificate, Fingerprint};
 use crate::policy::{Decision, Explanation, Policy};
 
-/// Allows peers by a fingerprint of their certificate; made by [`certificates`] and
+/// Allows peers by the fingerprint of their certificate or key. Made by [`certificates`] and
 /// [`public_keys`].
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::policy::{self, FingerprintSet};
+/// use countersign::{Policy as _, testing};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let peer = testing::peer("bank.example".parse::<DnsName>()?);
+/// let partners: FingerprintSet =
+///     policy::public_keys([peer.certificate().spki_sha256()]).named("partner bank");
+/// assert!(partners.authorize(&peer).is_allowed());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct FingerprintSet {
     of: Of,
@@ -27,9 +41,9 @@ enum Of {
 /// Allows a peer whose certificate has one of these SHA-256 fingerprints, as
 /// [`Certificate::sha256`] and `openssl x509 -fingerprint -sha256` give them.
 ///
-/// It looks at nothing else, so it is a policy for every type of identity. The chain must lead to
-/// a root of the trust store all the same. A renewed certificate has another fingerprint;
-/// [`public_keys`] may fit better.
+/// The rule does not depend on the identity, so it is a policy for every type of identity. The chain
+/// must lead to a root of the trust store in any case. A renewed certificate has another fingerprint; use
+/// [`public_keys`] for peers that keep their key.
 ///
 /// ```
 /// use countersign::identity::DnsName;
@@ -46,9 +60,9 @@ enum Of {
 /// ```
 ///
 /// # Security
-/// Never keep somebody *out* by this fingerprint. Whoever holds a certificate that is signed with
-/// ECDSA can change the signature's `s` to the curve's order minus `s`: that is as valid, and the
-/// fingerprint is another.
+/// Do not use this fingerprint to *deny*. The holder of a certificate with an ECDSA signature can replace
+/// the signature's `s` by the curve's order minus `s`: the certificate stays valid, and has another
+/// fingerprint.
 pub fn certificates(fingerprints: impl IntoIterator<Item = Fingerprint>) -> FingerprintSet {
     FingerprintSet {
         of: Of::Certificate,
@@ -60,7 +74,7 @@ pub fn certificates(fingerprints: impl IntoIterator<Item = Fingerprint>) -> Fing
 /// Allows a peer whose public key (SubjectPublicKeyInfo) has one of these SHA-256 fingerprints,
 /// as [`Certificate::spki_sha256`] gives them.
 ///
-/// They outlast renewals with the same key. Otherwise as [`certificates`].
+/// A renewed certificate with the same key has the same fingerprint. Otherwise as [`certificates`].
 pub fn public_keys(fingerprints: impl IntoIterator<Item = Fingerprint>) -> FingerprintSet {
     FingerprintSet {
         of: Of::PublicKey,
@@ -70,7 +84,7 @@ pub fn public_keys(fingerprints: impl IntoIterator<Item = Fingerprint>) -> Finge
 }
 
 impl FingerprintSet {
-    /// Sets the rule's name, which stands in every allowing decision. Default `"certificates"` or
+    /// Sets the rule's name, which every allowing decision contains. Default: `"certificates"` or
     /// `"public_keys"`.
     #[must_use]
     pub fn named(mut self, rule: impl Into<Cow<'static, str>>) -> Self {

@@ -79,10 +79,10 @@ impl Policy<SpiffeId> for TrustDomains {
             return match (domains.next(), domains.len() + 1) {
                 (None, _) => Decision::deny("no trust domain is allowed"),
                 (Some(only), 1) => Decision::deny_because(format_args!(
-                    "{id} is no workload of the trust domain {only}"
+                    "{id} is not a workload of the trust domain {only}"
                 )),
                 (_, count) => Decision::deny_because(format_args!(
-                    "{id} is no workload of the {count} trust domains allowed"
+                    "{id} is not a workload of the {count} allowed trust domains"
                 )),
             };
         }
