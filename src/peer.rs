@@ -132,6 +132,7 @@ impl ConnectionInfo {
 
     /// The server name. On a server: the name in the client's SNI extension (RFC 6066 section 3), in lower
     /// case; any client can send any name. On a client: the name that it connected to.
+    #[doc(alias = "sni")]
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }

@@ -31,6 +31,7 @@ use crate::pki::{Certificate, DistinguishedName, NameAttribute};
 /// rejected (`forbidden`) where the DNS name constraints of the certificate's issuers do not allow it.
 /// OpenSSL does the same.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[doc(alias = "CN")]
 pub struct CommonName(Box<str>);
 
 text_identity!(CommonName);
@@ -148,6 +149,8 @@ impl FromCertificate for OrganizationalUnit {
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[doc(alias = "DN")]
+#[doc(alias = "DistinguishedName")]
 pub struct Subject(DistinguishedName);
 
 impl Subject {

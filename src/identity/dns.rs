@@ -23,6 +23,7 @@ use crate::pki::{Certificate, GeneralName};
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[doc(alias = "SAN")]
 pub struct DnsName(Box<str>);
 
 text_identity!(DnsName);

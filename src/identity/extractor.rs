@@ -45,6 +45,7 @@ use crate::pki::text::Escaped;
     note = "call `extractor()` or `all()` of a ready-made identity, as in `SpiffeId::extractor()`",
     note = "or implement `IdentityExtractor`, or give a closure `|certificate: &Certificate| -> Result<_, IdentityError>`"
 )]
+#[doc(alias = "principal")]
 pub trait IdentityExtractor: Send + Sync {
     /// The typed identity.
     type Identity;

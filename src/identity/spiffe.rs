@@ -27,6 +27,7 @@ use crate::pki::Certificate;
 /// # }
 /// ```
 #[derive(Clone)]
+#[doc(alias = "SVID")]
 pub struct SpiffeId {
     /// Holds the text of the whole ID.
     trust_domain: TrustDomain,

@@ -23,6 +23,7 @@ use crate::pki::{Certificate, GeneralName, der};
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[doc(alias = "UserPrincipalName")]
 pub struct Upn(Box<str>);
 
 text_identity!(Upn);

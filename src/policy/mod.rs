@@ -118,6 +118,8 @@ use crate::pki::contained::{Contained, caught};
     note = "implement `Policy<{I}>`, or give a closure `|peer: &Peer<{I}>| -> Decision`",
     note = "a policy that waits is an `AsyncPolicy<{I}>` and goes to `authorize_async()`"
 )]
+#[doc(alias = "acl")]
+#[doc(alias = "authorizer")]
 pub trait Policy<I>: Send + Sync {
     /// Decides about one peer.
     fn authorize(&self, peer: &Peer<I>) -> Decision;

@@ -62,6 +62,8 @@ type OnDifference<I> = dyn Fn(&Difference<'_, I>) + Send + Sync;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "dry_run")]
+#[doc(alias = "audit_mode")]
 pub fn shadow<I>(
     enforced: impl Policy<I> + 'static,
     candidate: impl Policy<I> + 'static,

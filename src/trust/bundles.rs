@@ -32,6 +32,7 @@ use crate::identity::TrustDomain;
 /// `Acceptor::set_trust_domain` and `Acceptor::remove_trust_domain` change the federated domains at run
 /// time, and so do the connector's methods of the same names.
 #[derive(Clone, Default)]
+#[doc(alias = "federation")]
 pub struct TrustBundles {
     by_domain: BTreeMap<TrustDomain, TrustStore>,
 }

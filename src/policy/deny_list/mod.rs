@@ -49,6 +49,8 @@ use serial::shortest;
 /// There is no entry by the fingerprint of a certificate. The holder of a certificate with an ECDSA
 /// signature can turn (r, s) into (r, n − s), which is valid too: the same certificate, with another
 /// fingerprint. The signature covers the serial number, the issuer and the key.
+#[doc(alias = "blocklist")]
+#[doc(alias = "blacklist")]
 pub struct DenyList<I> {
     shared: Arc<Shared<I>>,
 }

@@ -42,6 +42,8 @@ pub struct Exact<I> {
 /// ```
 ///
 /// An empty set denies every peer.
+#[doc(alias = "allow_list")]
+#[doc(alias = "whitelist")]
 pub fn exact<I: Eq + Hash>(identities: impl IntoIterator<Item = I>) -> Exact<I> {
     Exact {
         identities: identities.into_iter().collect(),

@@ -32,6 +32,7 @@ pub struct AllowAny(());
 ///
 /// A builder always requires a policy. This one makes "every trusted peer" explicit, so that a review
 /// finds it.
+#[doc(alias = "allow_all")]
 pub const fn allow_any() -> AllowAny {
     AllowAny(())
 }
