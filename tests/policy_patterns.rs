@@ -1,6 +1,7 @@
 //! Patterns of SPIFFE IDs and DNS names: what each matches, and which texts are rejected.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+use countersign::Diagnostic;
 use countersign::identity::{DnsName, SpiffeId};
 use countersign::policy::{
     self, DnsPattern, DnsPatternError, Pattern, PatternSet, SpiffePattern, SpiffePatternError,
@@ -215,4 +216,29 @@ fn a_list_with_a_bad_entry_names_it() {
     );
     let error = policy::dns_patterns(["a\u{202e}\n.example"]).expect_err("no pattern");
     assert!(!error.to_string().contains(['\u{202e}', '\n']), "{error}");
+}
+
+#[test]
+fn every_pattern_error_has_a_cause_and_a_remedy() {
+    fn check(error: &dyn Diagnostic) {
+        let (cause, remedy) = (Diagnostic::cause(error), error.remedy());
+        assert_eq!(error.to_string(), format!("{cause}; {remedy}"));
+        assert!(!cause.contains("; ") && !remedy.contains("; "), "{error}");
+        assert!(!error.reason().is_empty() && !remedy.is_empty(), "{error}");
+    }
+    for text in [
+        "*",
+        "spiffe://*/a",
+        "spiffe://a/*/b",
+        "spiffe://a/b*",
+        "spiffe://a",
+        "a",
+    ] {
+        check(&text.parse::<SpiffePattern>().unwrap_err());
+        check(&policy::spiffe_patterns([text]).unwrap_err());
+    }
+    for text in ["*", "a.*.b", "a*.b", "a..b"] {
+        check(&text.parse::<DnsPattern>().unwrap_err());
+        check(&policy::dns_patterns([text]).unwrap_err());
+    }
 }

@@ -162,3 +162,29 @@ impl fmt::Display for IdentityErrorKind {
         f.write_str(self.reason())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_cause_and_a_remedy() {
+        use IdentityErrorKind as K;
+
+        for kind in [
+            K::Missing,
+            K::Ambiguous,
+            K::BadEncoding,
+            K::BadSyntax,
+            K::TooLong,
+            K::Forbidden,
+            K::Panicked,
+        ] {
+            let error = IdentityError::new(kind, "the tenant\u{202e} is odd");
+            let (cause, remedy) = (error.cause(), error.remedy());
+            assert_eq!(error.to_string(), format!("{cause}; {remedy}"));
+            assert!(!cause.contains('\u{202e}'), "{cause}");
+            assert!(!remedy.is_empty() && !remedy.contains("; "), "{remedy}");
+        }
+    }
+}

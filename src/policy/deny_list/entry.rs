@@ -267,6 +267,9 @@ mod tests {
                 "{message}"
             );
             assert!(!message.contains('\u{202e}'));
+            let (cause, remedy) = (error.cause(), error.remedy());
+            assert_eq!(message, format!("{cause}; {remedy}"));
+            assert!(!cause.contains("; ") && !remedy.contains("; "), "{message}");
         }
     }
 }
