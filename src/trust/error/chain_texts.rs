@@ -93,7 +93,7 @@ impl Diagnostic for ChainError {
                 ShortName(certificate.issuer())
             ),
             Self::NoTrustDomain { certificate, error } => {
-                format!("{certificate} belongs to no trust domain: {error}")
+                format!("{certificate} belongs to no trust domain: {}", error.cause())
             }
             Self::UnknownTrustDomain {
                 certificate,
