@@ -2,7 +2,7 @@
 //!
 //! Nothing that a peer chose goes into them unless it consists of harmless characters.
 
-use super::extensions::describe_name;
+use crate::pki::named::describe_name;
 use crate::pki::text::MAX_VALUE;
 use crate::pki::{Certificate, GeneralName, key_purpose_name};
 use crate::trust::Usage;

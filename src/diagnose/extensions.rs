@@ -1,9 +1,10 @@
 //! The extensions that tell which key issued a certificate, and what an issuer is limited to.
 
 use crate::pki::der::{self, NotDer, Reader};
+use crate::pki::named::{describe_name, ip_address};
 use crate::pki::san::read_general_name;
-use crate::pki::text::{Brief, Escaped, Hex};
-use crate::pki::{Certificate, GeneralName, ShortName};
+use crate::pki::text::{Brief, Hex};
+use crate::pki::{Certificate, GeneralName};
 
 /// Whether authorityInfoAccess says where the issuer's certificate can be fetched, which those of
 /// roots are not (RFC 5280 section 4.2.2.1).
@@ -70,33 +71,9 @@ fn subtrees(content: &[u8]) -> Result<Vec<String>, NotDer> {
 fn range(octets: &[u8]) -> String {
     let (address, mask) = octets.split_at(octets.len() / 2);
     let bits: u32 = mask.iter().map(|octet| octet.count_ones()).sum();
-    match ip(address) {
-        Some(address) if address.len() > 1 => format!("IP:{address}/{bits}"),
+    match ip_address(address) {
+        Some(address) => format!("IP:{address}/{bits}"),
         _ => format!("IP:#{}", Brief(Hex(octets))),
-    }
-}
-
-fn ip(octets: &[u8]) -> Option<String> {
-    let v4 = <[u8; 4]>::try_from(octets).map(std::net::IpAddr::from);
-    let v6 = <[u8; 16]>::try_from(octets).map(std::net::IpAddr::from);
-    Some(v4.or(v6).ok()?.to_string())
-}
-
-/// A name as OpenSSL writes it: `DNS:a.example`; cut where it is too long for a line.
-pub(super) fn describe_name(name: &GeneralName) -> String {
-    let text = |bytes: &[u8]| Escaped(&String::from_utf8_lossy(bytes)).to_string();
-    match name {
-        GeneralName::Dns(bytes) => format!("DNS:{}", text(bytes)),
-        GeneralName::Uri(bytes) => format!("URI:{}", text(bytes)),
-        GeneralName::Email(bytes) => format!("email:{}", text(bytes)),
-        GeneralName::Ip(octets) => match ip(octets) {
-            Some(address) => format!("IP:{address}"),
-            None => format!("IP:#{}", Brief(Hex(octets))),
-        },
-        GeneralName::DirectoryName(name) => format!("dirName:{}", ShortName(name)),
-        GeneralName::RegisteredId(oid) => format!("RID:{}", Escaped(oid)),
-        GeneralName::OtherName { oid, .. } => format!("otherName:{}", Escaped(oid)),
-        GeneralName::Unreadable { tag, .. } => format!("an unreadable name (tag 0x{tag:02x})"),
     }
 }
 

@@ -6,31 +6,16 @@ use std::fmt::Write as _;
 use rustls_pki_types::UnixTime;
 
 use super::commands::{self, lines, reissue};
-use super::extensions::{describe_constraints, describe_name};
+use super::extensions::describe_constraints;
 use super::paths::Candidate;
 use super::report::Finding;
 use crate::identity::TrustDomain;
 use crate::pki::key_id::{AuthorityKey, subject_key};
+use crate::pki::named::{Named, describe_name};
 use crate::pki::text::{Brief, Escaped, Hex, Listed};
 use crate::pki::time::Rfc3339;
-use crate::pki::{Certificate, DistinguishedName, ShortName, ShortSerial};
+use crate::pki::{Certificate, DistinguishedName, ShortName};
 use crate::trust::Usage;
-
-/// A certificate by the shortest name that it has: `"CN=alice"`.
-pub(crate) struct Named<'a>(pub(crate) &'a Certificate);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let certificate = self.0;
-        if !certificate.subject().is_empty() {
-            return write!(f, "\"{}\"", ShortName(certificate.subject()));
-        }
-        match certificate.subject_alternative_names().map(<[_]>::first) {
-            Ok(Some(name)) => write!(f, "\"{}\"", describe_name(name)),
-            _ => write!(f, "with serial {}", ShortSerial(certificate.serial())),
-        }
-    }
-}
 
 /// How far a time is from ours: `3 days`.
 pub(super) struct Apart(pub(super) UnixTime, pub(super) UnixTime);

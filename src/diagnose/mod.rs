@@ -41,9 +41,9 @@ mod report;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-pub(crate) use findings::Named;
 pub use report::{Finding, Outcome, Report, Step};
 
+use crate::pki::named::Named;
 use crate::pki::text::Listed;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, ShortName};

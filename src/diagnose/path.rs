@@ -4,12 +4,13 @@ use rustls_pki_types::{Der, TrustAnchor, UnixTime};
 use webpki::EndEntityCert;
 
 use super::extensions::names_an_issuer_to_fetch;
-use super::findings::{self, Missing, Named};
+use super::findings::{self, Missing};
 use super::paths::{AtHand, Candidate, Path};
 use super::refused;
 use super::report::Finding;
 use crate::identity::{IdentityExtractor as _, SpiffeId, TrustDomain};
 use crate::pki::key_id::AuthorityKey;
+use crate::pki::named::Named;
 use crate::pki::{Certificate, DistinguishedName, ShortName, der};
 use crate::trust::{
     ChainError, ChainVerifier, MAX_DEPTH, Signature, Trust, TrustStore, Usage, name_constraints,

@@ -1,12 +1,11 @@
 //! The verifier's own errors as findings.
 
 use super::commands::{self, lines, reissue};
-use super::findings::{
-    Apart, Named, SHOW_CHAIN, SHOW_CLOCK, bad_signature, finding, issuer_may_not_sign,
-};
+use super::findings::{Apart, SHOW_CHAIN, SHOW_CLOCK, bad_signature, finding, issuer_may_not_sign};
 use super::paths::AtHand;
 use super::report::Finding;
 use crate::diagnostic::Diagnostic;
+use crate::pki::named::Named;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};
@@ -17,7 +16,6 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
     use ChainError as E;
 
     let about = error.certificate();
-    let whole = error.cause().into_owned();
     let (cause, remedy, try_this): (String, &str, Vec<String>) = match error {
         E::NoCertificate => (
             "there is no certificate".into(),
@@ -244,10 +242,10 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             "send only the certificates of the path, and issue them with key identifiers",
             lines([SHOW_CHAIN]),
         ),
-        // What the walk has not found by itself.
+        // Normally the examination of the path explains these.
         E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {
             (
-                whole,
+                cause_of(error),
                 "see what path validation says, and issue the certificate anew",
                 lines([
                     SHOW_CHAIN,
@@ -257,4 +255,9 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         }
     };
     finding(error.reason(), about, (cause, remedy), try_this)
+}
+
+/// The error's cause, without its remedy.
+fn cause_of(error: &ChainError) -> String {
+    error.to_string().split("; ").take(1).collect()
 }

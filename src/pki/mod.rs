@@ -11,6 +11,7 @@ pub(crate) mod file;
 pub(crate) mod key_id;
 pub(crate) mod memory;
 mod name;
+pub(crate) mod named;
 pub(crate) mod pem;
 pub(crate) mod provider;
 pub(crate) mod san;

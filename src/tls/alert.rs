@@ -7,8 +7,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, Error};
 
 use super::HandshakeError;
-use crate::diagnose::Named;
 use crate::gate::{alert_name, certificate_error};
+use crate::pki::named::Named;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, ShortName};
 use crate::trust::{ChainError, Usage};
