@@ -24,12 +24,12 @@ use countersign::identity::{
     Or, OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, Single, SpiffeId, Subject,
     TrustDomain, TryMap, Upn, Uri,
 };
-use countersign::integration::axum::NoPeer;
+use countersign::integration::axum::NoPeerError;
 use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
 use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
 };
-use countersign::integration::tonic::{Channel, NotHttp2Error};
+use countersign::integration::tonic::{Channel, Http2RequiredError};
 use countersign::integration::tower::{
     AuthorizeRequest, AuthorizedRequests, Denied, RequestPolicy, RequestRules, ResponseFuture,
     RuleError,
@@ -205,7 +205,7 @@ fn values_go_everywhere() {
 
     is_plain::<ForwardedIdentity>();
     is_plain::<XfccField>();
-    is_plain::<NoPeer>();
+    is_plain::<NoPeerError>();
 
     is_plain::<FixedClock>();
     is_plain::<KeyType>();
@@ -290,8 +290,8 @@ fn errors_are_errors() {
     is_error::<RequestBodyError>();
     is_error::<ForwardError>();
     is_error::<RuleError>();
-    is_error::<NoPeer>();
-    is_error::<NotHttp2Error>();
+    is_error::<NoPeerError>();
+    is_error::<Http2RequiredError>();
     is_error::<IdentityError>();
     is_plain::<IdentityErrorKind>();
 }

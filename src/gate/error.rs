@@ -109,7 +109,8 @@ pub enum AdmitError {
     },
     /// The peer would have been admitted, and that could not be recorded: no record, no session.
     #[error(
-        "refused because there would be no record of {certificate}: {error}; see to the audit sink"
+        "refused because there would be no record of {certificate}: {}; see to the audit sink",
+        crate::Diagnostic::cause(error)
     )]
     NotAudited {
         /// The peer's certificate.

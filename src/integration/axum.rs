@@ -36,15 +36,16 @@
 //! client that its connection drains (it is cut after the drain time), and bound the time of a
 //! request's head.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::Peer;
+use crate::diagnostic::display_diagnostic;
 use crate::integration::http::peer_in;
+use crate::{Diagnostic, Peer};
 
 /// With another type of identity than the acceptor's, or without our server below, there is no peer,
 /// and the request is answered with 403.
@@ -53,41 +54,61 @@ where
     S: Sync,
     I: Send + Sync + 'static,
 {
-    type Rejection = NoPeer;
+    type Rejection = NoPeerError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NoPeer> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NoPeerError> {
         peer_in(&parts.extensions).cloned().ok_or_else(|| {
             tracing::error!(
                 identity = std::any::type_name::<I>(),
                 "a handler wants a peer, and the request has none with such an identity: is it served by countersign's Server, or by axum::serve with into_make_service_with_connect_info::<Peer<_>>()?"
             );
-            NoPeer(())
+            NoPeerError
         })
     }
 }
 
-/// The answer to a request that has no peer: 403, without a word.
-pub struct NoPeer(());
+/// The rejection of a request that has no peer of this identity: 403 with an empty body.
+///
+/// A handler that takes a `Result` sees it:
+///
+/// ```
+/// use countersign::Peer;
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::axum::NoPeerError;
+///
+/// async fn who_am_i(peer: Result<Peer<SpiffeId>, NoPeerError>) -> String {
+///     match peer {
+///         Ok(peer) => peer.identity().to_string(),
+///         Err(_) => "not known".to_owned(),
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(who_am_i));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub struct NoPeerError;
 
-impl IntoResponse for NoPeer {
+impl IntoResponse for NoPeerError {
     fn into_response(self) -> Response {
         StatusCode::FORBIDDEN.into_response()
     }
 }
 
-impl fmt::Debug for NoPeer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NoPeer")
+impl Diagnostic for NoPeerError {
+    fn reason(&self) -> &'static str {
+        "no_peer"
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        "the request has no peer with this type of identity".into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        "serve it by countersign's Server, or by axum::serve with into_make_service_with_connect_info::<Peer<_>>(), with the identity of the acceptor".into()
     }
 }
 
-impl fmt::Display for NoPeer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request has no peer of this type of identity")
-    }
-}
-
-impl std::error::Error for NoPeer {}
+display_diagnostic!(NoPeerError);
 
 #[cfg(feature = "tokio")]
 mod serve {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign::identity::DnsName;
 use countersign::integration::hyper::HttpsConnector;
-use countersign::integration::tonic::{Channel, NotHttp2Error};
+use countersign::integration::tonic::{Channel, Http2RequiredError};
 use countersign::testing::TestCa;
 use countersign::{Connector, policy};
 use tokio::net::TcpListener;
@@ -106,7 +106,7 @@ async fn http2_must_be_agreed_on() {
         let alice = connector(&ca, "alice.example", alpn).build().unwrap();
         let status = create(alice, server.endpoint()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
-        let disagreed = cause::<NotHttp2Error>(&status).is_some();
+        let disagreed = cause::<Http2RequiredError>(&status).is_some();
         // Without a protocol in common, TLS itself fails.
         let failed = refused_in(&status).is_some();
         assert_eq!(

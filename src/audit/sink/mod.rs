@@ -9,6 +9,7 @@ mod queue;
 mod rotating;
 mod tracing;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use self::tracing::Tracing;
@@ -21,6 +22,8 @@ pub use queue::{Overflow, Queue, QueueBuilder};
 pub use rotating::RotatingFile;
 
 use super::{Action, AuditEvent};
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
 use crate::pki::text::Sentence;
 
 /// Takes audit events.
@@ -114,15 +117,42 @@ impl AuditSink for Box<dyn AuditSink> {
 }
 
 /// An audit event could not be recorded.
+///
+/// ```
+/// use countersign::Diagnostic as _;
+/// use countersign::audit::RecordError;
+///
+/// let error = RecordError::new("no space left on device");
+/// assert_eq!(error.reason(), "not_recorded");
+/// assert_eq!(error.cause(), "the audit event could not be recorded: no space left on device");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the audit event could not be recorded: {}", Sentence(why))]
 pub struct RecordError {
-    why: String,
+    problem: String,
 }
 
 impl RecordError {
-    /// With the cause, for people: `"no space left on device"`.
-    pub fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into() }
+    /// With the problem, for people: `"no space left on device"`.
+    pub fn new(problem: impl Into<String>) -> Self {
+        Self {
+            problem: problem.into(),
+        }
     }
 }
+
+impl Diagnostic for RecordError {
+    fn reason(&self) -> &'static str {
+        "not_recorded"
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        let problem = Sentence(&self.problem);
+        format!("the audit event could not be recorded: {problem}").into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        "check the audit sink: its disk, its permissions, its queue".into()
+    }
+}
+
+display_diagnostic!(RecordError);

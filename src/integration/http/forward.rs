@@ -1,4 +1,6 @@
-//! The peer's certificate in the headers of a request that is passed on.
+//! The peer's certificate in the headers of a forwarded request.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,6 +8,8 @@ use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
 use super::XfccField;
 use super::xfcc;
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
 use crate::pki::SanError;
 use crate::trust::VerifiedChain;
 use crate::{Certificate, Peer};
@@ -172,21 +176,38 @@ fn value_of(value: String, chain: &VerifiedChain) -> Result<HeaderValue, Forward
     })
 }
 
-/// Why a peer cannot be told in headers.
+/// Why headers cannot describe a peer.
+///
+/// ```
+/// use countersign::Diagnostic as _;
+/// use countersign::identity::DnsName;
+/// use countersign::integration::http::{ForwardedIdentity, XfccField};
+/// use countersign::testing::{TestCa, peer_of};
+/// use http::HeaderMap;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = TestCa::new("Root");
+/// let odd = ca.leaf().uri("urn:a\\b").issue();
+/// let client: DnsName = "client.example".parse()?;
+/// let peer = peer_of(client, &ca, &odd, Default::default());
+/// let forward = ForwardedIdentity::new().xfcc([XfccField::Uri]);
+///
+/// let error = forward.apply(&mut HeaderMap::new(), &peer).unwrap_err();
+/// assert_eq!(error.reason(), "unrepresentable");
+/// println!("{}: {}", error.cause(), error.remedy());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {
-    /// A name in the certificate has characters that the header cannot hold in one way only: a
-    /// backslash, a control character, something beyond ASCII.
-    #[error(
-        "a name in {certificate} has characters that the forwarded header cannot hold in one way only"
-    )]
+    /// A name in the certificate has characters that the header cannot represent unambiguously: a
+    /// backslash, a control character, a character outside ASCII.
     Unrepresentable {
         /// The peer's certificate.
         certificate: Certificate,
     },
     /// The names of the certificate cannot be read.
-    #[error("no names to forward from {certificate}: {error}")]
     Names {
         /// The peer's certificate.
         certificate: Certificate,
@@ -204,6 +225,36 @@ impl ForwardError {
         }
     }
 }
+
+impl Diagnostic for ForwardError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Unrepresentable { certificate } => format!(
+                "a name in {certificate} has characters that the forwarded header cannot represent unambiguously"
+            ),
+            Self::Names { certificate, error } => {
+                format!("the names in {certificate} cannot be forwarded: {error}")
+            }
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Unrepresentable { .. } => {
+                "issue it with names of printable ASCII without a backslash, or forward other fields"
+            }
+            Self::Names { .. } => "issue it with readable names, or forward other fields",
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(ForwardError);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Bodies of requests that must make progress, and the answer to those that do not.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
@@ -12,6 +13,9 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
+
 /// The body of a request to a [`Server`](super::Server): hyper's, which fails when the client sends nothing
 /// more of it for too long ([`Server::progress_timeout`](super::Server::progress_timeout)).
 pub struct RequestBody {
@@ -20,19 +24,59 @@ pub struct RequestBody {
 }
 
 /// Why a request's body ends early.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use countersign::Diagnostic as _;
+/// use countersign::integration::hyper::RequestBodyError;
+///
+/// let error = RequestBodyError::TimedOut { time: Duration::from_secs(60) };
+/// assert_eq!(error.reason(), "body_timed_out");
+/// assert_eq!(error.cause(), "the client sent nothing of its request's body for 60s");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestBodyError {
-    /// The client broke off, broke HTTP's rules, or its connection was cut.
-    #[error(transparent)]
+    /// The client closed the connection or violated HTTP, or the connection was cut.
     Http(#[from] hyper::Error),
-    /// The client sent nothing more of it for this time. The answer to the request is 408.
-    #[error("the client sent nothing of its request's body for {time:?}")]
+    /// The client sent nothing more of the body for this time. The response to the request is 408.
     TimedOut {
         /// The limit in force.
         time: Duration,
     },
 }
+
+impl Diagnostic for RequestBodyError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "body_failed",
+            Self::TimedOut { .. } => "body_timed_out",
+        }
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Http(error) => format!("the request's body ended early: {error}"),
+            Self::TimedOut { time } => {
+                format!("the client sent nothing of its request's body for {time:?}")
+            }
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Http(_) => "see the client's log, and send the request again",
+            Self::TimedOut { .. } => {
+                "send the body without such pauses, or raise progress_timeout() of the server"
+            }
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(RequestBodyError);
 
 /// What a request and its body know of each other.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! A connector for hyper-util's client.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
@@ -15,7 +16,8 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use super::line::Watched;
-use crate::{ConnectError, Connector, DrainSignal, TlsStream};
+use crate::diagnostic::display_diagnostic;
+use crate::{ConnectError, Connector, Diagnostic, DrainSignal, TlsStream};
 
 /// Connects hyper-util's client to servers that prove who they are, whom the policy allows, and that
 /// ask for our certificate.
@@ -186,21 +188,28 @@ impl<I, C> fmt::Debug for HttpsConnector<I, C> {
 }
 
 /// Why there is no connection to send a request over.
+///
+/// ```
+/// use countersign::Diagnostic as _;
+/// use countersign::integration::hyper::HttpsError;
+///
+/// let uri = "http://orders.internal/".parse().unwrap();
+/// let error = HttpsError::NotHttps { uri };
+/// assert_eq!(error.reason(), "not_https");
+/// assert_eq!(error.remedy(), "write https:// and the name of a host");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpsError {
-    /// The URI is not `https://` and a host: there is no mutual TLS without TLS.
-    #[error("{uri} is no https:// URI with a host: there is no mutual TLS without TLS")]
+    /// The URI is not `https://` with a host.
     NotHttps {
         /// The URI.
         uri: Uri,
     },
-    /// No connection below TLS: the name could not be resolved, or nobody listens.
-    #[error("cannot connect: {0}")]
+    /// There is no connection below TLS: the name could not be resolved, or no server listens.
     Transport(#[source] Box<dyn Error + Send + Sync>),
-    /// No mutual TLS with the server.
-    #[error(transparent)]
-    Tls(ConnectError),
+    /// There is no mutual TLS with the server.
+    Tls(#[source] ConnectError),
 }
 
 impl HttpsError {
@@ -212,6 +221,48 @@ impl HttpsError {
             Self::Tls(error) => error.reason(),
         }
     }
+}
+
+impl Diagnostic for HttpsError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::NotHttps { uri } => {
+                format!("{uri} is no https:// URI with a host, and mutual TLS needs TLS").into()
+            }
+            Self::Transport(error) => format!("cannot connect: {error}").into(),
+            Self::Tls(error) => cause_of(error),
+        }
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::NotHttps { .. } => "write https:// and the name of a host".into(),
+            Self::Transport(_) => {
+                "see that the server's name resolves and that the server listens there".into()
+            }
+            Self::Tls(error) => remedy_of(error),
+        }
+    }
+}
+
+display_diagnostic!(HttpsError);
+
+fn cause_of(error: &ConnectError) -> Cow<'_, str> {
+    error.to_string().split("; ").take(1).collect()
+}
+
+fn remedy_of(error: &ConnectError) -> Cow<'_, str> {
+    let parts: Vec<_> = error
+        .to_string()
+        .split("; ")
+        .skip(1)
+        .map(str::to_owned)
+        .collect();
+    parts.join("; ").into()
 }
 
 /// A connection to a server that was admitted, for hyper.

@@ -1,5 +1,6 @@
 //! A channel of tonic's clients over mutual TLS.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,9 @@ use tonic::transport::channel::ResponseFuture;
 use tonic::transport::{self, Endpoint, Error};
 use tower_service::Service;
 
+use crate::diagnostic::display_diagnostic;
 use crate::integration::hyper::{HttpsConnector, HttpsError, HttpsStream};
-use crate::{Connector, DrainSignal};
+use crate::{Connector, Diagnostic, DrainSignal};
 
 /// The channel of a tonic client: to a server that proves who it is, whom the policy allows, and that
 /// asks for our certificate.
@@ -59,7 +61,7 @@ use crate::{Connector, DrainSignal};
 ///
 /// # Errors
 /// A call without a connection ends with the status `UNAVAILABLE`, and among the sources is an
-/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`NotHttp2Error`]. With TLS 1.3 a server can
+/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`Http2RequiredError`]. With TLS 1.3 a server can
 /// refuse us only after our side of the handshake: then the first call ends with the server's alert.
 #[derive(Clone)]
 pub struct Channel {
@@ -214,7 +216,7 @@ where
             let stream = connected.map_err(|error| ConnectError(error.into()))?;
             let tls = stream.get_ref();
             if tls.peer().connection().alpn() != Some(b"h2") {
-                return Err(ConnectError(NotHttp2Error(()).into()));
+                return Err(ConnectError(Http2RequiredError.into()));
             }
             *locked(&noted.0) = Some(tls.draining());
             Ok(stream)
@@ -222,11 +224,45 @@ where
     }
 }
 
-/// The server did not agree on HTTP/2, which gRPC is spoken over: one of both sides does not say
+/// The two sides did not negotiate HTTP/2, which gRPC requires: one of them does not offer it by
 /// `.alpn(["h2"])`.
+///
+/// ```
+/// use std::error::Error;
+///
+/// use countersign::integration::tonic::Http2RequiredError;
+///
+/// fn lacks_http2(status: &tonic::Status) -> bool {
+///     let mut cause = status.source();
+///     while let Some(error) = cause {
+///         if error.is::<Http2RequiredError>() {
+///             return true;
+///         }
+///         cause = error.source();
+///     }
+///     false
+/// }
+/// # assert!(!lacks_http2(&tonic::Status::unavailable("")));
+/// ```
 #[derive(Debug, thiserror::Error)]
-#[error("no HTTP/2 was negotiated, by which gRPC goes: both sides want alpn([\"h2\"])")]
-pub struct NotHttp2Error(());
+#[non_exhaustive]
+pub struct Http2RequiredError;
+
+impl Diagnostic for Http2RequiredError {
+    fn reason(&self) -> &'static str {
+        "http2_required"
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        "HTTP/2 was not negotiated, and gRPC requires it".into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        "give both sides alpn([\"h2\"])".into()
+    }
+}
+
+display_diagnostic!(Http2RequiredError);
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

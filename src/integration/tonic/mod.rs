@@ -53,5 +53,5 @@ mod channel;
 mod request;
 mod server;
 
-pub use channel::{Channel, NotHttp2Error};
+pub use channel::{Channel, Http2RequiredError};
 pub use request::RequestExt;

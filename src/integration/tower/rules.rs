@@ -8,8 +8,9 @@ use http::request::Parts;
 
 use super::RequestPolicy;
 use super::path::{folded, unclear, unclear_segment};
+use crate::diagnostic::display_diagnostic;
 use crate::pki::text::Escaped;
-use crate::{Decision, Peer, Policy};
+use crate::{Decision, Diagnostic, Peer, Policy};
 
 /// Who may send which request, by method and path.
 ///
@@ -158,12 +159,16 @@ impl<I> RequestRules<I> {
 
 /// The pattern with its parameters' names replaced, so that those which differ in nothing else are one.
 fn shape_of(pattern: &str) -> Result<String, RuleError> {
-    let invalid = |problem| RuleError::Pattern {
+    let invalid = |problem, remedy| RuleError::Pattern {
         pattern: pattern.to_owned(),
         problem,
+        remedy,
     };
     let Some(rest) = pattern.strip_prefix('/') else {
-        return Err(invalid("it must begin with a slash"));
+        return Err(invalid(
+            "it does not begin with a slash",
+            "write a slash at its start",
+        ));
     };
     if rest.is_empty() {
         return Ok(pattern.to_owned());
@@ -176,16 +181,21 @@ fn shape_of(pattern: &str) -> Result<String, RuleError> {
             .and_then(|segment| segment.strip_suffix('}'));
         let (catches_all, name) = match parameter {
             None if segment.contains(['{', '}']) => {
-                return Err(invalid("a parameter such as {id} is a whole segment"));
+                return Err(invalid(
+                    "a parameter is only a part of its segment",
+                    "make each parameter a whole segment, such as {id}",
+                ));
             }
             None if segment.contains('*') => {
                 return Err(invalid(
-                    "* stands for nothing: write {name} for one segment, {*name} for all that follow",
+                    "* is no wildcard",
+                    "write {name} for one segment, or {*name} for all segments that follow",
                 ));
             }
             None if segment.contains('%') || unclear_segment(segment).is_some() => {
                 return Err(invalid(
-                    "no request could match it: such a path is denied, whatever the rules",
+                    "no request can match it, because such a path is denied without regard to the rules",
+                    "write the path decoded, without empty segments, and without a dot or a space at the end of a segment",
                 ));
             }
             None => {
@@ -199,10 +209,16 @@ fn shape_of(pattern: &str) -> Result<String, RuleError> {
             },
         };
         if name.is_empty() || name.contains(['{', '}', '*']) {
-            return Err(invalid("a parameter has a name, such as {id} or {*rest}"));
+            return Err(invalid(
+                "a parameter has no name",
+                "name each parameter, such as {id} or {*rest}",
+            ));
         }
         if catches_all && segments.peek().is_some() {
-            return Err(invalid("{*name} stands at the end"));
+            return Err(invalid(
+                "segments follow {*name}",
+                "write {*name} at the end",
+            ));
         }
         let star = if catches_all { "*" } else { "" };
         shape.push_str(&format!("/{{{star}p{index}}}"));
@@ -237,39 +253,87 @@ impl<I> RequestPolicy<I> for RequestRules<I> {
     }
 }
 
-/// Why a rule cannot be taken.
+/// Why a rule is invalid.
+///
+/// ```
+/// use countersign::Diagnostic as _;
+/// use countersign::identity::DnsName;
+/// use countersign::integration::tower::RequestRules;
+/// use countersign::policy;
+/// use http::Method;
+///
+/// let rules = RequestRules::<DnsName>::new();
+/// let error = rules
+///     .allow("read", policy::allow_any(), [Method::GET], "v1/invoices")
+///     .unwrap_err();
+/// assert_eq!(error.reason(), "invalid_pattern");
+/// assert_eq!(error.remedy(), "write a slash at its start");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
     /// The rule has no method, so it would allow nothing.
-    #[error(
-        "the rule \"{}\" has no method, so it would allow nothing",
-        Escaped(rule)
-    )]
     NoMethod {
-        /// Its name.
+        /// The name of the rule.
         rule: Cow<'static, str>,
     },
     /// The pattern is malformed.
-    #[error("the path pattern \"{}\": {problem}", Escaped(pattern))]
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong, and what to write instead.
+        /// What is wrong with it.
         problem: &'static str,
+        /// What to write instead.
+        remedy: &'static str,
     },
-    /// The pattern cannot stand beside another.
-    #[error(
-        "the path pattern \"{}\" cannot stand beside another, also as they are in lower case: {error}",
-        Escaped(pattern)
-    )]
+    /// The pattern conflicts with another.
     Conflict {
         /// The pattern.
         pattern: String,
-        /// What the router says.
+        /// The error of the router.
         error: String,
     },
 }
+
+impl Diagnostic for RuleError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NoMethod { .. } => "rule_without_method",
+            Self::Pattern { .. } => "invalid_pattern",
+            Self::Conflict { .. } => "conflicting_pattern",
+        }
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::NoMethod { rule } => format!(
+                "the rule \"{}\" has no method, so it would allow nothing",
+                Escaped(rule)
+            ),
+            Self::Pattern {
+                pattern, problem, ..
+            } => format!("the path pattern \"{}\": {problem}", Escaped(pattern)),
+            Self::Conflict { pattern, error } => format!(
+                "the path pattern \"{}\" conflicts with another one (also compared in lower case): {error}",
+                Escaped(pattern)
+            ),
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::NoMethod { .. } => "give it at least one method",
+            Self::Pattern { remedy, .. } => remedy,
+            Self::Conflict { .. } => {
+                "remove one of them, or make them differ in more than case and kinds of parameters"
+            }
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(RuleError);
 
 impl<I> Default for RequestRules<I> {
     fn default() -> Self {
