@@ -82,7 +82,7 @@ fn values_go_everywhere() {
     is_plain::<Finding>();
     is_plain::<AlertWatch>();
     is_plain::<PeerAlert>();
-    is_plain::<diagnose::Outcome>();
+    is_plain::<diagnose::StepResult>();
     is_plain::<Report>();
     is_plain::<Step>();
     is_plain::<Anchor>();

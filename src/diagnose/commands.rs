@@ -1,24 +1,24 @@
 //! Commands for a shell with OpenSSL 3.
 //!
-//! Nothing that a peer chose goes into them unless it consists of harmless characters.
+//! Values that a peer chose are only included if they consist of harmless characters.
 
 use crate::pki::named::describe_name;
 use crate::pki::text::MAX_VALUE;
 use crate::pki::{Certificate, GeneralName, key_purpose_name};
 use crate::trust::Usage;
 
-/// The most names, and the most purposes, that a command repeats.
-const MOST_NAMES: usize = 16;
-/// The longest name, in bytes, that a command repeats.
-const LONGEST_NAME: usize = MAX_VALUE;
+/// The limit of names, and of purposes, in a command.
+const MAX_NAMES: usize = 16;
+/// The longest name in a command, in bytes.
+const MAX_NAME: usize = MAX_VALUE;
 
-/// Issues an end entity's certificate again, with the same names and key.
+/// Commands that issue an end entity's certificate again, with the same names and key.
 pub(super) fn reissue(leaf: &Certificate, usage: Usage, also_named: Option<&str>) -> Vec<String> {
     let mut names: Vec<String> = also_named.into_iter().map(alternative_name).collect();
     let mut all_names_kept = true;
     for name in leaf.subject_alternative_names().unwrap_or_default() {
         match plain_name(name) {
-            Some(name) if names.len() < MOST_NAMES => names.push(name),
+            Some(name) if names.len() < MAX_NAMES => names.push(name),
             _ => all_names_kept = false,
         }
     }
@@ -42,7 +42,7 @@ pub(super) fn reissue(leaf: &Certificate, usage: Usage, also_named: Option<&str>
     sign(&lines)
 }
 
-/// Issues an authority's certificate again, with the same name and key.
+/// Commands that issue an authority's certificate again, with the same name and key.
 pub(super) fn reissue_authority(path_length: Option<usize>) -> Vec<String> {
     let path_length = path_length.map_or_else(String::new, |length| format!(",pathlen:{length}"));
     sign(&[
@@ -66,11 +66,11 @@ pub(super) fn lines<const N: usize>(commands: [&str; N]) -> Vec<String> {
     commands.map(str::to_owned).to_vec()
 }
 
-/// What the certificate is for already, and what it must be for.
+/// The purpose that is required, and those that the certificate has already.
 fn purposes(leaf: &Certificate, usage: Usage) -> String {
     let mut oids: Vec<&str> = vec![usage.oid()];
     for oid in leaf.extended_key_usage().unwrap_or_default() {
-        let fits = oids.len() < MOST_NAMES && oid.len() <= LONGEST_NAME;
+        let fits = oids.len() < MAX_NAMES && oid.len() <= MAX_NAME;
         if fits && !oids.contains(&&**oid) {
             oids.push(oid);
         }
@@ -82,20 +82,20 @@ fn purposes(leaf: &Certificate, usage: Usage) -> String {
     names.join(",")
 }
 
-/// The name that was dialled: a host's or an address.
-fn alternative_name(dialled: &str) -> String {
-    if dialled.parse::<std::net::IpAddr>().is_ok() {
-        format!("IP:{dialled}")
+/// A server name: a host name or an address.
+fn alternative_name(server_name: &str) -> String {
+    if server_name.parse::<std::net::IpAddr>().is_ok() {
+        format!("IP:{server_name}")
     } else {
-        format!("DNS:{dialled}")
+        format!("DNS:{server_name}")
     }
 }
 
-/// A name as `openssl` takes it; `None` for one that could say something else there or in a shell.
+/// A name as an argument of `openssl`; `None` for a name that has a meaning there or in a shell.
 fn plain_name(name: &GeneralName) -> Option<String> {
     // Not as `describe_name` has it, which may cut it.
     let plain = |kind: &str, value: &[u8]| {
-        let is_fit = value.len() <= LONGEST_NAME && value.iter().all(|&octet| is_plain(octet));
+        let is_fit = value.len() <= MAX_NAME && value.iter().all(|&octet| is_plain(octet));
         let text = std::str::from_utf8(value).ok().filter(|_| is_fit)?;
         Some(format!("{kind}:{text}"))
     };
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_names_get_into_a_command() {
+    fn only_plain_names_are_in_commands() {
         let dns = |text: &[u8]| plain_name(&GeneralName::Dns(text.into()));
         assert_eq!(dns(b"a-b.example"), Some("DNS:a-b.example".into()));
         let uri = plain_name(&GeneralName::Uri((*b"spiffe://a/ns/b_c").into()));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dialled_address_is_no_host_name() {
+    fn a_server_name_is_a_host_name_or_an_address() {
         assert_eq!(alternative_name("a.example"), "DNS:a.example");
         assert_eq!(alternative_name("::1"), "IP:::1");
     }

@@ -1,4 +1,4 @@
-//! The extensions that tell which key issued a certificate, and what an issuer is limited to.
+//! Extensions that name an issuer or limit it.
 
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::named::{describe_name, ip_address};
@@ -6,8 +6,8 @@ use crate::pki::san::read_general_name;
 use crate::pki::text::{Brief, Hex};
 use crate::pki::{Certificate, GeneralName};
 
-/// Whether authorityInfoAccess says where the issuer's certificate can be fetched, which those of
-/// roots are not (RFC 5280 section 4.2.2.1).
+/// Whether authorityInfoAccess says where the issuer's certificate can be fetched (RFC 5280
+/// section 4.2.2.1).
 pub(super) fn names_an_issuer_to_fetch(certificate: &Certificate) -> bool {
     /// `id-ad-caIssuers`, 1.3.6.1.5.5.7.48.2
     const CA_ISSUERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 2];
@@ -26,7 +26,7 @@ pub(super) fn names_an_issuer_to_fetch(certificate: &Certificate) -> bool {
         .is_some_and(|value| read(value) == Ok(true))
 }
 
-/// Name constraints in words: `permits only DNS:corp.example; excludes IP:10.0.0.0/8`.
+/// Name constraints in words: `permits only DNS:corp.example, and excludes IP:10.0.0.0/8`.
 pub(super) fn describe_constraints(content: &[u8]) -> String {
     let read = || -> Result<Vec<String>, NotDer> {
         let mut fields = Reader::new(content);
@@ -39,8 +39,8 @@ pub(super) fn describe_constraints(content: &[u8]) -> String {
         Ok(parts)
     };
     match read() {
-        Ok(parts) if !parts.is_empty() => parts.join("; "),
-        _ => "limits names in a way that cannot be read".into(),
+        Ok(parts) if !parts.is_empty() => parts.join(", and "),
+        _ => "limits names in an unreadable way".into(),
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn constraints_are_told_in_words() {
+    fn constraints_are_described_in_words() {
         // permitted: DNS corp.example, IP 10.0.0.0/8; excluded: e-mail of evil.example
         let permitted = b"\xa0\x1c\x30\x0e\x82\x0ccorp.example\x30\x0a\x87\x08\x0a\0\0\0\xff\0\0\0";
         let excluded = b"\xa1\x10\x30\x0e\x81\x0cevil.example";
@@ -94,12 +94,12 @@ mod tests {
         both.extend(excluded);
         assert_eq!(
             describe_constraints(&both),
-            "permits only DNS:corp.example, IP:10.0.0.0/8; excludes email:evil.example"
+            "permits only DNS:corp.example, IP:10.0.0.0/8, and excludes email:evil.example"
         );
         for bad in [&b""[..], b"\xa0\x05\x30", b"\x04\x00", b"\xa0\x02\x30\x00"] {
             assert_eq!(
                 describe_constraints(bad),
-                "limits names in a way that cannot be read",
+                "limits names in an unreadable way",
                 "{bad:02x?}"
             );
         }

@@ -1,4 +1,4 @@
-//! Each finding in words: the cause, the remedy, and commands.
+//! The texts of each finding: cause, remedy and commands.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, DistinguishedName, ShortName};
 use crate::trust::Usage;
 
-/// How far a time is from ours: `3 days`.
+/// The distance of two times: `3 days`.
 pub(super) struct Apart(pub(super) UnixTime, pub(super) UnixTime);
 
 impl fmt::Display for Apart {
@@ -69,9 +69,9 @@ pub(super) fn expired(
         Rfc3339(now)
     );
     let remedy = if is_leaf {
-        "renew it, and have the peer load the new one; if the clock is wrong, set it"
+        "renew it and have the peer load the new one, or set our clock if it is wrong"
     } else {
-        "renew this authority's certificate and put it into the chains below it; if the clock is wrong, set it"
+        "renew this authority's certificate and put it into the chains below it, or set our clock if it is wrong"
     };
     let mut try_this = lines([SHOW_DATES, SHOW_CLOCK]);
     try_this.extend(if is_leaf {
@@ -92,7 +92,7 @@ pub(super) fn not_yet_valid(certificate: &Certificate, now: UnixTime) -> Finding
         Rfc3339(now)
     );
     let remedy =
-        "if our clock is behind, set it (NTP); if not, wait, or issue it with an earlier notBefore";
+        "set our clock if it is behind (NTP), or wait, or issue it with an earlier notBefore";
     let try_this = lines([SHOW_CLOCK, SHOW_DATES]);
     finding(
         "not_yet_valid",
@@ -102,11 +102,11 @@ pub(super) fn not_yet_valid(certificate: &Certificate, now: UnixTime) -> Finding
     )
 }
 
-/// Nothing on the path is valid yet, the root included.
+/// No certificate of the path is valid yet, the root included.
 pub(super) fn clock_wrong(youngest: &Certificate, oldest: &Certificate, now: UnixTime) -> Finding {
     let start = oldest.not_before();
     let cause = format!(
-        "our clock is wrong: it says {}, and no certificate of the path is that old, not even {}, valid from {}, {} later",
+        "our clock is wrong: it says {}, and every certificate of the path is younger: the oldest, {}, is valid from {}, {} later",
         Rfc3339(now),
         Named(oldest),
         Rfc3339(start),
@@ -119,12 +119,12 @@ pub(super) fn clock_wrong(youngest: &Certificate, oldest: &Certificate, now: Uni
 
 pub(super) fn invalid_validity(certificate: &Certificate) -> Finding {
     let cause = format!(
-        "{} is valid at no time: its notBefore {} comes after its notAfter {}",
+        "{} is never valid: its notBefore {} is after its notAfter {}",
         Named(certificate),
         Rfc3339(certificate.not_before()),
         Rfc3339(certificate.not_after())
     );
-    let remedy = "issue it anew with the two in order";
+    let remedy = "issue it again with notBefore before notAfter";
     finding(
         "invalid_validity",
         Some(certificate),
@@ -133,17 +133,18 @@ pub(super) fn invalid_validity(certificate: &Certificate) -> Finding {
     )
 }
 
-/// Nobody bears the name of a certificate's issuer.
+/// No certificate or root has the name of a certificate's issuer.
 pub(super) struct Missing<'a> {
     /// The last certificate of the path.
     pub(super) top: &'a Certificate,
     pub(super) is_leaf: bool,
-    /// How many certificates were presented behind the leaf.
+    /// The number of certificates that were presented after the leaf.
     pub(super) sent: usize,
     pub(super) roots: Vec<DistinguishedName>,
-    /// What speaks for an intermediate: that its own issuer is known, say.
+    /// Evidence for a missing intermediate, such as that its own issuer is known.
     pub(super) evidence: Option<String>,
-    /// Whether the certificate says where to fetch its issuer's. Those below a root do, too.
+    /// Whether the certificate says where to fetch its issuer's certificate. This is no evidence for an
+    /// intermediate: certificates below a root say so too.
     pub(super) says_where: bool,
     pub(super) has_pins: bool,
 }
@@ -157,15 +158,15 @@ impl Missing<'_> {
         }
         let sent = match self.sent {
             0 => "its own certificate alone",
-            1 => "its own certificate, and one of somebody else",
-            _ => "its own certificate, and those of others",
+            1 => "its own certificate and an unrelated one",
+            _ => "its own certificate and unrelated ones",
         };
         if let Some(evidence) = &self.evidence {
             let cause = format!(
-                "the intermediate \"{issuer}\" is missing, which issued {}: the peer sent {sent}, and {evidence}",
+                "the intermediate \"{issuer}\", which issued {}, is missing: the peer sent {sent}, and {evidence}",
                 Named(top)
             );
-            let remedy = "have the peer send it: its certificate file holds its own certificate first, then each issuer's; or give it to this side as an extra intermediate";
+            let remedy = "have the peer send it (its certificate file has its own certificate first, then each issuer's), or add it to this side as an extra intermediate";
             return finding(
                 "missing_intermediate",
                 Some(top),
@@ -178,19 +179,19 @@ impl Missing<'_> {
                 "the chain ends at {}, whose issuer \"{issuer}\" is not trusted here: {trusted}",
                 Named(top)
             );
-            let remedy = "add that root to the trust store if you mean to trust it, or have the peer get a certificate from a CA that is; if it is an intermediate, have the peer send it too";
+            let remedy = "add that root to the trust store if you trust it, have the peer get a certificate from a trusted CA, or, if it is an intermediate, have the peer send it too";
             return finding("untrusted_root", Some(top), (cause, remedy), add_root());
         }
         let cause = format!(
             "the issuer of {} is missing: the peer sent {sent}, nothing of \"{issuer}\", and {trusted}{}",
             Named(top),
             if self.says_where {
-                "; the certificate says where to fetch its issuer's (authorityInfoAccess)"
+                " (the certificate says where to fetch its issuer's: authorityInfoAccess)"
             } else {
                 ""
             }
         );
-        let remedy = "if it is an intermediate, have the peer send it behind its own certificate; if it is a root, add it to the trust store, or have the peer get a certificate from a CA that is there";
+        let remedy = "if it is an intermediate, have the peer send it after its own certificate, and if it is a root, add it to the trust store, or have the peer get a certificate from a trusted CA";
         let mut try_this = complete_chain();
         try_this.insert(
             1,
@@ -218,16 +219,16 @@ fn add_root() -> Vec<String> {
 
 pub(super) fn untrusted_root(top: &Certificate, roots: &[DistinguishedName]) -> Finding {
     let cause = format!(
-        "the chain is whole, and its root {} is not trusted here: this side trusts {}",
+        "the chain is complete, and its root {} is not trusted here: this side trusts {}",
         Named(top),
         Listed(roots)
     );
-    let remedy = "add that root to the trust store if you mean to trust it, or have the peer get a certificate from a CA that is";
+    let remedy = "add that root to the trust store if you trust it, or have the peer get a certificate from a trusted CA";
     finding("untrusted_root", Some(top), (cause, remedy), add_root())
 }
 
 pub(super) fn self_signed(leaf: &Certificate) -> Finding {
-    let cause = format!("{} is self-signed: nobody vouches for it", Named(leaf));
+    let cause = format!("{} is self-signed: no CA vouches for it", Named(leaf));
     let remedy = "pin exactly this certificate, or issue one from a CA that is trusted here";
     let try_this = lines(["openssl x509 -in CERT.pem -noout -subject -fingerprint -sha256"]);
     finding("self_signed", Some(leaf), (cause, remedy), try_this)
@@ -239,7 +240,7 @@ pub(super) fn root_of_other_trust_domain(
     other: &TrustDomain,
 ) -> Finding {
     let cause = format!(
-        "\"{}\", which issued {}, vouches for the trust domain {other} alone, and the certificate is of {own}",
+        "\"{}\", which issued {}, vouches only for the trust domain {other}, and the certificate is of {own}",
         ShortName(top.issuer()),
         Named(top)
     );
@@ -257,24 +258,24 @@ pub(super) fn issuer_name_differs(
     signer: Option<&DistinguishedName>,
 ) -> Finding {
     let mut cause = format!(
-        "{} was signed by a key that is here, under another name: it says \"{}\"",
+        "{} was signed by a known key under another name: its issuer is \"{}\"",
         Named(top),
         ShortName(top.issuer())
     );
     if let Some(name) = signer {
         let alike = name.to_string() == top.issuer().to_string();
         let encoding = if alike {
-            ", which looks alike and is encoded in another way"
+            ", which looks the same and has another encoding"
         } else {
             ""
         };
         let _ = write!(
             cause,
-            ", and that authority is \"{}\"{encoding}",
+            ", and the name of that key is \"{}\"{encoding}",
             ShortName(name)
         );
     }
-    let remedy = "issue it from the authority's present certificate: names are compared octet by octet, UTF8String and PrintableString differ";
+    let remedy = "issue it with the authority's current certificate: names are compared octet by octet, so UTF8String and PrintableString differ";
     let try_this = lines([
         "openssl x509 -in CERT.pem -noout -issuer -nameopt multiline,show_type",
         "openssl x509 -in CA.pem -noout -subject -nameopt multiline,show_type",
@@ -282,7 +283,7 @@ pub(super) fn issuer_name_differs(
     finding("issuer_name_differs", Some(top), (cause, remedy), try_this)
 }
 
-/// Somebody bears the issuer's name, and nobody's key made the signature.
+/// There are candidates of the issuer's name, and none of their keys made the signature.
 pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Finding {
     let wanted = AuthorityKey::of(top).key;
     let keys: Vec<&[u8]> = named
@@ -299,29 +300,29 @@ pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Findi
     match wanted {
         Some(wanted) if keys.contains(&wanted) => {
             let cause = format!(
-                "the signature of {} is wrong: the key of \"{issuer}\" that it names did not make it, so it was forged or damaged",
+                "the signature of {} is wrong: the key of \"{issuer}\" that it names did not make it, so the certificate is forged or damaged",
                 Named(top)
             );
-            let remedy = "do not trust it; issue it again, and see who made this one";
+            let remedy = "do not trust it, issue it again, and find out who made this one";
             finding("bad_signature", Some(top), (cause, remedy), show_keys)
         }
         Some(wanted) if !keys.is_empty() => {
             let shown: Vec<Hex<'_>> = keys.iter().map(|key| Hex(key)).collect();
             let cause = format!(
-                "there are two authorities named \"{issuer}\", or it got a new key: {} was signed by the key {}, and the one here has {}",
+                "there are two authorities named \"{issuer}\", or its key was replaced: {} was signed by the key {}, and the authority known here has {}",
                 Named(top),
                 Brief(Hex(wanted)),
                 Listed(&shown)
             );
-            let remedy = "if the authority's key was replaced, add its new certificate to the trust store beside the old one; if not, have the certificate issued by the authority that is trusted";
+            let remedy = "add the authority's new certificate to the trust store if its key was replaced, or have the certificate issued by the trusted authority";
             finding("same_name_other_key", Some(top), (cause, remedy), show_keys)
         }
         _ => {
             let cause = format!(
-                "an authority named \"{issuer}\" is here, and its key did not sign {}: its key was replaced, another bears its name, or the certificate was forged",
+                "an authority named \"{issuer}\" is known here, and its key did not sign {}: its key was replaced, another authority has the same name, or the certificate is forged",
                 Named(top)
             );
-            let remedy = "compare the authority's certificate with that of the one who issued it, and add the latter to the trust store if you mean to trust it";
+            let remedy = "compare the authority's certificate with the one that issued it, and add that one to the trust store if you trust it";
             finding("bad_signature", Some(top), (cause, remedy), show_keys)
         }
     }
@@ -329,7 +330,7 @@ pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Findi
 
 pub(super) fn unsupported_algorithm(top: &Certificate) -> Finding {
     let cause = format!(
-        "{} is signed by an algorithm that is not supported here, such as SHA-1, MD5 or DSA",
+        "{} is signed by an algorithm that is not supported, such as SHA-1, MD5 or DSA",
         Named(top)
     );
     let remedy = "issue it with ECDSA, Ed25519, or RSA with SHA-256";
@@ -349,10 +350,10 @@ pub(super) fn issuer_may_not_sign(issuer: &Certificate) -> Finding {
         "it is no CA (basicConstraints)"
     };
     let cause = format!(
-        "{} stands as an issuer in the path and may not sign certificates: {why}",
+        "{} is an issuer in the path and may not sign certificates: {why}",
         Named(issuer)
     );
-    let remedy = "issue this authority's certificate anew with CA:TRUE and keyCertSign, or sign with one that may";
+    let remedy = "issue this authority's certificate again with CA:TRUE and keyCertSign, or sign with another authority";
     let try_this = commands::reissue_authority(None);
     finding(
         "issuer_may_not_sign",
@@ -367,14 +368,13 @@ pub(super) fn path_length(issuer: &Certificate, allowed: usize, below: usize) ->
         "{} allows {allowed} authorities below itself (pathLenConstraint), and there are {below}",
         Named(issuer)
     );
-    let remedy =
-        "issue the leaf higher up, or this authority's certificate with a greater path length";
+    let remedy = "issue the leaf from an authority nearer to the root, or this authority's certificate with a greater path length";
     let try_this = commands::reissue_authority(Some(below));
     finding("path_length", Some(issuer), (cause, remedy), try_this)
 }
 
 pub(super) fn path_too_deep(leaf: &Certificate, issuers: usize, most: usize) -> Finding {
-    let cause = format!("the path has {issuers} intermediates, and at most {most} are followed");
+    let cause = format!("the path has {issuers} intermediates, over the limit of {most}");
     let remedy = "issue the certificate from an authority nearer to its root";
     finding(
         "path_too_deep",
@@ -384,7 +384,7 @@ pub(super) fn path_too_deep(leaf: &Certificate, issuers: usize, most: usize) -> 
     )
 }
 
-/// `holder` is the authority, or a root that came without its certificate.
+/// `holder` is the authority, or a root without its certificate.
 pub(super) fn name_constraints(leaf: &Certificate, holder: &str, constraints: &[u8]) -> Finding {
     let names = leaf.subject_alternative_names().unwrap_or_default();
     let mut all: Vec<String> = names.iter().map(describe_name).collect();
@@ -397,7 +397,7 @@ pub(super) fn name_constraints(leaf: &Certificate, holder: &str, constraints: &[
         describe_constraints(constraints),
         Listed(&all)
     );
-    let remedy = "issue it from an authority that may vouch for these names, or without the one that is not allowed";
+    let remedy = "issue it from an authority that may vouch for these names, or without the name that is not allowed";
     let try_this = lines([
         "openssl x509 -in CERT.pem -noout -subject -ext subjectAltName",
         "openssl x509 -in CA.pem -noout -ext nameConstraints",
@@ -407,11 +407,11 @@ pub(super) fn name_constraints(leaf: &Certificate, holder: &str, constraints: &[
 
 pub(super) fn critical_extension(certificate: &Certificate, oid: &str) -> Finding {
     let cause = format!(
-        "{} has the critical extension {}, which path validation does not know and must not pass over",
+        "{} has the critical extension {}, which path validation does not support and must not ignore",
         Named(certificate),
         Escaped(oid)
     );
-    let remedy = "issue it without this extension, or with the extension not critical";
+    let remedy = "issue it without this extension, or mark the extension as not critical";
     let try_this = lines(["openssl x509 -in CERT.pem -noout -text"]);
     finding(
         "critical_extension",
@@ -427,7 +427,7 @@ pub(super) fn wrong_usage_of_issuer(
     present: &[String],
 ) -> Finding {
     let cause = format!(
-        "{} stands as an issuer in the path and is not for {} (extendedKeyUsage: {}), which limits what it issues",
+        "{} is an issuer in the path and is not for {} (extendedKeyUsage: {}), which limits what it issues",
         Named(issuer),
         usage.name(),
         Listed(present)
@@ -444,7 +444,7 @@ pub(super) fn wrong_usage_of_issuer(
 
 pub(super) fn key_mismatch(leaf: &Certificate) -> Finding {
     let cause = format!("the private key does not belong to {}", Named(leaf));
-    let remedy = "use the key that the certificate was requested with, or request a new certificate for this key; both commands print the same when they fit";
+    let remedy = "use the key that the certificate was requested with, or request a new certificate for this key (both commands print the same for a pair)";
     let try_this = lines([
         "openssl x509 -in CERT.pem -noout -pubkey",
         "openssl pkey -in KEY.pem -pubout",

@@ -1,8 +1,8 @@
-//! Why a chain is refused, and what to do about it.
+//! Explains why a chain is rejected, and what to do about it.
 //!
-//! [`ChainVerifier`] says yes, or why not in one line. When that line is not enough, [`diagnose`](diagnose())
-//! goes through the chain step by step like a doctor: which issuer is missing, whether one of its
-//! name has another key, which constraint was broken where; and it tells the remedy, with commands.
+//! [`ChainVerifier`] accepts a chain or returns one error. [`diagnose`](diagnose()) examines the chain
+//! step by step: which issuer is missing, whether an authority of the same name has another key, which
+//! certificate violates which constraint. Each finding has a remedy and commands.
 //!
 //! ```no_run
 //! use countersign::diagnose::{Case, diagnose};
@@ -26,9 +26,8 @@
 //! # }
 //! ```
 //!
-//! The verdict is the verifier's own: a report without findings means that a handshake would take
-//! the chain, and one with findings that it would not. (Identity and policy come after that, and
-//! are not looked at.)
+//! The verdict is the verifier's: a handshake accepts the chain if the report has no findings, and
+//! rejects it otherwise. Identity and policy come after the chain and are not part of the report.
 
 mod commands;
 mod extensions;
@@ -41,7 +40,7 @@ mod report;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-pub use report::{Finding, Outcome, Report, Step};
+pub use report::{Finding, Report, Step, StepResult};
 
 use crate::pki::named::Named;
 use crate::pki::text::Listed;
@@ -50,9 +49,33 @@ use crate::pki::{Certificate, ShortName};
 use crate::trust::{Anchor, ChainError, ChainVerifier, VerifiedChain, pin_of};
 use path::PathExamination;
 
-/// What a chain is examined by.
+/// The conditions under which [`diagnose`](diagnose()) examines a chain.
+///
+/// ```
+/// use countersign::diagnose::{Case, diagnose};
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{ChainVerifier, Usage};
+/// use rustls_pki_types::{ServerName, UnixTime};
+///
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # fn main() {
+/// let provider = rustls::crypto::aws_lc_rs::default_provider();
+/// let ca = TestCa::new("Root");
+/// let server = ca.leaf().dns("orders.example").issue();
+/// let verifier = ChainVerifier::new(ca.trust(), Usage::Server, &provider);
+///
+/// let name = ServerName::try_from("billing.example").unwrap();
+/// let case = Case::new(&verifier, UnixTime::now())
+///     .server_name(&name)
+///     .private_key(&server.key_der(), &provider);
+/// let report = diagnose(server.chain(), &case);
+/// assert_eq!(report.cause().map(|finding| finding.code()), Some("name_mismatch"));
+/// # }
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
-#[must_use = "a case does nothing until it is given to diagnose()"]
+#[must_use = "a case does nothing until it is passed to diagnose()"]
 pub struct Case<'a> {
     verifier: &'a ChainVerifier,
     now: UnixTime,
@@ -60,16 +83,16 @@ pub struct Case<'a> {
     key: Option<OwnKey>,
 }
 
-/// What is known of the private key that is to belong to the leaf.
+/// The private key that should belong to the leaf.
 #[derive(Debug)]
 enum OwnKey {
-    /// Its SubjectPublicKeyInfo; `None` where the provider does not tell.
+    /// Its SubjectPublicKeyInfo; `None` where the provider does not return it.
     Public(Option<Vec<u8>>),
     Unusable(String),
 }
 
 impl<'a> Case<'a> {
-    /// By the trust, the CRLs, the usage and the limits of this verifier, at this time.
+    /// Examines by the trust, the CRLs, the usage and the limits of this verifier, at this time.
     pub const fn new(verifier: &'a ChainVerifier, now: UnixTime) -> Self {
         Self {
             verifier,
@@ -79,14 +102,14 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Also whether the leaf is valid for this name, which was dialled (RFC 9525). Default: names
-    /// are not looked at.
+    /// Also examines whether the leaf is valid for this server name (RFC 9525). Default: names are not
+    /// examined.
     pub const fn server_name(mut self, name: &'a ServerName<'a>) -> Self {
         self.server_name = Some(name);
         self
     }
 
-    /// Also whether this private key belongs to the leaf. Default: no key is looked at.
+    /// Also examines whether this private key belongs to the leaf. Default: no key is examined.
     pub fn private_key(mut self, key: &PrivateKeyDer<'_>, provider: &CryptoProvider) -> Self {
         let loaded = provider.key_provider.load_private_key(key.clone_key());
         self.key = Some(match loaded {
@@ -99,36 +122,58 @@ impl<'a> Case<'a> {
 
 /// Examines a chain as presented, leaf first.
 ///
-/// It takes as long as a few verifications, whatever the chain is; it is for tools and for people,
-/// not for each handshake.
+/// It takes the time of a few verifications, for any chain. It is for tools and people, not for each
+/// handshake.
+///
+/// ```
+/// use countersign::diagnose::{Case, diagnose};
+/// use countersign::testing::TestCa;
+/// use countersign::trust::{ChainVerifier, Usage};
+/// use rustls_pki_types::UnixTime;
+///
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # fn main() {
+/// let provider = rustls::crypto::aws_lc_rs::default_provider();
+/// let ca = TestCa::new("Root");
+/// let client = ca.intermediate("Issuing").leaf().dns("client.example").issue();
+/// let verifier = ChainVerifier::new(ca.trust(), Usage::Client, &provider);
+///
+/// // The client forgot its intermediate.
+/// let report = diagnose(client.leaf_only().chain(), &Case::new(&verifier, UnixTime::now()));
+/// assert!(!report.is_good());
+/// assert_eq!(report.findings()[0].code(), "missing_intermediate");
+/// # }
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # fn main() {}
+/// ```
 pub fn diagnose(presented: &[CertificateDer<'_>], case: &Case<'_>) -> Report {
     let verified = case.verifier.verify(presented, case.now);
-    let mut doctor = Doctor::new(case);
+    let mut examiner = Examiner::new(case);
     match &verified {
-        Ok(chain) => doctor.tell(presented.len(), chain),
-        Err(error) => doctor.examine(presented, error),
+        Ok(chain) => examiner.describe(presented.len(), chain),
+        Err(error) => examiner.examine(presented, error),
     }
     let leaf = presented
         .first()
         .and_then(|der| Certificate::from_der(der).ok());
-    doctor.examine_name(leaf.as_ref());
-    doctor.examine_key(leaf.as_ref());
+    examiner.examine_name(leaf.as_ref());
+    examiner.examine_key(leaf.as_ref());
     Report {
         usage: case.verifier.usage(),
         now: case.now,
         verified,
-        steps: doctor.steps,
-        findings: doctor.findings,
+        steps: examiner.steps,
+        findings: examiner.findings,
     }
 }
 
-struct Doctor<'c> {
+struct Examiner<'c> {
     case: &'c Case<'c>,
     steps: Vec<Step>,
     findings: Vec<Finding>,
 }
 
-impl<'c> Doctor<'c> {
+impl<'c> Examiner<'c> {
     const fn new(case: &'c Case<'c>) -> Self {
         Self {
             case,
@@ -137,15 +182,15 @@ impl<'c> Doctor<'c> {
         }
     }
 
-    fn step(&mut self, code: &'static str, outcome: Outcome, detail: impl Into<String>) {
+    fn step(&mut self, code: &'static str, result: StepResult, detail: impl Into<String>) {
         self.steps.push(Step {
             code,
-            outcome,
+            result,
             detail: detail.into(),
         });
     }
 
-    /// The step fails if there are findings, the first of which tells why.
+    /// The step fails if there are findings; the first one is its detail.
     fn conclude(
         &mut self,
         code: &'static str,
@@ -153,10 +198,10 @@ impl<'c> Doctor<'c> {
         passed: impl FnOnce() -> String,
     ) {
         match found.first() {
-            None => self.step(code, Outcome::Passed, passed()),
+            None => self.step(code, StepResult::Passed, passed()),
             Some(first) => {
                 let detail = first.cause.clone();
-                self.step(code, Outcome::Failed, detail);
+                self.step(code, StepResult::Failed, detail);
             }
         }
         self.findings.extend(found);
@@ -164,13 +209,13 @@ impl<'c> Doctor<'c> {
 
     fn skip(&mut self, codes: &[&'static str], why: &str) {
         for code in codes {
-            self.step(code, Outcome::Skipped, why);
+            self.step(code, StepResult::Skipped, why);
         }
     }
 
-    /// A chain that is trusted.
-    fn tell(&mut self, presented: usize, chain: &VerifiedChain) {
-        use Outcome::{Passed, Skipped};
+    /// Describes a trusted chain.
+    fn describe(&mut self, presented: usize, chain: &VerifiedChain) {
+        use StepResult::{Passed, Skipped};
 
         let leaf = chain.leaf();
         self.step("read", Passed, counted(presented));
@@ -200,24 +245,21 @@ impl<'c> Doctor<'c> {
         let until = format!("until {}", Rfc3339(chain.not_after()));
         self.step("validity", Passed, until);
         if is_pinned {
-            self.skip(
-                &["constraints", "revocation"],
-                "a pin takes the place of the chain",
-            );
+            self.skip(&["constraints", "revocation"], "a pin replaces the path");
             return;
         }
         self.step(
             "constraints",
             Passed,
-            "each issuer may issue what is below it",
+            "each issuer may issue the certificate below it",
         );
         match self.case.verifier.revocation_rules() {
-            None => self.step("revocation", Skipped, "no CRL was given"),
-            Some(_) => self.step("revocation", Passed, "nothing is revoked"),
+            None => self.step("revocation", Skipped, "no CRL is configured"),
+            Some(_) => self.step("revocation", Passed, "no certificate is revoked"),
         }
     }
 
-    /// A chain that is refused, for this reason; perhaps it is not the only one.
+    /// Examines a rejected chain. The verifier's error may not be its only problem.
     fn examine(&mut self, presented: &[CertificateDer<'_>], error: &ChainError) {
         const REST: [&str; 6] = [
             "leaf",
@@ -236,10 +278,10 @@ impl<'c> Doctor<'c> {
         {
             let found = vec![refused::of_error(error, verifier.usage(), None)];
             self.conclude("read", found, String::new);
-            self.skip(&REST, "the chain has to be readable first");
+            self.skip(&REST, "the chain is not readable");
             return;
         }
-        // They were read before, by the verifier.
+        // The verifier has parsed them before.
         let certificates: Vec<Certificate> = presented
             .iter()
             .filter_map(|der| Certificate::from_der(der).ok())
@@ -247,7 +289,7 @@ impl<'c> Doctor<'c> {
         let Some(leaf) = certificates.first() else {
             return;
         };
-        self.step("read", Outcome::Passed, counted(certificates.len()));
+        self.step("read", StepResult::Passed, counted(certificates.len()));
 
         let store = verifier.store_for(leaf);
         let is_pinned = store
@@ -261,7 +303,7 @@ impl<'c> Doctor<'c> {
         } else {
             found.extend(verifier.problems_of_leaf(leaf, is_pinned));
         }
-        // What a CA's certificate may not do besides follows from what it is.
+        // A CA certificate has no digitalSignature: reporting that too would not help.
         if matches!(found.first(), Some(ChainError::CaAsEndEntity { .. })) {
             found.retain(|problem| !matches!(problem, ChainError::NoDigitalSignature { .. }));
         }
@@ -277,29 +319,29 @@ impl<'c> Doctor<'c> {
             Err(unknown) => {
                 let found = vec![refused::of_error(&unknown, verifier.usage(), None)];
                 self.conclude("trust", found, String::new);
-                self.skip(&REST[2..], "there is nobody to trust for it");
+                self.skip(&REST[2..], "no trust store is for its trust domain");
                 self.put_first(error, None);
                 return;
             }
         };
-        self.step("trust", Outcome::Passed, self.trusted(leaf));
+        self.step("trust", StepResult::Passed, self.trusted(leaf));
 
         let examination = PathExamination::of(&certificates, store, verifier, self.case.now, error);
         for (code, found, passed) in examination.stages(is_pinned) {
             match passed {
                 Ok(passed) => self.conclude(code, found, || passed),
-                Err(skipped) => self.step(code, Outcome::Skipped, skipped),
+                Err(skipped) => self.step(code, StepResult::Skipped, skipped),
             }
         }
         self.put_first(error, Some(&examination));
     }
 
-    /// Sees to it that the first finding is the one for which the verifier refuses the chain.
+    /// Moves the finding that explains the verifier's error to the front.
     fn put_first(&mut self, error: &ChainError, examination: Option<&PathExamination<'_>>) {
         let explains = |finding: &Finding| explains(finding.code, error);
         let place = self.findings.iter().position(explains).or_else(|| {
-            // Path building names the most telling failure of all ways that it tried: a signature
-            // by another key of the same name, where what stopped the right way was a constraint.
+            // Path building returns the most specific failure of all paths that it tried. This may be a
+            // signature by another key of the same name, while a constraint stopped the right path.
             let may_mislead = matches!(
                 error,
                 ChainError::UnknownIssuer { .. } | ChainError::BadSignature { .. }
@@ -315,7 +357,7 @@ impl<'c> Doctor<'c> {
                 let at_hand = examination.map(PathExamination::at_hand);
                 let finding = refused::of_error(error, self.case.verifier.usage(), at_hand);
                 if let Some(step) = self.steps.iter_mut().find(|step| step.code == "path") {
-                    step.outcome = Outcome::Failed;
+                    step.result = StepResult::Failed;
                     step.detail.clone_from(&finding.cause);
                 }
                 self.findings.insert(0, finding);
@@ -326,8 +368,8 @@ impl<'c> Doctor<'c> {
     fn examine_name(&mut self, leaf: Option<&Certificate>) {
         let (Some(name), Some(leaf)) = (self.case.server_name, leaf) else {
             let why = match self.case.server_name {
-                None => "no name was dialled",
-                Some(_) => "the certificate has to be readable first",
+                None => "no server name was given",
+                Some(_) => "the certificate is not readable",
             };
             return self.skip(&["name"], why);
         };
@@ -343,10 +385,10 @@ impl<'c> Doctor<'c> {
             (None, _) => return self.skip(&["key"], "no private key was given"),
             (Some(OwnKey::Unusable(problem)), _) => vec![findings::unusable_key(leaf, problem)],
             (Some(_), None) => {
-                return self.skip(&["key"], "the certificate has to be readable first");
+                return self.skip(&["key"], "the certificate is not readable");
             }
             (Some(OwnKey::Public(None)), Some(_)) => {
-                return self.skip(&["key"], "the key does not tell its public part");
+                return self.skip(&["key"], "the provider does not return the public key");
             }
             (Some(OwnKey::Public(Some(spki))), Some(leaf)) if spki == leaf.spki() => Vec::new(),
             (Some(OwnKey::Public(Some(_))), Some(leaf)) => vec![findings::key_mismatch(leaf)],
@@ -354,17 +396,17 @@ impl<'c> Doctor<'c> {
         self.conclude("key", found, || "it belongs to the certificate".into());
     }
 
-    /// What a leaf that is fit for its use says.
+    /// Describes a leaf that is fit for its use.
     fn fit(&self, leaf: &Certificate) -> String {
         let usage = self.case.verifier.usage().name();
         let purposes = match leaf.extended_key_usage() {
-            None => format!("for any use, so for {usage}"),
+            None => format!("for any use, {usage} included"),
             Some(_) => format!("for {usage}"),
         };
         format!("{}: version {}, {purposes}", Named(leaf), leaf.version())
     }
 
-    /// Whom this side believes, as far as the leaf goes.
+    /// The roots and pins that this side trusts for the leaf.
     fn trusted(&self, leaf: &Certificate) -> String {
         let Ok(store) = self.case.verifier.store_for(leaf) else {
             return String::new();
@@ -381,7 +423,7 @@ impl<'c> Doctor<'c> {
             (false, false) => format!("the {counted} {}", Listed(&roots)),
             (false, true) => format!("the {counted} {}, and pins", Listed(&roots)),
             (true, true) => "pins only".into(),
-            (true, false) => "nobody".into(),
+            (true, false) => "no root and no pin".into(),
         }
     }
 }
@@ -393,7 +435,7 @@ fn counted(certificates: usize) -> String {
     }
 }
 
-/// Whether a finding is the verifier's reason, told more precisely.
+/// Whether a finding is the verifier's error, or a more precise form of it.
 fn explains(code: &str, error: &ChainError) -> bool {
     let reason = error.reason();
     code == reason

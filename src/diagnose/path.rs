@@ -1,4 +1,4 @@
-//! What is wrong with the way from a leaf to a root.
+//! Examines the path from a leaf to a root.
 
 use rustls_pki_types::{Der, TrustAnchor, UnixTime};
 use webpki::EndEntityCert;
@@ -17,12 +17,12 @@ use crate::trust::{
     path_length, unknown_critical,
 };
 
-/// One stage with what was found: what it says when that is nothing, or why it was skipped.
+/// One stage with its findings, and its detail without findings: passed, or why it was skipped.
 pub(super) type Stage = (&'static str, Vec<Finding>, Result<String, &'static str>);
 
 pub(super) struct PathExamination<'a> {
     at_hand: AtHand<'a>,
-    /// The one that comes nearest to being good.
+    /// The path with the fewest problems.
     path: Path<'a>,
     sent: usize,
     store: &'a TrustStore,
@@ -53,7 +53,7 @@ impl<'a> PathExamination<'a> {
         now: UnixTime,
         error: &'a ChainError,
     ) -> Self {
-        let (leaf, issuers) = (&presented[0], &presented[1..]); // a caller has a leaf
+        let (leaf, issuers) = (&presented[0], &presented[1..]); // callers pass a leaf
         let at_hand = AtHand::new((leaf, issuers), store, verifier.algorithms().all);
         let nearest = at_hand
             .paths()
@@ -78,7 +78,7 @@ impl<'a> PathExamination<'a> {
     }
 
     pub(super) fn stages(&self, is_pinned: bool) -> [Stage; 4] {
-        const PIN: &str = "a pin takes the place of the chain";
+        const PIN: &str = "a pin replaces the path";
         let usage = self.verifier.usage();
         let validity = {
             let found = if is_pinned {
@@ -100,20 +100,20 @@ impl<'a> PathExamination<'a> {
             return [
                 ("path", Vec::new(), Err(PIN)),
                 validity,
-                ("constraints", found, Ok("a pin takes their place".into())),
+                ("constraints", found, Ok("a pin replaces them".into())),
                 ("revocation", Vec::new(), Err(PIN)),
             ];
         }
         let (path, complete) = match self.path.root {
-            Some(_) => (("path", Vec::new(), Ok(self.told())), true),
+            Some(_) => (("path", Vec::new(), Ok(self.described())), true),
             None => (("path", vec![self.dead_end()], Ok(String::new())), false),
         };
         let constraints = {
             let found = self.constraints();
             let passed = if complete || !found.is_empty() {
-                Ok("each issuer may issue what is below it".into())
+                Ok("each issuer may issue the certificate below it".into())
             } else {
-                Err("the path has to be whole first")
+                Err("the path is not complete")
             };
             ("constraints", found, passed)
         };
@@ -121,7 +121,7 @@ impl<'a> PathExamination<'a> {
         [path, validity, constraints, revocation]
     }
 
-    fn told(&self) -> String {
+    fn described(&self) -> String {
         let named = self
             .path
             .certificates
@@ -133,7 +133,7 @@ impl<'a> PathExamination<'a> {
                 Some(name) => format!("the root \"{}\"", ShortName(name)),
                 None => "a root without a readable name".into(),
             },
-            None => "nobody".into(),
+            None => "no root".into(),
         });
         named.join(" <- ")
     }
@@ -150,7 +150,7 @@ impl<'a> PathExamination<'a> {
     fn revocation(&self, complete: bool) -> Stage {
         let (mut found, passed) = (Vec::new(), String::new());
         let skipped = match (self.verifier.revocation_rules(), self.error) {
-            (None, _) => Err("no CRL was given"),
+            (None, _) => Err("no CRL is configured"),
             (
                 Some(_),
                 ChainError::Revoked { .. }
@@ -161,13 +161,13 @@ impl<'a> PathExamination<'a> {
                 found.push(refused::of_error(self.error, self.verifier.usage(), None));
                 Ok(passed)
             }
-            (Some(_), _) if complete => Err("the rest has to be right first"),
-            (Some(_), _) => Err("the path has to be whole first"),
+            (Some(_), _) if complete => Err("other checks failed first"),
+            (Some(_), _) => Err("the path is not complete"),
         };
         ("revocation", found, skipped)
     }
 
-    /// Which authority's name constraints the leaf breaks.
+    /// The authorities whose name constraints the leaf violates.
     fn names(&self) -> Vec<Finding> {
         let leaf = self.path.certificates[0];
         let issuers = self.path.certificates[1..].iter().copied();
@@ -193,8 +193,8 @@ impl<'a> PathExamination<'a> {
             .collect()
     }
 
-    /// Asks rustls-webpki whether the leaf's names keep to these constraints, as if its own issuer
-    /// were a root with them, at a time at which the leaf is valid.
+    /// Whether rustls-webpki rejects the leaf's names by these constraints. It verifies the leaf as if its
+    /// own issuer were a root with them, at a time at which the leaf is valid.
     fn breaks(&self, leaf: &Certificate, constraints: &[u8]) -> bool {
         let spki = match self.path.certificates.get(1) {
             Some(issuer) => Some(issuer.spki()),
@@ -223,7 +223,7 @@ impl<'a> PathExamination<'a> {
         matches!(verdict, Err(webpki::Error::NameConstraintViolation))
     }
 
-    /// Why nobody is found above the last certificate of the path.
+    /// Why no issuer of the last certificate of the path is found.
     fn dead_end(&self) -> Finding {
         let top = self.path.top();
         let is_leaf = self.path.certificates.len() == 1;
@@ -275,7 +275,7 @@ impl<'a> PathExamination<'a> {
         .finding()
     }
 
-    /// Which other trust domain has the issuer among its roots, and the leaf's own.
+    /// The leaf's own trust domain, and the other one that has the issuer among its roots.
     fn other_trust_domain(&self, top: &Certificate) -> Option<(TrustDomain, TrustDomain)> {
         let Trust::ByTrustDomain(bundles) = self.verifier.trust() else {
             return None;
@@ -293,7 +293,7 @@ impl<'a> PathExamination<'a> {
         Some((id.trust_domain().clone(), other.clone()))
     }
 
-    /// What speaks for an intermediate that was left out, and against a root that nobody trusts.
+    /// Evidence that the missing issuer is an intermediate, and not an untrusted root.
     fn evidence_for_an_intermediate(
         &self,
         top: &Certificate,
@@ -320,14 +320,14 @@ impl<'a> PathExamination<'a> {
     }
 }
 
-/// To compare paths: what is wrong with one, names and revocation apart.
+/// The problems of a path, for comparing paths. Names and revocation are not examined.
 fn problems_of(path: &Path<'_>, usage: Usage, now: UnixTime) -> Vec<Finding> {
     let mut found = limits(path, usage);
     found.extend(ages(&path.certificates, path.root, usage, now));
     found
 }
 
-/// What an issuer may do, and how many may stand below it.
+/// Checks what each issuer may do, and the path length below it.
 fn limits(path: &Path<'_>, usage: Usage) -> Vec<Finding> {
     let mut found = Vec::new();
     let issuers = &path.certificates[1..];
@@ -364,7 +364,7 @@ fn limits(path: &Path<'_>, usage: Usage) -> Vec<Finding> {
     found
 }
 
-/// Which certificates of the path are not valid now, or whether it is the clock.
+/// The certificates of the path that are not valid now, or a wrong clock.
 fn ages(
     path: &[&Certificate],
     root: Option<(&TrustAnchor<'static>, &crate::trust::Root)>,
@@ -373,12 +373,12 @@ fn ages(
 ) -> Vec<Finding> {
     let certificate_of_root = root.and_then(|(_, root)| root.certificate.as_ref());
     let with_root = path.iter().copied().chain(certificate_of_root);
-    // One certificate alone may be new; an authority that is to come later is none.
-    let is_known_well = path.len() > 1 || certificate_of_root.is_some();
+    // A single certificate may be new. An authority that is not valid yet indicates a wrong clock.
+    let has_authority = path.len() > 1 || certificate_of_root.is_some();
     let all_later = with_root.clone().all(|it| it.not_before() > now);
     if let Some(oldest) = with_root.min_by_key(|it| it.not_before().as_secs())
         && all_later
-        && is_known_well
+        && has_authority
     {
         return vec![findings::clock_wrong(path[0], oldest, now)];
     }

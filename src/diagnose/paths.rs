@@ -1,4 +1,4 @@
-//! Follows signatures from a leaf upwards, whatever else may be wrong.
+//! Follows signatures from a leaf to a root, without regard to other problems.
 
 use std::ops::ControlFlow;
 
@@ -7,19 +7,19 @@ use rustls_pki_types::{SignatureVerificationAlgorithm, TrustAnchor};
 use crate::pki::Certificate;
 use crate::trust::{Graph, Root, Search, Signature, Signatures, TrustStore, longest_signed};
 
-/// The most signatures that are verified for one report: a peer chooses its chain.
+/// The limit of signature verifications for one report, because a peer chooses its chain.
 const MAX_SIGNATURES: usize = 256;
 
-/// The certificates and roots among which issuers are looked for.
+/// The certificates and roots that may be issuers.
 pub(super) struct AtHand<'a> {
-    /// Those that were presented behind the leaf, then those of the store; each once.
+    /// The certificates presented after the leaf, then those of the store; each once.
     pub(super) pool: Vec<&'a Certificate>,
     pub(super) roots: Vec<(&'a TrustAnchor<'static>, &'a Root)>,
     graph: Graph<'a>,
     signatures: Signatures,
 }
 
-/// Whose key may have made a signature.
+/// A possible issuer.
 #[derive(Clone, Copy)]
 pub(super) enum Candidate<'a> {
     Root(&'a Root),
@@ -49,18 +49,18 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// A path by signatures alone.
+/// A path by signatures only.
 pub(super) struct Path<'a> {
     /// The leaf first.
     pub(super) certificates: Vec<&'a Certificate>,
-    /// `None` where it leads to nobody.
+    /// `None` where the path leads to no root.
     pub(super) root: Option<(&'a TrustAnchor<'static>, &'a Root)>,
 }
 
 impl<'a> Path<'a> {
-    /// The last certificate that could be found.
+    /// The last certificate of the path.
     pub(super) fn top(&self) -> &'a Certificate {
-        self.certificates[self.certificates.len() - 1] // a path has its leaf
+        self.certificates[self.certificates.len() - 1] // a path has a leaf
     }
 }
 
@@ -92,7 +92,7 @@ impl<'a> AtHand<'a> {
             .chain(pool.map(|certificate| Candidate::Certificate(certificate)))
     }
 
-    /// Those that bear the name of a certificate's issuer; the certificate itself is none.
+    /// The candidates with the name of a certificate's issuer, without the certificate itself.
     pub(super) fn named_as_issuer_of(&self, certificate: &Certificate) -> Vec<Candidate<'a>> {
         self.all()
             .filter(|candidate| candidate.is_named_as_issuer_of(certificate))
@@ -100,7 +100,7 @@ impl<'a> AtHand<'a> {
             .collect()
     }
 
-    /// One whose key made the signature, and whose name is another than the certificate says.
+    /// A candidate whose key made the signature and whose name differs from the certificate's issuer.
     pub(super) fn signer_by_another_name(
         &self,
         certificate: &Certificate,
@@ -114,7 +114,7 @@ impl<'a> AtHand<'a> {
         self.signatures.of(certificate, by.spki())
     }
 
-    /// All paths from the leaf to a root; where there is none, the longest that could be found.
+    /// All paths from the leaf to a root. If there is none, the longest one.
     pub(super) fn paths(&self) -> Vec<Path<'a>> {
         let mut search = Search::new(&self.graph, &self.signatures, usize::MAX);
         let mut complete = Vec::new();

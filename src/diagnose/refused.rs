@@ -1,4 +1,4 @@
-//! The verifier's own errors as findings.
+//! The errors of the verifier as findings.
 
 use super::commands::{self, lines, reissue};
 use super::findings::{Apart, SHOW_CHAIN, SHOW_CLOCK, bad_signature, finding, issuer_may_not_sign};
@@ -11,7 +11,7 @@ use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};
 use crate::trust::{ChainError, StatusError, Usage};
 
-/// What the verifier refused by itself.
+/// The finding for an error of the verifier.
 pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand<'_>>) -> Finding {
     use ChainError as E;
 
@@ -32,7 +32,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 "certificate {position} of the chain cannot be read: {}",
                 source.cause()
             ),
-            "issue it anew, with a tool that writes DER",
+            "issue it again with a tool that writes DER",
             lines([
                 "openssl asn1parse -in CERT.pem -i",
                 "openssl x509 -in CERT.pem -noout -text",
@@ -40,7 +40,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         ),
         E::Version1 { certificate } => (
             format!(
-                "{} is X.509 version 1, which TLS peers refuse",
+                "{} is X.509 version 1, which TLS peers reject",
                 Named(certificate)
             ),
             "issue it as version 3: `openssl x509 -req` does so when it is given extensions",
@@ -62,7 +62,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         ),
         E::CaAsEndEntity { certificate } => (
             format!(
-                "{} is a CA certificate, and the peer uses it as its own (`openssl req -x509` makes such)",
+                "{} is a CA certificate, and the peer uses it as its own (`openssl req -x509` makes such certificates)",
                 Named(certificate)
             ),
             "issue a certificate without CA:TRUE to the peer, or pin this one",
@@ -73,7 +73,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             usage: bits,
         } => (
             format!(
-                "{} may sign certificates or CRLs (keyUsage: {bits}), which a peer must not",
+                "{} may sign certificates or CRLs (keyUsage: {bits}), which a peer's certificate must not",
                 Named(certificate)
             ),
             "issue it without keyCertSign and cRLSign",
@@ -121,12 +121,12 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             known,
         } => (
             format!(
-                "{} is of the trust domain {}, and there are bundles for {} only",
+                "{} is of the trust domain {}, and this side has bundles for {} only",
                 Named(certificate),
                 Escaped(trust_domain),
                 known
             ),
-            "federate: add the bundle of that trust domain; or correct the SPIFFE ID",
+            "add the bundle of that trust domain (federation), or correct the SPIFFE ID",
             lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
         ),
         E::Revoked { certificate, crl } => (
@@ -135,7 +135,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 Named(certificate),
                 ShortSerial(crl)
             ),
-            "it stays refused: issue a new certificate for a new key",
+            "issue a new certificate for a new key: a revoked certificate stays revoked",
             lines([
                 "openssl x509 -in CERT.pem -noout -serial",
                 "openssl crl -in CRL.pem -noout -text",
@@ -148,14 +148,14 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             now,
         } => (
             format!(
-                "whether {} is revoked is unknown: the CRL of \"{}\" was due to be replaced at {}, {} ago, and our clock says {}",
+                "whether {} is revoked is unknown: the CRL of \"{}\" expired at {}, {} ago, and our clock says {}",
                 Named(certificate),
                 ShortName(certificate.issuer()),
                 Rfc3339(*next_update),
                 Apart(*next_update, *now),
                 Rfc3339(*now)
             ),
-            "load the newer one that its issuer has published, and see why it did not come; a grace bridges late ones",
+            "load the newer CRL of its issuer, and find out why it is late (Revocation::grace() allows for late CRLs)",
             lines([
                 "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
                 SHOW_CLOCK,
@@ -171,7 +171,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 cause.cause(),
                 Apart(*now, *this_update)
             ),
-            "correct the clock of this machine or of the CA, whichever is wrong, or load a CRL that is in force; clock_tolerance bridges small differences",
+            "correct the clock of this machine or of the CA, or load a CRL that is in force (Revocation::clock_tolerance() allows for small differences)",
             lines([
                 "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
                 SHOW_CLOCK,
@@ -183,7 +183,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 Named(certificate),
                 cause.cause()
             ),
-            "load the CRL of its issuer; or declare with no_crl_from that this issuer publishes none",
+            "load the CRL of its issuer, or declare with Revocation::no_crl_from() that this issuer publishes none",
             lines([
                 "openssl x509 -in CERT.pem -noout -issuer -ext crlDistributionPoints",
                 "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",
@@ -195,7 +195,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 Named(certificate),
                 ShortName(certificate.issuer())
             ),
-            "issue that authority's certificate with keyUsage cRLSign",
+            "issue the certificate of that authority with keyUsage cRLSign",
             commands::reissue_authority(None),
         ),
         E::NameMismatch {
@@ -204,12 +204,12 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
             present,
         } => (
             format!(
-                "{} is not valid for \"{}\", the name that was dialled: its names are {}",
+                "{} is not valid for the server name \"{}\": its names are {}",
                 Named(certificate),
                 Escaped(expected),
                 present
             ),
-            "dial one of its names, or issue it with this name as a subjectAltName (the common name does not count)",
+            "connect to one of its names, or issue it with this name as a subjectAltName (the common name does not count)",
             {
                 let mut all = lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]);
                 all.extend(reissue(certificate, usage, Some(expected)));
@@ -225,7 +225,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 "{} breaks RFC 5280 section {section}: {rule}",
                 Named(certificate)
             ),
-            "reissue it, or accept such certificates with Profile::Compatible",
+            "issue it again according to that rule, or accept such certificates with Profile::Compatible",
             lines(["openssl x509 -in CERT.pem -noout -text"]),
         ),
         E::IssuerMayNotSign { certificate } => return issuer_may_not_sign(certificate),
@@ -246,7 +246,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {
             (
                 cause_of(error),
-                "see what path validation says, and issue the certificate anew",
+                "see the output of path validation, and issue the certificate again",
                 lines([
                     SHOW_CHAIN,
                     "openssl verify -CAfile ROOTS.pem -untrusted CHAIN.pem CERT.pem",

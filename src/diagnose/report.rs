@@ -1,4 +1,4 @@
-//! What an examination found.
+//! The result of an examination.
 
 use std::fmt;
 
@@ -8,11 +8,21 @@ use crate::pki::Certificate;
 use crate::pki::time::Rfc3339;
 use crate::trust::{ChainError, Usage, VerifiedChain};
 
-/// What [`diagnose`](super::diagnose()) found: the cause first, then what else is wrong, then
-/// everything that was looked at.
+/// The result of [`diagnose`](super::diagnose()): the cause first, then further findings, then every
+/// step of the examination.
 ///
 /// `Display` is for people. Programs read [`findings`](Self::findings) and [`steps`](Self::steps) by
-/// their codes.
+/// their codes:
+///
+/// ```
+/// use countersign::diagnose::{Report, StepResult};
+///
+/// fn failed_steps(report: &Report) -> Vec<&'static str> {
+///     let steps = report.steps().iter();
+///     let failed = steps.filter(|step| step.result() == StepResult::Failed);
+///     failed.map(|step| step.code()).collect()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -24,38 +34,53 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing is wrong: the chain is trusted, and name and key fit where they were given.
+    /// Whether there are no findings: the chain is trusted, and the name and the key fit where they were
+    /// given.
     pub fn is_good(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// What [`ChainVerifier::verify`](crate::trust::ChainVerifier::verify) says of the chain, which
-    /// is what a handshake would say. Name and key are not part of it.
+    /// The result of [`ChainVerifier::verify`](crate::trust::ChainVerifier::verify), which is the result in
+    /// a handshake. Name and key are not part of it.
     ///
     /// # Errors
-    /// [`ChainError`]: why the chain is refused.
+    /// [`ChainError`]: why the chain is rejected.
     pub const fn verified(&self) -> Result<&VerifiedChain, &ChainError> {
         self.verified.as_ref()
     }
 
-    /// The cause: why a handshake would fail.
+    /// The first finding: why a handshake would fail.
     pub fn cause(&self) -> Option<&Finding> {
         self.findings.first()
     }
 
-    /// Everything that is wrong, the cause first.
+    /// All findings, the cause first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// What was looked at, in this order: `read`, `leaf`, `trust`, `path`, `validity`,
+    /// The steps of the examination, in this order: `read`, `leaf`, `trust`, `path`, `validity`,
     /// `constraints`, `revocation`, `name`, `key`.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 }
 
-/// One thing that is wrong.
+/// One problem of a chain, with its remedy.
+///
+/// `Display` joins [`cause`](Self::cause) and [`remedy`](Self::remedy) on one line.
+///
+/// ```
+/// use countersign::diagnose::Finding;
+///
+/// fn print(finding: &Finding) {
+///     println!("{} ({})", finding.cause(), finding.code());
+///     println!("do: {}", finding.remedy());
+///     for command in finding.commands() {
+///         println!("  $ {command}");
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -69,7 +94,7 @@ pub struct Finding {
 impl Finding {
     /// A stable code for programs: `"expired"`, `"missing_intermediate"`, `"same_name_other_key"`.
     ///
-    /// It is the [`reason`](ChainError::reason) of the verifier's error, or tells it more precisely:
+    /// It is the [`reason`](ChainError::reason) of the verifier's error, or more precise than that:
     ///
     /// | reason | codes |
     /// |---|---|
@@ -78,88 +103,101 @@ impl Finding {
     /// | `not_yet_valid` | `not_yet_valid`, `clock_wrong` |
     /// | `invalid_path` | `path_length`, `path_too_deep`, `name_constraints`, `critical_extension`, `unsupported_algorithm`, `invalid_validity` |
     ///
-    /// About the key that was given: `key_mismatch`, `unusable_key`. Codes may be added.
+    /// For the private key: `key_mismatch`, `unusable_key`. Codes may be added.
     pub const fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The certificate that it is about, where it is about one.
+    /// The certificate of the finding; `None` if no certificate is known.
     pub const fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref()
     }
 
-    /// What is wrong, in one line of at most 8 KiB: names of certificates in it are cut after 256
-    /// bytes, and lists after five entries.
+    /// The problem, on one line of at most 8 KiB. Names of certificates are cut after 256 bytes, lists
+    /// after five entries.
     pub fn cause(&self) -> &str {
         &self.cause
     }
 
-    /// What to do about it, in one line.
+    /// What to do about it, on one line.
     pub fn remedy(&self) -> &str {
         &self.remedy
     }
 
-    /// Commands that show or repair it, one a line, for a shell with OpenSSL 3.
+    /// Commands that show or repair it, one per line, for a shell with OpenSSL 3.
     ///
-    /// The names of files in them are meant to be replaced: `CERT.pem` and `KEY.pem` are the
+    /// Replace the names of files in them: `CERT.pem` and `KEY.pem` are the
     /// [certificate](Self::certificate) and its key, `CA.pem` and `CA.key` those of its issuer,
-    /// `CHAIN.pem` is what the peer sends, `ROOTS.pem` whom this side trusts, `CRL.pem` the issuer's.
+    /// `CHAIN.pem` is the chain that the peer sends, `ROOTS.pem` the roots that this side trusts,
+    /// `CRL.pem` the CRL of the issuer.
     ///
     /// # Security
-    /// From the certificate they hold plain names and numbers only: letters, digits and `.:/@_-`. No
-    /// peer can put a command of its own into them. At most 16 of its names and 16 of its purposes
-    /// are in a command, and none over 256 bytes.
+    /// Values from the certificate are plain names and numbers: letters, digits and `.:/@_-`. No peer can
+    /// add a command of its own. A command has at most 16 names and 16 purposes of a certificate, each of
+    /// at most 256 bytes.
     pub fn commands(&self) -> &[String] {
         &self.commands
     }
 }
 
 impl fmt::Display for Finding {
-    /// One line: the cause and the remedy.
+    /// Cause and remedy on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.cause, self.remedy)
     }
 }
 
-/// One thing that was looked at.
+/// One step of the examination.
+///
+/// ```
+/// use countersign::diagnose::Step;
+///
+/// fn line(step: &Step) -> String {
+///     format!("{:<12} {:<8} {}", step.code(), step.result().code(), step.detail())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step {
     pub(super) code: &'static str,
-    pub(super) outcome: Outcome,
+    pub(super) result: StepResult,
     pub(super) detail: String,
 }
 
 impl Step {
-    /// A stable code for programs, as [`Report::steps`] lists them.
+    /// A stable code for programs; [`Report::steps`] lists them.
     pub const fn code(&self) -> &'static str {
         self.code
     }
 
-    /// What came of it.
-    pub const fn outcome(&self) -> Outcome {
-        self.outcome
+    /// The result of the step.
+    pub const fn result(&self) -> StepResult {
+        self.result
     }
 
-    /// What was seen, in one line.
+    /// What was found, on one line.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 }
 
-/// What came of a [`Step`].
+/// The result of a [`Step`].
+///
+/// ```
+/// assert_eq!(countersign::diagnose::StepResult::Skipped.code(), "skipped");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome {
-    /// Nothing is wrong.
+pub enum StepResult {
+    /// The step has no finding.
     Passed,
-    /// Something is: there is a finding.
+    /// The step has a finding.
     Failed,
-    /// It was not asked for, or cannot be looked at before something else is right.
+    /// The step was not requested, or an earlier step failed.
     Skipped,
 }
 
-impl Outcome {
+impl StepResult {
     /// A stable code for programs: `"passed"`, `"failed"` or `"skipped"`.
     pub const fn code(self) -> &'static str {
         match self {
@@ -195,15 +233,15 @@ impl fmt::Display for Report {
             writeln!(f, "{title}\n  ({})", other.code)?;
             write_finding(f, other)?;
         }
-        writeln!(f, "\nWhat was looked at")?;
+        writeln!(f, "\nSteps")?;
         for step in &self.steps {
-            let mark = match step.outcome {
-                Outcome::Passed => "ok",
-                Outcome::Failed => "WRONG",
-                Outcome::Skipped => "-",
+            let mark = match step.result {
+                StepResult::Passed => "ok",
+                StepResult::Failed => "WRONG",
+                StepResult::Skipped => "-",
             };
             write!(f, "  {mark:<6} {:<12} ", step.code)?;
-            // The cause stands above.
+            // The cause is printed above.
             match self.findings.iter().find(|it| it.cause == step.detail) {
                 Some(finding) => writeln!(f, "{}", finding.code)?,
                 None => writeln!(f, "{}", step.detail)?,
@@ -214,7 +252,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What the files are that the commands name.
+    /// Explains the file names in the commands.
     fn write_files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut title = "\nIn the commands\n";
         for (file, meaning) in FILES {
@@ -231,7 +269,7 @@ impl Report {
     }
 }
 
-/// The names that stand for files in commands.
+/// The placeholders for files in commands.
 const FILES: [(&str, &str); 8] = [
     ("CERT.pem", "the certificate in question"),
     ("KEY.pem", "its private key"),
@@ -239,11 +277,11 @@ const FILES: [(&str, &str); 8] = [
     ("CA.key", "the issuer's private key"),
     (
         "CHAIN.pem",
-        "what the peer sends: its certificate, then the intermediates",
+        "the chain that the peer sends: its certificate, then the intermediates",
     ),
-    ("ROOTS.pem", "whom this side trusts"),
+    ("ROOTS.pem", "the roots that this side trusts"),
     ("CRL.pem", "the issuer's CRL"),
-    ("CERT.new.pem", "the certificate that takes its place"),
+    ("CERT.new.pem", "the certificate that replaces it"),
 ];
 
 fn write_finding(f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {

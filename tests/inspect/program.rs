@@ -211,7 +211,7 @@ async fn it_explains() {
         assert_eq!(report["problem"].is_null(), *key != missing);
         let text = inspect(options).await;
         assert_eq!(text.code, Some(code));
-        assert!(text.stdout.contains("\nWhat was looked at\n"), "{text:?}");
+        assert!(text.stdout.contains("\nSteps\n"), "{text:?}");
     }
 }
 

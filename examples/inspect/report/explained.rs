@@ -78,7 +78,7 @@ impl Serialize for Explained {
         });
         let steps = self.0.steps().iter().map(|step| Step {
             code: step.code(),
-            outcome: step.outcome().code(),
+            outcome: step.result().code(),
             detail: step.detail(),
         });
         Whole {
