@@ -200,7 +200,7 @@ impl Subscriber for Outcomes {
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if ["client refused", "client shed"].contains(&&*fields.message) {
+        if ["client refused", "connection shed"].contains(&&*fields.message) {
             *self.0.lock().unwrap().entry(fields.remote).or_default() += 1;
         }
     }

@@ -1,4 +1,4 @@
-//! How long an event may be, how much memory it takes, and whether a stranger can cause it.
+//! Limits of an event: its length, its memory, and whether an unauthenticated peer can cause it.
 
 use std::borrow::Cow;
 
@@ -8,26 +8,25 @@ use crate::pki::memory::{allocated, of_certificate};
 use crate::pki::text::{MAX_SENTENCE, MAX_VALUE, shorten};
 
 impl AuditEvent {
-    /// The most bytes of an event as one line (`Display`), and of a line of [`Tracing`](super::Tracing):
+    /// The maximum size of an event as one line (`Display`), and of a line of [`Tracing`](super::Tracing):
     /// 8 KiB.
     pub const MAX_TEXT: usize = 8 * 1024;
-    /// The most bytes of an event as JSON, in the sink `Json`: 24 KiB. An event is some 2 KiB long; only
-    /// one that a peer has filled comes near.
+    /// The maximum size of an event as JSON, in the sink `Json`: 24 KiB. A usual event has about 2 KiB.
     pub const MAX_JSON: usize = 24 * 1024;
-    /// The most certificates of an event: as many as a chain may have by default.
+    /// The maximum number of certificates: the default limit of a chain.
     pub(super) const MAX_CERTIFICATES: usize = 10;
-    /// The most bytes of an identity: as long as a URI or a SPIFFE ID may be.
+    /// The maximum bytes of an identity: the limit of URIs and SPIFFE IDs.
     pub(super) const MAX_IDENTITY: usize = 2048;
-    /// The most bytes of the cause and the remedy.
+    /// The maximum bytes of cause and remedy.
     pub(super) const MAX_DETAIL: usize = 2048;
-    /// The most bytes of a request's path.
+    /// The maximum bytes of a request's path.
     pub(super) const MAX_PATH: usize = MAX_SENTENCE;
-    /// The most bytes of a request's method.
+    /// The maximum bytes of a request's method.
     pub(super) const MAX_METHOD: usize = 64;
-    /// The most parts of a reload, and the most bytes of each.
+    /// The maximum number of parts of a reload, and the maximum bytes of each.
     pub(super) const MAX_PARTS: (usize, usize) = (16, MAX_VALUE);
 
-    /// Cuts what is too long.
+    /// Cuts texts that are too long.
     pub(super) fn shorten(&mut self) {
         if let Some(detail) = &mut self.detail {
             shorten(detail, Self::MAX_DETAIL);
@@ -57,12 +56,12 @@ impl AuditEvent {
         self.info.shorten(MAX_VALUE);
     }
 
-    /// Whether it is the refusal of a peer that had not proven its key: any peer can cause it, at no cost,
-    /// as often as it can connect. A connection that a listener sheds is one, and so are a chain that is
-    /// not trusted and a handshake that fails; a denial by the policy is none.
+    /// Whether it is the refusal of a peer that had not proven its key. Any peer can cause such events at
+    /// no cost, as often as it can connect. Examples are a connection that a listener sheds, a chain that
+    /// is not trusted, and a handshake that fails. A denial by the policy is not among them.
     ///
-    /// Such events are [limited](super#refusals-of-strangers). To keep them apart, for example in files
-    /// of their own, put [`Filter`](super::Filter)s around two sinks.
+    /// Such events are [limited](super#refusals-of-unauthenticated-peers). To write them to separate
+    /// files, put [`Filter`](super::Filter)s around two sinks.
     pub fn is_unauthenticated(&self) -> bool {
         let is_proven = |who: &AuditedIdentity| who.proof == Proof::Proven;
         let stage = self.stage.unwrap_or(Stage::Transport);
@@ -70,8 +69,8 @@ impl AuditEvent {
             && !self.identity.as_ref().is_some_and(is_proven)
     }
 
-    /// About how many bytes of memory it takes, the certificates that it shares with a connection
-    /// included.
+    /// The approximate memory of the event in bytes, including the certificates that it shares with a
+    /// connection.
     pub(super) fn memory(&self) -> usize {
         let text = |text: &String| allocated(text.capacity());
         let request = self.request.as_ref();
@@ -93,8 +92,8 @@ impl AuditEvent {
     }
 }
 
-/// Whether an attempt was refused before the peer has proven its key. One that resumes a session has
-/// proven it when the session began.
+/// Whether an attempt was refused before the peer had proven its key. A peer that resumes a session
+/// proved it when the session began.
 pub(super) fn is_unauthenticated(action: Action, stage: Stage, info: &ConnectionInfo) -> bool {
     let is_refusal = action.ends_attempt() && action != Action::Admitted;
     is_refusal && stage <= Stage::Proof && !info.is_resumed()

@@ -1,4 +1,4 @@
-//! Events as JSON, in the names of the Elastic Common Schema and of OpenTelemetry's semantic
+//! Events as JSON, with the names of the Elastic Common Schema and of OpenTelemetry's semantic
 //! conventions.
 
 use std::net::SocketAddr;
@@ -12,30 +12,32 @@ use crate::pki::text::{Bounded, MAX_SENTENCE, MAX_VALUE, Thousands};
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, DistinguishedName, GeneralName, ShortName, ShortSerial};
 
-/// The version of the Elastic Common Schema whose names are used.
+/// The version of the Elastic Common Schema.
 const ECS_VERSION: &str = "8.17.0";
 
-/// The most entries of a list of names.
+/// The maximum number of entries of a list of names.
 const MAX_NAMES: usize = 32;
-/// The most bytes of all names of a list, as JSON. The first may have more.
+/// The maximum bytes of all names of a list, as JSON. The first name may have more.
 const MAX_LIST: usize = MAX_SENTENCE;
-/// The most bytes of a name in the list of certificates; the leaf's are also elsewhere, with more.
+/// The maximum bytes of a name in the list of certificates. The names of the leaf are also in `tls`, with
+/// a higher limit.
 const MAX_IN_CHAIN: usize = 128;
 
 impl AuditEvent {
-    /// The event as one line of JSON without a line break, as the sink
-    /// [`Json`](super::Json) writes it: nested objects in the names of the Elastic Common Schema 8
-    /// (`@timestamp`, `event.*`, `client.*`, `server.*`, `tls.*`, `rule.name`, `error.*`) and of
-    /// OpenTelemetry's semantic conventions where they differ (`tls.protocol.*`), and
-    /// `countersign.*` for what they lack. [`JSON_SCHEMA`](super::JSON_SCHEMA) describes it.
+    /// The event as JSON without a line break, as the sink [`Json`](super::Json) writes it.
     ///
-    /// What is not known is left out. Control characters and bidirectional marks are escaped. The line has
+    /// The names of the nested objects are those of the Elastic Common Schema 8 (`@timestamp`, `event.*`,
+    /// `client.*`, `server.*`, `tls.*`, `rule.name`, `error.*`), those of OpenTelemetry's semantic
+    /// conventions where the two differ (`tls.protocol.*`), and `countersign.*` for everything else.
+    /// [`JSON_SCHEMA`](super::JSON_SCHEMA) describes them.
+    ///
+    /// Unknown values are omitted. Control characters and bidirectional marks are escaped. The line has
     /// at most [`MAX_JSON`](Self::MAX_JSON) bytes: a name of a certificate is cut after 256 bytes (128 in
-    /// the list of certificates), an identity and the cause after 2,048, other text after 1,024; a list of
-    /// names ends after 32 of them or 1,024 bytes. What is cut says so (`…(+1,234 bytes)`), and so does a
-    /// list (`… and 993 more`).
+    /// the list of certificates), an identity and the cause after 2,048, other text after 1,024. A list of
+    /// names ends after 32 names or 1,024 bytes. A cut is visible (`…(+1,234 bytes)`), also in a list
+    /// (`… and 993 more`).
     pub fn to_json(&self) -> String {
-        // Text, numbers and booleans only: nothing that JSON could not hold.
+        // Text, numbers and booleans always serialize.
         serde_json::to_string(&Record::of(self)).unwrap_or_default()
     }
 }
@@ -121,7 +123,7 @@ struct Endpoint {
     port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<String>,
-    /// What it has sent.
+    /// The bytes that it sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
 }
@@ -174,7 +176,7 @@ struct TlsSide {
     x509: Option<X509>,
 }
 
-/// In upper case, as the Elastic Common Schema wants it.
+/// In upper case, as the Elastic Common Schema requires.
 #[derive(Serialize)]
 struct Hash {
     sha256: String,
@@ -215,7 +217,7 @@ struct ErrorFields {
     message: Option<String>,
 }
 
-/// What neither of the two has names for.
+/// Values without a name in both schemas.
 #[derive(Serialize)]
 struct Own {
     side: &'static str,
@@ -237,10 +239,10 @@ struct Own {
     own_certificate: Option<Described>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reload: Option<Reload>,
-    /// How many events are missing before this one.
+    /// The number of missing events before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<u64>,
-    /// The refusals that a summary stands for.
+    /// The refusals that a summary covers.
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressed: Option<SuppressedFields>,
 }
@@ -273,7 +275,7 @@ struct Reload {
     changed: Vec<String>,
 }
 
-/// A certificate, each that was presented.
+/// A presented certificate.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Described {
@@ -420,7 +422,7 @@ impl Described {
     }
 }
 
-/// `event.category` and `event.type`: which of the schema's fixed classes it belongs to.
+/// `event.category` and `event.type`: the classes of the schema.
 const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static str]) {
     match action {
         Action::Admitted => (
@@ -457,12 +459,12 @@ fn level(event: &AuditEvent) -> &'static str {
 
 fn timestamp(event: &AuditEvent) -> String {
     let time = OffsetDateTime::from(event.time);
-    // To the microsecond, in UTC. The year has four digits until long after our time.
+    // To the microsecond, in UTC.
     let micros = time.replace_microsecond(time.microsecond()).unwrap_or(time);
     micros.format(&Rfc3339Format).unwrap_or_default()
 }
 
-/// Client and server, of which the peer is one and we are the other.
+/// The client and the server: one is the peer, the other this side.
 fn endpoints(event: &AuditEvent) -> (Option<Endpoint>, Option<Endpoint>) {
     let info = &event.info;
     let mut peer = Endpoint::at(info.remote_addr());
@@ -505,9 +507,10 @@ fn tls(event: &AuditEvent) -> Option<Tls> {
         return None;
     }
     let version = info.version_number();
-    // A session that is resumed is judged when its handshake is over; else the chain is judged in it.
-    let was_over = |stage: super::Stage| stage >= super::Stage::Identity || info.is_resumed();
-    let established = version.is_some() && event.stage.is_none_or(was_over);
+    // A full handshake verifies the chain inside of it; a resumed session is verified after it.
+    let is_after_handshake =
+        |stage: super::Stage| stage >= super::Stage::Identity || info.is_resumed();
+    let established = version.is_some() && event.stage.is_none_or(is_after_handshake);
     let mut client = TlsSide {
         server_name: info.server_name().map(|name| cut(name, MAX_VALUE)),
         ..TlsSide::default()
@@ -579,7 +582,7 @@ fn common_names(name: &DistinguishedName) -> Vec<String> {
     list(readable.map(|text| cut(text, MAX_VALUE)))
 }
 
-/// Those that are text, or an address.
+/// The names that are text or an address.
 fn alternative_names(certificate: &Certificate) -> Vec<String> {
     let names = certificate.subject_alternative_names().unwrap_or_default();
     list(names.iter().filter_map(|name| {
@@ -598,7 +601,7 @@ fn alternative_names(certificate: &Certificate) -> Vec<String> {
     }))
 }
 
-/// A text that may be the peer's: escaped, and cut so that it takes at most so many bytes of JSON.
+/// A text, which may be the peer's, escaped and cut to this number of bytes as JSON.
 fn cut(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     // Writing to a string does not fail.
@@ -606,15 +609,15 @@ fn cut(text: &str, limit: usize) -> String {
     shown
 }
 
-/// So is a name.
+/// A name, escaped and cut in the same way.
 fn cut_name(name: &DistinguishedName, limit: usize) -> String {
     let mut shown = String::new();
-    // Nor does it here.
+    // Writing to a string does not fail.
     let _ = ShortName(name).write(Bounded::new(&mut shown, limit).counting_json());
     shown
 }
 
-/// The first of several texts, and how many more there are.
+/// The first texts of a list, and the number of further ones.
 fn list(mut all: impl Iterator<Item = String>) -> Vec<String> {
     let (mut shown, mut bytes) = (Vec::new(), 0);
     while shown.len() < MAX_NAMES && bytes < MAX_LIST {

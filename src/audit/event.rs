@@ -1,4 +1,4 @@
-//! What is recorded of one outcome.
+//! The record of one outcome.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,128 +15,164 @@ use crate::pki::{Certificate, Fingerprint};
 /// The record of one outcome: of an attempt to connect, of a later change of an open connection,
 /// or of a reload.
 ///
-/// Text in it that comes from a peer (`identity`, `detail`, the names in certificates) may hold any
-/// character: a sink that prints it must escape control characters and bidirectional marks, as the
-/// sinks of [`audit`](super) do.
+/// ```
+/// use countersign::audit::{AuditEvent, Proof};
+///
+/// fn print(event: &AuditEvent) {
+///     let identity = event.identity.as_ref();
+///     let proven = identity.filter(|identity| identity.proof == Proof::Proven);
+///     println!(
+///         "{} {} {:?} {:?}",
+///         event.id,
+///         event.action.as_str(),
+///         event.reason,
+///         proven.map(|identity| &identity.text),
+///     );
+/// }
+/// ```
+///
+/// # Security
+/// Text that comes from a peer (`identity`, `detail`, the names in certificates) may have any character.
+/// A sink that prints it must escape control characters and bidirectional marks, as the sinks of
+/// [`audit`](super) do.
 ///
 /// # Limits
-/// When an event is recorded, its own text is cut, visibly (`…(+1,234 bytes)`): `detail` and an identity
-/// after 2,048 bytes, the path of a request after 1,024, its method after 64, everything else after 256. As
+/// When an event is recorded, its own text is cut visibly (`…(+1,234 bytes)`): `detail` and an identity
+/// after 2,048 bytes, the path of a request after 1,024, its method after 64, other text after 256. As
 /// one line it has at most [`MAX_TEXT`](Self::MAX_TEXT) bytes, and as JSON at most
-/// [`MAX_JSON`](Self::MAX_JSON), whatever the peer's certificates hold. The certificates themselves are
-/// whole: a sink that writes their names has to bound them.
+/// [`MAX_JSON`](Self::MAX_JSON), for any certificates of a peer. The certificates themselves are
+/// not cut: a sink that writes their names must limit them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
-    /// Tells it from every other event.
+    /// Identifies the event.
     pub id: EventId,
     /// When it was recorded, by the system's clock.
     pub time: SystemTime,
     /// What happened.
     pub action: Action,
-    /// Which of the two sides we are.
+    /// The side that we are.
     pub side: Side,
     /// The acceptor's or connector's name, if the builder gave it one.
     pub name: Option<Arc<str>>,
-    /// The connection's number in this process: that of
-    /// [`OpenConnection::id`](crate::gate::OpenConnection::id). `None` where it is about none.
+    /// The connection's number in this process, as in
+    /// [`OpenConnection::id`](crate::gate::OpenConnection::id). `None` for events without a connection.
     pub connection: Option<u64>,
-    /// How far an attempt came; `None` for other events.
+    /// The stage that an attempt reached; `None` for other events.
     pub stage: Option<Stage>,
-    /// A stable code: that of the error's `reason()`. `None` where nothing is to be explained.
+    /// A stable code: the `reason()` of the error. `None` for events without an error.
     pub reason: Option<&'static str>,
-    /// One line for people: the cause, and the remedy where one is known.
+    /// One line for people: the cause, and the remedy if one is known.
     pub detail: Option<String>,
     /// The policy's rule that allowed the peer, or that denied a request.
     pub rule: Option<Cow<'static, str>>,
-    /// Who the peer is, or claims to be.
+    /// The identity of the peer, proven or claimed.
     pub identity: Option<AuditedIdentity>,
-    /// What is known of the connection: addresses, SNI, ALPN, TLS version, cipher suite.
+    /// The known facts of the connection: addresses, SNI, ALPN, TLS version, cipher suite.
     pub info: ConnectionInfo,
-    /// The alert that was sent or received. `None` where a plain close told the peer, or the
-    /// transport is not ours.
+    /// The alert that was sent or received. `None` if the connection was closed without an alert, or if
+    /// this crate does not drive it.
     pub alert: Option<Alert>,
     /// The generation of trust in force.
     pub generation: u64,
-    /// From the start of an attempt to its outcome; of an ended connection, how long it was open; of a
-    /// summary, the time that it is about.
+    /// The time from the start of an attempt to its outcome; for a closed connection, the time that it was
+    /// open; for a summary, the time that it covers.
     pub duration: Option<Duration>,
-    /// What went through an ended connection, TLS' own bytes apart.
+    /// The application bytes of a closed connection.
     pub traffic: Option<Traffic>,
     /// The request that was denied.
     pub request: Option<AuditedRequest>,
-    /// What the peer presented, leaf first; of a connection that was open, the verified path.
+    /// The certificates that the peer presented, leaf first; for an open connection, the verified path.
     pub certificates: Vec<PresentedCertificate>,
-    /// The certificate of ours that is about to expire.
+    /// Our certificate that expires soon.
     pub own_certificate: Option<Certificate>,
-    /// What a reload has replaced.
+    /// The parts that a reload replaced.
     pub reloaded: Vec<String>,
-    /// How many events could not be recorded since the last that could.
+    /// The number of events before this one that could not be recorded.
     pub dropped: Option<u64>,
-    /// Of a summary ([`Action::RefusalsSuppressed`]): which refusals it is about, beside their
-    /// `reason`, and how many.
+    /// For a summary ([`Action::RefusalsSuppressed`]): the refusals that it covers. Their reason is
+    /// `reason`.
     pub suppressed: Option<Suppressed>,
 }
 
-/// What happened.
+/// The kind of an event.
 ///
 /// The first eight are the outcomes of an attempt: each attempt has exactly one.
+///
+/// ```
+/// use countersign::audit::{Action, Outcome};
+///
+/// assert!(Action::ChainRefused.ends_attempt());
+/// assert_eq!(Action::ChainRefused.outcome(), Some(Outcome::Failure));
+/// assert_eq!(Action::Closed.as_str(), "closed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
     /// The peer was verified, identified and allowed.
     Admitted,
-    /// The policy or the deny list refused the peer.
+    /// The policy or the deny list denied the peer.
     Denied,
-    /// The certificate does not say, in one way only, who its holder is.
+    /// The certificate does not identify its holder unambiguously.
     NotIdentified,
     /// The peer's chain is missing, malformed, not trusted, expired or revoked.
     ChainRefused,
-    /// The TLS handshake failed otherwise.
+    /// The TLS handshake failed for another reason.
     HandshakeFailed,
-    /// It was not over in time.
+    /// The handshake did not finish in time.
     TimedOut,
-    /// A listener closed the connection before its handshake was over: before any TLS work, or to make room.
+    /// A listener closed the connection during its handshake: before any TLS work, or to make room.
     Shed,
-    /// The application gave the attempt up, or a listener that shut down did.
+    /// The application dropped the attempt, or a listener shut down during it.
     Abandoned,
-    /// An open connection is to come to its end.
+    /// An open connection drains: it should close soon.
     Draining,
-    /// An open connection was cut.
+    /// An open connection was cut, because its peer is no longer allowed or its time is over.
     Cut,
     /// A connection was closed.
     Closed,
     /// A request over an admitted connection was denied.
     RequestDenied,
-    /// A listener could not accept a connection, and tries again.
+    /// A listener could not accept connections, and retries.
     AcceptFailed,
     /// A reload replaced something.
     ReloadApplied,
-    /// A reload changed nothing, because what was to be taken is bad; or an update by the application
-    /// changed nothing, because it would have rolled a CRL back.
+    /// A reload changed nothing, because its files are invalid; or an update by the application changed
+    /// nothing, because it would have rolled a CRL back.
     ReloadRefused,
     /// An update or a reload replaced a CRL with an earlier one of the same issuer and scope, because
     /// [`Revocation::rollback`](crate::trust::Revocation::rollback) allows it.
     CrlRolledBack,
-    /// A certificate of ours is about to expire, or has expired.
+    /// A certificate of ours expires soon, or has expired.
     CertificateExpiring,
     /// Events before this one could not be recorded.
     EventsDropped,
-    /// Refusals of peers that had not proven their key were counted and not recorded singly: there
+    /// Refusals of peers that had not proven their key were counted and not recorded individually: there
     /// were more of one reason than the builder's `audit_refusals_per_second`.
     RefusalsSuppressed,
 }
 
-/// Whether what was wanted came about.
+/// Whether an attempt, a reload or a request succeeded.
+///
+/// ```
+/// use countersign::audit::{Action, Outcome};
+///
+/// assert_eq!(Action::Admitted.outcome(), Some(Outcome::Success));
+/// assert_eq!(Outcome::Success.as_str(), "success");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It did.
+    /// It succeeded.
     Success,
-    /// It did not.
+    /// It failed.
     Failure,
 }
 
 /// The side that we are.
+///
+/// ```
+/// assert_eq!(countersign::audit::Side::Server.as_str(), "server");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// We accept.
@@ -145,57 +181,94 @@ pub enum Side {
     Client,
 }
 
-/// How far an attempt came.
+/// The stage that an attempt reached, in order.
+///
+/// ```
+/// use countersign::audit::Stage;
+///
+/// // From `Identity` on, the peer has proven that it owns the key of its certificate.
+/// assert!(Stage::Policy > Stage::Proof);
+/// assert_eq!(Stage::Proof.as_str(), "proof");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The connection was there, and no TLS yet.
+    /// The connection was accepted, before TLS.
     Transport,
     /// The TLS handshake.
     Handshake,
-    /// The peer's chain was judged.
+    /// The verification of the peer's chain.
     Chain,
-    /// The peer was to prove that it owns its key.
+    /// The proof that the peer owns its key.
     Proof,
-    /// The identity was to be read.
+    /// The extraction of the identity.
     Identity,
-    /// The policy was asked.
+    /// The decision of the policy.
     Policy,
     /// The connection was open.
     Open,
 }
 
-/// Who a peer is, or claims to be.
+/// The identity of a peer, proven or claimed.
+///
+/// ```
+/// use countersign::audit::{AuditEvent, Proof};
+///
+/// fn proven_identity(event: &AuditEvent) -> Option<&str> {
+///     let identity = event.identity.as_ref()?;
+///     (identity.proof == Proof::Proven).then_some(&identity.text)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditedIdentity {
     /// The identity as text.
     pub text: String,
-    /// What it is worth.
+    /// Whether it is proven.
     pub proof: Proof,
 }
 
-/// What an identity is worth.
+/// Whether an identity is proven.
+///
+/// ```
+/// assert_eq!(countersign::audit::Proof::Claimed.as_str(), "claimed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Proof {
-    /// The chain was verified and the peer has proven to own the leaf's key.
+    /// The chain was verified, and the peer has proven that it owns the leaf's key.
     Proven,
-    /// It only stands in a certificate that the peer has shown: anybody can show any.
+    /// The identity is only in a certificate that the peer presented. Any peer can present any
+    /// certificate.
     Claimed,
 }
 
-/// An alert that ended an attempt or a connection.
+/// The alert that closed an attempt or a connection.
+///
+/// ```
+/// use countersign::audit::Alert;
+///
+/// let sent = Alert::Sent("access_denied".into());
+/// assert_ne!(sent, Alert::Received("access_denied".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Alert {
-    /// We sent it, or did what we could to: who is gone does not get it. The name is RFC 8446's:
+    /// We sent it, or tried to: a peer that has closed does not receive it. The name is that of RFC 8446:
     /// `access_denied`.
     Sent(Cow<'static, str>),
-    /// It came from the peer.
+    /// The peer sent it.
     Received(Cow<'static, str>),
 }
 
-/// Bytes of the application.
+/// The application bytes of a connection, without the bytes of TLS itself.
+///
+/// ```
+/// use countersign::audit::AuditEvent;
+///
+/// fn total(event: &AuditEvent) -> u64 {
+///     event.traffic.map_or(0, |traffic| traffic.received + traffic.sent)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -205,17 +278,38 @@ pub struct Traffic {
     pub sent: u64,
 }
 
-/// Refusals that a summary stands for.
+/// The refusals that a summary covers.
+///
+/// ```
+/// use countersign::audit::{Action, AuditEvent};
+///
+/// /// The refused attempts that an event reports.
+/// fn refusals(event: &AuditEvent) -> u64 {
+///     match event.suppressed {
+///         Some(suppressed) => suppressed.count,
+///         None => u64::from(event.action.ends_attempt() && event.action != Action::Admitted),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Suppressed {
     /// Their outcome.
     pub action: Action,
-    /// How many there were.
+    /// Their number.
     pub count: u64,
 }
 
 /// A request over an admitted connection.
+///
+/// ```
+/// use countersign::audit::AuditEvent;
+///
+/// fn denied_request(event: &AuditEvent) -> Option<String> {
+///     let request = event.request.as_ref()?;
+///     Some(format!("{} {}", request.method, request.path))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditedRequest {
@@ -226,16 +320,26 @@ pub struct AuditedRequest {
 }
 
 /// A certificate as a peer presented it.
+///
+/// ```
+/// use countersign::audit::{AuditEvent, PresentedCertificate};
+///
+/// fn issuers(event: &AuditEvent) -> Vec<String> {
+///     let presented = event.certificates.iter();
+///     let readable = presented.filter_map(PresentedCertificate::certificate);
+///     readable.map(|certificate| certificate.issuer().to_string()).collect()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PresentedCertificate {
-    /// It could be read; that says nothing about who made it.
+    /// It could be parsed. This does not mean that it is trusted.
     Read(Certificate),
-    /// It is no certificate, or a damaged one.
+    /// It is not a certificate, or it is damaged.
     Unreadable {
         /// SHA-256 of the bytes.
         sha256: Fingerprint,
-        /// How many bytes there are.
+        /// Its length in bytes.
         length: usize,
     },
 }
@@ -268,13 +372,12 @@ impl AuditEvent {
         }
     }
 
-    /// Whether what was wanted came about: of every attempt, and of reloads and requests; `None`
-    /// where nothing was wanted.
+    /// Whether the attempt, the reload or the request succeeded; `None` for other events.
     pub const fn outcome(&self) -> Option<Outcome> {
         self.action.outcome()
     }
 
-    /// Takes what the peer presented. Those that were read before are not read again.
+    /// Sets the certificates that the peer presented. Known ones are not parsed again.
     pub(crate) fn set_presented(
         &mut self,
         presented: &[CertificateDer<'_>],
@@ -287,7 +390,7 @@ impl AuditEvent {
             .collect();
     }
 
-    /// Takes certificates that were read.
+    /// Sets parsed certificates.
     pub(crate) fn set_certificates(&mut self, certificates: &[Certificate]) {
         let read = certificates.iter().take(Self::MAX_CERTIFICATES).cloned();
         self.certificates = read.map(PresentedCertificate::Read).collect();
@@ -295,7 +398,7 @@ impl AuditEvent {
 }
 
 impl Action {
-    /// How many there are.
+    /// The number of actions.
     pub(super) const COUNT: usize = Self::RefusalsSuppressed.index() + 1;
 
     pub(super) const fn index(self) -> usize {
@@ -342,7 +445,7 @@ impl Action {
         )
     }
 
-    /// Whether what was wanted came about; `None` where nothing was wanted.
+    /// Whether the attempt, the reload or the request succeeded; `None` for other events.
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Admitted | Self::ReloadApplied => Some(Outcome::Success),
@@ -421,7 +524,7 @@ impl PresentedCertificate {
         }
     }
 
-    /// The certificate, if it could be read.
+    /// The certificate, if it could be parsed.
     pub const fn certificate(&self) -> Option<&Certificate> {
         match self {
             Self::Read(certificate) => Some(certificate),
@@ -430,8 +533,19 @@ impl PresentedCertificate {
     }
 }
 
-/// The name of an event: 32 hexadecimal digits, half of which the process chose at random and half
-/// of which count, so that a gap shows where events of a process were lost.
+/// The identifier of an event: 32 hexadecimal digits. One half is random for each process, the other
+/// half is a counter, so that a gap shows lost events of a process.
+///
+/// ```
+/// use std::collections::HashSet;
+///
+/// use countersign::audit::{AuditEvent, EventId};
+///
+/// /// Whether an event is new, where a transport may deliver it twice.
+/// fn is_new(seen: &mut HashSet<EventId>, event: &AuditEvent) -> bool {
+///     seen.insert(event.id)
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(u128);
 
@@ -440,7 +554,7 @@ impl EventId {
         static PROCESS: OnceLock<u64> = OnceLock::new();
         static NEXT: AtomicU64 = AtomicU64::new(1);
 
-        // Seeded by the operating system; it names, and keeps no secret.
+        // Seeded by the operating system. It identifies, and protects nothing.
         let process = *PROCESS.get_or_init(|| RandomState::new().hash_one(std::process::id()));
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self(u128::from(process) << 64 | u128::from(number))

@@ -1,19 +1,19 @@
-//! Figures for the `metrics` facade (feature `metrics`).
+//! Metrics for the `metrics` facade (feature `metrics`).
 //!
-//! They are given to whatever recorder the program has installed, for example that of
-//! `metrics-exporter-prometheus`; without one they cost a few nanoseconds. Install it **before** acceptors
-//! and connectors are built, or it misses what is told once (generation, certificates, CRLs), and counts
-//! from the middle. Call [`describe`] once after installing it, so that it knows their units and what
-//! they mean.
+//! They go to the recorder that the program has installed, for example that of
+//! `metrics-exporter-prometheus`. Without a recorder they cost a few nanoseconds. Install the recorder
+//! **before** building acceptors and connectors: later, it misses values that are set once (generation,
+//! certificates, CRLs), and its counters do not start at zero. Call [`describe`] once after installing the
+//! recorder, so that it knows units and meanings.
 //!
-//! Every figure but the last has the labels `side` (`server` or `client`) and `name`: what the
-//! builder's `named` was given, or empty. Two acceptors of one name share their figures: give each its
-//! own. [`ALL`] lists them. No label's value comes from a peer: reasons and outcomes are codes of this
-//! crate.
+//! Every metric except the last has the labels `side` (`server` or `client`) and `name`, which is the
+//! builder's `named` or empty. Two acceptors with the same name share their metrics, so give each its own
+//! name. [`ALL`] lists the metrics. No label value comes from a peer: reasons and outcomes are codes of
+//! this crate.
 //!
-//! Certificates and CRLs are given by the *times* that stand in them, so that the figures stay
-//! right though nothing happens: `(countersign_own_certificate_not_after_seconds - time()) / 86400`
-//! is days to expiry, `time() - countersign_crl_this_update_seconds` a CRL's age.
+//! Certificates and CRLs are reported by the *times* in them, so that the values stay correct without
+//! events: `(countersign_own_certificate_not_after_seconds - time()) / 86400` is the number of days to
+//! expiry, `time() - countersign_crl_this_update_seconds` is the age of a CRL.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,29 +23,43 @@ use rustls_pki_types::UnixTime;
 
 use super::{Action, Outcome, Side};
 
-/// A figure: its name, its kind, its labels beside `side` and `name`, and what it says.
+/// The description of a metric: name, kind, labels beside `side` and `name`, and meaning.
+///
+/// ```
+/// use countersign::audit::metrics::{ALL, Kind};
+///
+/// for metric in ALL.iter().filter(|metric| metric.kind == Kind::Counter) {
+///     println!("{}: {}", metric.name, metric.help);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// What it is called.
+    /// The name.
     pub name: &'static str,
-    /// How it behaves.
+    /// The kind.
     pub kind: Kind,
-    /// The labels that it has beside `side` and `name`.
+    /// The labels beside `side` and `name`.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The meaning.
     pub help: &'static str,
 }
 
-/// How a figure behaves.
+/// The kind of a metric.
+///
+/// ```
+/// use countersign::audit::metrics::{ALL, Kind};
+///
+/// assert!(ALL.iter().any(|metric| metric.kind == Kind::Histogram));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// It grows.
+    /// It only increases.
     Counter,
-    /// It goes up and down.
+    /// It increases and decreases.
     Gauge,
-    /// It spreads over buckets or quantiles; in seconds.
+    /// It has buckets or quantiles, in seconds.
     Histogram,
 }
 
@@ -65,25 +79,25 @@ const THIS_UPDATE: &str = "countersign_crl_this_update_seconds";
 const SUPPRESSED: &str = "countersign_audit_suppressed_total";
 const DROPPED: &str = "countersign_audit_dropped_total";
 
-/// All figures.
+/// All metrics.
 pub const ALL: &[Metric] = &[
     Metric {
         name: HANDSHAKES,
         kind: Kind::Counter,
         labels: &["outcome", "reason"],
-        help: "attempts to connect that have their outcome",
+        help: "attempts to connect, by their outcome",
     },
     Metric {
         name: HANDSHAKE_DURATION,
         kind: Kind::Histogram,
         labels: &["outcome"],
-        help: "from the start of an attempt to its outcome, the policy's decision included",
+        help: "time from the start of an attempt to its outcome, including the decision of the policy",
     },
     Metric {
         name: IN_FLIGHT,
         kind: Kind::Gauge,
         labels: &[],
-        help: "attempts that are under way",
+        help: "attempts in progress",
     },
     Metric {
         name: RESUMPTIONS,
@@ -95,7 +109,7 @@ pub const ALL: &[Metric] = &[
         name: CONNECTIONS,
         kind: Kind::Gauge,
         labels: &[],
-        help: "connections that are open",
+        help: "open connections",
     },
     Metric {
         name: CUT,
@@ -107,19 +121,19 @@ pub const ALL: &[Metric] = &[
         name: REQUESTS_DENIED,
         kind: Kind::Counter,
         labels: &[],
-        help: "requests that were denied over admitted connections",
+        help: "denied requests over admitted connections",
     },
     Metric {
         name: CHAINS,
         kind: Kind::Counter,
         labels: &["result"],
-        help: "peers' chains that were accepted, by whether they were verified or remembered",
+        help: "accepted chains of peers, verified or remembered",
     },
     Metric {
         name: POLICY_DURATION,
         kind: Kind::Histogram,
         labels: &[],
-        help: "how long the policy took to decide about an attempt",
+        help: "time of the policy to decide about an attempt",
     },
     Metric {
         name: RELOADS,
@@ -137,19 +151,19 @@ pub const ALL: &[Metric] = &[
         name: NOT_AFTER,
         kind: Kind::Gauge,
         labels: &[],
-        help: "when the first of our own certificates expires, in seconds since 1970",
+        help: "expiry of our certificate that expires first, in seconds since 1970",
     },
     Metric {
         name: THIS_UPDATE,
         kind: Kind::Gauge,
         labels: &[],
-        help: "when the oldest CRL in force was made, in seconds since 1970",
+        help: "thisUpdate of the oldest CRL in force, in seconds since 1970",
     },
     Metric {
         name: SUPPRESSED,
         kind: Kind::Counter,
         labels: &["reason"],
-        help: "refusals of peers without a proven key that the audit trail has counted and not recorded singly",
+        help: "refusals of peers without a proven key that the audit trail counted and did not record individually",
     },
     Metric {
         name: DROPPED,
@@ -159,7 +173,7 @@ pub const ALL: &[Metric] = &[
     },
 ];
 
-/// Tells the recorder of the program what the figures mean.
+/// Describes the metrics to the recorder of the program.
 pub fn describe() {
     for metric in ALL {
         match metric.kind {
@@ -174,14 +188,14 @@ pub fn describe() {
     }
 }
 
-/// Gives one acceptor's or connector's figures to the recorder.
+/// The metrics of one acceptor or connector.
 pub(crate) struct Meter {
     labels: [Label; 2],
 }
 
 impl Meter {
     pub(super) fn new(side: Side, name: Option<Arc<str>>) -> Self {
-        // There from the start, so that the first loss is a rise, and no figure that was not there.
+        // The counter exists from the start, so that the first loss is an increase and not a new series.
         counter!(DROPPED).increment(0);
         Self {
             labels: [
@@ -250,7 +264,7 @@ impl Meter {
         histogram!(POLICY_DURATION, self.with([])).record(took.as_secs_f64());
     }
 
-    /// What is in force now.
+    /// Sets the current state.
     pub(crate) fn in_force(
         &self,
         generation: u64,
@@ -269,7 +283,7 @@ impl Meter {
     }
 }
 
-/// Events could not be recorded. A queue does not know whose they were.
+/// Counts events that could not be recorded. A queue does not know their acceptor or connector.
 pub(super) fn dropped(events: u64) {
     counter!(DROPPED).increment(events);
 }

@@ -1,21 +1,21 @@
-//! The audit trail: who connected, who was refused, and why.
+//! The audit trail: which peers connected, which were refused, and why.
 //!
-//! Every attempt to accept or to connect has **exactly one** event with its outcome (under a flood, see
-//! [below](#refusals-of-strangers)), and every later change of an open connection has one too: asked to drain, cut, closed. So have reloads, and
-//! certificates of ours that are about to expire. An [`AuditEvent`] names the connection, the
-//! stage that was reached, a stable reason code, the policy's rule, the identity, the TLS
-//! parameters and every certificate that was presented, also where the handshake failed.
+//! Every attempt to accept or to connect has **exactly one** event with its outcome (for floods, see
+//! [below](#refusals-of-unauthenticated-peers)). Every later change of an open connection has one event
+//! too: drained, cut, closed. So have reloads, and our certificates that expire soon. An [`AuditEvent`] has
+//! the connection, the stage that was reached, a stable reason code, the policy's rule, the identity, the
+//! TLS parameters and every certificate that was presented, also for a failed handshake.
 //!
-//! A sink takes them:
+//! Events go to a sink:
 //!
 //! | sink | writes |
 //! |---|---|
-//! | [`Tracing`] | an event of [`tracing`] each; the default |
-//! | `Json` (feature `audit-json`) | a line of JSON each, in the Elastic Common Schema, to a writer or a [`RotatingFile`] |
-//! | [`Memory`] | nothing: it keeps them, for tests |
+//! | [`Tracing`] | events of [`tracing`]; the default |
+//! | `Json` (feature `audit-json`) | lines of JSON in the Elastic Common Schema, to a writer or a [`RotatingFile`] |
+//! | [`Memory`] | nothing: it keeps the events, for tests |
 //! | [`FanOut`], [`Filter`] | to several sinks; only some events |
-//! | [`Queue`] | to another sink, on a thread of its own, off the handshake's path |
-//! | a closure | what it likes |
+//! | [`Queue`] | to another sink on its own thread, outside of the handshake |
+//! | a closure | as you choose |
 //!
 //! ```
 //! use countersign::audit::{Action, AuditEvent, Memory};
@@ -42,71 +42,72 @@
 //! #     .build()?;
 //! # let (near, far) = tokio::io::duplex(65536);
 //! # let _both = tokio::join!(acceptor.accept(near), connector.connect("server.example", far));
-//! // … somebody connects …
+//! // … a client connects …
 //! let [event] = &trail.events()[..] else { panic!("one outcome, one event") };
 //! assert_eq!(event.action, Action::Denied);
-//! assert_eq!(event.identity.as_ref().map(|who| who.text.as_str()), Some("mallory.example"));
+//! assert_eq!(event.identity.as_ref().map(|identity| identity.text.as_str()), Some("mallory.example"));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What an identity is worth
-//! An identity in an event is [`Proven`](Proof::Proven) only when the chain was verified **and**
-//! the handshake has shown that the peer owns the leaf's key. Before, it is
-//! [`Claimed`](Proof::Claimed): it stands in a certificate, which anybody can show. So is that of
-//! a chain that is not trusted. For claimed ones, the extractor reads a certificate that nobody
-//! vouches for; that happens only when a sink was given and wants the event.
+//! # Proven and claimed identities
+//! An identity in an event is [`Proven`](Proof::Proven) only if the chain was verified **and** the
+//! handshake has shown that the peer owns the leaf's key. Otherwise it is [`Claimed`](Proof::Claimed): it
+//! is in a certificate, and any peer can present any certificate. The identity of an untrusted chain is
+//! claimed too. The extractor reads untrusted certificates for claimed identities only if a sink was given
+//! to the builder and wants the event.
 //!
-//! # What is not told
-//! Of rustls connections that you drive yourself (`Acceptor::unauthorized_rustls_config`), the trail begins when you
-//! ask [`Gate::admit`](crate::Gate::admit): that a handshake failed before, only you know. They are not
-//! told of when they end, either. A handshake that fails knows no ALPN protocol, and what the server had
-//! not chosen yet.
+//! # What is not recorded
+//! For rustls connections that you drive yourself (`Acceptor::unauthorized_rustls_config`), the trail
+//! begins with your call of [`Gate::admit`](crate::Gate::admit). It has no event for a handshake that
+//! failed before, nor for the close of such a connection. The event of a failed handshake has no ALPN
+//! protocol, and no parameter that the server had not chosen yet.
 //!
-//! # Refusals of strangers
-//! Until a peer has proven its key, it costs it nothing to be refused, so its refusals must not fill a disk
-//! or push other events out of a [`RotatingFile`]:
+//! # Refusals of unauthenticated peers
+//! Until a peer has proven its key, a refusal costs it nothing. Such refusals must not fill a disk or push
+//! other events out of a [`RotatingFile`], so they are limited:
 //!
-//! * **Size.** Whatever a certificate holds, an event has at most [`AuditEvent::MAX_JSON`] bytes of JSON
-//!   and [`AuditEvent::MAX_TEXT`] of text. Each name in it is cut after 256 bytes, visibly.
+//! * **Size.** For any certificate, an event has at most [`AuditEvent::MAX_JSON`] bytes of JSON and
+//!   [`AuditEvent::MAX_TEXT`] of text. Each name in it is cut visibly after 256 bytes.
 //! * **Rate.** Of refusals before the proof of a key
-//!   ([`is_unauthenticated`](AuditEvent::is_unauthenticated)), 20 per second of each outcome and reason
-//!   are recorded singly, and bursts of up to ten seconds' worth. The rest is counted, and a summary
-//!   ([`Action::RefusalsSuppressed`]) reports how many there were, once per second and reason. It also
-//!   comes when no refusal follows: from a thread of its own, when a listener has shut down, and at the
-//!   latest when the last clone of the acceptor or connector is dropped. The builder's `audit_refusals_per_second` sets another rate, or none. Counts and metrics have
-//!   every attempt. Admissions, denials, and what happens to open connections are always recorded singly.
+//!   ([`is_unauthenticated`](AuditEvent::is_unauthenticated)), 20 per second of each outcome and reason are
+//!   recorded individually, with bursts of up to ten seconds of that rate. Further refusals are counted,
+//!   and a summary ([`Action::RefusalsSuppressed`]) reports their number once per second and reason. The
+//!   summary does not need a further refusal: a separate thread records it, a listener records it when it
+//!   shuts down, and so does the last clone of the acceptor or connector when it is dropped. The builder's
+//!   `audit_refusals_per_second` sets another rate, or none. Counters and metrics include every attempt.
+//!   Admissions, denials and changes of open connections are always recorded individually.
 //! * **Room.** In a [`Queue`] they take at most half of the room.
 //!
-//! At the default rate, a stranger with one reason writes at most 480 kB per second of JSON, and 50 kB if
-//! its certificates are of the usual size. Where files are rotated and admissions have to be kept for long,
-//! write refusals of strangers to files of their own:
+//! At the default rate, unauthenticated peers with one reason cause at most 480 kB per second of JSON, and
+//! 50 kB with certificates of usual size. If files are rotated and admissions must be kept for long, write
+//! such refusals to separate files:
 //!
 //! ```no_run
 //! # #[cfg(feature = "audit-json")]
 //! # fn f() -> std::io::Result<()> {
 //! use countersign::audit::{AuditEvent, FanOut, Filter, Json, Queue};
 //!
-//! let known = Json::to_file("/var/log/orders/audit.jsonl")?;
-//! let strangers = Json::to_file("/var/log/orders/strangers.jsonl")?;
+//! let authenticated = Json::to_file("/var/log/orders/audit.jsonl")?;
+//! let unauthenticated = Json::to_file("/var/log/orders/unauthenticated.jsonl")?;
 //! let trail = Queue::builder(
 //!     FanOut::new()
-//!         .and(Filter::new(known, |event: &AuditEvent| !event.is_unauthenticated()))
-//!         .and(Filter::new(strangers, AuditEvent::is_unauthenticated)),
+//!         .and(Filter::new(authenticated, |event: &AuditEvent| !event.is_unauthenticated()))
+//!         .and(Filter::new(unauthenticated, AuditEvent::is_unauthenticated)),
 //! )
 //! .start();
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # When a record cannot be made
-//! A sink that cannot record says so, and then nobody is admitted: no record, no session
-//! ([`AdmitError::NotAudited`](crate::gate::AdmitError::NotAudited)). [`Queue`] lets you choose:
-//! with [`Overflow::Count`], what does not fit is counted and told of, and connections go on.
+//! # Failing sinks
+//! If a sink cannot record an admission, the peer is denied: no record, no session
+//! ([`AdmitError::NotAudited`](crate::gate::AdmitError::NotAudited)). With a [`Queue`] you choose: with
+//! [`Overflow::Count`], events that do not fit are counted and reported, and connections continue.
 //!
-//! # Counts
-//! `Acceptor::stats` and `Connector::stats` count without any sink. With the feature `metrics`,
-//! the same goes to the `metrics` facade: see the module `metrics`.
+//! # Counters
+//! `Acceptor::stats` and `Connector::stats` count without any sink. With the feature `metrics`, the same
+//! values go to the `metrics` facade: see the module `metrics`.
 
 mod auditor;
 mod bounds;

@@ -1,11 +1,11 @@
-//! Which refusals of strangers are recorded singly.
+//! Limits the records of unauthenticated refusals.
 //!
-//! Until a peer has proven its key it costs it nothing to be refused, and each refusal would be a
-//! record: a stranger could fill disks, and push the records of those that were admitted out of a file
-//! that is rotated. So refusals before the proof of a key have a rate, per outcome and reason: those
-//! above it are counted, and one summary reports how many there were. Reasons are codes of ours, so that a
-//! peer cannot make up new ones; what is counted here is a handful of numbers per reason. What happens
-//! after the proof of a key (admissions, denials, changes of open connections) is never left out.
+//! Until a peer has proven its key, a refusal costs it nothing. If each refusal were recorded, an
+//! unauthenticated peer could fill disks, and push the records of admitted peers out of a rotated file.
+//! Refusals before the proof of a key therefore have a rate per outcome and reason. Refusals above the
+//! rate are counted, and one summary reports their number. Reasons are codes of this crate, so that a peer
+//! cannot invent new ones: the state is a few numbers per reason. Events after the proof of a key
+//! (admissions, denials, changes of open connections) are always recorded.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,19 +13,19 @@ use std::time::Duration;
 
 use super::Action;
 
-/// How long refusals that were left out wait for their summary.
+/// The interval of summaries.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// How many seconds' worth of refusals may come at once.
+/// The size of a burst, as seconds of the rate.
 const BURST: u32 = 10;
 
-/// Counts refusals by outcome and reason. Times are since a start that the caller chose, and never go
-/// back.
+/// Counts refusals by outcome and reason. Times are measured from a start that the caller chooses, and
+/// are monotonic.
 #[derive(Debug)]
 pub(super) struct Sampling {
-    /// `None` records all.
+    /// `None` records every refusal.
     per_second: Option<u32>,
     reasons: Mutex<Vec<Reason>>,
-    /// Something was left out, and no summary has reported it yet.
+    /// Refusals were left out, and no summary has reported them yet.
     is_pending: AtomicBool,
 }
 
@@ -33,20 +33,20 @@ pub(super) struct Sampling {
 struct Reason {
     action: Action,
     reason: Option<&'static str>,
-    /// When the rate would be met again if nothing came until then (the generic cell rate algorithm).
+    /// The time at which the rate is met again without further refusals (generic cell rate algorithm).
     met_at: Duration,
     left_out: u64,
-    /// When the first was left out of those that no summary has reported yet.
+    /// The time of the first refusal that no summary has reported yet.
     since: Duration,
 }
 
-/// Refusals that were not recorded singly.
+/// Refusals that were not recorded individually.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeftOut {
     pub(super) action: Action,
     pub(super) reason: Option<&'static str>,
     pub(super) count: u64,
-    /// The time in which they came.
+    /// The time that they took.
     pub(super) during: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Sampling {
         }
     }
 
-    /// Whether a refusal is to be recorded singly; else it has been counted.
+    /// Whether to record a refusal individually. If not, it is counted.
     pub(super) fn records(
         &self,
         action: Action,
@@ -93,13 +93,13 @@ impl Sampling {
         false
     }
 
-    /// Whether a summary is to come, now or later.
+    /// Whether a summary is due, now or later.
     pub(super) fn is_pending(&self) -> bool {
         self.is_pending.load(Ordering::SeqCst)
     }
 
-    /// What was left out for [`INTERVAL`] or longer; with `all`, whatever was left out. The
-    /// caller records it, or [puts it back](Self::put_back).
+    /// Takes the refusals that were left out for [`INTERVAL`] or longer; with `all`, all of them. The
+    /// caller records them, or [puts them back](Self::put_back).
     pub(super) fn take(&self, now: Duration, all: bool) -> Vec<LeftOut> {
         let mut reasons = self.reasons();
         let mut taken = Vec::new();
@@ -119,12 +119,12 @@ impl Sampling {
         taken
     }
 
-    /// A summary could not be recorded: the next one reports these too.
+    /// Returns refusals whose summary could not be recorded. The next summary reports them.
     pub(super) fn put_back(&self, left_out: &LeftOut, now: Duration) {
         let mut reasons = self.reasons();
         let of = |it: &&mut Reason| it.action == left_out.action && it.reason == left_out.reason;
         if let Some(it) = reasons.iter_mut().find(of) {
-            // With a new interval, so that a sink that fails is not tried with each event.
+            // A new interval begins, so that a failing sink is not called for each event.
             it.since = now;
             it.left_out = it.left_out.saturating_add(left_out.count);
             self.is_pending.store(true, Ordering::SeqCst);
@@ -142,7 +142,7 @@ impl Reason {
             return false; // 0 per second
         };
         let ahead = self.met_at.saturating_sub(now);
-        // One more must fit: up to a burst ahead of the rate.
+        // One more is recorded if it is at most a burst ahead of the rate.
         if ahead + every > Duration::from_secs(u64::from(BURST)) {
             return false;
         }
@@ -161,18 +161,26 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// How many of so many are recorded.
+    /// The number of recorded refusals among `of`.
     fn recorded(sampling: &Sampling, of: usize, now: Duration) -> usize {
         let records = |_: &usize| sampling.records(Action::ChainRefused, REASON, now);
         (0..of).filter(records).count()
     }
 
     #[test]
-    fn a_burst_and_then_the_rate_are_recorded_and_the_rest_is_counted() {
+    fn a_burst_and_the_rate_are_recorded_and_other_refusals_are_counted() {
         let sampling = Sampling::new(Some(20));
-        assert_eq!(recorded(&sampling, 1000, at(0)), 200, "ten seconds' worth");
+        assert_eq!(
+            recorded(&sampling, 1000, at(0)),
+            200,
+            "ten seconds of the rate"
+        );
         assert!(sampling.is_pending());
-        assert_eq!(recorded(&sampling, 100, at(1000)), 20, "a second's worth");
+        assert_eq!(
+            recorded(&sampling, 100, at(1000)),
+            20,
+            "one second of the rate"
+        );
         let left_out = LeftOut {
             action: Action::ChainRefused,
             reason: REASON,
@@ -182,12 +190,12 @@ mod tests {
         assert_eq!(sampling.take(at(1000), false), [left_out]);
         assert!(!sampling.is_pending());
         assert_eq!(sampling.take(at(1000), true), [], "it is reported once");
-        // After a calm time there may be a burst again, and no more than that.
+        // After a pause there may be one burst again.
         assert_eq!(recorded(&sampling, 1000, at(3_600_000)), 200);
     }
 
     #[test]
-    fn reasons_and_outcomes_have_a_rate_each() {
+    fn each_reason_and_outcome_has_its_own_rate() {
         let sampling = Sampling::new(Some(1));
         assert_eq!(recorded(&sampling, 50, at(0)), 10);
         assert!(sampling.records(Action::ChainRefused, Some("expired"), at(0)));
@@ -197,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn none_records_all_and_zero_counts_all() {
+    fn none_records_all_refusals_and_zero_counts_all() {
         assert_eq!(recorded(&Sampling::new(None), 5000, at(0)), 5000);
         assert_eq!(recorded(&Sampling::new(Some(u32::MAX)), 5000, at(0)), 5000);
         let none = Sampling::new(Some(0));
@@ -206,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_waits_for_its_interval_unless_it_is_the_last() {
+    fn a_summary_waits_for_its_interval_unless_all_are_requested() {
         let sampling = Sampling::new(Some(0));
         assert!(!sampling.records(Action::TimedOut, REASON, at(500)));
         assert_eq!(sampling.take(at(1499), false), []);
-        assert!(sampling.is_pending(), "it is still to come");
+        assert!(sampling.is_pending(), "the summary is due later");
         let all = sampling.take(at(1499), true);
         assert_eq!((all[0].count, all[0].during), (1, at(999)));
-        // One that could not be recorded is reported with the next.
+        // A summary that could not be recorded is part of the next one.
         sampling.put_back(&all[0], at(1500));
         assert!(!sampling.records(Action::TimedOut, REASON, at(1600)));
         assert_eq!(sampling.take(at(2500), false)[0].count, 2);

@@ -1,4 +1,4 @@
-//! How often what happened.
+//! Counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,62 +6,71 @@ use std::time::Duration;
 
 use super::{Action, Side};
 
-/// What an acceptor or a connector has done so far, and how things stand; from `Acceptor::stats`
-/// and `Connector::stats`.
+/// The counters and the current state of an acceptor or a connector, from `Acceptor::stats` and
+/// `Connector::stats`.
 ///
-/// The outcomes (`admitted` to `abandoned`) are told apart as in [`Action`] and count each attempt
-/// once. The figures are read one after the other while others connect, so that sums may be off by
-/// those.
+/// The outcomes (`admitted` to `abandoned`) are those of [`Action`] and count each attempt once. The
+/// values are read one after the other while peers connect, so sums may differ by attempts in between.
+///
+/// ```
+/// use countersign::Acceptor;
+///
+/// fn health<I: Send + Sync + 'static>(acceptor: &Acceptor<I>) -> String {
+///     let stats = acceptor.stats();
+///     let refused = stats.attempts() - stats.admitted;
+///     format!("{} open, {} admitted, {refused} refused", stats.open, stats.admitted)
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Attempts that are under way.
+    /// Attempts in progress.
     pub in_flight: u64,
     /// Peers that were admitted.
     pub admitted: u64,
-    /// Of these, those that resumed a session.
+    /// Admitted peers that resumed a session.
     pub resumed: u64,
-    /// Peers that the policy or the deny list refused.
+    /// Peers that the policy or the deny list denied.
     pub denied: u64,
-    /// Peers whose certificates do not say, in one way only, who they are.
+    /// Peers whose certificates do not identify them unambiguously.
     pub not_identified: u64,
     /// Peers whose chains were refused.
     pub chain_refused: u64,
-    /// Handshakes that failed otherwise.
+    /// Handshakes that failed for another reason.
     pub handshake_failed: u64,
-    /// Attempts that took too long.
+    /// Attempts that did not finish in time.
     pub timed_out: u64,
-    /// Connections that a listener closed before their handshakes were over.
+    /// Connections that a listener closed during their handshakes.
     pub shed: u64,
-    /// Attempts that were given up.
+    /// Attempts that the application dropped.
     pub abandoned: u64,
-    /// Connections that are open: streams that live.
+    /// Open connections: streams that are not dropped yet.
     pub open: u64,
     /// Open connections that were cut.
     pub cut: u64,
-    /// Requests that were denied over admitted connections.
+    /// Denied requests over admitted connections.
     pub requests_denied: u64,
-    /// Chains that were verified, signature by signature.
+    /// Chains whose signatures were verified.
     pub chains_verified: u64,
-    /// Chains whose verification was remembered.
+    /// Chains whose verification was cached.
     pub chains_remembered: u64,
     /// The generation of trust in force.
     pub generation: u64,
     /// Audit events that could not be recorded.
     pub audit_dropped: u64,
-    /// Refusals that were counted and not recorded singly, because there were more of their reason than
-    /// the builder's `audit_refusals_per_second`.
+    /// Refusals that were counted and not recorded individually, because there were more of their reason
+    /// than the builder's `audit_refusals_per_second`.
     pub audit_suppressed: u64,
-    /// How long the first of our own certificates to expire is still valid: zero when it has
-    /// expired. `None` when the clock gives no time.
+    /// The remaining validity of our certificate that expires first; zero if it has expired. `None` if
+    /// the clock has no time.
     pub own_certificate_left: Option<Duration>,
-    /// How long ago the oldest CRL in force was made (thisUpdate). `None` without CRLs, or when the
-    /// clock gives no time.
+    /// The age of the oldest CRL in force, from its thisUpdate. `None` without CRLs, or if the clock has
+    /// no time.
     pub crl_age: Option<Duration>,
 }
 
 impl Stats {
-    /// How many attempts have had their outcome.
+    /// The number of attempts that have an outcome.
     pub const fn attempts(&self) -> u64 {
         self.admitted
             + self.denied
@@ -110,7 +119,7 @@ impl Counts {
         &self.meter
     }
 
-    /// How long a policy took to decide.
+    /// Records the time that a policy took to decide.
     #[cfg_attr(
         not(feature = "metrics"),
         expect(unused_variables, clippy::unused_self)
@@ -126,7 +135,7 @@ impl Counts {
         self.meter.began();
     }
 
-    /// An attempt has its outcome.
+    /// Counts the outcome of an attempt.
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
     pub(super) fn is_over(&self, action: Action, duration: Duration, resumed: bool) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -161,7 +170,7 @@ impl Counts {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// A chain was verified, or its verification remembered.
+    /// Counts a chain that was verified, or whose verification was cached.
     pub(crate) fn chain(&self, remembered: bool) {
         let count = if remembered {
             &self.chains_remembered
@@ -187,7 +196,7 @@ impl Counts {
         self.meter.closed();
     }
 
-    /// What is counted here; the rest is at its default.
+    /// The counted values. Other fields have their defaults.
     pub(crate) fn read(&self) -> Stats {
         let of = |action: Action| self.by_action[action.index()].load(Ordering::Relaxed);
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! Events on one line, for people.
+//! Events as one line for people.
 
 use std::fmt;
 
 use super::AuditEvent;
 use crate::pki::text::{Bounded, Escaped};
 
-/// A text of an event, escaped and cut after so many bytes.
+/// A text of an event, escaped and cut after this number of bytes.
 pub(super) struct Cut<'a>(pub(super) &'a str, pub(super) usize);
 
 impl fmt::Display for Cut<'_> {
@@ -14,7 +14,7 @@ impl fmt::Display for Cut<'_> {
     }
 }
 
-/// What a reload has replaced, on one line.
+/// The parts that a reload replaced, on one line.
 pub(super) struct Parts<'a>(pub(super) &'a [String]);
 
 impl fmt::Display for Parts<'_> {
@@ -25,8 +25,8 @@ impl fmt::Display for Parts<'_> {
 }
 
 impl fmt::Display for AuditEvent {
-    /// What happened, which peer it is about, and why, with control characters and bidirectional marks
-    /// escaped: `client refused: spiffe://example.org/web: denied by policy: …`. It has at most
+    /// The action, the peer and the detail, with control characters and bidirectional marks escaped:
+    /// `client refused: spiffe://example.org/web (proven): denied by policy: …`. It has at most
     /// [`MAX_TEXT`](Self::MAX_TEXT) bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.title())?;
@@ -71,7 +71,7 @@ mod tests {
         Certificate::from_der(issued.leaf_der()).unwrap()
     }
 
-    /// With more in every field than any real event has, and not shortened.
+    /// An event with more in every field than any real event has, and not shortened.
     fn full(text: &str, side: Side) -> AuditEvent {
         let mut event = AuditEvent::new(Action::ReloadApplied, side, Some(text.into()));
         let certificate = hostile(text);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_makes_an_event_longer_than_it_may_be() {
+    fn no_text_exceeds_the_limits_of_an_event() {
         for piece in [
             "x",
             "\"",
@@ -130,10 +130,10 @@ mod tests {
                 for _ in 0..2 {
                     let line = event.to_string();
                     assert!(line.len() <= AuditEvent::MAX_TEXT, "{}", line.len());
-                    assert!(line.contains("…(+"), "what is cut says so: {line}");
+                    assert!(line.contains("…(+"), "a cut is visible: {line}");
                     #[cfg(feature = "audit-json")]
                     {
-                        // As a failure, it would have an error in place of what was reloaded.
+                        // A failure has an error in place of the reloaded parts.
                         event.action = Action::ReloadApplied;
                         let reload = event.to_json().len();
                         event.action = Action::Denied;

@@ -372,7 +372,7 @@ impl<S, I> Builder<S, I> {
     ///
     /// Default: 20. Counts, metrics and `on_refused` always have every attempt, and what happens after
     /// the proof of a key is always recorded singly: see
-    /// [refusals of strangers](crate::audit#refusals-of-strangers).
+    /// [refusals of unauthenticated peers](crate::audit#refusals-of-unauthenticated-peers).
     ///
     /// # Security
     /// With `None`, any peer that can connect decides how much is written.

@@ -1,4 +1,4 @@
-//! Several sinks.
+//! A sink that forwards to several sinks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::{AuditSink, RecordError};
 use crate::audit::{Action, AuditEvent};
 
-/// Gives every event to several sinks, in their order.
+/// Records every event in several sinks, in order.
 ///
-/// Where one cannot record an admission, those after it are not told of it, because the peer is
-/// refused: so put the sinks that must not fail first. All other events are given to all.
+/// If a sink cannot record an admission, the sinks after it do not get the event, because the peer is
+/// denied. Put the sinks that must not fail first. All other events go to all sinks.
 ///
 /// ```
 /// use countersign::audit::{FanOut, Memory, Tracing};
@@ -22,12 +22,12 @@ pub struct FanOut {
 }
 
 impl FanOut {
-    /// To nobody yet.
+    /// Without a sink.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// And to this one.
+    /// Adds a sink.
     #[must_use]
     pub fn and(mut self, sink: impl AuditSink + 'static) -> Self {
         self.sinks.push(Box::new(sink));

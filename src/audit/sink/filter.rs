@@ -1,4 +1,4 @@
-//! Only some of the events.
+//! A sink for some of the events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{AuditSink, RecordError};
 use crate::audit::{Action, AuditEvent};
 
-/// Lets a sink have only the events that a condition picks.
+/// Records only the events that a condition selects.
 ///
 /// ```
 /// use countersign::audit::{Action, AuditEvent, Filter, Memory};
@@ -15,19 +15,19 @@ use crate::audit::{Action, AuditEvent};
 /// ```
 pub struct Filter<S, F> {
     sink: S,
-    picks: F,
+    selects: F,
 }
 
 impl<S: AuditSink, F: Fn(&AuditEvent) -> bool + Send + Sync> Filter<S, F> {
-    /// Gives `sink` the events for which `picks` says yes.
-    pub const fn new(sink: S, picks: F) -> Self {
-        Self { sink, picks }
+    /// Records in `sink` the events for which `selects` returns true.
+    pub const fn new(sink: S, selects: F) -> Self {
+        Self { sink, selects }
     }
 }
 
 impl<S: AuditSink, F: Fn(&AuditEvent) -> bool + Send + Sync> AuditSink for Filter<S, F> {
     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
-        if (self.picks)(event) {
+        if (self.selects)(event) {
             self.sink.record(event)
         } else {
             Ok(())

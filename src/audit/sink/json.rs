@@ -1,4 +1,4 @@
-//! Lines of JSON.
+//! A sink that writes lines of JSON.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{AuditSink, RecordError, RotatingFile};
 use crate::audit::AuditEvent;
 
-/// Writes every event as one line of JSON, in the names of the Elastic Common Schema: see
+/// Writes every event as one line of JSON, with the names of the Elastic Common Schema: see
 /// [`AuditEvent::to_json`].
 ///
 /// ```no_run
@@ -22,20 +22,22 @@ use crate::audit::AuditEvent;
 /// # }
 /// ```
 ///
-/// Each line is given to the writer in one piece, at once: a buffer of the writer's own is flushed
-/// when a [`Queue`](super::Queue) has caught up.
+/// Each line is one call of the writer. If the writer has a buffer of its own, a
+/// [`Queue`](super::Queue) flushes it after its last waiting event.
+#[doc(alias = "ecs")]
+#[doc(alias = "jsonl")]
 pub struct Json<W> {
     out: Mutex<Out<W>>,
 }
 
 struct Out<W> {
     writer: W,
-    /// The last line may have been written in part.
+    /// The last line may be incomplete.
     is_torn: bool,
 }
 
 impl<W: Write + Send> Json<W> {
-    /// To this writer.
+    /// Writes to this writer.
     pub const fn new(writer: W) -> Self {
         Self {
             out: Mutex::new(Out {
@@ -47,10 +49,10 @@ impl<W: Write + Send> Json<W> {
 }
 
 impl Json<RotatingFile> {
-    /// To a [`RotatingFile`] with its defaults: 64 MiB, and nine older files.
+    /// Writes to a [`RotatingFile`] with its defaults: 64 MiB, and nine older files.
     ///
     /// # Errors
-    /// The file cannot be opened.
+    /// The file cannot be opened: its folder does not exist or is not writable.
     pub fn to_file(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let is_torn = ends_torn(&path)?;
@@ -63,7 +65,7 @@ impl Json<RotatingFile> {
     }
 }
 
-/// Whether a process before has left half a line.
+/// Whether the file ends with an incomplete line of an earlier process.
 fn ends_torn(path: &Path) -> io::Result<bool> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -83,7 +85,7 @@ impl<W: Write + Send> AuditSink for Json<W> {
     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         let mut line = event.to_json();
         line.push('\n');
-        // A writer that panicked is used on: what it does then is its own affair.
+        // A writer that panicked is used again.
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         if out.is_torn {
             line.insert(0, '\n');
@@ -100,7 +102,7 @@ impl<W: Write + Send> AuditSink for Json<W> {
 
     fn flush(&self) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // What a buffering writer cannot flush, it says at the next line.
+        // A buffering writer returns a failed flush with the next line.
         let _ = out.writer.flush();
     }
 }

@@ -1,28 +1,40 @@
-//! Events that are kept, for tests.
+//! A sink that keeps events, for tests.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{AuditSink, RecordError};
 use crate::audit::AuditEvent;
 
-/// Keeps every event, for tests; without bound. Clones share what they keep.
+/// Keeps every event in memory, without a limit, for tests. Clones share the events.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use countersign::audit::{Action, Memory};
+///
+/// let trail = Memory::new();
+/// // … Acceptor::builder() … .audit(trail.clone()) …
+/// let denied = trail.take().into_iter().filter(|event| event.action == Action::Denied);
+/// assert_eq!(denied.count(), 0);
+/// # let _: Vec<Arc<countersign::audit::AuditEvent>> = trail.events();
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     events: Arc<Mutex<Vec<Arc<AuditEvent>>>>,
 }
 
 impl Memory {
-    /// With no event yet.
+    /// Without events.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was recorded so far, in its order.
+    /// All events, in order.
     pub fn events(&self) -> Vec<Arc<AuditEvent>> {
         self.kept().clone()
     }
 
-    /// What was recorded since the last time.
+    /// Removes and returns the events since the last call, in order.
     pub fn take(&self) -> Vec<Arc<AuditEvent>> {
         std::mem::take(&mut *self.kept())
     }

@@ -1,4 +1,4 @@
-//! Where events are written.
+//! The destinations of events.
 
 mod fan_out;
 mod filter;
@@ -26,9 +26,9 @@ use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
 use crate::pki::text::Sentence;
 
-/// Takes audit events.
+/// A destination of audit events.
 ///
-/// Closures over `&AuditEvent` are sinks, for what cannot fail:
+/// Closures over `&AuditEvent` are sinks that cannot fail:
 ///
 /// ```
 /// use countersign::audit::{AuditEvent, AuditSink};
@@ -38,39 +38,55 @@ use crate::pki::text::Sentence;
 /// assert_sink(|event: &AuditEvent| println!("{event}"));
 /// ```
 ///
-/// It is called on the connection's task, so it must not block: put one that writes to a disk or a
+/// A sink that can fail implements the trait:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::mpsc::SyncSender;
+///
+/// use countersign::audit::{AuditEvent, AuditSink, RecordError};
+///
+/// struct Channel(SyncSender<Arc<AuditEvent>>);
+///
+/// impl AuditSink for Channel {
+///     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
+///         let sent = self.0.try_send(Arc::clone(event));
+///         sent.map_err(|error| RecordError::new(error.to_string()))
+///     }
+/// }
+/// ```
+///
+/// A sink runs on the connection's task, so it must not block: put a sink that writes to a disk or a
 /// network behind a [`Queue`]. A panic counts as an event that could not be recorded.
 pub trait AuditSink: Send + Sync {
     /// Records one event.
     ///
     /// # Errors
-    /// [`RecordError`]: the record could not be made. A peer whose admission it was is refused
-    /// then.
+    /// [`RecordError`]: the event could not be recorded. If it was an admission, the peer is denied.
     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError>;
 
-    /// Whether events of this kind are of interest; of those that are not, none is made.
+    /// Whether the sink wants events of this kind. Other events are not made.
     ///
-    /// Left alone, all are.
+    /// By default, all are wanted.
     fn wants(&self, action: Action) -> bool {
         let _ = action;
         true
     }
 
-    /// How many events this sink has lost although it took them.
+    /// The number of events that this sink accepted and lost.
     ///
-    /// Left alone, none.
+    /// By default, zero.
     fn dropped(&self) -> u64 {
         0
     }
 
-    /// Sees to it that what was recorded is where it belongs. A [`Queue`] calls it when it has
-    /// caught up.
+    /// Flushes buffers of the sink. A [`Queue`] calls it after its last waiting event.
     ///
-    /// Left alone, it does nothing.
+    /// By default, it does nothing.
     fn flush(&self) {}
 }
 
-// It must stay usable behind a pointer.
+// The trait must stay usable as a trait object.
 const _: Option<&dyn AuditSink> = None;
 
 impl<F: Fn(&AuditEvent) + Send + Sync> AuditSink for F {

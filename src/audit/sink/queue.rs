@@ -1,4 +1,4 @@
-//! A sink behind a bounded queue, on a thread of its own.
+//! A sink behind a bounded queue, on its own thread.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::{AuditSink, RecordError};
 use crate::audit::{Action, AuditEvent};
 
-/// Gives events to another sink on a thread of its own, so that a slow disk or network delays no
-/// handshake. The queue is bounded; [`Overflow`] says what happens when it is full.
+/// Records events in another sink on its own thread, so that a slow disk or network does not delay
+/// handshakes. The queue is bounded; [`Overflow`] sets what happens when it is full.
 ///
 /// ```no_run
 /// use countersign::audit::{AuditEvent, Overflow, Queue};
@@ -21,36 +21,51 @@ use crate::audit::{Action, AuditEvent};
 /// let queue = Queue::builder(slow).overflow(Overflow::FailClosed).start();
 /// ```
 ///
-/// Clones share the queue. When the last is dropped, what is queued is still written, for up to two
-/// seconds; [`flush_within`](Self::flush_within) waits for longer.
+/// Clones share the queue. When the last clone is dropped, waiting events are still written, for up to
+/// two seconds; [`flush_within`](Self::flush_within) can wait longer.
 ///
 /// # Security
-/// An event that is queued counts as recorded, though a crash can still lose it: up to the
-/// capacity. Where not one may be lost, do without the queue, and pay for each record in the
-/// handshake.
+/// A queued event counts as recorded, and a crash can still lose it: up to the capacity. If no event may
+/// be lost, use the sink without a queue; then each handshake waits for its record.
 pub struct Queue {
     shared: Arc<Shared>,
-    /// Tells the thread when the last clone is gone.
+    /// Closes the queue when the last clone is dropped.
     _last: Arc<Last>,
 }
 
-/// A [`Queue`] that is not started yet.
-#[must_use = "a queue takes nothing until it is started"]
+/// The settings of a [`Queue`].
+///
+/// ```no_run
+/// use countersign::audit::{Memory, Overflow, Queue};
+///
+/// let queue = Queue::builder(Memory::new())
+///     .capacity(1_000)
+///     .overflow(Overflow::FailClosed)
+///     .start();
+/// ```
+#[must_use = "a queue records nothing until it is started"]
 pub struct QueueBuilder {
     sink: Box<dyn AuditSink>,
     capacity: usize,
     overflow: Overflow,
 }
 
-/// What happens to an event for which the queue has no room, or that the sink cannot write.
+/// What happens to an event for which the queue has no room, or that the sink cannot record.
+///
+/// ```
+/// use countersign::audit::Overflow;
+///
+/// assert_eq!(Overflow::default(), Overflow::Count);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Overflow {
-    /// It is dropped and counted, and connections go on. When there is room again, an event
-    /// ([`Action::EventsDropped`]) says how many are missing.
+    /// The event is dropped and counted, and connections continue. When there is room again, an event
+    /// ([`Action::EventsDropped`]) reports the number of missing events.
     #[default]
     Count,
-    /// It is an error, and a peer whose admission it was is refused: no record, no session. What
-    /// was queued is tried again until the sink takes it.
+    /// Recording the event fails. If it is an admission, the peer is denied: no record, no session. Queued
+    /// events are retried until the sink records them.
     FailClosed,
 }
 
@@ -59,9 +74,9 @@ struct Shared {
     capacity: usize,
     overflow: Overflow,
     state: Mutex<State>,
-    /// There is something to do.
+    /// Events wait.
     filled: Condvar,
-    /// Everything is done.
+    /// No event waits, and the sink is flushed.
     emptied: Condvar,
     dropped: AtomicU64,
 }
@@ -69,40 +84,40 @@ struct Shared {
 #[derive(Default)]
 struct State {
     events: VecDeque<Waiting>,
-    /// The thread waits to be woken.
+    /// The thread waits for a notification.
     asleep: bool,
-    /// How many events the thread has taken and not written yet.
+    /// The number of events that the thread has taken and not written yet.
     in_hand: usize,
-    /// About how many bytes those that wait and those in hand hold.
+    /// The approximate bytes of waiting events and of those that the thread has taken.
     bytes: usize,
     /// The thread has not flushed the sink yet.
     writing: bool,
-    /// Everything is to be written without delay.
+    /// Events must be written without delay.
     urgent: bool,
     closed: bool,
-    /// The sink failed last, and nothing is to be admitted until it does not.
+    /// The last record failed. No peer is admitted until a record succeeds.
     broken: bool,
-    /// How many were dropped since the last time it was told.
-    untold: u64,
+    /// The number of dropped events that no event has reported yet.
+    unreported: u64,
 }
 
-/// An event, and about how many bytes it holds.
+/// An event with its approximate size in bytes.
 struct Waiting {
     event: Arc<AuditEvent>,
     bytes: usize,
 }
 
-/// About how many bytes of events may wait, so that peers with huge certificates cannot fill the memory.
+/// The approximate limit of waiting bytes, so that peers with huge certificates cannot fill the memory.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// How long the thread lets events gather, so that not every handshake has to wake it.
+/// The time that the thread waits for further events, so that not every handshake wakes it.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long after a failure the sink is tried again.
+/// The time between attempts of a failing sink.
 const RETRY: Duration = Duration::from_millis(100);
-/// How long the last clone waits for what is queued.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// The time that the last clone waits for queued events.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Queue {
-    /// For this sink, with room for 8,192 events and [`Overflow::Count`].
+    /// A queue in front of this sink, with room for 8,192 events and [`Overflow::Count`].
     pub fn builder(sink: impl AuditSink + 'static) -> QueueBuilder {
         QueueBuilder {
             sink: Box::new(sink),
@@ -111,23 +126,24 @@ impl Queue {
         }
     }
 
-    /// Waits until everything that is queued is written, and says whether that is so within `time`.
+    /// Waits until all queued events are written, for at most `time`. Returns whether they are written.
+    ///
+    /// It blocks the thread. In async code, call it on a blocking thread.
     pub fn flush_within(&self, time: Duration) -> bool {
         self.shared.flush_within(time)
     }
 }
 
 impl QueueBuilder {
-    /// Sets how many events may wait. Default: 8,192. An event takes about two kilobytes beside its
-    /// certificates, which it shares with the connection if the peer was admitted; in any case no more
-    /// than about 64 MiB of them wait, with all that they hold in memory: the certificates as they were
-    /// read, their names and extensions, and text.
+    /// Sets how many events may wait. Default: 8,192; 0 counts as 1.
+    ///
+    /// An event takes about two kilobytes beside its certificates, which it shares with the connection if
+    /// the peer was admitted. At most about 64 MiB of events wait, including everything that they hold in
+    /// memory: parsed certificates, their names and extensions, and text.
     ///
     /// Refusals of peers that have not proven their key
-    /// ([`is_unauthenticated`](AuditEvent::is_unauthenticated)) may take half of the room, so that they
-    /// leave the other half to everything else.
-    ///
-    /// 0 counts as 1.
+    /// ([`is_unauthenticated`](AuditEvent::is_unauthenticated)) may take half of the room, so that the
+    /// other half remains for other events.
     pub const fn capacity(mut self, events: usize) -> Self {
         self.capacity = if events == 0 { 1 } else { events };
         self
@@ -142,7 +158,7 @@ impl QueueBuilder {
     /// Starts the thread.
     ///
     /// # Panics
-    /// When the system gives no thread.
+    /// If the system cannot start a thread.
     pub fn start(self) -> Queue {
         let shared = Arc::new(Shared {
             sink: self.sink,
@@ -157,7 +173,7 @@ impl QueueBuilder {
         thread::Builder::new()
             .name("countersign-audit".into())
             .spawn(move || worker.work())
-            .expect("the system gives a thread");
+            .expect("the system starts a thread");
         Queue {
             _last: Arc::new(Last(Arc::clone(&shared))),
             shared,
@@ -179,7 +195,7 @@ impl AuditSink for Queue {
     }
 
     fn flush(&self) {
-        self.flush_within(FAREWELL);
+        self.flush_within(CLOSE_TIMEOUT);
     }
 }
 
@@ -194,7 +210,7 @@ impl Shared {
         let is_full = state.events.len() + state.in_hand >= capacity
             || (state.bytes > 0 && state.bytes.saturating_add(bytes) > most_bytes);
         if is_full || state.broken {
-            state.untold += 1;
+            state.unreported += 1;
             drop(state);
             if self.overflow == Overflow::FailClosed {
                 let why = if is_full {
@@ -212,7 +228,7 @@ impl Shared {
             bytes,
         });
         state.bytes += bytes;
-        // Word is also sent when it is half full, lest it overflow while the thread lets it fill.
+        // The thread is also woken at half of the capacity, before the queue overflows.
         let wake =
             std::mem::take(&mut state.asleep) || state.events.len() == self.capacity.div_ceil(2);
         drop(state);
@@ -222,7 +238,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Events that it took, or was to drop, are gone.
+    /// Counts lost events.
     fn lost(&self, events: u64) {
         self.dropped.fetch_add(events, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
@@ -233,21 +249,21 @@ impl Shared {
         let mut batch = VecDeque::new();
         while self.next(&mut batch) {
             while let Some(Waiting { event, bytes }) = batch.front() {
-                let written = self.tell_dropped(event).and_then(|()| self.give(event));
+                let written = self.record_dropped(event).and_then(|()| self.give(event));
                 if self.is_done(*bytes, &written) {
                     let done = batch.pop_front();
                     if let Some(last) = done.filter(|_| batch.is_empty()) {
-                        // If it fails, it is told with the next event.
-                        let _ = self.tell_dropped(&last.event);
+                        // If it fails, the next event reports the number.
+                        let _ = self.record_dropped(&last.event);
                     }
                 }
             }
-            // A sink is anybody's code.
+            // A sink is code of the application.
             let _ = catch_unwind(AssertUnwindSafe(|| self.sink.flush()));
         }
     }
 
-    /// Waits for events; false when nobody is left who could bring some.
+    /// Waits for events. Returns false when the last clone of the queue is dropped.
     fn next(&self, batch: &mut VecDeque<Waiting>) -> bool {
         let mut state = self.state();
         loop {
@@ -281,9 +297,9 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Records how many events are missing before this one, if any are.
-    fn tell_dropped(&self, before: &AuditEvent) -> Result<(), RecordError> {
-        let missing = std::mem::take(&mut self.state().untold);
+    /// Records the number of missing events before this one, if events are missing.
+    fn record_dropped(&self, before: &AuditEvent) -> Result<(), RecordError> {
+        let missing = std::mem::take(&mut self.state().unreported);
         if missing == 0 {
             return Ok(());
         }
@@ -294,14 +310,14 @@ impl Shared {
         ));
         notice.dropped = Some(missing);
         notice.generation = before.generation;
-        let told = self.give(&Arc::new(notice));
-        if told.is_err() {
-            self.state().untold += missing;
+        let recorded = self.give(&Arc::new(notice));
+        if recorded.is_err() {
+            self.state().unreported += missing;
         }
-        told
+        recorded
     }
 
-    /// Gives an event to the sink, which is anybody's code.
+    /// Gives an event to the sink, which is code of the application.
     fn give(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         catch_unwind(AssertUnwindSafe(|| {
             if self.sink.wants(event.action) {
@@ -313,14 +329,14 @@ impl Shared {
         .unwrap_or_else(|_| Err(RecordError::new("the sink panicked")))
     }
 
-    /// Whether no more is to be done about the event that the thread has in hand. One that could
-    /// not be written is lost, or tried again after a while.
+    /// Whether the thread is done with an event. An event that could not be written is lost, or retried
+    /// after a while.
     fn is_done(&self, bytes: usize, written: &Result<(), RecordError>) -> bool {
         let mut state = self.state();
         match written {
             Ok(()) => state.broken = false,
             Err(_) if self.overflow == Overflow::Count || state.closed => {
-                state.untold += 1;
+                state.unreported += 1;
                 self.lost(1);
             }
             Err(_) => {
@@ -335,7 +351,7 @@ impl Shared {
     }
 
     fn flush_within(&self, time: Duration) -> bool {
-        // The end of time is far away.
+        // Without a deadline if the clock cannot represent it.
         let deadline = Instant::now().checked_add(time);
         let mut state = self.state();
         while !state.events.is_empty() || state.writing {
@@ -343,7 +359,7 @@ impl Shared {
             self.filled.notify_one();
             let left = match deadline {
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => FAREWELL,
+                None => CLOSE_TIMEOUT,
             };
             if left.is_zero() {
                 return false;
@@ -359,12 +375,12 @@ impl Shared {
     }
 }
 
-/// Held by all clones of a queue, and by nobody else.
+/// Shared by all clones of a queue, and not by its thread.
 struct Last(Arc<Shared>);
 
 impl Drop for Last {
     fn drop(&mut self) {
-        self.0.flush_within(FAREWELL);
+        self.0.flush_within(CLOSE_TIMEOUT);
         self.0.state().closed = true;
         self.0.filled.notify_one();
     }
@@ -405,7 +421,7 @@ mod tests {
     use crate::pki::Certificate;
     use crate::testing::TestCa;
 
-    /// A queue whose sink is stuck until the sender is gone.
+    /// A queue whose sink blocks until the sender is dropped.
     fn stuck(capacity: usize) -> (Queue, std::sync::mpsc::Sender<()>) {
         let (release, stuck) = std::sync::mpsc::channel::<()>();
         let stuck = Mutex::new(stuck);
@@ -428,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_extensions_count_as_they_are_held_in_memory() {
+    fn names_and_extensions_count_with_their_memory() {
         let mut crowded = TestCa::new("Other").leaf();
         for _ in 0..10_000 {
             crowded = crowded.dns("a");
@@ -452,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_certificates_fill_the_queue_by_what_they_hold() {
+    fn huge_certificates_fill_the_queue_by_their_memory() {
         let mut crowded = TestCa::new("Other").leaf();
         for _ in 0..10_000 {
             crowded = crowded.dns("a");
@@ -468,10 +484,10 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_strangers_leave_half_of_the_room() {
+    fn unauthenticated_refusals_leave_half_of_the_room() {
         let (queue, release) = stuck(64);
-        let stranger = event(Action::ChainRefused, Stage::Chain, &[]);
-        assert_eq!(fits(&queue, &stranger), 32);
+        let unauthenticated = event(Action::ChainRefused, Stage::Chain, &[]);
+        assert_eq!(fits(&queue, &unauthenticated), 32);
         let denied = event(Action::Denied, Stage::Policy, &[]);
         assert!(queue.record(&denied).is_ok());
         let admitted = event(Action::Admitted, Stage::Open, &[]);

@@ -1,20 +1,34 @@
-//! A file that does not grow without end.
+//! A file of limited size.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A file that is appended to until it is full, and then begun anew: `audit.jsonl` becomes
-/// `audit.jsonl.1`, that becomes `audit.jsonl.2`, and the oldest is removed.
+/// A file that is rotated when it is full: `audit.jsonl` becomes `audit.jsonl.1`, that becomes
+/// `audit.jsonl.2`, and the oldest file is removed.
 ///
-/// What is written in one call stays in one file, so that no line is torn. On Unix only its owner
-/// may read a file that is made here; one that is there keeps its permissions. When a file cannot be rotated or opened, writing fails, and the next write tries
-/// again: nothing vanishes silently.
+/// The bytes of one write stay in one file, so that no line is split. On Unix, only the owner may read a
+/// file that this type creates; an existing file keeps its permissions. If a file cannot be rotated or
+/// opened, the write fails, and the next write tries again: no line is lost silently.
 ///
-/// Whatever fills it pushes out what is older: see [refusals of
-/// strangers](crate::audit#refusals-of-strangers).
+/// Only one process may use the file: two processes would remove each other's lines.
 ///
-/// It is for one process: two that rotate the same file would remove each other's lines.
+/// ```
+/// use countersign::audit::RotatingFile;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let folder = std::env::temp_dir().join("countersign-rotating-file");
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("audit.jsonl");
+/// let file = RotatingFile::open(path)?.max_bytes(10 * 1024 * 1024).keep(30);
+/// # drop(file);
+/// # std::fs::remove_dir_all(&folder)
+/// # }
+/// ```
+///
+/// # Security
+/// New lines push out old ones: see [refusals of unauthenticated
+/// peers](crate::audit#refusals-of-unauthenticated-peers).
 #[derive(Debug)]
 pub struct RotatingFile {
     path: PathBuf,
@@ -31,11 +45,11 @@ struct Open {
 }
 
 impl RotatingFile {
-    /// Appends to this file, which is made if there is none. By default it holds 64 MiB, and nine
+    /// Appends to this file, and creates it if it does not exist. By default it holds 64 MiB, and nine
     /// older files are kept.
     ///
     /// # Errors
-    /// It cannot be opened: its folder does not exist, or may not be written to.
+    /// The file cannot be opened: its folder does not exist or is not writable.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         Ok(Self {
@@ -46,7 +60,7 @@ impl RotatingFile {
         })
     }
 
-    /// Sets how many bytes a file may hold; a single larger write has a file of its own.
+    /// Sets the maximum size of a file in bytes. A larger single write gets a file of its own.
     /// Default: 64 MiB.
     #[must_use]
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
@@ -54,21 +68,21 @@ impl RotatingFile {
         self
     }
 
-    /// Sets how many older files are kept beside the one that is written to. Default: 9.
+    /// Sets the number of older files to keep beside the current one. Default: 9.
     #[must_use]
     pub const fn keep(mut self, files: usize) -> Self {
         self.keep = files;
         self
     }
 
-    /// The file that is written to, with room for as much.
+    /// The current file, with room for this number of bytes.
     fn with_room(&mut self, bytes: u64) -> io::Result<&mut Open> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => Open::append_to(&self.path)?,
         };
         if open.length > 0 && open.length + bytes > self.max_bytes {
-            drop(open); // some systems rename no open file
+            drop(open); // some systems cannot rename an open file
             rotate(&self.path, self.keep)?;
             open = Open::append_to(&self.path)?;
         }
@@ -76,12 +90,12 @@ impl RotatingFile {
     }
 }
 
-/// Moves every file one further, the oldest first, so that none is overwritten but the last.
+/// Renames every file to the next number, the oldest first, so that only the last is overwritten.
 fn rotate(path: &Path, keep: usize) -> io::Result<()> {
     if keep == 0 {
         return missing_is_fine(fs::remove_file(path));
     }
-    // No further than there are files: `keep` may be any number.
+    // The number of existing files limits the loop: `keep` may be any number.
     let last = (1..keep).find(|number| !numbered(path, *number).exists());
     for number in (1..last.unwrap_or(keep)).rev() {
         missing_is_fine(fs::rename(
@@ -123,7 +137,7 @@ impl Write for RotatingFile {
         match open.file.write_all(bytes) {
             Ok(()) => open.length += bytes.len() as u64,
             Err(error) => {
-                self.open = None; // opened anew, its length is known again
+                self.open = None; // the next write opens it and reads its length
                 return Err(error);
             }
         }
@@ -147,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_whole_and_the_oldest_goes() {
+    fn lines_stay_whole_and_the_oldest_file_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.jsonl");
         let mut file = RotatingFile::open(&path)
@@ -166,16 +180,16 @@ mod tests {
         assert_eq!(read(&path), "five\n");
         assert_eq!(read(&numbered(&path, 1)), "a line of its own\n");
         assert_eq!(read(&numbered(&path, 2)), "three\n");
-        assert!(!numbered(&path, 3).exists(), "two older ones are kept");
+        assert!(!numbered(&path, 3).exists(), "two older files are kept");
 
-        // It is appended to by the next process.
+        // The next process appends to it.
         let mut again = RotatingFile::open(&path).expect("opened").max_bytes(10);
         again.write_all(b"six\n").expect("written");
         assert_eq!(read(&path), "five\nsix\n");
     }
 
     #[test]
-    fn what_cannot_be_written_is_an_error_and_the_next_write_tries_again() {
+    fn a_failed_write_is_an_error_and_the_next_write_tries_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.jsonl");
         assert!(RotatingFile::open(folder.path().join("none/audit.jsonl")).is_err());
@@ -185,7 +199,7 @@ mod tests {
             .max_bytes(4)
             .keep(1);
         file.write_all(b"one\n").expect("written");
-        // A folder stands where the old file would go.
+        // A folder has the name of the old file.
         let in_the_way = numbered(&path, 1);
         fs::create_dir_all(in_the_way.join("full")).expect("a folder");
         assert!(file.write_all(b"two\n").is_err());
@@ -199,7 +213,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_may_read_it() {
+    fn only_the_owner_may_read_it() {
         use std::os::unix::fs::PermissionsExt as _;
 
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Events of `tracing`.
+//! A sink that makes events of `tracing`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +12,24 @@ use crate::pki::Certificate;
 use crate::pki::text::{Brief, Escaped};
 use crate::pki::time::Rfc3339;
 
-/// Makes an event of [`tracing`] of each, with the target `countersign::audit`; the default sink.
+/// Makes one event of [`tracing`] of each audit event, with the target `countersign::audit`. It is the
+/// default sink.
 ///
-/// Admissions and ends are `debug`, refusals and failures `warn`, cuts, drains and reloads `info`;
-/// a system that accepts no connections, lost events, and a certificate of ours that has expired,
-/// `error`. What no subscriber is
-/// interested in is not even made.
+/// The level is `debug` for admitted and closed connections, `info` for drained and cut connections and
+/// for applied reloads, and `warn` for refusals and failures. It is `error` if no connection can be
+/// accepted, if events were lost, and if our certificate has expired. Events without an interested
+/// subscriber are not made.
+///
+/// ```
+/// use countersign::audit::{FanOut, Memory, Tracing};
+///
+/// // Beside another sink, the default one has to be added explicitly.
+/// let sinks = FanOut::new().and(Memory::new()).and(Tracing);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing;
 
-/// `event!` wants its level at compile time.
+/// `event!` needs its level at compile time.
 macro_rules! emit {
     ($level:expr, $event:expr) => {{
         let event: &AuditEvent = $event;
@@ -78,7 +86,7 @@ impl AuditSink for Tracing {
     }
 }
 
-/// An alert as it prints itself for programmers, cut.
+/// The debug form of an alert, cut.
 struct ShownAlert<'a>(&'a Alert);
 
 impl fmt::Display for ShownAlert<'_> {
@@ -102,7 +110,7 @@ impl AuditEvent {
         self.reason == Some("own_certificate_expired")
     }
 
-    /// The certificate that it is about.
+    /// The certificate of the event: our own, or the peer's.
     fn subject_certificate(&self) -> Option<&Certificate> {
         let peer = self.certificates.first();
         let peer = peer.and_then(PresentedCertificate::certificate);
@@ -113,25 +121,25 @@ impl AuditEvent {
         self.connection.is_some() || self.action.ends_attempt()
     }
 
-    /// What the line is about, without any of the peer's words.
+    /// The title of the line, without any text of the peer.
     pub(in crate::audit) fn title(&self) -> &'static str {
         let of_client = matches!(self.side, Side::Server);
         match self.action {
             Action::Admitted if of_client => "client admitted",
             Action::Admitted => "server admitted",
-            Action::Shed => "client shed",
-            Action::Draining => "open connection is to end",
-            Action::Cut => "open connection cut",
-            Action::Closed => "connection ended",
+            Action::Shed => "connection shed",
+            Action::Draining => "connection draining",
+            Action::Cut => "connection cut",
+            Action::Closed => "connection closed",
             Action::RequestDenied => "request denied",
-            Action::AcceptFailed => "no connection can be accepted; trying again",
+            Action::AcceptFailed => "cannot accept connections, retrying",
             Action::ReloadApplied => "reload applied",
-            Action::ReloadRefused => "reload refused; what was in force still is",
+            Action::ReloadRefused => "reload refused, nothing changed",
             Action::CrlRolledBack => "a CRL was replaced with an earlier one",
             Action::CertificateExpiring if self.is_of_expired() => "our certificate has expired",
-            Action::CertificateExpiring => "our certificate is about to expire",
+            Action::CertificateExpiring => "our certificate expires soon",
             Action::EventsDropped => "audit events were lost",
-            Action::RefusalsSuppressed => "refusals were not recorded singly",
+            Action::RefusalsSuppressed => "refusals were not recorded individually",
             _ if of_client => "client refused",
             _ => "server refused",
         }
