@@ -1,4 +1,4 @@
-//! The peer as an argument of axum's handlers, and our listener under `axum::serve`.
+//! [`Peer`] as an argument of axum's handlers, and [`Listener`](crate::Listener) for `axum::serve`.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -18,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! `axum::serve` takes our listener too. There the peer is connect info, by which [`Peer`] as an
-//! argument finds it as well:
+//! `axum::serve` takes the listener too. There the peer is connect info, and [`Peer`] as an argument
+//! finds it:
 //!
 //! ```no_run
 //! # use axum::Router;
@@ -32,8 +32,8 @@
 //! # }
 //! ```
 //!
-//! What `axum::serve` has no way to do, and [`Server`](crate::integration::hyper::Server) does: tell a
-//! client that its connection drains (it is cut after the drain time), and bound the time of a
+//! Unlike [`Server`](crate::integration::hyper::Server), `axum::serve` cannot notify a client that its
+//! connection drains (the connection is cut after the drain time), and does not limit the time of a
 //! request's head.
 
 use std::borrow::Cow;
@@ -47,8 +47,8 @@ use crate::diagnostic::display_diagnostic;
 use crate::integration::http::peer_in;
 use crate::{Diagnostic, Peer};
 
-/// With another type of identity than the acceptor's, or without our server below, there is no peer,
-/// and the request is answered with 403.
+/// The request is rejected with 403 if it has no peer: if `I` is not the identity of the acceptor, or if
+/// the connection was not accepted by this crate.
 impl<S, I> FromRequestParts<S> for Peer<I>
 where
     S: Sync,
@@ -60,7 +60,7 @@ where
         peer_in(&parts.extensions).cloned().ok_or_else(|| {
             tracing::error!(
                 identity = std::any::type_name::<I>(),
-                "a handler wants a peer, and the request has none with such an identity: is it served by countersign's Server, or by axum::serve with into_make_service_with_connect_info::<Peer<_>>()?"
+                "a handler takes a peer, and the request has no peer with this type of identity; serve it by countersign's Server, or by axum::serve with into_make_service_with_connect_info::<Peer<_>>()"
             );
             NoPeerError
         })
@@ -122,7 +122,7 @@ mod serve {
 
     use crate::{Listener, Peer, TlsStream};
 
-    /// Handshakes run beside each other, and only peers that were admitted come out.
+    /// Handshakes run concurrently. Only connections of admitted peers are accepted.
     impl<IO, I> AxumListener for Listener<IO, I>
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -137,7 +137,7 @@ mod serve {
                     let remote_addr = stream.peer().connection().remote_addr();
                     (stream, remote_addr)
                 }
-                // It was shut down, which `axum::serve` has no ear for.
+                // The listener was shut down; `axum::serve` cannot observe that.
                 None => pending().await,
             }
         }

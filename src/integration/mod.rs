@@ -1,22 +1,22 @@
-//! countersign with the crates that people serve and call HTTP by.
+//! Integration with hyper, axum, tower, tonic and reqwest.
 //!
-//! Each module is a cargo feature, named as the crate that it is for, and none is on by default.
+//! Each module is a cargo feature with the name of its crate. None is on by default.
 //!
-//! | feature | what it gives |
+//! | feature | content |
 //! |---|---|
 //! | `hyper` | `hyper::Server`: HTTP/1.1 and HTTP/2, with the peer in each request; `hyper::Client` and `hyper::HttpsConnector` for hyper-util's client |
 //! | `axum` | [`Listener`](crate::Listener) for `axum::serve`, and [`Peer`](crate::Peer) as an argument of handlers |
-//! | `tower` | `tower::AuthorizeRequest`: who may send which request, by method and path |
+//! | `tower` | `tower::AuthorizeRequest`: which peer may send which request, by method and path |
 //! | `tonic` | [`Listener`](crate::Listener) for tonic's server, the peer of a `tonic::Request`, and `tonic::Channel` for its clients |
-//! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for middleware of your own; `Certificate::x5t_s256` |
+//! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for your own middleware; `Certificate::x5t_s256` |
 //!
-//! reqwest needs none: its client takes
+//! reqwest needs no feature: its client takes
 //! [`Connector::into_authorizing_rustls_config`](crate::Connector::into_authorizing_rustls_config).
 //!
-//! # How a request carries its peer
-//! As a [`Peer<I>`](crate::Peer) in its extensions, whoever serves it:
-//! `request.extensions().get::<Peer<SpiffeId>>()`. `I` is the identity of the acceptor; asked for
-//! another, there is none. A request cannot bring one with it: extensions are not part of HTTP.
+//! # The peer of a request
+//! Every request has its [`Peer<I>`](crate::Peer) in its extensions, with each of these servers:
+//! `request.extensions().get::<Peer<SpiffeId>>()`. `I` is the identity of the acceptor; for another type,
+//! the result is `None`. A client cannot forge it: extensions are not part of HTTP.
 
 #[cfg(feature = "axum")]
 pub mod axum;

@@ -158,7 +158,7 @@ fn the_most_specific_pattern_counts() {
     let both = decide(&rules, "a.example", Method::GET, "/v1/admin");
     let why = both.reason().unwrap();
     assert!(
-        why.contains("rule \"admin\": ") && why.contains("; rule \"auditor\": "),
+        why.contains("rule \"admin\": ") && why.contains(", rule \"auditor\": "),
         "{why}"
     );
 }
@@ -169,24 +169,24 @@ fn a_pattern_that_could_not_be_meant_is_an_error() {
         rules.allow("r", policy::allow_any(), [Method::GET], pattern)
     };
     for (pattern, says) in [
-        ("", "must begin with a slash"),
-        ("v1", "must begin with a slash"),
-        ("/v1/", "no request could match it"),
-        ("//v1", "no request could match it"),
-        ("/v1/../x", "no request could match it"),
-        ("/v1/%69d", "no request could match it"),
-        ("/v1/a;b", "no request could match it"),
-        ("/v1/é", "no request could match it"),
-        ("/v1/a b", "no request could match it"),
-        ("/v1/*", "{*name} for all that follow"),
-        ("/v1/a*", "{*name} for all that follow"),
-        ("/v1/inv-{id}", "is a whole segment"),
-        ("/v1/{id}.json", "is a whole segment"),
-        ("/v1/{id", "is a whole segment"),
-        ("/v1/{{id}}", "a parameter has a name"),
-        ("/v1/{}", "a parameter has a name"),
-        ("/v1/{*}", "a parameter has a name"),
-        ("/v1/{*rest}/x", "stands at the end"),
+        ("", "does not begin with a slash"),
+        ("v1", "does not begin with a slash"),
+        ("/v1/", "no request can match it"),
+        ("//v1", "no request can match it"),
+        ("/v1/../x", "no request can match it"),
+        ("/v1/%69d", "no request can match it"),
+        ("/v1/a;b", "no request can match it"),
+        ("/v1/é", "no request can match it"),
+        ("/v1/a b", "no request can match it"),
+        ("/v1/*", "{*name} for all segments that follow"),
+        ("/v1/a*", "{*name} for all segments that follow"),
+        ("/v1/inv-{id}", "is only a part of its segment"),
+        ("/v1/{id}.json", "is only a part of its segment"),
+        ("/v1/{id", "is only a part of its segment"),
+        ("/v1/{{id}}", "a parameter has no name"),
+        ("/v1/{}", "a parameter has no name"),
+        ("/v1/{*}", "a parameter has no name"),
+        ("/v1/{*rest}/x", "segments follow {*name}"),
     ] {
         let error = allow(RequestRules::new(), pattern).unwrap_err();
         assert!(

@@ -18,11 +18,11 @@ const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
-/// Tells the server behind a proxy, in headers, who the proxy's peer is.
+/// Forwards the identity of a proxy's client in headers to the server behind the proxy.
 ///
-/// Whatever the client itself sent under such a name is removed first, always, whichever of the headers
-/// are set: `Client-Cert`, `Client-Cert-Chain`, `X-Forwarded-Client-Cert`, and those that you
-/// [name](Self::strip).
+/// Headers of these names that the client sent are always removed first, also those that are not set:
+/// `Client-Cert`, `Client-Cert-Chain`, `X-Forwarded-Client-Cert`, and the names that you
+/// [add](Self::strip).
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -41,9 +41,13 @@ const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 /// ```
 ///
 /// # Security
-/// The server behind believes the headers of whoever reaches it: let nobody but the proxy. Trailers are
-/// not looked at: a proxy does not pass on those of a request under these names.
+/// The server behind the proxy trusts the headers of every client that can connect to it, so only the
+/// proxy may. Trailers are not examined: a proxy must not forward request trailers of these names.
 #[derive(Clone, Debug, Default)]
+#[doc(alias = "xfcc")]
+#[doc(alias = "x-forwarded-client-cert")]
+#[doc(alias = "client-cert")]
+#[doc(alias = "rfc9440")]
 #[must_use = "it does nothing until apply() is called"]
 pub struct ForwardedIdentity {
     client_cert: bool,
@@ -53,43 +57,43 @@ pub struct ForwardedIdentity {
 }
 
 impl ForwardedIdentity {
-    /// Sets no header yet, and removes the client's.
+    /// Sets no header, and removes those of the client.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets `Client-Cert` (RFC 9440): the peer's certificate, in base64.
+    /// Sets `Client-Cert` (RFC 9440): the peer's certificate in base64.
     pub const fn client_cert(mut self) -> Self {
         self.client_cert = true;
         self
     }
 
-    /// Sets `Client-Cert` and `Client-Cert-Chain` (RFC 9440): the issuers on the verified path, without
-    /// the root. A peer whose path has none gets no such header.
+    /// Sets `Client-Cert`, and `Client-Cert-Chain` (RFC 9440) with the issuers of the verified path,
+    /// without the root. The chain header is omitted if the path has no such issuer.
     pub const fn client_cert_chain(mut self) -> Self {
         self.chain = true;
         self.client_cert()
     }
 
-    /// Sets `X-Forwarded-Client-Cert`, as Envoy does with `SANITIZE_SET`: one element, about the peer.
-    /// The order of the fields is Envoy's.
+    /// Sets `X-Forwarded-Client-Cert` like Envoy with `SANITIZE_SET`: one element, for the peer. The
+    /// fields have Envoy's order.
     pub fn xfcc(mut self, fields: impl IntoIterator<Item = XfccField>) -> Self {
         self.xfcc.extend(fields);
         self
     }
 
-    /// Also removes the client's headers of this name, for instance one that your server behind takes
-    /// for the user.
+    /// Also removes the client's headers of this name, for example a header from which the server behind
+    /// the proxy reads the user.
     pub fn strip(mut self, name: HeaderName) -> Self {
         self.stripped.push(name);
         self
     }
 
-    /// Removes what the client sent, and sets the headers for the peer.
+    /// Removes the client's headers, and sets the headers for the peer.
     ///
     /// # Errors
-    /// [`ForwardError`]: the certificate has something that the headers cannot hold in one way only,
-    /// such as a URI with a backslash. Then none is set; do not pass the request on.
+    /// [`ForwardError`]: the certificate has a value that the headers cannot represent unambiguously, such
+    /// as a URI with a backslash. Then no header is set; do not forward the request.
     pub fn apply<I>(&self, headers: &mut HeaderMap, peer: &Peer<I>) -> Result<(), ForwardError> {
         self.remove(headers);
         let mut set = Vec::new();
@@ -106,7 +110,7 @@ impl ForwardedIdentity {
         if !self.xfcc.is_empty() {
             set.push((XFCC, xfcc::element(&self.xfcc, peer.chain())?));
         }
-        // All or none.
+        // All headers or none.
         let set = set
             .into_iter()
             .map(|(name, value)| Ok((name, value_of(value, peer.chain())?)))
@@ -115,12 +119,12 @@ impl ForwardedIdentity {
         Ok(())
     }
 
-    /// Removes what the client sent. [`apply`](Self::apply) does so by itself; this is for a request
-    /// that has no peer.
+    /// Removes the client's headers. [`apply`](Self::apply) calls it; call it yourself for a request without
+    /// a peer.
     ///
-    /// A name counts as the same if it differs in `_` and the like for `-` only: to CGI and its
-    /// descendants it is the same. And what `Connection` says of such a name is removed, or the next
-    /// proxy would take our header out.
+    /// Names that differ only in characters such as `_` for `-` count as equal, because they are equal for
+    /// CGI and similar interfaces. Such names are also removed from `Connection`, because the next proxy
+    /// would otherwise remove the header that is set here.
     pub fn remove(&self, headers: &mut HeaderMap) {
         let names: Vec<_> = headers
             .keys()
@@ -155,8 +159,8 @@ impl ForwardedIdentity {
     }
 }
 
-/// Whether the names are the same variable of CGI (RFC 3875 section 4.1.18), or of a server that makes
-/// `_` of anything else too.
+/// Whether the names are the same variable of CGI (RFC 3875 section 4.1.18), or of a server that replaces
+/// other characters by `_` too.
 fn are_alike(one: &str, other: &str) -> bool {
     let variable = |byte: u8| match byte.to_ascii_lowercase() {
         byte if byte.is_ascii_alphanumeric() => byte,
@@ -261,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_alike_as_cgi_has_it() {
+    fn names_are_compared_as_variables_of_cgi() {
         for (one, other, alike) in [
             ("client-cert", "Client_Cert", true),
             ("client-cert", "client.cert", true),

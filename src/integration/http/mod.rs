@@ -1,4 +1,4 @@
-//! The peer of a request, and its certificate for the server behind a proxy.
+//! The peer of a request, and its certificate in forwarded requests.
 
 mod forward;
 mod thumbprint;
@@ -11,12 +11,24 @@ use http::Extensions;
 
 use crate::Peer;
 
-/// The peer that a request comes from, or that a response comes from.
+/// The peer that sent a request or a response.
 ///
-/// With the feature `axum` it is also found where `axum::serve` puts it.
+/// `None` if this crate did not accept or make the connection, or if its identities have another type.
+/// With the feature `axum`, connect info of `axum::serve` is searched too.
 ///
-/// `None` when the connection was not accepted (or made) by this crate, or when its identities are of
-/// another type.
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::http::peer_in;
+/// use http::{Request, StatusCode};
+///
+/// fn audit_name<B>(request: &Request<B>) -> Result<String, StatusCode> {
+///     let peer = peer_in::<SpiffeId>(request.extensions()).ok_or(StatusCode::FORBIDDEN)?;
+///     Ok(peer.identity().to_string())
+/// }
+/// # assert_eq!(audit_name(&Request::new(())), Err(StatusCode::FORBIDDEN));
+/// ```
+#[doc(alias = "client certificate")]
+#[doc(alias = "peer certificate")]
 pub fn peer_in<I: Send + Sync + 'static>(extensions: &Extensions) -> Option<&Peer<I>> {
     let peer = extensions.get::<Peer<I>>();
     #[cfg(feature = "axum")]

@@ -13,27 +13,39 @@ use crate::pki::{DistinguishedName, GeneralName};
 use crate::trust::VerifiedChain;
 
 /// A field of Envoy's `X-Forwarded-Client-Cert`.
+///
+/// ```
+/// use countersign::integration::http::{ForwardedIdentity, XfccField};
+///
+/// let forward = ForwardedIdentity::new().xfcc([
+///     XfccField::By("spiffe://example.org/ns/gateway".to_owned()),
+///     XfccField::Hash,
+///     XfccField::Uri,
+/// ]);
+/// ```
+#[doc(alias = "xfcc")]
+#[doc(alias = "x-forwarded-client-cert")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum XfccField {
-    /// `By`: who passes the request on, the URI of our own certificate.
+    /// `By`: the proxy, as the URI of its own certificate.
     By(String),
-    /// `Hash`: the SHA-256 of the peer's certificate, in hexadecimal.
+    /// `Hash`: the SHA-256 of the peer's certificate in hexadecimal.
     Hash,
     /// `Cert`: the peer's certificate, as PEM in URL encoding.
     Cert,
     /// `Chain`: the verified path, the peer's certificate first and without the root, as PEM in URL
     /// encoding.
     Chain,
-    /// `Subject`: the subject, as RFC 4514 has it. It is for people: different names can read alike.
+    /// `Subject`: the subject as RFC 4514 text. It is for people: different names can have the same text.
     Subject,
     /// `URI`: each URI among the subject alternative names.
     Uri,
-    /// `DNS`: each DNS name among them.
+    /// `DNS`: each DNS name among the subject alternative names.
     Dns,
 }
 
-/// The element that tells of one peer.
+/// The element of one peer.
 pub(super) fn element(fields: &[XfccField], chain: &VerifiedChain) -> Result<String, ForwardError> {
     let leaf = chain.leaf();
     let names = || {
@@ -81,9 +93,9 @@ pub(super) fn element(fields: &[XfccField], chain: &VerifiedChain) -> Result<Str
     Ok(pairs.join(";"))
 }
 
-/// A value, in quotes where it has a delimiter, with its own quotes escaped.
+/// A value, in quotes if it has a delimiter, with its own quotes escaped.
 ///
-/// Envoy has no escape for a backslash, so that one before a quote could be read in two ways.
+/// Envoy has no escape for a backslash, so a backslash before a quote would be ambiguous.
 fn value(bytes: &[u8], certificate: &Certificate) -> Result<String, ForwardError> {
     let text = std::str::from_utf8(bytes)
         .ok()
@@ -105,8 +117,8 @@ fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-/// RFC 4514, with everything that is special escaped by its hexadecimal digits: no quote stands in it,
-/// nor a backslash that could escape one.
+/// RFC 4514, with special characters escaped by hexadecimal digits. The text has no quote, and no
+/// backslash before one.
 fn subject(name: &DistinguishedName) -> String {
     let text = name.to_string();
     let mut plain = String::with_capacity(text.len());
@@ -132,11 +144,11 @@ fn subject(name: &DistinguishedName) -> String {
 fn push_escaped(text: &mut String, character: char) {
     let mut buffer = [0; 4];
     for byte in character.encode_utf8(&mut buffer).bytes() {
-        let _ = write!(text, "\\{byte:02X}"); // a string takes everything
+        let _ = write!(text, "\\{byte:02X}"); // writing to a string does not fail
     }
 }
 
-/// PEM (RFC 7468), with those of its characters encoded that mean something in a URL.
+/// PEM (RFC 7468), with the characters encoded that have a meaning in a URL.
 fn url_encoded_pem(certificates: &[Certificate]) -> String {
     let mut pem = String::new();
     for certificate in certificates {

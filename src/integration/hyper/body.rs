@@ -1,4 +1,4 @@
-//! Bodies of requests that must make progress, and the answer to those that do not.
+//! Request bodies with a progress timeout, and the response to a request that exceeds it.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -16,8 +16,28 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
 
-/// The body of a request to a [`Server`](super::Server): hyper's, which fails when the client sends nothing
-/// more of it for too long ([`Server::progress_timeout`](super::Server::progress_timeout)).
+/// The body of a request to a [`Server`](super::Server).
+///
+/// It is hyper's body with a timeout: it fails if the client sends nothing more of it for the time of
+/// [`Server::progress_timeout`](super::Server::progress_timeout).
+///
+/// ```
+/// use countersign::integration::hyper::RequestBody;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::{BodyExt as _, Full, Limited};
+/// use hyper::body::Bytes;
+///
+/// async fn upload(request: Request<RequestBody>) -> Response<Full<Bytes>> {
+///     match Limited::new(request.into_body(), 1 << 20).collect().await {
+///         Ok(body) => Response::new(Full::new(body.to_bytes())),
+///         Err(_) => {
+///             let mut response = Response::new(Full::default());
+///             *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+///             response
+///         }
+///     }
+/// }
+/// ```
 pub struct RequestBody {
     body: Incoming,
     watch: Option<Watch>,
@@ -78,10 +98,10 @@ impl Diagnostic for RequestBodyError {
 
 display_diagnostic!(RequestBodyError);
 
-/// What a request and its body know of each other.
+/// The state that a request shares with its body.
 #[derive(Debug, Default)]
 struct Progress {
-    /// The answer has begun: from here on the two talk as they like.
+    /// The response has begun: the timeout does not apply any more.
     is_answered: AtomicBool,
     timed_out: AtomicBool,
 }
@@ -89,17 +109,17 @@ struct Progress {
 struct Watch {
     progress: Arc<Progress>,
     time: Duration,
-    /// Since when there is nothing, and for how long at most.
+    /// The timer of the current pause.
     waiting: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
 }
 
-/// The request's side of its body.
+/// The request's part of the shared state.
 #[derive(Debug)]
 pub(super) struct Watched(Option<Arc<Progress>>);
 
 impl RequestBody {
-    /// A body that is to make progress within this time, as long as its request has no answer.
+    /// A body that must make progress within this time until its request has a response.
     pub(super) fn watched(body: Incoming, time: Option<Duration>) -> (Self, Watched) {
         let Some(time) = time.filter(|_| !body.is_end_stream()) else {
             return (Self { body, watch: None }, Watched(None));
@@ -117,13 +137,13 @@ impl RequestBody {
 }
 
 impl Watch {
-    /// Whether nothing came for too long.
+    /// Whether the pause exceeds the time.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         if self.progress.is_answered.load(Ordering::SeqCst) {
             return false;
         }
         if !self.is_waiting {
-            // A time beyond the end of the clock is no limit.
+            // A deadline that the clock cannot represent is no limit.
             let Some(deadline) = Instant::now().checked_add(self.time) else {
                 return false;
             };
@@ -145,7 +165,7 @@ impl Watch {
 }
 
 impl Watched {
-    /// Whether the body came too slowly for the request to have another answer than 408.
+    /// Whether the body timed out, so that the response is 408.
     pub(super) fn timed_out(&self) -> bool {
         self.0
             .as_ref()
@@ -204,7 +224,7 @@ impl fmt::Debug for RequestBody {
 }
 
 pin_project! {
-    /// The service's answer, or none.
+    /// The body of the service's response, or an empty one.
     #[project = AnswerProjection]
     pub(super) enum Answer<B> {
         Served { #[pin] body: B },

@@ -12,21 +12,23 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::HttpsConnector;
-use super::line::Lines;
+use super::pool::Pools;
 use super::unsent::{Unsent, is_not_processed};
 use crate::Connector;
 
-/// A client with a pool of connections: hyper-util's, over mutual TLS.
+/// hyper-util's client with a connection pool, over mutual TLS.
 ///
-/// Each response has in its extensions the server's [`Peer`](crate::Peer).
+/// Each response has the server's [`Peer`](crate::Peer) in its extensions.
 ///
-/// A connection that is to [drain](crate::TlsStream::draining), because our credentials were replaced, it is
-/// too old, or a certificate of the server's path expired, gets no further requests: a request that starts
-/// after [`Connector::update`] has returned uses the new credentials, whatever version of HTTP and however
-/// many start at once. Requests that were sent before finish on the old connection, for which they have the
-/// connector's drain time (30 s by default). So do requests that HTTP/2 holds back on the old connection
-/// because the server's limit of concurrent streams is reached. A request that an HTTP/2 server did not
-/// process, as its GOAWAY says, is sent again while nothing of its body was read.
+/// # Rotation
+/// A connection [drains](crate::TlsStream::draining) if our credentials were replaced, if it is too old, or
+/// if a certificate of the server's path expired. It gets no further requests. A request that starts after
+/// [`Connector::update`] has returned uses the new credentials, with every version of HTTP and any number of
+/// concurrent requests.
+///
+/// Earlier requests finish on the old connection within the connector's drain time (30 s by default). So do
+/// requests that wait there for the server's limit of concurrent streams. If an HTTP/2 server did not
+/// process a request, according to its GOAWAY, the request is sent again unless its body was read.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -44,8 +46,9 @@ use crate::Connector;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "mtls client")]
 pub struct Client<I, B> {
-    lines: Arc<Lines<I, Unsent<B>>>,
+    pools: Arc<Pools<I, Unsent<B>>>,
 }
 
 impl<I, B> Client<I, B>
@@ -55,7 +58,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// With hyper-util's defaults.
+    /// A client with hyper-util's defaults.
     pub fn new(connector: Connector<I>) -> Self {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder
@@ -64,31 +67,31 @@ where
         Self::built_by(&builder, HttpsConnector::new(connector))
     }
 
-    /// With settings of your own.
+    /// A client with your own settings.
     pub fn built_by(builder: &Builder, connector: HttpsConnector<I>) -> Self {
         Self {
-            lines: Arc::new(Lines::new(builder.clone(), connector)),
+            pools: Arc::new(Pools::new(builder.clone(), connector)),
         }
     }
 
     /// Sends a request to its `https` URI.
     ///
     /// # Errors
-    /// hyper-util's error; where there was no connection, an [`HttpsError`](super::HttpsError) is
-    /// among its sources.
+    /// hyper-util's error. If there was no connection, an [`HttpsError`](super::HttpsError) is among its
+    /// sources.
     ///
     /// # Cancel safety
-    /// Dropping the future cancels the request, which the server may have received.
+    /// Dropping the future cancels the request. The server may have received it.
     pub async fn request(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
-        /// A server that closes every connection does not keep a request here.
+        /// Limits the attempts for a server that closes every connection.
         const ATTEMPTS: usize = 3;
 
         let (head, mut body) = request.into_parts();
         for _ in 1..ATTEMPTS {
             let (sent, kept) = Unsent::new(body);
-            let line = self.lines.to(&head.uri);
+            let pool = self.pools.to(&head.uri);
             let attempt = Request::from_parts(head.clone(), sent);
-            match line.client.request(attempt).await {
+            match pool.client.request(attempt).await {
                 Err(error) if is_not_processed(&error) => match kept.take_back() {
                     Some(unsent) => body = unsent,
                     None => return Err(error),
@@ -96,9 +99,9 @@ where
                 answer => return answer,
             }
         }
-        let line = self.lines.to(&head.uri);
+        let pool = self.pools.to(&head.uri);
         let last = Request::from_parts(head, Unsent::new(body).0);
-        line.client.request(last).await
+        pool.client.request(last).await
     }
 }
 
@@ -126,7 +129,7 @@ where
 impl<I, B> Clone for Client<I, B> {
     fn clone(&self) -> Self {
         Self {
-            lines: Arc::clone(&self.lines),
+            pools: Arc::clone(&self.pools),
         }
     }
 }

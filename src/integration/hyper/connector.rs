@@ -15,18 +15,18 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, 
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
-use super::line::Watched;
+use super::pool::Registration;
 use crate::diagnostic::display_diagnostic;
 use crate::{ConnectError, Connector, Diagnostic, DrainSignal, TlsStream};
 
-/// Connects hyper-util's client to servers that prove who they are, whom the policy allows, and that
-/// ask for our certificate.
+/// Connects hyper-util's client over mutual TLS.
 ///
-/// Only for `https` URIs: another one is an error, and no connection is made. Each response has in its
-/// extensions the server's [`Peer`](crate::Peer).
+/// The server must prove its identity, the policy must allow it, and it must request our certificate. Other
+/// URIs than `https` are errors without a connection. Each response has the server's
+/// [`Peer`](crate::Peer) in its extensions.
 ///
-/// [`Client`](super::Client) is hyper-util's client with this connector. Use the connector itself where
-/// a client is built of your own:
+/// [`Client`](super::Client) is hyper-util's client with this connector. Use the connector to build a
+/// client with your own settings:
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -45,16 +45,17 @@ use crate::{ConnectError, Connector, Diagnostic, DrainSignal, TlsStream};
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "hyper-rustls")]
 pub struct HttpsConnector<I, C = HttpConnector> {
     connector: Connector<I>,
     transport: C,
 }
 
 impl<I> HttpsConnector<I> {
-    /// Over TCP, with the names of hosts resolved by the operating system, and ten seconds to connect.
+    /// Connects over TCP. The operating system resolves host names, and the TCP connect timeout is 10 s.
     pub fn new(connector: Connector<I>) -> Self {
         let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false); // the URI is ours to check
+        tcp.enforce_http(false); // `call` checks the URI
         tcp.set_connect_timeout(Some(Duration::from_secs(10)));
         tcp.set_nodelay(true);
         Self::over(connector, tcp)
@@ -62,7 +63,7 @@ impl<I> HttpsConnector<I> {
 }
 
 impl<I, C> HttpsConnector<I, C> {
-    /// Over another transport: an [`HttpConnector`] with settings of your own (with
+    /// Connects over another transport: an [`HttpConnector`] with your own settings (and
     /// `enforce_http(false)`), a proxy's tunnel, a Unix socket.
     pub const fn over(connector: Connector<I>, transport: C) -> Self {
         Self {
@@ -95,15 +96,15 @@ where
             Ok(host) => host.to_owned(),
             Err(error) => return Box::pin(async { Err(error) }),
         };
-        // The one that was polled ready is the one to call.
+        // Call the service that was polled ready, not its clone.
         let next = self.transport.clone();
         let transport = std::mem::replace(&mut self.transport, next);
         Box::pin(connect(self.connector.clone(), transport, host, uri))
     }
 }
 
-/// Connects, and again if the connection is to drain before it was used: credentials that are replaced
-/// during its handshake must not send a request under the old ones.
+/// Connects, and connects again if the connection drains before its first use: if credentials are replaced
+/// during the handshake, no request may use the old ones.
 async fn connect<I, C>(
     connector: Connector<I>,
     mut transport: C,
@@ -116,7 +117,7 @@ where
     C::Response: Read + Write + Connection + Send + Unpin + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Rules that change faster than this must not keep requests waiting.
+    /// Limits the attempts, so that frequent changes do not delay a request indefinitely.
     const ATTEMPTS: usize = 3;
 
     let mut left = ATTEMPTS;
@@ -138,7 +139,7 @@ where
             return Ok(HttpsStream {
                 draining,
                 stream: TokioIo::new(stream),
-                watched: None,
+                registration: None,
             });
         }
         poll_fn(|cx| transport.poll_ready(cx))
@@ -147,12 +148,12 @@ where
     }
 }
 
-/// The name to dial: that the server's certificate is for.
+/// The server name: the host that the server's certificate must be for.
 fn host_of(uri: &Uri) -> Result<&str, HttpsError> {
     if uri.scheme_str() != Some("https") {
         return Err(HttpsError::NotHttps { uri: uri.clone() });
     }
-    // An IPv6 address stands in brackets.
+    // An IPv6 address is in brackets.
     let host = uri.host().unwrap_or_default();
     let host = host
         .strip_prefix('[')
@@ -265,16 +266,26 @@ fn remedy_of(error: &ConnectError) -> Cow<'_, str> {
     parts.join("; ").into()
 }
 
-/// A connection to a server that was admitted, for hyper.
+/// A connection to an admitted server, for hyper.
+///
+/// ```
+/// use countersign::Peer;
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::hyper::HttpsStream;
+///
+/// fn server<T>(stream: &HttpsStream<T, SpiffeId>) -> &Peer<SpiffeId> {
+///     stream.get_ref().peer()
+/// }
+/// ```
 pub struct HttpsStream<T, I> {
     stream: TokioIo<TlsStream<TokioIo<T>, I>>,
     draining: DrainSignal,
-    /// Its part in a client's pool.
-    pub(super) watched: Option<Watched>,
+    /// Its registration in a client's pool.
+    pub(super) registration: Option<Registration>,
 }
 
 impl<T, I> HttpsStream<T, I> {
-    /// The connection itself.
+    /// The TLS stream.
     pub fn get_ref(&self) -> &TlsStream<TokioIo<T>, I> {
         self.stream.inner()
     }
@@ -291,7 +302,7 @@ where
             .get_ref()
             .inner()
             .connected()
-            .proxy(false) // TLS leads to the server itself
+            .proxy(false) // TLS ends at the server itself
             .extra(stream.peer().clone())
             .extra(self.draining.clone());
         if stream.peer().connection().alpn() == Some(b"h2") {
@@ -353,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_https_has_a_host_to_dial() {
+    fn only_https_uris_have_a_server_name() {
         for (uri, host) in [
             ("https://orders.internal/x", Some("orders.internal")),
             ("https://orders.internal:8443", Some("orders.internal")),

@@ -1,6 +1,6 @@
-//! HTTP/1.1 and HTTP/2 over mutual TLS, by hyper.
+//! HTTP/1.1 and HTTP/2 over mutual TLS with hyper.
 //!
-//! A server is one line, for any tower service (an axum router, tonic's routes, your own):
+//! A server for any tower service (an axum router, tonic's routes, your own):
 //!
 //! ```no_run
 //! use countersign::identity::SpiffeId;
@@ -14,17 +14,17 @@
 //! # }
 //! ```
 //!
-//! The version of HTTP is the one that TLS negotiated, so tell the acceptor and the connector which:
-//! `.alpn(["h2", "http/1.1"])`. Without ALPN it is HTTP/1.1.
+//! TLS negotiates the version of HTTP: give the acceptor and the connector
+//! `.alpn(["h2", "http/1.1"])`. Without ALPN the version is HTTP/1.1.
 
 mod body;
 mod client;
 mod connector;
-mod line;
+mod pool;
 mod preface;
 mod server;
-mod unread;
 mod unsent;
+mod write_timeout;
 
 pub use body::{RequestBody, RequestBodyError};
 pub use client::Client;

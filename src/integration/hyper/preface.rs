@@ -1,4 +1,4 @@
-//! HTTP/2 begins in time.
+//! A timeout for the beginning of HTTP/2.
 
 use std::io;
 use std::pin::Pin;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// The length of what an HTTP/2 client sends first (RFC 9113 section 3.4).
+/// The length of the HTTP/2 connection preface of a client (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
 
-/// Fails when the client's preface is late: hyper bounds the time of HTTP/1's heads, and pings
-/// HTTP/2 clients only once that has come.
+/// Fails if the client's preface is late. hyper limits the time of HTTP/1 heads, but pings HTTP/2 clients
+/// only after the preface.
 pub(super) struct Preface<IO> {
     io: IO,
     missing: usize,

@@ -1,4 +1,4 @@
-//! Serves HTTP to peers that were admitted.
+//! Serves HTTP to admitted peers.
 
 use std::error::Error;
 use std::fmt;
@@ -21,19 +21,18 @@ use tower_service::Service;
 
 use super::body::{Answer, RequestBody, Watched};
 use super::preface::Preface;
-use super::unread::Unread;
+use super::write_timeout::WriteTimeout;
 use crate::pki::time::at_most_far;
 use crate::{DrainSignal, Listener, Peer, TlsStream};
 
 /// A server of HTTP/1.1 and HTTP/2.
 ///
-/// Each request has in its extensions the [`Peer`] that it comes from, and the connection's
-/// [`DrainSignal`], for handlers that take long (a WebSocket, a stream of events) to see that it is to
-/// come to its end.
+/// Each request has in its extensions the [`Peer`] that sent it and the connection's [`DrainSignal`].
+/// Long-running handlers (a WebSocket, a stream of events) can use the signal to finish in time.
 ///
-/// When the connection is to drain, what is under way finishes, and nothing new begins: HTTP/2 clients get
-/// GOAWAY, and HTTP/1.1 connections close behind the answer. When the peer is denied or revoked it is cut,
-/// whatever is under way.
+/// When a connection drains, requests in progress finish and no new one begins: HTTP/2 clients get GOAWAY,
+/// and HTTP/1.1 connections close after the response. When the peer is denied or revoked, its connection is
+/// cut at once, with its requests.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -59,6 +58,7 @@ use crate::{DrainSignal, Listener, Peer, TlsStream};
 /// # }
 /// ```
 #[derive(Clone)]
+#[doc(alias = "mtls server")]
 #[must_use = "it does nothing until serve() is called"]
 pub struct Server {
     http1: http1::Builder,
@@ -70,8 +70,8 @@ pub struct Server {
 type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Server {
-    /// With the defaults: heads of requests within 30 s; bodies that make progress at least every
-    /// 60 s; HTTP/2 clients are pinged every 30 s, and have 20 s to answer.
+    /// A server with the defaults: a request's head must arrive within 30 s, its body must make progress
+    /// every 60 s, and HTTP/2 clients are pinged every 30 s and have 20 s to answer.
     pub fn new() -> Self {
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new());
@@ -88,29 +88,29 @@ impl Server {
         }
     }
 
-    /// Sets how long a client may take to send a request's head, counted from the end of the
-    /// handshake or of the last response; and how long to begin with HTTP/2. Default: 30 s. More than
-    /// 30 years count as 30 years.
+    /// Sets the time that a client has to send a request's head, from the end of the handshake or of the
+    /// last response. It is also the time to begin HTTP/2. Default: 30 s. The maximum is 30 years.
     pub const fn header_read_timeout(mut self, time: Duration) -> Self {
         // hyper adds it to an instant.
         self.header_read_timeout = at_most_far(time);
         self
     }
 
-    /// Sets how long a client may make no progress; `None` turns it off. Default: 60 s, as nginx has it.
+    /// Sets the time that a client may make no progress; `None` disables the limit. Default: 60 s, as in
+    /// nginx. It applies in two cases:
     ///
-    /// * While a handler reads a request's body and has not begun to answer, the client sends nothing more
-    ///   of it: the body fails with [`RequestBodyError::TimedOut`](super::RequestBodyError::TimedOut), and
-    ///   the answer is 408 (RFC 9110 section 15.5.9), whatever the handler makes of it. HTTP/1.1
-    ///   connections close behind it; with HTTP/2 only the stream ends.
-    /// * The client takes nothing of what is written: its connection fails, with all that is under way.
+    /// * A handler reads a request's body and has not begun its response, and the client sends nothing more.
+    ///   The body fails with [`RequestBodyError::TimedOut`](super::RequestBodyError::TimedOut), and the
+    ///   response is 408 (RFC 9110 section 15.5.9) for any result of the handler. An HTTP/1.1 connection
+    ///   closes after it; with HTTP/2 only the stream is closed.
+    /// * The client reads nothing of what is written. Its connection fails, with all its requests.
     ///
-    /// Once the answer has begun, both sides may be silent for as long as they like. Turn it off, or give
-    /// more time, where clients send streams with longer pauses before they get an answer (gRPC's client
-    /// streaming), or read so slowly that the system's send buffer takes longer to get free.
+    /// After the response has begun, both sides may pause without limit. Disable the limit, or raise it, if
+    /// clients send streams with longer pauses before the response (client streaming of gRPC), or if they
+    /// read so slowly that the system's send buffer stays full for longer.
     ///
     /// # Security
-    /// It bounds silence, not the whole time of a request: a client that sends one byte a minute goes on.
+    /// It limits pauses, not the total time of a request: a client that sends one byte per minute continues.
     /// An HTTP/2 client that reads, but grants no window to one of its streams, holds that stream; see
     /// hyper's `max_concurrent_streams`.
     pub fn progress_timeout(mut self, time: impl Into<Option<Duration>>) -> Self {
@@ -118,7 +118,7 @@ impl Server {
         self
     }
 
-    /// Changes hyper's settings of HTTP/1.1, but for the header read timeout.
+    /// Changes hyper's settings of HTTP/1.1, except the header read timeout.
     pub fn http1(mut self, configure: impl FnOnce(&mut http1::Builder)) -> Self {
         configure(&mut self.http1);
         self
@@ -131,9 +131,10 @@ impl Server {
     }
 
     /// Serves all connections of a listener, until it is
-    /// [shut down](crate::ListenerHandle::shutdown) and the last one is closed.
+    /// [shut down](crate::ListenerHandle::shutdown) and the last connection is closed.
     ///
-    /// Dropping the future stops listening; open connections go on.
+    /// # Cancel safety
+    /// Dropping the future drops the listener. Open connections continue on their own tasks.
     pub async fn serve<IO, I, S, B>(self, mut listener: Listener<IO, I>, service: S)
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -151,7 +152,7 @@ impl Server {
             let (server, service) = (Arc::clone(&server), service.clone());
             let open = open.subscribe();
             tokio::spawn(async move {
-                // Its own events tell what went wrong: that concerns nobody else.
+                // `serve_connection` has logged the error.
                 let _ = server.serve_connection(stream, service).await;
                 drop(open);
             });
@@ -159,12 +160,15 @@ impl Server {
         open.closed().await;
     }
 
-    /// Serves one connection to its end.
+    /// Serves one connection until it is closed.
     ///
     /// # Errors
-    /// What ended it early: the client broke off or broke HTTP's rules, its time was over, or it was
-    /// cut. Of that, hyper keeps no more than the text with HTTP/2: ask
-    /// [`DrainSignal::why`], of a [`TlsStream::draining`] from before.
+    /// The connection closed early: the client aborted or violated HTTP, a timeout expired, or the connection
+    /// was cut. With HTTP/2, hyper keeps only the text of a cut: the reason is in [`DrainSignal::why`] of a
+    /// signal that you took before by [`TlsStream::draining`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the connection, with its requests in progress.
     pub async fn serve_connection<IO, I, S, B>(
         &self,
         stream: TlsStream<IO, I>,
@@ -190,7 +194,7 @@ impl Server {
             progress_timeout: self.progress_timeout,
             service: TowerToHyperService::new(service),
         };
-        let stream = Unread::bounded(stream, self.progress_timeout);
+        let stream = WriteTimeout::new(stream, self.progress_timeout);
         let result = if is_http2 {
             let io = TokioIo::new(Preface::expected_within(stream, self.header_read_timeout));
             let connection = self.http2.serve_connection(io, requests);
@@ -206,11 +210,11 @@ impl Server {
         match &result {
             Err(error) if error.is_parse_version_h2() => tracing::warn!(
                 ?remote,
-                "a client speaks HTTP/2 without having negotiated it: give the acceptor alpn([\"h2\", \"http/1.1\"])"
+                "a client sends HTTP/2 without having negotiated it; give the acceptor alpn([\"h2\", \"http/1.1\"])"
             ),
             Err(error) => {
                 let cause = error.source().map(ToString::to_string);
-                tracing::debug!(?remote, %error, cause, "HTTP connection ended early");
+                tracing::debug!(?remote, %error, cause, "HTTP connection closed early");
             }
             Ok(()) => {}
         }
@@ -218,17 +222,17 @@ impl Server {
     }
 }
 
-/// Runs a connection to its end, and tells it to `finish` when that is to come.
+/// Runs a connection until it is closed, and calls `finish` when it drains.
 async fn until_drained<C: Future>(
     connection: C,
     finish: impl Fn(Pin<&mut C>),
     mut draining: DrainSignal,
 ) -> C::Output {
     let mut connection = pin!(connection);
-    let mut told = false;
+    let mut is_finishing = false;
     poll_fn(|cx| {
-        if !told && pin!(&mut draining).poll(cx).is_ready() {
-            told = true;
+        if !is_finishing && pin!(&mut draining).poll(cx).is_ready() {
+            is_finishing = true;
             finish(connection.as_mut());
         }
         connection.as_mut().poll(cx)
@@ -236,7 +240,7 @@ async fn until_drained<C: Future>(
     .await
 }
 
-/// Tells each request whom it comes from.
+/// Adds the peer and the drain signal to each request.
 struct Requests<S, I> {
     peer: Peer<I>,
     draining: DrainSignal,
@@ -261,7 +265,7 @@ where
         let (head, body) = request.into_parts();
         let (body, watched) = RequestBody::watched(body, self.progress_timeout);
         let request = Request::from_parts(head, body);
-        // One that hyper had read before the cut is not served after it.
+        // A request that hyper had read before the cut is not served after it.
         let serving = (!self.draining.is_cut()).then(|| self.service.call(request));
         Served {
             serving,
@@ -272,7 +276,7 @@ where
 }
 
 pin_project! {
-    /// The service's answer; none on a connection that was cut, which hyper is about to find out.
+    /// The response of the service; pending on a cut connection, which hyper closes.
     struct Served<F> {
         #[pin]
         serving: Option<F>,
@@ -304,7 +308,7 @@ where
     }
 }
 
-/// The answer to a request whose body does not come.
+/// The response to a request whose body timed out.
 fn timed_out<B>(version: Version) -> Response<Answer<B>> {
     let mut response = Response::new(Answer::Nothing);
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;

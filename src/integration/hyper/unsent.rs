@@ -1,4 +1,4 @@
-//! Requests that can be sent again, because the server did not process them.
+//! Requests that are sent again because the server did not process them.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -7,17 +7,17 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 
-/// A body that can be taken back while nothing of it was read.
+/// A body that can be taken back until it is read.
 pub(super) struct Unsent<B>(Arc<Mutex<State<B>>>);
 
 struct State<B> {
-    /// `None` once it was taken back.
+    /// `None` after it was taken back.
     body: Option<B>,
     is_read: bool,
 }
 
 impl<B> Unsent<B> {
-    /// The body twice: to send, and to take back.
+    /// Two handles of the body: one to send, one to take it back.
     pub(super) fn new(body: B) -> (Self, Self) {
         let state = State {
             body: Some(body),
@@ -27,7 +27,7 @@ impl<B> Unsent<B> {
         (Self(Arc::clone(&shared)), Self(shared))
     }
 
-    /// The body, if nothing of it was read.
+    /// The body, unless it was read.
     pub(super) fn take_back(&self) -> Option<B> {
         let mut state = self.state();
         if state.is_read {
@@ -70,14 +70,14 @@ impl<B: Body + Unpin> Body for Unsent<B> {
     }
 }
 
-/// Whether the server said with GOAWAY, without an error, that it does not process the request (RFC 9113
-/// section 6.8): h2 fails only those streams that are above the last one that the server names.
+/// Whether the server did not process the request, according to a GOAWAY without an error (RFC 9113
+/// section 6.8). h2 fails only the streams above the last stream of the GOAWAY.
 pub(super) fn is_not_processed(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
-            let is_orderly = error.reason() == Some(h2::Reason::NO_ERROR);
-            return error.is_go_away() && error.is_remote() && is_orderly;
+            let is_graceful = error.reason() == Some(h2::Reason::NO_ERROR);
+            return error.is_go_away() && error.is_remote() && is_graceful;
         }
         cause = error.source();
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_taken_back_only_while_nothing_of_it_was_read() {
+    fn a_body_is_taken_back_only_before_it_is_read() {
         let (sent, kept) = Unsent::new(One(true));
         assert!(kept.take_back().is_some_and(|body| body.0));
         assert!(sent.is_end_stream(), "nothing is left to send");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_orderly_goaway_says_that_a_request_was_not_processed() {
+    fn only_a_goaway_without_an_error_means_not_processed() {
         let other = std::io::Error::other("closed");
         assert!(!is_not_processed(&other));
         let reset = h2::Error::from(h2::Reason::NO_ERROR);

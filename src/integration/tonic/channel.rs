@@ -1,4 +1,4 @@
-//! A channel of tonic's clients over mutual TLS.
+//! A channel for tonic's clients over mutual TLS.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,18 +20,19 @@ use crate::diagnostic::display_diagnostic;
 use crate::integration::hyper::{HttpsConnector, HttpsError, HttpsStream};
 use crate::{Connector, Diagnostic, DrainSignal};
 
-/// The channel of a tonic client: to a server that proves who it is, whom the policy allows, and that
-/// asks for our certificate.
+/// The channel of a tonic client over mutual TLS.
 ///
-/// It connects at the first call, and anew whenever it has to. When the connection is to
-/// [drain](crate::TlsStream::draining), because our credentials were replaced or a certificate of the
-/// server's path expired, the next call goes over a new one, and those under way finish on the old one,
-/// for which they have the connector's drain time (30 s by default). So no call is lost when credentials
-/// change, but one that takes longer than that: a stream without end is to be opened again by the client.
-/// (Where it is the server that ends a connection, by GOAWAY, a call that is on its way may fail, as gRPC has
-/// it: tonic does not try again.)
+/// The server must prove its identity, the policy must allow it, and it must request our certificate.
 ///
-/// Clones are cheap, share the connection, and can call at the same time.
+/// The channel connects at the first call, and again when necessary. Its connection
+/// [drains](crate::TlsStream::draining) if our credentials were replaced or a certificate of the server's
+/// path expired. Then the next call uses a new connection, and calls in progress finish on the old one
+/// within the connector's drain time (30 s by default). A call that takes longer is cut: the client must
+/// open an endless stream again. Other calls are not lost.
+///
+/// If the server closes a connection by GOAWAY, a call in progress may fail: tonic does not retry.
+///
+/// Clones are cheap, share the connection, and can call concurrently.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -54,45 +55,47 @@ use crate::{Connector, Diagnostic, DrainSignal};
 /// ```
 ///
 /// # tonic's own TLS
-/// It is not used, and need not be compiled in. Where somebody else compiles it in (a feature such as
-/// `tls-ring`), `Endpoint::connect_with_connector` refuses every `https://` URI whose connector is not
-/// tonic's, and an endpoint's `tls_config` would put a second TLS inside of ours; this channel goes by
-/// neither.
+/// It is not used and need not be compiled in. If another crate enables it (a feature such as `tls-ring`),
+/// this channel still works: it uses neither `Endpoint::connect_with_connector`, which then rejects every
+/// `https://` URI with another connector, nor the endpoint's `tls_config`.
 ///
 /// # Errors
-/// A call without a connection ends with the status `UNAVAILABLE`, and among the sources is an
-/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`Http2RequiredError`]. With TLS 1.3 a server can
-/// refuse us only after our side of the handshake: then the first call ends with the server's alert.
+/// A call without a connection gets the status `UNAVAILABLE`, with an
+/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`Http2RequiredError`] among its sources. With
+/// TLS 1.3 a server rejects our certificate only after our side of the handshake: then the first call fails
+/// with the server's alert.
+#[doc(alias = "grpc")]
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
-    line: Line,
+    inner: Inner,
 }
 
-/// What the clones of a channel have in common.
+/// The state that clones of a channel share.
 struct Shared {
-    open: Box<dyn Fn() -> Line + Send + Sync>,
-    /// The line for calls to come.
-    current: Mutex<Line>,
+    open: Box<dyn Fn() -> Inner + Send + Sync>,
+    /// The channel for new calls.
+    current: Mutex<Inner>,
 }
 
-/// A channel of tonic's, and what is known of its connection.
+/// A channel of tonic with the drain signal of its connection.
 #[derive(Clone)]
-struct Line {
+struct Inner {
     channel: transport::Channel,
-    draining: NotedDrainSignal,
+    draining: LastDrainSignal,
 }
 
-/// The notice of the connection that was made last.
+/// The drain signal of the last connection.
 #[derive(Clone, Default)]
-struct NotedDrainSignal(Arc<Mutex<Option<DrainSignal>>>);
+struct LastDrainSignal(Arc<Mutex<Option<DrainSignal>>>);
 
 impl Channel {
-    /// To this endpoint, over TCP. Its URI is `https`, and the host's name is the one that the server's
-    /// certificate must be for.
+    /// A channel to this endpoint over TCP. The URI is `https`, and the server's certificate must be for its
+    /// host.
     ///
-    /// The endpoint's settings count, but those of TCP (`tcp_nodelay`, on here, and `tcp_keepalive`):
-    /// for these, see [`over`](Self::over). Its `connect_timeout` is for TCP and TLS together.
+    /// The endpoint's settings apply, except those of TCP (`tcp_nodelay`, which is on, and
+    /// `tcp_keepalive`); to set them, use [`over`](Self::over). Its `connect_timeout` is for TCP and TLS
+    /// together.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -100,7 +103,7 @@ impl Channel {
         Self::over(HttpsConnector::new(connector), endpoint)
     }
 
-    /// As [`new`](Self::new), over another transport.
+    /// Like [`new`](Self::new), over another transport.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -113,32 +116,32 @@ impl Channel {
         C::Future: Send + 'static,
     {
         let open = move || {
-            let draining = NotedDrainSignal::default();
-            let dial = Dial {
+            let draining = LastDrainSignal::default();
+            let connecting = ChannelConnector {
                 connector: connector.clone(),
                 timeout: endpoint.get_connect_timeout(),
                 draining: draining.clone(),
             };
-            // Not by `Endpoint::connect_with_connector`, which would look for tonic's own TLS.
-            Line {
-                channel: transport::Channel::new(dial, endpoint.clone()),
+            // `Endpoint::connect_with_connector` would require tonic's own TLS.
+            Inner {
+                channel: transport::Channel::new(connecting, endpoint.clone()),
                 draining,
             }
         };
-        let line = open();
+        let inner = open();
         Self {
             shared: Arc::new(Shared {
                 open: Box::new(open),
-                current: Mutex::new(line.clone()),
+                current: Mutex::new(inner.clone()),
             }),
-            line,
+            inner,
         }
     }
 }
 
 impl Shared {
-    /// A line for calls to come: everybody's, unless that drains too.
-    fn fresh(&self) -> Line {
+    /// The channel for new calls: the shared one, or a new one if that drains.
+    fn fresh(&self) -> Inner {
         let mut current = locked(&self.current);
         if current.draining.is_now() {
             *current = (self.open)();
@@ -153,18 +156,18 @@ impl Service<Request<Body>> for Channel {
     type Future = ResponseFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.line.draining.is_now() {
-            self.line = self.shared.fresh();
+        if self.inner.draining.is_now() {
+            self.inner = self.shared.fresh();
         }
-        self.line.channel.poll_ready(cx)
+        self.inner.channel.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        self.line.channel.call(request)
+        self.inner.channel.call(request)
     }
 }
 
-impl NotedDrainSignal {
+impl LastDrainSignal {
     fn is_now(&self) -> bool {
         locked(&self.0)
             .as_ref()
@@ -172,19 +175,19 @@ impl NotedDrainSignal {
     }
 }
 
-/// Nothing that is locked here can be left half-changed by a panic.
+/// No panic leaves a locked value half-changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the connections of one line.
-struct Dial<I, C> {
+/// Makes the connections of one channel of tonic.
+struct ChannelConnector<I, C> {
     connector: HttpsConnector<I, C>,
     timeout: Option<Duration>,
-    draining: NotedDrainSignal,
+    draining: LastDrainSignal,
 }
 
-impl<I, C> Service<Uri> for Dial<I, C>
+impl<I, C> Service<Uri> for ChannelConnector<I, C>
 where
     I: Send + Sync + 'static,
     C: Service<Uri> + Clone + Send + 'static,
@@ -193,7 +196,7 @@ where
     C::Future: Send + 'static,
 {
     type Response = HttpsStream<C::Response, I>;
-    /// By which tonic knows that the status is `UNAVAILABLE`.
+    /// tonic maps this type to the status `UNAVAILABLE`.
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
@@ -205,7 +208,7 @@ where
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.connector.call(uri);
         let timeout = self.timeout;
-        let noted = self.draining.clone();
+        let last = self.draining.clone();
         Box::pin(async move {
             let connected = match timeout {
                 None => connecting.await,
@@ -218,7 +221,7 @@ where
             if tls.peer().connection().alpn() != Some(b"h2") {
                 return Err(ConnectError(Http2RequiredError.into()));
             }
-            *locked(&noted.0) = Some(tls.draining());
+            *locked(&last.0) = Some(tls.draining());
             Ok(stream)
         })
     }

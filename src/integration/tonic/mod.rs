@@ -1,7 +1,7 @@
-//! gRPC over mutual TLS, by tonic.
+//! gRPC over mutual TLS with tonic.
 //!
-//! A server takes our [`Listener`](crate::Listener) as its stream of connections. Handshakes run beside
-//! each other, only peers that were admitted come out, and a handler asks its request who sent it:
+//! A server takes a [`Listener`](crate::Listener) as its stream of connections. Handshakes run concurrently,
+//! only admitted peers are served, and a handler gets the peer from its request:
 //!
 //! ```no_run
 //! use countersign::identity::SpiffeId;
@@ -25,29 +25,29 @@
 //! # }
 //! ```
 //!
-//! A client's channel is a [`Channel`], under which credentials change without a lost call.
+//! [`Channel`] is the channel of a client. Its credentials can be replaced without a lost call.
 //!
 //! # Two servers
-//! tonic's own server has the deadlines, limits and interceptors of gRPC, and less of what connections need:
+//! tonic's own server has deadlines, limits and interceptors of gRPC. Its handling of connections is weaker:
 //!
-//! * It has no way to tell one client that its connection is to [drain](crate::TlsStream::draining): such a
-//!   connection is cut after the drain time.
-//! * `serve_with_incoming_shutdown` tells all clients to finish, and waits for them without end.
-//!   [`ListenerHandle::shutdown`](crate::ListenerHandle::shutdown), called when its signal comes, cuts those
-//!   that do not finish in time.
-//! * It waits without end for a client that was admitted and does not begin with HTTP/2.
+//! * It cannot notify one client that its connection [drains](crate::TlsStream::draining): the connection
+//!   is cut after the drain time.
+//! * `serve_with_incoming_shutdown` notifies all clients and waits for them indefinitely. Call
+//!   [`ListenerHandle::shutdown`](crate::ListenerHandle::shutdown) at the same signal: it cuts the
+//!   connections that do not finish in time.
+//! * It waits indefinitely for an admitted client that does not begin HTTP/2.
 //!
-//! Our [`hyper::Server`](super::hyper::Server) does all of that, and serves tonic's routes as it serves any
-//! tower service: `Server::new().serve(listener, routes)`. There, nobody enforces the deadline that a client
-//! sends (`grpc-timeout`) but its handlers.
+//! [`hyper::Server`](super::hyper::Server) handles all of these, and serves tonic's routes like any tower
+//! service: `Server::new().serve(listener, routes)`. It does not enforce the deadline that a client sends
+//! (`grpc-timeout`); handlers must do so.
 //!
-//! Either way a peer that is denied or revoked is cut off in the middle of a call. A call that arrived just
-//! before and waits to be begun is not begun any more by ours; by tonic's it may be.
+//! With both servers, the connection of a denied or revoked peer is cut in the middle of a call. A call that
+//! has arrived before the cut and has not begun is not begun by `hyper::Server`; tonic's server may begin it.
 //!
-//! # Who may call which method
-//! A method is a path, `/package.Service/Method`, and its HTTP method is `POST`. With the feature `tower`,
-//! the rules of `tower::AuthorizeRequest` judge it, as a layer of either server; a call that is denied
-//! ends with the status `PERMISSION_DENIED`.
+//! # Authorization of methods
+//! A gRPC method is a path, `/package.Service/Method`, and its HTTP method is `POST`. With the feature
+//! `tower`, the rules of `tower::AuthorizeRequest` apply to it, as a layer of either server. A denied call
+//! gets the status `PERMISSION_DENIED`.
 
 mod channel;
 mod request;

@@ -1,13 +1,25 @@
-//! Who sent a request.
+//! The peer of a request.
 
 use tonic::{Request, Status};
 
 use crate::Peer;
 use crate::integration::http::peer_in;
 
-/// Tells who sent a [`tonic::Request`].
+/// Adds the peer to [`tonic::Request`].
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::integration::tonic::RequestExt as _;
+/// use tonic::{Code, Request};
+///
+/// let request = Request::new("not from a connection of this crate");
+/// let denied = request.peer::<DnsName>().unwrap_err();
+/// assert_eq!(denied.code(), Code::PermissionDenied);
+/// ```
+#[doc(alias = "peer_certs")]
+#[doc(alias = "client certificate")]
 pub trait RequestExt: sealed::Sealed {
-    /// The peer of the connection that the request came by.
+    /// The peer of the request's connection.
     ///
     /// ```
     /// use countersign::identity::SpiffeId;
@@ -21,8 +33,8 @@ pub trait RequestExt: sealed::Sealed {
     /// ```
     ///
     /// # Errors
-    /// `PERMISSION_DENIED`, without a word: the connection was not accepted by this crate, or with
-    /// another type of identity than `I`. An event of `tracing` tells us.
+    /// `PERMISSION_DENIED` without a message: the connection was not accepted by this crate, or it was
+    /// accepted with another type of identity than `I`. An event of `tracing` has the cause.
     fn peer<I: Send + Sync + 'static>(&self) -> Result<&Peer<I>, Status>;
 }
 
@@ -31,7 +43,7 @@ impl<T> RequestExt for Request<T> {
         peer_in(self.extensions()).ok_or_else(|| {
             tracing::error!(
                 identity = std::any::type_name::<I>(),
-                "a handler wants a peer, and the request has none with such an identity: is it served by serve_with_incoming with a Listener, or by countersign's Server?"
+                "a handler takes a peer, and the request has no peer with this type of identity; serve it by serve_with_incoming with a Listener, or by countersign's Server"
             );
             Status::permission_denied("")
         })
@@ -39,7 +51,7 @@ impl<T> RequestExt for Request<T> {
 }
 
 mod sealed {
-    #[allow(unnameable_types, reason = "that nobody can name it is what seals")]
+    #[allow(unnameable_types, reason = "an unnameable trait seals")]
     pub trait Sealed {}
 
     impl<T> Sealed for tonic::Request<T> {}

@@ -1,4 +1,4 @@
-//! Our listener under tonic's server.
+//! [`Listener`] for tonic's server.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tonic::transport::server::Connected;
 
 use crate::{Listener, Peer, TlsStream};
 
-/// For tonic's `serve_with_incoming`: yields connections to peers that were admitted, and ends after
+/// For tonic's `serve_with_incoming`: yields connections of admitted peers, and ends after
 /// [`shutdown`](crate::ListenerHandle::shutdown).
 impl<IO, I: Send + Sync + 'static> Stream for Listener<IO, I> {
     type Item = Result<TlsStream<IO, I>, Infallible>;

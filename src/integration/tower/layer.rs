@@ -1,4 +1,4 @@
-//! The layer that asks.
+//! The layer that authorizes requests.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,15 +20,32 @@ use crate::integration::http::peer_in;
 use crate::pki::text::{Escaped, Sentence};
 use crate::{Acceptor, Peer};
 
-/// A layer that asks a [`RequestPolicy`] about each request, and answers 403 to what it denies; to a
-/// call of gRPC (HTTP/2 with a content type `application/grpc`), the status `PERMISSION_DENIED`.
+/// A layer that authorizes each request by a [`RequestPolicy`].
 ///
-/// It needs the [`Peer`] in the request's extensions, as our `hyper::Server` puts it there; a request
-/// without one is denied. The answer tells the peer nothing: its body is empty. To us it is told by an
-/// event, of `tracing` or of an acceptor's [audit trail](Self::audit), and by
+/// A denied request gets the status 403; a denied gRPC call (HTTP/2 with a content type
+/// `application/grpc`) gets `PERMISSION_DENIED`. The response has an empty body and no reason. The denial
+/// is recorded by an event of `tracing` or of an acceptor's [audit trail](Self::audit), and passed to
 /// [`on_denied`](Self::on_denied).
 ///
-/// Clones share everything.
+/// The layer needs the [`Peer`] in the request's extensions, where `hyper::Server` puts it. A request
+/// without a peer is denied.
+///
+/// Clones share the policy and the settings.
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::tower::{AuthorizeRequest, Denied, RequestRules};
+/// use tower_layer::Layer as _;
+///
+/// # fn app(router: axum::Router, acceptor: &countersign::Acceptor<SpiffeId>) {
+/// let authorize = AuthorizeRequest::new(RequestRules::<SpiffeId>::new())
+///     .audit(acceptor)
+///     .on_denied(|denied: &Denied<'_, SpiffeId>| eprintln!("{}: {}", denied.reason, denied.why));
+/// let app = authorize.layer(router);
+/// # }
+/// ```
+#[doc(alias = "rbac")]
+#[doc(alias = "authorization")]
 pub struct AuthorizeRequest<I> {
     policy: Arc<ArcSwap<Box<dyn RequestPolicy<I>>>>,
     auditor: Option<Arc<Auditor<I>>>,
@@ -37,22 +54,32 @@ pub struct AuthorizeRequest<I> {
 
 type OnDenied<I> = Arc<dyn Fn(&Denied<'_, I>) + Send + Sync>;
 
-/// A request that was denied.
+/// A denied request, for [`AuthorizeRequest::on_denied`].
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::tower::Denied;
+///
+/// fn log(denied: &Denied<'_, SpiffeId>) {
+///     let peer = denied.peer.map(|peer| peer.identity().to_string());
+///     eprintln!("{:?} {} {}: {}", peer, denied.request.method, denied.request.uri.path(), denied.why);
+/// }
+/// ```
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Denied<'a, I> {
     /// A stable code for programs: `"denied"`, `"no_peer"`, `"policy_panicked"`.
     pub reason: &'static str,
-    /// Why, for people; where a rule denied, it is named.
+    /// The cause, for people; with the names of the rules that denied.
     pub why: &'a str,
-    /// Who sent it.
+    /// The peer that sent it.
     pub peer: Option<&'a Peer<I>>,
-    /// What was to be done.
+    /// The request.
     pub request: &'a Parts,
 }
 
 impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
-    /// Asks this policy: [`RequestRules`](super::RequestRules), a closure, or your own.
+    /// Authorizes by this policy: [`RequestRules`](super::RequestRules), a closure, or your own type.
     pub fn new(policy: impl RequestPolicy<I> + 'static) -> Self {
         Self {
             policy: Arc::new(ArcSwap::from_pointee(Box::new(policy))),
@@ -61,30 +88,29 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
         }
     }
 
-    /// Records every request that is denied in this acceptor's [audit trail](crate::audit), and counts
-    /// it there. Default: an event of `tracing` instead.
+    /// Records every denied request in this acceptor's [audit trail](crate::audit), and counts it there.
+    /// Default: an event of `tracing` instead.
     pub fn audit(mut self, acceptor: &Acceptor<I>) -> Self {
         self.auditor = Some(Arc::clone(acceptor.gate().auditor()));
         self
     }
 
-    /// Sets what is told of every request that is denied. It runs on the request's task, so it must not
-    /// block. Default: nothing beside the event.
-    pub fn on_denied(mut self, tell: impl Fn(&Denied<'_, I>) + Send + Sync + 'static) -> Self {
-        self.on_denied = Some(Arc::new(tell));
+    /// Sets a hook for denied requests. It runs on the request's task, so it must not block. Default: no
+    /// hook.
+    pub fn on_denied(mut self, hook: impl Fn(&Denied<'_, I>) + Send + Sync + 'static) -> Self {
+        self.on_denied = Some(Arc::new(hook));
         self
     }
 
-    /// Replaces the policy, in all clones and in the services that they were put around: the next
-    /// request is judged by it.
+    /// Replaces the policy in all clones and their services. It applies from the next request on.
     pub fn set_policy(&self, policy: impl RequestPolicy<I> + 'static) {
         self.policy.store(Arc::new(Box::new(policy)));
     }
 
     fn is_allowed(&self, request: &Parts) -> bool {
         let Some(peer) = peer_in::<I>(&request.extensions) else {
-            let why = "the request has no peer of this layer's identity: it did not come by a connection that was accepted with it";
-            self.tell("no_peer", why, None, request);
+            let why = "the request has no peer with this layer's type of identity: its connection was not accepted by an acceptor with that type";
+            self.report("no_peer", why, None, request);
             return false;
         };
         let policy = self.policy.load();
@@ -92,20 +118,20 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
             Ok(decision) => match decision.reason() {
                 None => true,
                 Some(why) => {
-                    self.tell("denied", why, Some(peer), request);
+                    self.report("denied", why, Some(peer), request);
                     false
                 }
             },
             Err(_) => {
-                let why = "the policy panicked; see its panic message";
-                self.tell("policy_panicked", why, Some(peer), request);
+                let why = "the policy panicked (see its panic message)";
+                self.report("policy_panicked", why, Some(peer), request);
                 false
             }
         }
     }
 
-    /// Everything that is told of a denial is told here.
-    fn tell(&self, reason: &'static str, why: &str, peer: Option<&Peer<I>>, request: &Parts) {
+    /// Reports a denial: the only place that does.
+    fn report(&self, reason: &'static str, why: &str, peer: Option<&Peer<I>>, request: &Parts) {
         match &self.auditor {
             Some(auditor) => record(auditor, reason, why, peer, request),
             None => tracing::warn!(
@@ -118,15 +144,15 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
                 "request denied"
             ),
         }
-        if let Some(tell) = &self.on_denied {
+        if let Some(hook) = &self.on_denied {
             let denied = Denied {
                 reason,
                 why,
                 peer,
                 request,
             };
-            // A panic in it is its own affair: the request is denied in any case.
-            let _ = catch_unwind(AssertUnwindSafe(|| tell(&denied)));
+            // The request is denied also if the hook panics.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&denied)));
         }
     }
 }
@@ -164,7 +190,17 @@ impl<S, I> Layer<S> for AuthorizeRequest<I> {
     }
 }
 
-/// A service that gets only the requests that were allowed; made by [`AuthorizeRequest`].
+/// A service that receives only allowed requests, made by [`AuthorizeRequest`].
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::tower::{AuthorizeRequest, AuthorizedRequests};
+/// use tower_layer::Layer as _;
+///
+/// fn wrap<S>(service: S, layer: &AuthorizeRequest<SpiffeId>) -> AuthorizedRequests<S, SpiffeId> {
+///     layer.layer(service)
+/// }
+/// ```
 pub struct AuthorizedRequests<S, I> {
     inner: S,
     layer: AuthorizeRequest<I>,
@@ -197,7 +233,22 @@ where
 }
 
 pin_project! {
-    /// The response of the service, or that it was denied.
+    /// The future of [`AuthorizedRequests`]: the response of the service, or the response to a denied
+    /// request.
+    ///
+    /// ```
+    /// use countersign::identity::SpiffeId;
+    /// use countersign::integration::tower::{AuthorizedRequests, ResponseFuture};
+    /// use http::{Request, Response};
+    /// use tower_service::Service;
+    ///
+    /// fn call<S>(service: &mut AuthorizedRequests<S, SpiffeId>) -> ResponseFuture<S::Future>
+    /// where
+    ///     S: Service<Request<String>, Response = Response<String>>,
+    /// {
+    ///     service.call(Request::new(String::new()))
+    /// }
+    /// ```
     pub struct ResponseFuture<F> {
         #[pin]
         allowed: Option<F>,
@@ -223,7 +274,7 @@ where
 
 const GRPC: &str = "application/grpc";
 
-/// Whether the client waits for a status of gRPC.
+/// Whether the client expects a gRPC status.
 fn is_grpc(request: &Parts) -> bool {
     let content_type = request.headers.get(CONTENT_TYPE);
     let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(GRPC.as_bytes()));
@@ -233,7 +284,7 @@ fn is_grpc(request: &Parts) -> bool {
 fn denied<R: Default>(is_grpc: bool) -> Response<R> {
     let mut denied = Response::new(R::default());
     if is_grpc {
-        // "Trailers-Only": HTTP's status is 200, whatever gRPC's.
+        // "Trailers-Only": the HTTP status is 200, and headers have the gRPC status.
         const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
         let headers = denied.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));

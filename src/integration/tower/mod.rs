@@ -1,8 +1,8 @@
-//! Who may send which request.
+//! Authorization of requests by method and path.
 //!
-//! The policy of an acceptor decides who may connect. [`AuthorizeRequest`] decides, request by request,
-//! what the connected may do: by a closure, or by rules of method and path. What no rule allows is denied
-//! with 403 and no further word.
+//! The policy of an acceptor decides which peers may connect. [`AuthorizeRequest`] decides for each request
+//! whether its peer may send it: by a closure, or by rules of method and path. A request that no rule
+//! allows is denied with 403 and an empty body.
 //!
 //! ```
 //! use countersign::identity::SpiffeId;
@@ -18,7 +18,7 @@
 //!     .allow("billing", billing, [Method::POST], "/v1/invoices")?
 //!     .allow("support", support, [Method::GET], "/v1/invoices/{id}")?;
 //!
-//! // Around the whole router: its own `layer` would leave out the routes that are added later.
+//! // Around the whole router: `Router::layer` would not apply to routes that are added later.
 //! let app = AuthorizeRequest::new(rules).layer(router);
 //! # Ok(())
 //! # }

@@ -1,6 +1,6 @@
-//! Paths that everybody reads alike.
+//! Paths that every server interprets in the same way.
 
-/// Why a path is not judged, because another reader could take it for a different one.
+/// Why a path is ambiguous: another server could interpret it as a different path.
 pub(super) fn unclear(path: &str) -> Option<&'static str> {
     let Some(rest) = path.strip_prefix('/') else {
         return Some("the path does not begin with a slash");
@@ -23,12 +23,12 @@ pub(super) fn unclear_segment(segment: &str) -> Option<&'static str> {
                 return Some("the path has an encoded character that changes its meaning");
             }
             Some(Octet::Plain(byte)) if !is_plain(byte) => {
-                return Some("the path has a character that is not read alike everywhere");
+                return Some("the path has a character that servers interpret differently");
             }
             Some(_) => {}
         }
     }
-    // `.`, `..`, and what some systems take for another name: they drop dots and spaces at the end.
+    // `.`, `..`, and names that some systems change: they drop dots and spaces at the end.
     let decoded = folded(segment);
     (decoded.starts_with(' ') || decoded.ends_with([' ', '.']))
         .then_some("the path has a segment that ends with a dot or a space, or begins with a space")
@@ -59,7 +59,7 @@ impl Iterator for Octets<'_> {
     }
 }
 
-/// As it stands: RFC 3986's `pchar`, without `;`, behind which some servers see no path any more.
+/// Allowed without encoding: `pchar` of RFC 3986 without `;`, at which some servers cut the path.
 const fn is_plain(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
@@ -72,15 +72,15 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Percent-encoded: printable ASCII, but not what need not be encoded (nobody does that who means no
-/// harm), nor what would be a delimiter or an escape to whoever decodes it once more.
+/// Allowed with percent-encoding: printable ASCII, except characters that need no encoding (only an
+/// attacker encodes them), and except delimiters and escapes of a server that decodes the path again.
 const fn may_be_encoded(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
         && !is_unreserved(byte)
         && !matches!(byte, b'/' | b'\\' | b'%' | b';' | b'?' | b'#')
 }
 
-/// The path as the most careless reader would have it: decoded, and in lower case.
+/// The path as the most lenient server interprets it: decoded and in lower case.
 pub(super) fn folded(path: &str) -> String {
     Octets(path.bytes())
         .flatten()
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_plain_is_judged() {
+    fn plain_paths_are_unambiguous() {
         for path in [
             "/",
             "/v1/invoices",
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_folded_as_others_might_read_it() {
+    fn a_path_is_folded_to_its_most_lenient_form() {
         assert_eq!(folded("/V1/Two%20Words/%3a"), "/v1/two words/:");
     }
 }

@@ -1,4 +1,4 @@
-//! What decides about requests.
+//! The trait of request policies.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{Decision, Peer};
 ///     if request.method == Method::GET {
 ///         Decision::allow("read")
 ///     } else {
-///         Decision::deny("only GET is for everybody")
+///         Decision::deny("only GET is allowed")
 ///     }
 /// });
 /// # let _: AuthorizeRequest<DnsName> = read_only;
@@ -30,15 +30,15 @@ use crate::{Decision, Peer};
 /// It runs on the request's task, so it must not block. A panic counts as a denial.
 ///
 /// # Security
-/// A policy that compares paths by itself has to mind that one path can be written in many ways
-/// (`/v1//x`, `/v1/%78`, `/v1/y/../x`); [`RequestRules`](super::RequestRules) does.
+/// One path can be written in many ways (`/v1//x`, `/v1/%78`, `/v1/y/../x`). A policy that compares paths
+/// must handle them, as [`RequestRules`](super::RequestRules) does.
 pub trait RequestPolicy<I>: Send + Sync {
-    /// Judges one request: an allowing decision names the rule, a denying one the reason. Neither is
-    /// told to the peer.
+    /// Decides about one request. An allowing decision has the rule, a denying one the reason. Neither is
+    /// sent to the peer.
     fn authorize(&self, peer: &Peer<I>, request: &Parts) -> Decision;
 }
 
-// It must stay usable behind a pointer.
+// The trait must stay usable as a trait object.
 const _: Option<&dyn RequestPolicy<()>> = None;
 
 impl<I, F> RequestPolicy<I> for F

@@ -12,28 +12,31 @@ use crate::diagnostic::display_diagnostic;
 use crate::pki::text::Escaped;
 use crate::{Decision, Diagnostic, Peer, Policy};
 
-/// Who may send which request, by method and path.
+/// Rules for requests by method and path.
 ///
-/// Each rule says who (any [`Policy`]: a closure, a set, patterns), by which methods, and to which
-/// paths. What no rule allows is denied. `HEAD` is a method of its own, though axum answers it by the
-/// handler of `GET`.
+/// Each rule has the peers that it allows (any [`Policy`]: a closure, a set, patterns), methods, and a path
+/// pattern. Requests without an allowing rule are denied. `HEAD` is a separate method, although axum
+/// answers it by the handler of `GET`.
 ///
-/// Path patterns are those of axum: `/v1/invoices` is one path, `{name}` stands for one segment,
-/// `{*name}` at the end for one or more. As in axum's router, the most specific pattern that fits is
-/// the one that counts, alone: with `/v1/{*rest}` for some and `/v1/admin` for others, the rule of
-/// `/v1/{*rest}` says nothing about `/v1/admin`.
+/// Path patterns are those of axum: `/v1/invoices` is one path, `{name}` matches one segment, `{*name}` at
+/// the end matches one or more. As in axum's router, only the most specific matching pattern counts: with
+/// rules for `/v1/{*rest}` and for `/v1/admin`, the rules of `/v1/{*rest}` do not apply to `/v1/admin`.
 ///
 /// # Security
-/// A path is allowed only if everybody who might read it takes it for the same. Denied are, whatever
-/// the rules: empty segments (`//`, a slash at the end), `.` and `..`, segments that end with a dot or
-/// a space, `;`, `\`, control characters and everything beyond ASCII, encoded or not; a percent-encoded
-/// letter, digit, `-`, `.`, `_`, `~`, `/`, `\`, `%`, `;`, `?` or `#`. Denied is also a path that, in
-/// lower case or decoded, would fall under another pattern than as it stands (`/v1/Admin` beside
-/// `/v1/admin` and `/v1/{name}`). The query plays no part. Behind the layer, nothing may change the method or
-/// the path any more (an `X-HTTP-Method-Override`, a rewrite).
+/// A path is allowed only if every server interprets it in the same way. These are denied without regard
+/// to the rules:
 ///
-/// Inside of a nested axum router the path is without the prefix: put the layer around the whole
-/// router, and write whole paths.
+/// * empty segments (`//`, a slash at the end), `.` and `..`, segments that end with a dot or a space;
+/// * `;`, `\`, control characters and characters outside ASCII, encoded or not;
+/// * a percent-encoded letter, digit, `-`, `.`, `_`, `~`, `/`, `\`, `%`, `;`, `?` or `#`;
+/// * a path that matches another pattern when it is decoded or in lower case (`/v1/Admin` beside
+///   `/v1/admin` and `/v1/{name}`).
+///
+/// The query is ignored. Code behind the layer must not change the method or the path (by
+/// `X-HTTP-Method-Override`, or by a rewrite).
+///
+/// In a nested axum router, the path has no prefix: put the layer around the whole router, and write
+/// whole paths.
 ///
 /// ```
 /// use countersign::identity::DnsName;
@@ -51,7 +54,7 @@ use crate::{Decision, Diagnostic, Peer, Policy};
 /// ```
 pub struct RequestRules<I> {
     patterns: Vec<Pattern<I>>,
-    /// The number of the pattern that a path falls under.
+    /// The number of the pattern that a path matches.
     as_written: matchit::Router<usize>,
     /// The same, for paths and patterns in lower case.
     folded: matchit::Router<usize>,
@@ -72,7 +75,7 @@ struct Rule<I> {
 }
 
 impl<I> RequestRules<I> {
-    /// Without a rule, nobody may do anything.
+    /// Without rules: every request is denied.
     pub fn new() -> Self {
         Self {
             patterns: Vec::new(),
@@ -81,13 +84,14 @@ impl<I> RequestRules<I> {
         }
     }
 
-    /// Adds the rule of this name: who may, by these methods, to the paths of this pattern.
+    /// Adds the rule of this name: it allows the peers that `who` allows to send requests of these methods
+    /// to the paths of this pattern.
     ///
     /// # Errors
     /// [`RuleError`]: no method; a pattern such as `invoices` (no slash at the start), `/v1/` (a
     /// slash at the end), `/v1/*` (write `{*rest}`), `/v1/inv-{id}` (a parameter is a whole segment),
-    /// `/v1/%69d`; one that differs from another in upper and lower case only; one that axum's router
-    /// would not take beside another (`/v1/{id}` and `/v1/{*rest}`).
+    /// `/v1/%69d`; one that differs from another in upper and lower case only; one that conflicts
+    /// with another in axum's router (`/v1/{id}` and `/v1/{*rest}`).
     pub fn allow(
         mut self,
         name: impl Into<Cow<'static, str>>,
@@ -109,7 +113,7 @@ impl<I> RequestRules<I> {
             Some(number) => number,
             None => self.add_pattern(pattern, shape)?,
         };
-        self.patterns[number].rules.push(rule); // the number is one of its own
+        self.patterns[number].rules.push(rule); // the number is an index of it
         Ok(self)
     }
 
@@ -134,7 +138,7 @@ impl<I> RequestRules<I> {
         Ok(number)
     }
 
-    /// The pattern that a path falls under, for every reader.
+    /// The pattern that a path matches in every interpretation.
     fn pattern_of(&self, path: &str) -> Result<&Pattern<I>, Cow<'static, str>> {
         if let Some(why) = unclear(path) {
             return Err(why.into());
@@ -148,7 +152,7 @@ impl<I> RequestRules<I> {
             (None, _) => Err("no rule is for this path".into()),
             (Some(number), Some(folded)) if number == folded => Ok(&self.patterns[number]),
             (Some(number), folded) => Err(format!(
-                "the path falls under {:?} as it stands, and under {:?} decoded or in lower case",
+                "the path matches {:?} as it is, and {:?} decoded or in lower case",
                 self.patterns[number].text,
                 folded.map(|number| &*self.patterns[number].text)
             )
@@ -157,7 +161,7 @@ impl<I> RequestRules<I> {
     }
 }
 
-/// The pattern with its parameters' names replaced, so that those which differ in nothing else are one.
+/// The pattern with its parameters' names replaced, so that patterns that differ only in names are equal.
 fn shape_of(pattern: &str) -> Result<String, RuleError> {
     let invalid = |problem, remedy| RuleError::Pattern {
         pattern: pattern.to_owned(),
@@ -241,7 +245,7 @@ impl<I> RequestPolicy<I> for RequestRules<I> {
             match decision.reason() {
                 None => return Decision::allow(rule.name.clone()),
                 Some(reason) => {
-                    let separator = if reasons.is_empty() { "" } else { "; " };
+                    let separator = if reasons.is_empty() { "" } else { ", " };
                     reasons.push_str(&format!("{separator}rule {:?}: {reason}", rule.name));
                 }
             }

@@ -1,4 +1,4 @@
-//! Clients must read what they asked for.
+//! A timeout for clients that do not read.
 
 use std::io;
 use std::pin::Pin;
@@ -8,16 +8,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Fails when the client takes nothing of what is written for too long.
-pub(super) struct Unread<IO> {
+/// Fails if the client reads nothing of what is written for too long.
+pub(super) struct WriteTimeout<IO> {
     io: IO,
     time: Option<Duration>,
     waiting: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
 }
 
-impl<IO> Unread<IO> {
-    pub(super) const fn bounded(io: IO, time: Option<Duration>) -> Self {
+impl<IO> WriteTimeout<IO> {
+    pub(super) const fn new(io: IO, time: Option<Duration>) -> Self {
         Self {
             io,
             time,
@@ -26,7 +26,7 @@ impl<IO> Unread<IO> {
         }
     }
 
-    /// What came of a write, if that does not wait for too long.
+    /// The result of a write, or an error after the timeout.
     fn in_time<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -37,7 +37,7 @@ impl<IO> Unread<IO> {
             return poll;
         }
         if !self.is_waiting {
-            // A time beyond the end of the clock is no limit.
+            // A deadline that the clock cannot represent is no limit.
             let deadline = self.time.and_then(|time| Instant::now().checked_add(time));
             let Some(deadline) = deadline else {
                 return poll;
@@ -57,7 +57,7 @@ impl<IO> Unread<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Unread<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for WriteTimeout<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -67,7 +67,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Unread<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Unread<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,10 +1,10 @@
-//! A pool of connections to one server, given up as a whole.
+//! Connection pools, one per server, that are replaced as a whole.
 //!
-//! hyper-util's pool hands out connections until hyper notices that they are closed, and shares one that is
-//! still being made. So it cannot tell a connection whose credentials were replaced from another one. Here a
-//! server has one pool per set of our credentials, and a new one as soon as a connection of it is to drain:
-//! the signal comes before `update` returns, so a request that starts afterwards goes over a connection that
-//! was made afterwards. Requests under way finish on the old pool.
+//! hyper-util's pool uses a connection until hyper notices that it is closed, and several requests share a
+//! connection that is still being made. It cannot recognize a connection whose credentials were replaced.
+//! Here, a server has one pool per set of our credentials, and a new pool as soon as one of its connections
+//! drains. The drain signal comes before `update` returns, so a request that starts after the update uses a
+//! connection that was made after it. Requests in progress finish on the old pool.
 
 use std::collections::HashMap;
 use std::future::Future as _;
@@ -23,66 +23,66 @@ use tower_service::Service;
 use super::{HttpsConnector, HttpsError, HttpsStream};
 use crate::DrainSignal;
 
-/// The pool for one server.
-pub(super) struct Line<I, B> {
-    pub(super) client: legacy::Client<Dial<I>, B>,
+/// The pool of one server.
+pub(super) struct Pool<I, B> {
+    pub(super) client: legacy::Client<PoolConnector<I>, B>,
     state: Arc<State>,
-    /// With which of the connector's credentials it began.
+    /// The number of the connector's credentials when the pool was made.
     credentials: u64,
 }
 
-/// What the pool's connections report.
+/// The state that the pool's connections report.
 #[derive(Debug, Default)]
 struct State {
-    /// One of them is to drain, or was cut.
+    /// A connection drains or was cut.
     stale: AtomicBool,
-    /// How many are open.
+    /// The number of open connections.
     open: AtomicUsize,
 }
 
-/// Woken by the connection that is to drain, on the thread that changes the rules.
+/// Woken by a connection that drains, on the thread that changes the rules.
 impl Wake for State {
     fn wake(self: Arc<Self>) {
         self.stale.store(true, Ordering::SeqCst);
     }
 }
 
-/// A connection's part in its pool.
-pub(super) struct Watched {
+/// The registration of a connection in its pool.
+pub(super) struct Registration {
     state: Arc<State>,
-    /// Kept, because dropping it ends the watch.
+    /// Dropping it would stop the notification.
     draining: DrainSignal,
 }
 
-impl Watched {
+impl Registration {
     fn new(draining: DrainSignal, state: &Arc<State>) -> Self {
         state.open.fetch_add(1, Ordering::SeqCst);
-        let mut watched = Self {
+        let mut registration = Self {
             state: Arc::clone(state),
             draining,
         };
         let waker = Waker::from(Arc::clone(state));
-        let drains = Pin::new(&mut watched.draining).poll(&mut Context::from_waker(&waker));
+        let drains = Pin::new(&mut registration.draining).poll(&mut Context::from_waker(&waker));
         if drains.is_ready() {
             state.stale.store(true, Ordering::SeqCst);
         }
-        watched
+        registration
     }
 }
 
-impl Drop for Watched {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.state.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// Makes the connections of one pool, and watches them.
-pub(super) struct Dial<I> {
+/// Makes and registers the connections of one pool.
+pub(super) struct PoolConnector<I> {
     https: HttpsConnector<I>,
     state: Arc<State>,
 }
 
-impl<I> Clone for Dial<I> {
+impl<I> Clone for PoolConnector<I> {
     fn clone(&self) -> Self {
         Self {
             https: self.https.clone(),
@@ -91,7 +91,7 @@ impl<I> Clone for Dial<I> {
     }
 }
 
-impl<I: Send + Sync + 'static> Service<Uri> for Dial<I> {
+impl<I: Send + Sync + 'static> Service<Uri> for PoolConnector<I> {
     type Response = HttpsStream<<HttpConnector as Service<Uri>>::Response, I>;
     type Error = HttpsError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, HttpsError>> + Send>>;
@@ -105,26 +105,26 @@ impl<I: Send + Sync + 'static> Service<Uri> for Dial<I> {
         let state = Arc::clone(&self.state);
         Box::pin(async move {
             let mut stream = connecting.await?;
-            stream.watched = Some(Watched::new(stream.get_ref().draining(), &state));
+            stream.registration = Some(Registration::new(stream.get_ref().draining(), &state));
             Ok(stream)
         })
     }
 }
 
 /// The pools of one client.
-pub(super) struct Lines<I, B> {
+pub(super) struct Pools<I, B> {
     builder: Builder,
     https: HttpsConnector<I, HttpConnector>,
     by_server: Mutex<ByServer<I, B>>,
 }
 
 struct ByServer<I, B> {
-    lines: HashMap<Option<Authority>, Arc<Line<I, B>>>,
-    /// With so many servers, those without connections are forgotten.
+    pools: HashMap<Option<Authority>, Arc<Pool<I, B>>>,
+    /// With this number of servers, pools without connections are dropped.
     prune_at: usize,
 }
 
-impl<I, B> Lines<I, B>
+impl<I, B> Pools<I, B>
 where
     I: Send + Sync + 'static,
     B: Body + Send + Unpin + 'static,
@@ -136,58 +136,58 @@ where
             builder,
             https,
             by_server: Mutex::new(ByServer {
-                lines: HashMap::new(),
+                pools: HashMap::new(),
                 prune_at: ByServer::<I, B>::FEW,
             }),
         }
     }
 
     /// The pool for a request that starts now.
-    pub(super) fn to(&self, uri: &Uri) -> Arc<Line<I, B>> {
+    pub(super) fn to(&self, uri: &Uri) -> Arc<Pool<I, B>> {
         let credentials = self.https.connector().credentials_replaced();
-        // Nothing in here leaves it half-changed.
+        // No panic leaves it half-changed.
         let mut locked = self
             .by_server
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let by_server = &mut *locked;
-        if let Some(line) = by_server.lines.get_mut(&uri.authority().cloned()) {
-            if line.is_for(credentials) {
-                return Arc::clone(line);
+        if let Some(pool) = by_server.pools.get_mut(&uri.authority().cloned()) {
+            if pool.is_for(credentials) {
+                return Arc::clone(pool);
             }
-            let old = std::mem::replace(line, Arc::new(self.line(credentials)));
-            let fresh = Arc::clone(line);
+            let old = std::mem::replace(pool, Arc::new(self.pool(credentials)));
+            let fresh = Arc::clone(pool);
             drop(locked);
-            drop(old); // that may end connections
+            drop(old); // this may close connections
             return fresh;
         }
         by_server.prune();
-        let line = Arc::new(self.line(credentials));
+        let pool = Arc::new(self.pool(credentials));
         let server = uri.authority().cloned();
-        by_server.lines.insert(server, Arc::clone(&line));
-        line
+        by_server.pools.insert(server, Arc::clone(&pool));
+        pool
     }
 
-    fn line(&self, credentials: u64) -> Line<I, B> {
+    fn pool(&self, credentials: u64) -> Pool<I, B> {
         let state = Arc::<State>::default();
-        let dial = Dial {
+        let connector = PoolConnector {
             https: self.https.clone(),
             state: Arc::clone(&state),
         };
-        Line {
-            client: self.builder.build(dial),
+        Pool {
+            client: self.builder.build(connector),
             state,
             credentials,
         }
     }
 }
 
-impl<I, B> Line<I, B> {
+impl<I, B> Pool<I, B> {
     fn is_for(&self, credentials: u64) -> bool {
         self.credentials == credentials && !self.state.stale.load(Ordering::SeqCst)
     }
 
-    /// Whether it has neither connections nor requests.
+    /// Whether the pool has neither connections nor requests.
     fn is_idle(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1 && self.state.open.load(Ordering::SeqCst) == 0
     }
@@ -196,11 +196,11 @@ impl<I, B> Line<I, B> {
 impl<I, B> ByServer<I, B> {
     const FEW: usize = 32;
 
-    /// Forgets servers that are not called any more; as often as their number doubles.
+    /// Drops idle pools, each time the number of servers has doubled.
     fn prune(&mut self) {
-        if self.lines.len() >= self.prune_at {
-            self.lines.retain(|_, line| !line.is_idle());
-            self.prune_at = (2 * self.lines.len()).max(Self::FEW);
+        if self.pools.len() >= self.prune_at {
+            self.pools.retain(|_, pool| !pool.is_idle());
+            self.prune_at = (2 * self.pools.len()).max(Self::FEW);
         }
     }
 }
