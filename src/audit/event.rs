@@ -42,6 +42,7 @@ use crate::pki::{Certificate, Fingerprint};
 /// one line it has at most [`MAX_TEXT`](Self::MAX_TEXT) bytes, and as JSON at most
 /// [`MAX_JSON`](Self::MAX_JSON), for any certificates of a peer. The certificates themselves are
 /// not cut: a sink that writes their names must limit them.
+#[doc(alias = "audit log")]
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
@@ -332,6 +333,8 @@ pub struct AuditedRequest {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "client certificate")]
+#[doc(alias = "peer certificate")]
 pub enum PresentedCertificate {
     /// It could be parsed. This does not mean that it is trusted.
     Read(Certificate),

@@ -80,6 +80,8 @@ const SUPPRESSED: &str = "countersign_audit_suppressed_total";
 const DROPPED: &str = "countersign_audit_dropped_total";
 
 /// All metrics.
+#[doc(alias = "prometheus")]
+#[doc(alias = "opentelemetry")]
 pub const ALL: &[Metric] = &[
     Metric {
         name: HANDSHAKES,

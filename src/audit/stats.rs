@@ -21,6 +21,7 @@ use super::{Action, Side};
 ///     format!("{} open, {} admitted, {refused} refused", stats.open, stats.admitted)
 /// }
 /// ```
+#[doc(alias = "counters")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

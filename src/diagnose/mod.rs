@@ -141,11 +141,13 @@ impl<'a> Case<'a> {
 /// // The client forgot its intermediate.
 /// let report = diagnose(client.leaf_only().chain(), &Case::new(&verifier, UnixTime::now()));
 /// assert!(!report.is_good());
-/// assert_eq!(report.findings()[0].code(), "missing_intermediate");
+/// assert_eq!(report.findings()[0].code(), "missing_issuer");
 /// # }
 /// # #[cfg(not(feature = "aws-lc-rs"))]
 /// # fn main() {}
 /// ```
+#[doc(alias = "troubleshoot")]
+#[doc(alias = "explain")]
 pub fn diagnose(presented: &[CertificateDer<'_>], case: &Case<'_>) -> Report {
     let verified = case.verifier.verify(presented, case.now);
     let mut examiner = Examiner::new(case);

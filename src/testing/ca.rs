@@ -7,9 +7,21 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::sync::Arc;
 
-/// A certificate authority that lives in memory.
+/// A certificate authority in memory.
 ///
-/// Cloning is cheap and gives the same authority.
+/// Clones are cheap and share the authority.
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let root = TestCa::new("Root");
+/// let issuing = root.intermediate("Issuing");
+/// let server = issuing.leaf().dns("orders.example").issue();
+/// assert_eq!(server.chain_pem().matches("BEGIN CERTIFICATE").count(), 2);
+/// let (credentials, trust) = (server.credentials(), root.trust());
+/// # let _ = (credentials, trust);
+/// ```
+#[doc(alias = "test certificate authority")]
 #[derive(Clone)]
 pub struct TestCa(Arc<Inner>);
 
@@ -18,18 +30,19 @@ struct Inner {
     subject: Vec<u8>,
     key: Key,
     certificate: CertificateDer<'static>,
-    /// Itself first, up to but without the root; so a root's is empty.
+    /// The authority itself first, without the root. Empty for a root.
     chain: Vec<CertificateDer<'static>>,
 }
 
 impl TestCa {
-    /// A root with a P-256 key, as it should be: v3, `CA:TRUE` and the key usages keyCertSign and
-    /// cRLSign (both critical), a subject key identifier, valid from a day ago for ten years.
+    /// A root with a P-256 key. Its certificate is v3, has `CA:TRUE`, the key usages keyCertSign and
+    /// cRLSign (both extensions critical) and a subject key identifier, and is valid from a day ago for ten
+    /// years.
     pub fn new(common_name: &str) -> Self {
         Self::builder(common_name).root()
     }
 
-    /// An authority that differs from the one [`new`](Self::new) makes.
+    /// Settings of an authority that differs from [`new`](Self::new).
     pub fn builder(common_name: &str) -> TestCaBuilder {
         TestCaBuilder {
             common_name: common_name.to_owned(),
@@ -45,33 +58,33 @@ impl TestCa {
         }
     }
 
-    /// An authority under this one, with a key of the same type, and everything else as
-    /// [`new`](Self::new) would have it; plus an authority key identifier.
+    /// An authority below this one with a key of the same type. Its certificate also has an authority key
+    /// identifier; the rest is as in [`new`](Self::new).
     pub fn intermediate(&self, common_name: &str) -> Self {
         Self::builder(common_name)
             .key(self.key().kind())
             .signed_by(self)
     }
 
-    /// An impostor: a root with this authority's subject and profile, but another key.
+    /// An impostor: a root with the subject and settings of this authority and another key.
     pub fn same_name_other_key(&self) -> Self {
         self.0.profile.clone().root()
     }
 
-    /// The same authority, by name and key, with another certificate, from `issuer`. What either
-    /// signs is signed by both; they differ in the chain that comes with it.
+    /// The same authority (name and key) with another certificate, issued by `issuer`. A certificate of
+    /// either verifies with both; only the chain differs.
     pub fn cross_signed_by(&self, issuer: &Self) -> Self {
         let profile = self.0.profile.clone();
         profile.certify(self.key().clone(), Some(issuer))
     }
 
-    /// The same root, by name and key, with a certificate of another validity.
+    /// The same root (name and key) with a certificate of another validity.
     pub fn renewed(&self, not_before: UnixTime, not_after: UnixTime) -> Self {
         let profile = self.0.profile.clone().validity(not_before, not_after);
         profile.certify(self.key().clone(), None)
     }
 
-    /// Starts a certificate that this authority issues.
+    /// Starts a certificate issued by this authority.
     pub fn leaf(&self) -> LeafBuilder {
         LeafBuilder::new(self.clone())
     }
@@ -91,7 +104,7 @@ impl TestCa {
         tbs::pem(std::slice::from_ref(&self.0.certificate))
     }
 
-    /// The certificates from this authority's own up to but without the root; empty for a root.
+    /// The certificates from this authority's own up to the root, without the root. Empty for a root.
     pub fn chain_der(&self) -> Vec<CertificateDer<'static>> {
         self.0.chain.clone()
     }
@@ -116,7 +129,15 @@ impl fmt::Debug for TestCa {
     }
 }
 
-/// Makes a [`TestCa`] that is out of the ordinary. Get it from [`TestCa::builder`].
+/// The settings of a [`TestCa`]. [`TestCa::builder`] returns them.
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let root = TestCa::new("Root");
+/// let issuing = TestCa::builder("Issuing").path_len(Some(0)).signed_by(&root);
+/// assert_eq!(issuing.chain_der().len(), 1);
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `root` or `signed_by`"]
 pub struct TestCaBuilder {
@@ -133,31 +154,31 @@ pub struct TestCaBuilder {
 }
 
 impl TestCaBuilder {
-    /// The type of its key.
+    /// Sets the type of the key. Default: [`KeyType::P256`].
     pub fn key(mut self, key: KeyType) -> Self {
         self.key = key;
         self
     }
 
-    /// When the certificate is valid, both ends included.
+    /// Sets the validity, both ends included. Default: from a day ago for ten years.
     pub fn validity(mut self, not_before: UnixTime, not_after: UnixTime) -> Self {
         self.validity = Some((not_before, not_after));
         self
     }
 
-    /// The key usages; `None` leaves the extension out.
+    /// Sets the key usages; `None` omits the extension. Default: keyCertSign and cRLSign.
     pub fn key_usage(mut self, bits: Option<KeyUsageBits>) -> Self {
         self.key_usage = bits;
         self
     }
 
-    /// How many intermediates may follow below this one; `None` for any number.
+    /// Sets how many intermediates may be below this one; `None` allows any number. Default: `None`.
     pub fn path_len(mut self, len: Option<u8>) -> Self {
         self.path_len = len;
         self
     }
 
-    /// Leaves the basic constraints out: by RFC 5280 no authority at all.
+    /// Omits the basic constraints. By RFC 5280 the certificate is then not an authority's.
     pub fn no_basic_constraints(mut self) -> Self {
         self.basic_constraints = false;
         self
@@ -174,24 +195,23 @@ impl TestCaBuilder {
         self.extension("2.5.29.30", true, der)
     }
 
-    /// Appends an extension; one of the same OID may be there already.
+    /// Appends an extension, also if one with the same OID exists.
     ///
     /// # Panics
-    ///
-    /// When `oid` is not an object identifier.
+    /// If `oid` is not an object identifier.
     pub fn extension(mut self, oid: &str, critical: bool, der: &[u8]) -> Self {
         self.extensions.push(der::extension(oid, critical, der));
         self
     }
 
-    /// The X.509 version, 1 or 3. A v1 certificate has no extensions except those added with
+    /// Sets the X.509 version, 1 or 3. Default: 3. A v1 certificate has only the extensions added with
     /// [`extension`](Self::extension) or [`name_constraints`](Self::name_constraints).
     pub fn version(mut self, version: u8) -> Self {
         self.version = version;
         self
     }
 
-    /// Edits the TBSCertificate at the last moment, before it is signed. The last call counts.
+    /// Edits the TBSCertificate before it is signed. The last call counts.
     pub fn map_tbs(mut self, edit: fn(Vec<u8>) -> Vec<u8>) -> Self {
         self.map_tbs = Some(edit);
         self
@@ -200,7 +220,6 @@ impl TestCaBuilder {
     /// Makes a self-signed root.
     ///
     /// # Panics
-    ///
     /// As [`signed_by`](Self::signed_by).
     pub fn root(self) -> TestCa {
         self.build(None)
@@ -209,9 +228,8 @@ impl TestCaBuilder {
     /// Makes an intermediate authority under `issuer`.
     ///
     /// # Panics
-    ///
-    /// When the provider cannot make such a key ([`KeyType`] tells), when an OID of the extended
-    /// key usages is not one, or when the version is 0.
+    /// If the provider cannot make such a key (see [`KeyType`]), if an OID of the extended key usages is
+    /// invalid, or if the version is 0.
     pub fn signed_by(self, issuer: &TestCa) -> TestCa {
         self.build(Some(issuer))
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A clock that stands still until told otherwise.
+/// A clock with a fixed time that a test sets.
 ///
-/// Clones share the time, so a test keeps one and gives another to what it tests.
+/// Clones share the time: a test keeps one clone and passes another to the code under test.
 ///
 /// ```
 /// use countersign::testing::FixedClock;
@@ -21,12 +21,12 @@ use std::time::Duration;
 pub struct FixedClock(Arc<AtomicU64>);
 
 impl FixedClock {
-    /// A clock that shows `time`.
+    /// A clock with this time.
     pub fn at(time: UnixTime) -> Self {
         Self(Arc::new(AtomicU64::new(time.as_secs())))
     }
 
-    /// A clock that shows the time at which it was made.
+    /// A clock with the current time of the system.
     pub fn now() -> Self {
         Self::at(UnixTime::now())
     }
@@ -36,17 +36,16 @@ impl FixedClock {
         self.0.store(time.as_secs(), Ordering::SeqCst);
     }
 
-    /// Moves the time forward by whole seconds: a [`UnixTime`] knows no smaller unit. It stops at the
-    /// end of time.
+    /// Advances the time by whole seconds, the unit of [`UnixTime`]. It stops at the maximum.
     pub fn advance(&self, by: Duration) {
         let advanced = |time: u64| Some(time.saturating_add(by.as_secs()));
-        // It always gives a time, so this cannot fail.
+        // The closure always returns a time, so this cannot fail.
         let _ = self
             .0
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, advanced);
     }
 
-    /// The time shown.
+    /// The time of the clock.
     pub fn time(&self) -> UnixTime {
         UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::SeqCst)))
     }
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn stands_still_until_told() {
+    fn the_time_is_fixed_until_it_is_set() {
         let clock = FixedClock::at(secs(100));
         let provider: Arc<dyn TimeProvider> = Arc::new(clock.clone());
         assert_eq!(provider.current_time(), Some(secs(100)));

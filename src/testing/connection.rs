@@ -1,4 +1,4 @@
-//! Handshakes in memory, and the way from made certificates to the crate's own types.
+//! Handshakes in memory, and conversions to the types of the crate.
 
 use rustls_pki_types::UnixTime;
 
@@ -11,7 +11,7 @@ impl TestCa {
     /// A trust store with this CA as its only root.
     ///
     /// # Panics
-    /// If a builder made it a certificate that no trust store takes as a root.
+    /// If its certificate cannot be a root of a trust store.
     pub fn trust(&self) -> TrustStore {
         TrustStore::from_der([self.certificate_der()]).expect("the test CA is a root")
     }
@@ -21,16 +21,16 @@ impl Issued {
     /// Credentials with this chain and key.
     ///
     /// # Panics
-    /// If the certificate was made so hostile that [`Credentials`] refuses it.
+    /// If [`Credentials`] rejects the certificate.
     pub fn credentials(&self) -> Credentials {
         Credentials::from_der(self.chain().to_vec(), self.key_der())
             .expect("the issued certificate makes credentials")
     }
 
-    /// The parsed view of the leaf.
+    /// The parsed leaf.
     ///
     /// # Panics
-    /// If the certificate was made so hostile that [`Certificate`] refuses it.
+    /// If [`Certificate`] cannot parse it.
     pub fn certificate(&self) -> Certificate {
         Certificate::from_der(self.leaf_der()).expect("the issued certificate can be parsed")
     }
@@ -38,7 +38,7 @@ impl Issued {
 
 /// A peer with this identity, for testing a policy without a handshake.
 ///
-/// Its certificate is a fresh one that names nobody; its connection is empty.
+/// Its certificate is new and has no names; its connection has no data.
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -60,19 +60,35 @@ pub fn peer<I>(identity: I) -> Peer<I> {
 
 /// A peer with this identity, certificate and connection, for testing a policy without a handshake.
 ///
+/// ```
+/// use countersign::ConnectionInfo;
+/// use countersign::identity::DnsName;
+/// use countersign::testing::{TestCa, peer_of};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = TestCa::new("Root");
+/// let issued = ca.leaf().dns("client.example").issue();
+/// let identity: DnsName = "client.example".parse()?;
+/// let info = ConnectionInfo::default().with_remote_addr("192.0.2.1:443".parse()?);
+/// let peer = peer_of(identity, &ca, &issued, info);
+/// assert_eq!(peer.certificate(), &issued.certificate());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Panics
-/// If the certificate, as a client's, does not lead to `ca` at the present time.
+/// If the certificate is not valid as a client certificate of `ca` now.
 pub fn peer_of<I>(
     identity: I,
     ca: &TestCa,
     issued: &Issued,
     connection: ConnectionInfo,
 ) -> Peer<I> {
-    let provider = provider::built_in().expect("the feature aws-lc-rs or ring is on");
+    let provider = provider::built_in().expect("the feature aws-lc-rs or ring is enabled");
     let verifier = ChainVerifier::new(ca.trust(), Usage::Client, &provider);
     let chain = verifier
         .verify(issued.chain(), UnixTime::now())
-        .expect("the certificate leads to the CA");
+        .expect("the CA issued the certificate");
     Peer::new(identity.into(), chain, connection)
 }
 
@@ -82,12 +98,12 @@ mod in_memory {
 
     use crate::{AcceptError, Acceptor, ConnectError, Connector, TlsStream};
 
-    /// What an acceptor made of an in-memory connection.
+    /// The result of an acceptor for an in-memory connection.
     pub type Accepted<I> = Result<TlsStream<DuplexStream, I>, AcceptError>;
-    /// What a connector made of an in-memory connection.
+    /// The result of a connector for an in-memory connection.
     pub type Connected<I> = Result<TlsStream<DuplexStream, I>, ConnectError>;
 
-    /// Connects the two sides in memory and returns what each made of it.
+    /// Connects the two sides in memory and returns both results.
     ///
     /// ```
     /// use countersign::identity::DnsName;
@@ -117,8 +133,11 @@ mod in_memory {
     /// # }
     /// ```
     ///
-    /// A side that refuses waits up to a second for the other to read its alert. Tests that refuse
-    /// many run faster on a paused clock: `#[tokio::test(start_paused = true)]`.
+    /// A side that denies its peer waits up to a second until the peer has read the alert. Tests with many
+    /// denials are faster with a paused clock: `#[tokio::test(start_paused = true)]`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops both connections.
     pub async fn handshake<S, C>(
         acceptor: &Acceptor<S>,
         connector: &Connector<C>,

@@ -3,10 +3,21 @@ use super::der;
 use super::tbs::{self, DAY, HOUR};
 use rustls_pki_types::{CertificateRevocationListDer, UnixTime};
 
-/// Makes a certificate revocation list, good or odd. Get it from [`TestCa::crl`].
+/// Makes a valid or malformed certificate revocation list. [`TestCa::crl`] returns it.
 ///
-/// Unless told otherwise it is version 2, was issued an hour ago, is due again in a week, has the
-/// number 1 and revokes nothing.
+/// By default the list is version 2, was issued an hour ago, has its next update in a week, has the number
+/// 1 and revokes no certificate.
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let ca = TestCa::new("Root");
+/// let client = ca.leaf().dns("client.example").issue();
+/// let crl = ca.crl().number(2).revoke(client.serial()).build();
+/// # let _ = crl;
+/// ```
+#[doc(alias = "certificate revocation list")]
+#[doc(alias = "revocation")]
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` or `pem`"]
 pub struct CrlBuilder {
@@ -50,38 +61,38 @@ impl CrlBuilder {
         self
     }
 
-    /// When this list was issued.
+    /// Sets thisUpdate. Default: an hour ago.
     pub fn this_update(mut self, time: UnixTime) -> Self {
         self.this_update = Some(time);
         self
     }
 
-    /// When the next list is due; in the past, this one is stale.
+    /// Sets nextUpdate. Default: in a week. A time in the past makes the list expired.
     pub fn next_update(mut self, time: UnixTime) -> Self {
         self.next_update = Some(time);
         self
     }
 
-    /// Leaves out when the next list is due.
+    /// Omits nextUpdate.
     pub fn without_next_update(mut self) -> Self {
         self.has_next_update = false;
         self
     }
 
-    /// The list's number.
+    /// Sets the CRL number. Default: 1.
     pub fn number(mut self, number: u64) -> Self {
         self.number = Some(number);
         self
     }
 
-    /// Leaves the list's number out. An odd one, critical or huge, is added with
-    /// [`extension`](Self::extension) (2.5.29.20) then.
+    /// Omits the CRL number. Add a malformed one with [`extension`](Self::extension) (2.5.29.20), such as a
+    /// critical or an oversized one.
     pub fn without_number(mut self) -> Self {
         self.number = None;
         self
     }
 
-    /// The version, 2 unless called. A v1 list has no extensions except those added with
+    /// Sets the version. Default: 2. A v1 list has only the extensions added with
     /// [`extension`](Self::extension), which make it malformed.
     pub fn version(mut self, version: u8) -> Self {
         self.version = version;
@@ -91,14 +102,13 @@ impl CrlBuilder {
     /// Appends a list extension, such as an issuing distribution point.
     ///
     /// # Panics
-    ///
-    /// When `oid` is not an object identifier.
+    /// If `oid` is not an object identifier.
     pub fn extension(mut self, oid: &str, critical: bool, der: &[u8]) -> Self {
         self.extensions.push(der::extension(oid, critical, der));
         self
     }
 
-    /// Replaces the signature: a forged list.
+    /// Replaces the signature, which makes the list forged.
     pub fn signature(mut self, signature: Vec<u8>) -> Self {
         self.signature = Some(signature);
         self
@@ -107,12 +117,11 @@ impl CrlBuilder {
     /// The signed list.
     ///
     /// # Panics
-    ///
-    /// When the version is 0.
+    /// If the version is 0.
     pub fn build(self) -> CertificateRevocationListDer<'static> {
         let this_update = self.this_update.unwrap_or_else(|| tbs::from_now(-HOUR));
         let mut parts = Vec::new();
-        // v1 is written by leaving the version out (RFC 5280 section 5.1.2.1).
+        // A v1 list has no version field (RFC 5280 section 5.1.2.1).
         if self.version != 1 {
             let number = self.version.checked_sub(1).expect("versions count from 1");
             parts.push(der::integer(number.into()));
@@ -127,7 +136,7 @@ impl CrlBuilder {
             let next_update = self.next_update.unwrap_or_else(|| tbs::from_now(7 * DAY));
             parts.push(der::time(next_update));
         }
-        // An empty list of revoked certificates must be left out.
+        // An empty list of revoked certificates must be omitted.
         if !self.revoked.is_empty() {
             let entries: Vec<_> = self
                 .revoked
@@ -149,6 +158,7 @@ impl CrlBuilder {
     pub fn pem(self) -> String {
         der::pem("X509 CRL", &self.build())
     }
+
     fn all_extensions(&self) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         if self.version != 1 {

@@ -1,7 +1,13 @@
 //! A small DER writer.
 //!
-//! It encodes what it is told to and checks nothing, so that a test decides about every byte:
-//! `tlv(0x0c, b"\xff")` is a UTF8String that is not UTF-8.
+//! It encodes its arguments without checks, so that a test controls every byte:
+//!
+//! ```
+//! use countersign::testing::der;
+//!
+//! // A UTF8String that is not UTF-8.
+//! assert_eq!(der::tlv(der::UTF8_STRING, b"\xff"), [0x0c, 1, 0xff]);
+//! ```
 
 use rustls_pki_types::UnixTime;
 use time::OffsetDateTime;
@@ -19,7 +25,7 @@ pub const UNIVERSAL_STRING: u8 = 0x1c;
 /// BMPString.
 pub const BMP_STRING: u8 = 0x1e;
 
-/// One element: the tag octet, the length in its shortest form, the content.
+/// One element: the tag, the length in its shortest form, the content.
 pub fn tlv(tag: u8, content: impl AsRef<[u8]>) -> Vec<u8> {
     let content = content.as_ref();
     let len = content.len();
@@ -36,12 +42,12 @@ pub fn tlv(tag: u8, content: impl AsRef<[u8]>) -> Vec<u8> {
     out
 }
 
-/// SEQUENCE of the parts, in the order given.
+/// SEQUENCE of the parts, in the given order.
 pub fn sequence<T: AsRef<[u8]>>(parts: &[T]) -> Vec<u8> {
     tlv(0x30, concat(parts))
 }
 
-/// SET of the parts, in the order given: sorting them, as DER demands, is up to the caller.
+/// SET of the parts, in the given order. The caller sorts them as DER requires.
 pub fn set<T: AsRef<[u8]>>(parts: &[T]) -> Vec<u8> {
     tlv(0x31, concat(parts))
 }
@@ -85,8 +91,7 @@ pub fn utf8(text: &str) -> Vec<u8> {
 /// OBJECT IDENTIFIER from its dotted form.
 ///
 /// # Panics
-///
-/// When `dotted` is not at least two numbers that fit an object identifier.
+/// If `dotted` is not an object identifier of at least two numbers.
 pub fn oid(dotted: &str) -> Vec<u8> {
     tlv(0x06, oid_content(dotted))
 }
@@ -94,12 +99,11 @@ pub fn oid(dotted: &str) -> Vec<u8> {
 /// The content of an OBJECT IDENTIFIER, for implicit tags such as that of a registeredID.
 ///
 /// # Panics
-///
-/// When `dotted` is not at least two numbers that fit an object identifier.
+/// If `dotted` is not an object identifier of at least two numbers.
 pub fn oid_content(dotted: &str) -> Vec<u8> {
     let arcs: Vec<u64> = dotted
         .split('.')
-        .map(|arc| arc.parse().expect("an OID is numbers with dots between"))
+        .map(|arc| arc.parse().expect("an OID has numbers separated by dots"))
         .collect();
     let [first, second, rest @ ..] = arcs.as_slice() else {
         panic!("an OID has at least two arcs: {dotted}");
@@ -116,11 +120,10 @@ pub fn oid_content(dotted: &str) -> Vec<u8> {
     out
 }
 
-/// Time as RFC 5280 wants it: UTCTime before 2050, GeneralizedTime from then on.
+/// Time as in RFC 5280: UTCTime before 2050, GeneralizedTime from 2050 on.
 ///
 /// # Panics
-///
-/// When `time` is after the year 9999.
+/// If `time` is after the year 9999.
 pub fn time(time: UnixTime) -> Vec<u8> {
     let t = i64::try_from(time.as_secs())
         .ok()
@@ -141,11 +144,10 @@ pub fn time(time: UnixTime) -> Vec<u8> {
     }
 }
 
-/// An `Extension`: the OID, `critical` only when true (its default is left out), the value
-/// wrapped in an OCTET STRING.
+/// An `Extension`: the OID, `critical` only if true (DER omits the default), and the value in an OCTET
+/// STRING.
 ///
 /// # Panics
-///
 /// As [`oid`].
 pub fn extension(dotted: &str, critical: bool, value: &[u8]) -> Vec<u8> {
     let mut parts = vec![oid(dotted)];
@@ -162,10 +164,9 @@ pub fn common_name(text: &str) -> Vec<u8> {
 }
 
 /// A `RelativeDistinguishedName` of the attributes (OID, tag of the value, its bytes), in the
-/// order given.
+/// given order.
 ///
 /// # Panics
-///
 /// As [`oid`].
 pub fn rdn(attributes: &[(&str, u8, &[u8])]) -> Vec<u8> {
     let attributes: Vec<_> = attributes
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn times_change_their_form_in_2050() {
+    fn times_are_generalized_times_from_2050_on() {
         let at = |secs| time(UnixTime::since_unix_epoch(Duration::from_secs(secs)));
         assert_eq!(at(0), tlv(0x17, "700101000000Z"));
         assert_eq!(at(2_524_607_999), tlv(0x17, "491231235959Z"));
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "before the year 10000")]
-    fn times_end() {
+    fn a_time_after_the_year_9999_panics() {
         time(UnixTime::since_unix_epoch(Duration::from_secs(
             253_402_300_800,
         )));

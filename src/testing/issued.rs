@@ -2,7 +2,17 @@ use super::{der, tbs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
 
-/// A certificate with the chain to present it with, and its private key.
+/// A certificate with its chain and its private key.
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let issued = TestCa::new("Root").intermediate("Issuing").leaf().issue();
+/// assert_eq!(issued.chain().len(), 2);
+/// assert!(issued.key_pem().starts_with("-----BEGIN PRIVATE KEY-----"));
+/// let credentials = issued.credentials();
+/// # let _ = credentials;
+/// ```
 #[derive(Clone)]
 pub struct Issued {
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -21,7 +31,7 @@ impl Issued {
         &self.chain[0]
     }
 
-    /// The same without the intermediates, as a peer does that was set up wrongly.
+    /// The same without the intermediates, as a misconfigured peer sends it.
     pub fn leaf_only(&self) -> Self {
         Self {
             chain: vec![self.leaf_der().clone()],

@@ -4,7 +4,15 @@ use sha2::{Digest as _, Sha256};
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
 
-/// The kind of a key, and with it the signature algorithm it is used with.
+/// The type of a key with its signature algorithm.
+///
+/// ```
+/// use countersign::testing::{KeyType, TestCa};
+///
+/// let ca = TestCa::builder("Root").key(KeyType::P384).root();
+/// let leaf = ca.leaf().dns("a.example").key(KeyType::Ed25519).issue();
+/// assert_eq!(leaf.chain().len(), 1);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyType {
@@ -19,17 +27,25 @@ pub enum KeyType {
     Ed25519,
     /// RSA of 2,048 bits, PKCS#1 v1.5 with SHA-256. Needs the feature `aws-lc-rs`.
     Rsa2048,
-    /// RSA of 4,096 bits, PKCS#1 v1.5 with SHA-256. Needs the feature `aws-lc-rs`; takes
-    /// noticeable time to make.
+    /// RSA of 4,096 bits, PKCS#1 v1.5 with SHA-256. Needs the feature `aws-lc-rs`. Making one can take
+    /// a second.
     Rsa4096,
 }
 
 /// A set of `keyUsage` bits, joined with `|`.
+///
+/// ```
+/// use countersign::testing::{KeyUsageBits, TestCa};
+///
+/// let bits = KeyUsageBits::DIGITAL_SIGNATURE | KeyUsageBits::KEY_ENCIPHERMENT;
+/// let leaf = TestCa::new("Root").leaf().key_usage(Some(bits)).issue();
+/// assert!(leaf.certificate().key_usage().unwrap().key_encipherment());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KeyUsageBits(u16);
 
 impl KeyUsageBits {
-    /// No bit at all: a certificate that may be used for nothing.
+    /// No bit: a certificate without an allowed use.
     pub const NONE: Self = Self(0);
     /// digitalSignature (0).
     pub const DIGITAL_SIGNATURE: Self = Self(1);
@@ -50,7 +66,7 @@ impl KeyUsageBits {
     /// decipherOnly (8).
     pub const DECIPHER_ONLY: Self = Self(1 << 8);
 
-    /// The BIT STRING, without the trailing zero bits that DER forbids in a named bit list.
+    /// The BIT STRING without trailing zero bits, which DER forbids in a named bit list.
     pub fn to_der(self) -> Vec<u8> {
         let used = 16 - self.0.leading_zeros();
         // Bit 0 of the list is the top bit of the first octet.
@@ -74,12 +90,18 @@ impl BitOrAssign for KeyUsageBits {
     }
 }
 
-/// A SubjectPublicKeyInfo with a bogus RSA modulus of exactly that many bits: odd, of no known
-/// factors, and big enough to make a verifier that tries it sweat.
+/// A SubjectPublicKeyInfo with an RSA modulus of exactly this number of bits. It is odd and not a product
+/// of two primes. A large modulus makes signature verification slow.
+///
+/// ```
+/// use countersign::testing::{TestCa, oversized_rsa_spki};
+///
+/// let huge = TestCa::new("Root").leaf().spki_der(oversized_rsa_spki(16_384)).issue();
+/// assert!(huge.leaf_der().len() > 2_048);
+/// ```
 ///
 /// # Panics
-///
-/// When `bits` is less than 8.
+/// If `bits` is less than 8.
 pub fn oversized_rsa_spki(bits: usize) -> Vec<u8> {
     assert!(bits >= 8, "a modulus of at least 8 bits");
     let mut modulus = vec![0xa5; bits.div_ceil(8)];
@@ -96,7 +118,7 @@ pub fn oversized_rsa_spki(bits: usize) -> Vec<u8> {
     der::sequence(&[algorithm, der::bit_string(0, key)])
 }
 
-/// A private key that signs. Cloning is cheap and gives the same key.
+/// A private key that signs. Clones are cheap and share the key.
 #[derive(Clone)]
 pub(super) struct Key {
     kind: KeyType,
@@ -120,10 +142,10 @@ impl Key {
                 KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_4096)
             }
             #[cfg(not(feature = "aws-lc-rs"))]
-            KeyType::P521 => panic!("ring has no P-521: turn on the feature `aws-lc-rs`"),
+            KeyType::P521 => panic!("ring has no P-521: enable the feature `aws-lc-rs`"),
             #[cfg(not(feature = "aws-lc-rs"))]
             KeyType::Rsa2048 | KeyType::Rsa4096 => {
-                panic!("ring makes no RSA keys: turn on the feature `aws-lc-rs`")
+                panic!("ring makes no RSA keys: enable the feature `aws-lc-rs`")
             }
         };
         Self {
@@ -145,7 +167,7 @@ impl Key {
         if self.kind != KeyType::Ed25519 {
             return der.to_vec();
         }
-        // The providers add the public key, which makes it PKCS#8 v2; OpenSSL reads only v1.
+        // The providers add the public key, which makes it PKCS#8 v2. OpenSSL reads only v1.
         let head = [der::integer(0), der::sequence(&[der::oid("1.3.101.112")])].concat();
         let at = der
             .windows(4)
@@ -196,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn oversized_moduli_have_the_size_asked_for() {
+    fn oversized_moduli_have_the_given_size() {
         // INTEGER 00 80 a5 … a5 of 2,048 octets and the sign octet.
         let spki = oversized_rsa_spki(16_384);
         let head = [0x02, 0x82, 0x08, 0x01, 0x00, 0x80, 0xa5];
@@ -220,7 +242,7 @@ mod tests {
     #[cfg(not(feature = "aws-lc-rs"))]
     #[test]
     #[should_panic(expected = "ring makes no RSA keys")]
-    fn ring_says_why_it_refuses_rsa() {
+    fn ring_panics_with_the_cause_for_rsa() {
         Key::generate(KeyType::Rsa2048);
     }
 }

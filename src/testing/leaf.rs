@@ -13,10 +13,20 @@ const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
 
 type MapTbs = Box<dyn FnOnce(Vec<u8>) -> Vec<u8> + Send>;
 
-/// Makes a certificate for a peer, good or hostile. Get it from [`TestCa::leaf`].
+/// Makes a valid or hostile certificate of a peer. [`TestCa::leaf`] returns it.
 ///
-/// Untouched it is a v3 certificate with a P-256 key, an empty subject and no names, good for
-/// both ends of TLS, valid from a day ago for a year.
+/// By default it is a v3 certificate with a P-256 key, an empty subject and no names, for TLS clients and
+/// servers, valid from a day ago for a year.
+///
+/// ```
+/// use countersign::testing::TestCa;
+///
+/// let ca = TestCa::new("Root");
+/// let client = ca.leaf().spiffe("spiffe://example.org/ns/billing").client_only().issue();
+/// let expired = ca.leaf().dns("old.example").expired().issue();
+/// # let _ = (client, expired);
+/// ```
+#[doc(alias = "client certificate")]
 #[must_use = "a builder does nothing until `issue` or `self_signed`"]
 pub struct LeafBuilder {
     ca: TestCa,
@@ -69,108 +79,107 @@ impl LeafBuilder {
         }
     }
 
-    /// The key usages, digitalSignature unless called; `None` leaves the extension out.
+    /// Sets the key usages; `None` omits the extension. Default: digitalSignature.
     pub fn key_usage(mut self, bits: Option<KeyUsageBits>) -> Self {
         self.key_usage = bits;
         self
     }
 
-    /// The extended key usages, server and client authentication unless called; `None` leaves
-    /// the extension out.
+    /// Sets the extended key usages; `None` omits the extension. Default: server and client
+    /// authentication.
     pub fn extended_key_usage(mut self, oids: Option<&[&str]>) -> Self {
         self.extended_key_usage = oids.map(|oids| oids.iter().map(|&id| id.to_owned()).collect());
         self
     }
 
-    /// Good for TLS clients only.
+    /// For TLS clients only.
     pub fn client_only(self) -> Self {
         self.extended_key_usage(Some(&[CLIENT_AUTH]))
     }
 
-    /// Good for TLS servers only.
+    /// For TLS servers only.
     pub fn server_only(self) -> Self {
         self.extended_key_usage(Some(&[SERVER_AUTH]))
     }
 
-    /// The basic constraints, `CA:FALSE` unless called; `None` leaves the extension out.
+    /// Sets the basic constraints; `None` omits the extension. Default: `CA:FALSE`.
     pub fn basic_constraints(mut self, ca: Option<bool>) -> Self {
         self.basic_constraints = ca;
         self
     }
 
-    /// An authority's certificate in a peer's hands: `CA:TRUE` with keyCertSign.
+    /// Makes it an authority's certificate: `CA:TRUE` with keyCertSign.
     pub fn ca(self) -> Self {
         self.basic_constraints(Some(true))
             .key_usage(Some(KeyUsageBits::KEY_CERT_SIGN))
     }
 
-    /// Appends an extension; one of the same OID may be there already.
+    /// Appends an extension, also if one with the same OID exists.
     ///
     /// # Panics
-    ///
-    /// When `oid` is not an object identifier.
+    /// If `oid` is not an object identifier.
     pub fn extension(mut self, oid: &str, critical: bool, der: &[u8]) -> Self {
         self.extensions.push(der::extension(oid, critical, der));
         self
     }
 
-    /// Leaves every extension out, those added by other calls too.
+    /// Omits every extension, also those added by other calls.
     pub fn without_extensions(mut self) -> Self {
         self.without_extensions = true;
         self
     }
 
-    /// The keyIdentifier of the authorityKeyIdentifier; `None` leaves the extension out. Without a
-    /// call it is the authority's.
+    /// Sets the keyIdentifier of the authorityKeyIdentifier; `None` omits the extension. Default: that of
+    /// the authority.
     pub fn authority_key_id(mut self, id: Option<&[u8]>) -> Self {
         self.authority_key_id = Some(id.map(<[u8]>::to_vec));
         self
     }
 
-    /// The X.509 version, 3 unless called. A v1 certificate has no extensions except those added
-    /// with [`extension`](Self::extension), which make it malformed.
+    /// Sets the X.509 version. Default: 3. A v1 certificate has only the extensions added with
+    /// [`extension`](Self::extension), which make it malformed.
     pub fn version(mut self, version: u8) -> Self {
         self.version = version;
         self
     }
 
-    /// When the certificate is valid, both ends included.
+    /// Sets the validity, both ends included. Default: from a day ago for a year.
     pub fn validity(mut self, not_before: UnixTime, not_after: UnixTime) -> Self {
         self.validity = Some((not_before, not_after));
         self
     }
 
-    /// Valid from twelve hours ago until an hour ago.
+    /// Makes it valid from twelve hours ago until an hour ago.
     pub fn expired(self) -> Self {
         self.validity(tbs::from_now(-12 * HOUR), tbs::from_now(-HOUR))
     }
 
-    /// Valid from in an hour on, for a day.
+    /// Makes it valid for a day that begins in an hour.
     pub fn not_yet_valid(self) -> Self {
         self.validity(tbs::from_now(HOUR), tbs::from_now(HOUR + DAY))
     }
 
-    /// The content octets of the serial number, 16 random ones that make a positive number
-    /// unless called. Taken as they are: negative, zero, too long or empty.
+    /// Sets the content octets of the serial number without checks, so that it may be negative, zero, too
+    /// long or empty. Default: 16 random octets of a positive number.
     pub fn serial(mut self, content: &[u8]) -> Self {
         self.serial = Some(content.to_vec());
         self
     }
 
-    /// The type of its key.
+    /// Sets the type of the key. Default: [`KeyType::P256`].
     pub fn key(mut self, key: KeyType) -> Self {
         self.key = key;
         self
     }
 
-    /// Replaces the SubjectPublicKeyInfo; the private key then does not belong to it.
+    /// Replaces the SubjectPublicKeyInfo. The private key does not belong to it then.
     /// [`oversized_rsa_spki`](super::oversized_rsa_spki) makes one.
     pub fn spki_der(mut self, der: Vec<u8>) -> Self {
         self.spki = Some(der);
         self
     }
 
-    /// Replaces the signature: a forged certificate.
+    /// Replaces the signature, which makes the certificate forged.
     pub fn signature(mut self, signature: Vec<u8>) -> Self {
         self.signature = Some(signature);
         self
@@ -182,18 +191,17 @@ impl LeafBuilder {
         self
     }
 
-    /// Edits the TBSCertificate at the last moment, before it is signed. The last call counts.
+    /// Edits the TBSCertificate before it is signed. The last call counts.
     pub fn map_tbs(mut self, edit: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static) -> Self {
         self.map_tbs = Some(Box::new(edit));
         self
     }
 
-    /// Issues the certificate under the authority.
+    /// Issues the certificate with the authority's key.
     ///
     /// # Panics
-    ///
-    /// When the provider cannot make such a key ([`KeyType`] tells), when an OID of the extended
-    /// key usages is not one, or when the version is 0.
+    /// If the provider cannot make such a key (see [`KeyType`]), if an OID of the extended key usages is
+    /// invalid, or if the version is 0.
     pub fn issue(self) -> Issued {
         let ca = self.ca.clone();
         let key = Key::generate(self.key);
@@ -203,10 +211,9 @@ impl LeafBuilder {
         issued
     }
 
-    /// Signs the certificate with its own key instead, issuer and subject being the same.
+    /// Signs the certificate with its own key. The issuer is the subject.
     ///
     /// # Panics
-    ///
     /// As [`issue`](Self::issue).
     pub fn self_signed(self) -> Issued {
         let key = Key::generate(self.key);

@@ -1,8 +1,8 @@
 //! Certificates for tests: good, odd and hostile ones.
 //!
-//! A [`TestCa`] lives in memory and issues whatever it is asked for. Left alone, its
-//! [`LeafBuilder`] makes certificates that every verifier accepts; told otherwise, it makes those
-//! that none should.
+//! A [`TestCa`] is in memory and issues any certificate. By default its [`LeafBuilder`] makes certificates
+//! that every verifier accepts; with other settings it makes certificates that every verifier should
+//! reject.
 //!
 //! ```
 //! use countersign::testing::{FixedClock, TestCa};
@@ -13,32 +13,32 @@
 //! let billing = issuing.leaf().spiffe("spiffe://example.org/ns/billing").issue();
 //! assert_eq!(billing.chain().len(), 2);
 //!
-//! // Two SPIFFE IDs in one certificate, which is one too many.
+//! // Two SPIFFE IDs in one certificate: extractors reject it.
 //! let ambiguous = issuing
 //!     .leaf()
 //!     .spiffe("spiffe://example.org/ns/billing")
 //!     .spiffe("spiffe://example.org/ns/admin")
 //!     .issue();
 //!
-//! // A URI that is not even ASCII, under a subject whose UTF8String is not UTF-8.
+//! // A URI that is not ASCII, and a UTF8String in the subject that is not UTF-8.
 //! let garbage = issuing
 //!     .leaf()
 //!     .attribute("2.5.4.3", 0x0c, b"\xff\xfe")
 //!     .general_name(0x86, b"spiffe://ex\xe4mple.org/")
 //!     .issue();
 //!
-//! // Revoked, and seen two days later.
+//! // Revoked, and verified two days later.
 //! let crl = issuing.crl().revoke(billing.serial()).build();
 //! let clock = FixedClock::now();
 //! clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
 //! # let _ = (ambiguous, garbage, crl);
 //! ```
 //!
-//! The bytes come from the writer in [`der`], which serves for the values that the builders take
-//! as raw DER too.
+//! The writer in [`der`] makes the bytes. Use it also for arguments that the builders take as raw DER.
 //!
-//! Keys made here protect nothing: serial numbers come from no random number generator, and
-//! private keys stay in memory unprotected.
+//! # Security
+//! Use these keys only in tests: serial numbers do not come from a random number generator, and private
+//! keys are not protected in memory.
 
 mod ca;
 mod clock;

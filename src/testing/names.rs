@@ -10,22 +10,20 @@ impl LeafBuilder {
         self.attribute("2.5.4.3", der::UTF8_STRING, text.as_bytes())
     }
 
-    /// Appends an attribute to the subject, in an RDN of its own. Tag and bytes of the value are
-    /// taken as they are.
+    /// Appends an attribute to the subject, in a separate RDN. Tag and bytes of the value are not
+    /// checked.
     ///
     /// # Panics
-    ///
-    /// When `oid` is not an object identifier.
+    /// If `oid` is not an object identifier.
     pub fn attribute(self, oid: &str, value_tag: u8, value: &[u8]) -> Self {
         self.multi_valued_rdn(&[(oid, value_tag, value)])
     }
 
     /// Appends an RDN of any number of attributes (OID, tag of the value, its bytes) to the
-    /// subject, in the order given and unsorted.
+    /// subject, in the given order.
     ///
     /// # Panics
-    ///
-    /// When an OID is not an object identifier.
+    /// If an OID is not an object identifier.
     pub fn multi_valued_rdn(mut self, attributes: &[(&str, u8, &[u8])]) -> Self {
         self.subject.push(der::rdn(attributes));
         self
@@ -48,6 +46,7 @@ impl LeafBuilder {
     }
 
     /// Adds a SPIFFE ID: the same as [`uri`](Self::uri).
+    #[doc(alias = "svid")]
     pub fn spiffe(self, id: &str) -> Self {
         self.uri(id)
     }
@@ -65,16 +64,15 @@ impl LeafBuilder {
         }
     }
 
-    /// Adds a user principal name, Microsoft's otherName with a UTF8String.
+    /// Adds a user principal name: Microsoft's otherName with a UTF8String.
     pub fn upn(self, name: &str) -> Self {
         self.other_name("1.3.6.1.4.1.311.20.2.3", &der::utf8(name))
     }
 
-    /// Adds an otherName; `value_der` goes into its explicit `[0]`.
+    /// Adds an otherName; `value_der` is the content of its explicit `[0]`.
     ///
     /// # Panics
-    ///
-    /// When `oid` is not an object identifier.
+    /// If `oid` is not an object identifier.
     pub fn other_name(self, oid: &str, value_der: &[u8]) -> Self {
         let content = [der::oid(oid), der::tlv(0xa0, value_der)].concat();
         self.general_name(0xa0, &content)
@@ -88,21 +86,19 @@ impl LeafBuilder {
     /// Adds a registeredID.
     ///
     /// # Panics
-    ///
-    /// When `oid` is not an object identifier.
+    /// If `oid` is not an object identifier.
     pub fn registered_id(self, oid: &str) -> Self {
         self.general_name(0x88, &der::oid_content(oid))
     }
 
-    /// Adds a GeneralName of any tag and content, such as a URI that claims to be constructed
-    /// (`0xA6`).
+    /// Adds a GeneralName of any tag and content, such as a URI with a constructed tag (`0xA6`).
     pub fn general_name(mut self, tag: u8, content: &[u8]) -> Self {
         self.names.push(der::tlv(tag, content));
         self
     }
 
-    /// Whether the subject alternative names are critical; unless called, they are when the
-    /// subject is empty, as RFC 5280 wants it.
+    /// Sets whether the subject alternative names are critical. Default: critical if the subject is empty,
+    /// as RFC 5280 requires.
     pub fn san_critical(mut self, critical: bool) -> Self {
         self.san_critical = Some(critical);
         self
@@ -120,7 +116,7 @@ impl LeafBuilder {
             .unwrap_or_else(|| der::sequence(&self.subject))
     }
 
-    /// The extension; none without a name.
+    /// The extension; `None` without a name.
     pub(super) fn encoded_san(&self) -> Option<Vec<u8>> {
         let value = match &self.san_der {
             Some(der) => der.clone(),

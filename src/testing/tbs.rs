@@ -1,4 +1,4 @@
-//! The to-be-signed certificate, and the certificate around it.
+//! The to-be-signed certificate and the signed certificate.
 
 use super::der;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -11,7 +11,7 @@ pub(super) const HOUR: i64 = 3_600;
 pub(super) const DAY: i64 = 24 * HOUR;
 pub(super) const YEAR: i64 = 365 * DAY;
 
-/// What goes into a TBSCertificate, each part ready encoded.
+/// The encoded parts of a TBSCertificate.
 pub(super) struct Tbs {
     pub(super) version: u8,
     /// The content of the INTEGER.
@@ -27,7 +27,7 @@ pub(super) struct Tbs {
 impl Tbs {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut parts = Vec::new();
-        // v1 is the default, which DER leaves out.
+        // DER omits the default, v1.
         if self.version != 1 {
             let number = self.version.checked_sub(1).expect("versions count from 1");
             parts.push(der::tlv(0xa0, der::integer(number.into())));
@@ -48,14 +48,14 @@ impl Tbs {
     }
 }
 
-/// SEQUENCE { tbs, algorithm, signature }: the shape of certificates and CRLs alike.
+/// SEQUENCE { tbs, algorithm, signature }, for certificates and CRLs.
 pub(super) fn signed(tbs: Vec<u8>, algorithm: Vec<u8>, signature: Vec<u8>) -> Vec<u8> {
     der::sequence(&[tbs, algorithm, der::bit_string(0, signature)])
 }
 
 pub(super) fn basic_constraints(ca: bool, path_len: Option<u8>) -> Vec<u8> {
     let mut parts = Vec::new();
-    // FALSE is the default, which DER leaves out.
+    // DER omits the default, FALSE.
     if ca {
         parts.push(der::boolean(true));
     }
@@ -72,8 +72,8 @@ pub(super) fn authority_key_id(id: &[u8]) -> Vec<u8> {
     der::extension("2.5.29.35", false, &der::sequence(&[der::tlv(0x80, id)]))
 }
 
-/// 16 octets that no two calls share; positive, and without leading zeros. Unpredictable enough
-/// for a test, and without a dependency on a random number generator.
+/// 16 unique octets, positive and without leading zeros. They are random enough for tests, without a
+/// dependency on a random number generator.
 pub(super) fn random_serial() -> Vec<u8> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +85,7 @@ pub(super) fn random_serial() -> Vec<u8> {
     serial
 }
 
-/// The time that many seconds from now (negative: ago).
+/// The time this number of seconds from now; a negative number is in the past.
 pub(super) fn from_now(seconds: i64) -> UnixTime {
     let secs = UnixTime::now().as_secs().saturating_add_signed(seconds);
     UnixTime::since_unix_epoch(Duration::from_secs(secs))

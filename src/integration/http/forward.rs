@@ -48,6 +48,8 @@ const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 #[doc(alias = "x-forwarded-client-cert")]
 #[doc(alias = "client-cert")]
 #[doc(alias = "rfc9440")]
+#[doc(alias = "client certificate")]
+#[doc(alias = "spiffe")]
 #[must_use = "it does nothing until apply() is called"]
 pub struct ForwardedIdentity {
     client_cert: bool,

@@ -46,7 +46,8 @@ use crate::Connector;
 /// # Ok(())
 /// # }
 /// ```
-#[doc(alias = "mtls client")]
+#[doc(alias = "mtls")]
+#[doc(alias = "https")]
 pub struct Client<I, B> {
     pools: Arc<Pools<I, Unsent<B>>>,
 }

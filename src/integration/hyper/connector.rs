@@ -46,6 +46,7 @@ use crate::{ConnectError, Connector, Diagnostic, DrainSignal, TlsStream};
 /// # }
 /// ```
 #[doc(alias = "hyper-rustls")]
+#[doc(alias = "mtls")]
 pub struct HttpsConnector<I, C = HttpConnector> {
     connector: Connector<I>,
     transport: C,

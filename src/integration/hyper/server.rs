@@ -58,7 +58,9 @@ use crate::{DrainSignal, Listener, Peer, TlsStream};
 /// # }
 /// ```
 #[derive(Clone)]
-#[doc(alias = "mtls server")]
+#[doc(alias = "mtls")]
+#[doc(alias = "https")]
+#[doc(alias = "client certificate")]
 #[must_use = "it does nothing until serve() is called"]
 pub struct Server {
     http1: http1::Builder,

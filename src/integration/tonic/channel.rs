@@ -65,6 +65,7 @@ use crate::{Connector, Diagnostic, DrainSignal};
 /// TLS 1.3 a server rejects our certificate only after our side of the handshake: then the first call fails
 /// with the server's alert.
 #[doc(alias = "grpc")]
+#[doc(alias = "mtls")]
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,

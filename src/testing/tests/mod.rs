@@ -1,4 +1,4 @@
-//! What is issued here, as rustls-webpki sees it.
+//! Issued certificates, verified by rustls-webpki.
 
 mod hostile;
 #[cfg(feature = "tokio")]
@@ -117,7 +117,7 @@ fn every_kind_of_name_is_accepted() {
 }
 
 #[test]
-fn the_chain_needs_its_intermediates() {
+fn a_chain_needs_its_intermediates() {
     let root = TestCa::new("Root");
     let leaf = root.intermediate("One").intermediate("Two").leaf().issue();
     assert_eq!(leaf.chain().len(), 3);
@@ -126,7 +126,7 @@ fn the_chain_needs_its_intermediates() {
 }
 
 #[test]
-fn impostors_and_forgeries_are_refused() {
+fn impostors_and_forgeries_are_rejected() {
     let root = TestCa::new("Root");
     let impostor = root.same_name_other_key();
     assert_eq!(impostor.subject_der(), root.subject_der());
@@ -202,14 +202,14 @@ fn certificates_after_2049_verify() {
 }
 
 #[test]
-fn version_1_is_refused() {
+fn version_1_is_rejected() {
     let root = TestCa::new("Root");
     let leaf = root.leaf().version(1).dns("a.example").issue();
     assert_eq!(count(leaf.leaf_der(), b"a.example"), 0);
     assert_eq!(verify(&root, &leaf), Err(Error::UnsupportedCertVersion));
     let odd = root.leaf().version(1).extension("1.2.3", false, b"here");
     assert_eq!(count(odd.issue().leaf_der(), b"here"), 1);
-    // A v1 root is an anchor all the same.
+    // A v1 root is a valid anchor.
     let old = TestCa::builder("Old").version(1).root();
     assert_eq!(verify(&old, &old.leaf().issue()), Ok(()));
 }
@@ -256,7 +256,7 @@ fn crls_verify_and_revoke() {
 }
 
 #[test]
-fn odd_crls_are_as_odd_as_told() {
+fn malformed_crls_are_built_as_given() {
     let root = TestCa::new("Root");
     let read = |crl: CrlBuilder| OwnedCertRevocationList::from_der(&crl.build()).map(drop);
     let reason = |reason: u8| der::extension("2.5.29.21", false, &[10, 1, reason]);
@@ -264,7 +264,7 @@ fn odd_crls_are_as_odd_as_told() {
         (root.crl().version(2), Ok(())),
         (root.crl().version(3), Err(Error::UnsupportedCrlVersion)),
         (root.crl().version(1), Err(Error::BadDer)),
-        // What follows is no time.
+        // The next element is not a time.
         (
             root.crl().without_next_update(),
             Err(Error::TrailingData(DerTypeId::Time)),
@@ -285,7 +285,7 @@ fn odd_crls_are_as_odd_as_told() {
         let shown = format!("{crl:?}");
         assert_eq!(read(crl), expected, "{shown}");
     }
-    // A v1 list has not even the authority key identifier.
+    // A v1 list has no authority key identifier.
     let identifiers = |crl: CrlBuilder| {
         let der = crl.build();
         der.windows(3).filter(|oid| *oid == [0x55, 29, 35]).count()
@@ -306,14 +306,14 @@ fn a_cross_signed_authority_is_one_authority() {
         assert_eq!(verify(root, &leaf), Ok(()));
         assert_eq!(verify(other, &leaf), Err(Error::UnknownIssuer));
     }
-    // The leaf of one is the other's as well: only the chain differs.
+    // A leaf of one is a leaf of the other too: only the chain differs.
     let mut leaf = by_one.leaf().issue();
     leaf.chain[1] = by_two.certificate_der();
     assert_eq!(verify(&two, &leaf), Ok(()));
 }
 
 #[test]
-fn debug_keeps_the_key_to_itself() {
+fn debug_does_not_print_the_key() {
     let root = TestCa::new("Root");
     let leaf = root.leaf().serial(&[0x12, 0xab]).issue();
     assert_eq!(
@@ -326,7 +326,7 @@ fn debug_keeps_the_key_to_itself() {
 }
 
 #[test]
-fn everything_crosses_threads() {
+fn all_types_are_send() {
     fn check<T: Send>() {}
     fn check_shared<T: Send + Sync>() {}
     check::<LeafBuilder>();

@@ -1,4 +1,4 @@
-//! How often certificates are read.
+//! Counts how often certificates are parsed.
 
 use crate::audit::{Memory, PresentedCertificate};
 use crate::identity::DnsName;
@@ -6,9 +6,9 @@ use crate::pki::reads;
 use crate::testing::TestCa;
 use crate::{Acceptor, Connector, policy};
 
-/// Both ends run on this thread; the connector reads the server's one certificate.
+/// Both sides run on this thread. The connector parses the one certificate of the server.
 #[tokio::test]
-async fn a_refused_chain_is_read_once_also_for_the_audit_trail() {
+async fn a_rejected_chain_is_parsed_once_also_for_the_audit_trail() {
     let (ours, theirs) = (TestCa::new("Ours"), TestCa::new("Theirs"));
     let trail = Memory::new();
     let acceptor = Acceptor::builder()
