@@ -93,7 +93,7 @@ fn alternative_name(server_name: &str) -> String {
 
 /// A name as an argument of `openssl`; `None` for a name that has a meaning there or in a shell.
 fn plain_name(name: &GeneralName) -> Option<String> {
-    // Not as `describe_name` has it, which may cut it.
+    // `describe_name` would cut a long name.
     let plain = |kind: &str, value: &[u8]| {
         let is_fit = value.len() <= MAX_NAME && value.iter().all(|&octet| is_plain(octet));
         let text = std::str::from_utf8(value).ok().filter(|_| is_fit)?;

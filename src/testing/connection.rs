@@ -61,6 +61,8 @@ pub fn peer<I>(identity: I) -> Peer<I> {
 /// A peer with this identity, certificate and connection, for testing a policy without a handshake.
 ///
 /// ```
+/// use std::net::SocketAddr;
+///
 /// use countersign::ConnectionInfo;
 /// use countersign::identity::DnsName;
 /// use countersign::testing::{TestCa, peer_of};
@@ -69,7 +71,8 @@ pub fn peer<I>(identity: I) -> Peer<I> {
 /// let ca = TestCa::new("Root");
 /// let issued = ca.leaf().dns("client.example").issue();
 /// let identity: DnsName = "client.example".parse()?;
-/// let info = ConnectionInfo::default().with_remote_addr("192.0.2.1:443".parse()?);
+/// let address: SocketAddr = "192.0.2.1:443".parse()?;
+/// let info = ConnectionInfo::default().with_remote_addr(address);
 /// let peer = peer_of(identity, &ca, &issued, info);
 /// assert_eq!(peer.certificate(), &issued.certificate());
 /// # Ok(())

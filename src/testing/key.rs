@@ -39,7 +39,7 @@ pub enum KeyType {
 ///
 /// let bits = KeyUsageBits::DIGITAL_SIGNATURE | KeyUsageBits::KEY_ENCIPHERMENT;
 /// let leaf = TestCa::new("Root").leaf().key_usage(Some(bits)).issue();
-/// assert!(leaf.certificate().key_usage().unwrap().key_encipherment());
+/// assert!(leaf.certificate().key_usage().unwrap().digital_signature());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KeyUsageBits(u16);

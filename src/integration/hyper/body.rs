@@ -77,7 +77,7 @@ impl Diagnostic for RequestBodyError {
 
     fn cause(&self) -> Cow<'_, str> {
         match self {
-            Self::Http(error) => format!("the request's body ended early: {error}"),
+            Self::Http(error) => format!("the request's body is incomplete: {error}"),
             Self::TimedOut { time } => {
                 format!("the client sent nothing of its request's body for {time:?}")
             }
