@@ -90,8 +90,8 @@ impl BitOrAssign for KeyUsageBits {
     }
 }
 
-/// A SubjectPublicKeyInfo with an RSA modulus of exactly this number of bits. It is odd and not a product
-/// of two primes. A large modulus makes signature verification slow.
+/// A SubjectPublicKeyInfo with an RSA modulus of exactly this number of bits. It is odd, and
+/// no private key belongs to it. A large modulus makes signature verification slow.
 ///
 /// ```
 /// use countersign::testing::{TestCa, oversized_rsa_spki};
