@@ -259,5 +259,5 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
 
 /// The error's cause, without its remedy.
 fn cause_of(error: &ChainError) -> String {
-    error.to_string().split("; ").take(1).collect()
+    error.cause().into_owned()
 }
