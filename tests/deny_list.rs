@@ -109,7 +109,8 @@ async fn an_entry_takes_effect_on_the_next_connection() {
                 let error = server.unwrap_err();
                 assert_eq!(error.reason(), "deny_listed", "{version:?}");
                 assert!(error.to_string().contains(words), "{error}");
-                let AcceptError::Refused(AdmitError::DenyListed { by: actual, .. }) = error else {
+                let AcceptError::NotAdmitted(AdmitError::DenyListed { by: actual, .. }) = error
+                else {
                     panic!("{error}")
                 };
                 assert_eq!(actual, by);
@@ -454,7 +455,7 @@ async fn a_denied_server_sees_the_alert() {
             let (client, seen) = tokio::join!(connect, serve);
             let error = client.unwrap_err();
             assert_eq!(error.reason(), "deny_listed", "{version:?}");
-            assert!(matches!(error, ConnectError::Refused(_)), "{error}");
+            assert!(matches!(error, ConnectError::NotAdmitted(_)), "{error}");
             assert_eq!(seen, Some(alert), "{version:?}");
             list.replace([]);
         }

@@ -1,7 +1,6 @@
 //! Every error is one line: the cause, a semicolon, and what to do.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
-use std::error::Error;
 use std::time::Duration;
 
 use countersign::gate::AdmitError;
@@ -12,16 +11,16 @@ use countersign::reload::ReloadError;
 use countersign::testing::{KeyUsageBits, TestCa};
 use countersign::trust::{BundleError, ChainError, CrlError, PathError, StatusError, TrustError};
 use countersign::{
-    AcceptError, BuildError, Certificate, ConnectError, HandshakeError, ShedReason, TrustStore,
+    AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, ShedReason,
+    TrustStore,
 };
 use rustls_pki_types::UnixTime;
 
-/// Cause and remedy stand there, each with a word or more, and nothing breaks the line.
-fn checked(error: &dyn Error) {
+/// Cause and remedy have a word or more each, and `Display` joins them in one line.
+fn checked(error: &dyn Diagnostic) {
     let line = error.to_string();
-    let (cause, remedy) = line
-        .split_once("; ")
-        .unwrap_or_else(|| panic!("no remedy: {line}"));
+    let (cause, remedy) = (Diagnostic::cause(error), error.remedy());
+    assert_eq!(line, format!("{cause}; {remedy}"));
     assert!(cause.len() > 10, "{line}");
     assert!(remedy.contains(' '), "{line}");
     assert!(!line.chars().any(char::is_control), "{line:?}");
@@ -374,7 +373,7 @@ fn of_set_ups() {
         ReloadError::NotAFile {
             path: "a.pem".into(),
         },
-        ReloadError::KeepsChanging { looks: 3 },
+        ReloadError::KeepsChanging { reads: 3 },
         ReloadError::Panicked { part: None },
         ReloadError::OtherDenyList,
         ReloadError::Stopped,

@@ -156,7 +156,7 @@ fn alert(said: &str, error: &AcceptError) -> Option<Alert> {
         | AcceptError::Shed(_) => {
             return None;
         }
-        AcceptError::Refused(error) => {
+        AcceptError::NotAdmitted(error) => {
             let number = u8::from(error.alert());
             assert_eq!(alerts::named(said), Some(number), "{said}: {error}");
             (number, Sender::Server)

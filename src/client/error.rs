@@ -1,34 +1,49 @@
-//! Why connecting failed.
+//! Why a connection is not made.
 
+use std::borrow::Cow;
+
+use crate::Diagnostic;
 use crate::audit::{Action, AuditEvent, Witness};
+use crate::diagnostic::display_diagnostic;
 use crate::gate::AdmitError;
 use crate::pki::Certificate;
 use crate::pki::text::Escaped;
 use crate::tls::{HandshakeError, Refused};
 
 /// Why a connection was not made.
-#[derive(Debug, thiserror::Error)]
+///
+/// Match on the variants or on [`reason`](Self::reason). `Display` is one line for the log that
+/// names the certificate, the cause and the remedy.
+///
+/// ```
+/// use countersign::{ConnectError, HandshakeError};
+///
+/// /// Whether a later attempt can succeed without a change of configuration.
+/// fn is_worth_a_retry(error: &ConnectError) -> bool {
+///     matches!(
+///         error,
+///         ConnectError::Handshake(
+///             HandshakeError::Closed { .. } | HandshakeError::TimedOut { .. } | HandshakeError::Io(_)
+///         )
+///     )
+/// }
+///
+/// assert!(!is_worth_a_retry(&ConnectError::NotAsked));
+/// ```
+#[derive(Debug)]
+#[doc(alias = "Refused")]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The gate refused the server: its chain, its name, its identity, or by policy.
-    #[error(transparent)]
-    Refused(AdmitError),
-    /// The server never asked for our certificate: it does not authenticate its clients.
-    #[error(
-        "the server did not ask for our certificate, so the connection would not be mutually authenticated; turn on client certificates there"
-    )]
+    /// The gate does not admit the server: because of its chain, its name, its identity, or the policy.
+    NotAdmitted(AdmitError),
+    /// The server did not request our certificate: it does not authenticate its clients.
     NotAsked,
-    /// The name to dial is neither a DNS name nor an IP address.
-    #[error(
-        "\"{}\" is neither a DNS name nor an IP address; dial one, without a scheme or a port",
-        Escaped(name)
-    )]
+    /// The server name is neither a DNS name nor an IP address.
     InvalidServerName {
         /// The name.
         name: String,
     },
-    /// The handshake failed for another reason; the server's refusal of us is one.
-    #[error(transparent)]
+    /// The handshake failed for another reason. One of them is that the server rejected us.
     Handshake(HandshakeError),
 }
 
@@ -36,7 +51,7 @@ impl ConnectError {
     /// A stable code for programs: `"name_mismatch"`, `"not_asked"`, `"alert_received"`.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Refused(error) => error.reason(),
+            Self::NotAdmitted(error) => error.reason(),
             Self::NotAsked => "not_asked",
             Self::InvalidServerName { .. } => "invalid_server_name",
             Self::Handshake(error) => error.reason(),
@@ -46,21 +61,19 @@ impl ConnectError {
     /// The certificate that the error is about, where one is known.
     ///
     /// # Security
-    /// Unless the refusal came from the identity or the policy, it is *claimed*: the server has
-    /// not proven to own its key.
+    /// Unless the refusal is that of the identity or the policy, it is *claimed*: the server has
+    /// not proven that it owns the key.
     pub const fn certificate(&self) -> Option<&Certificate> {
         match self {
-            Self::Refused(error) => error.certificate(),
+            Self::NotAdmitted(error) => error.certificate(),
             Self::Handshake(HandshakeError::KeyNotProven { certificate }) => Some(certificate),
             _ => None,
         }
     }
-}
 
-impl ConnectError {
-    /// Records that the attempt failed for a reason of this side's own.
+    /// Records that the attempt failed for a reason on our side.
     pub(super) fn record(&self, witness: &mut Witness, fill: impl FnOnce(&mut AuditEvent)) {
-        // It has failed in any case.
+        // The attempt has failed, whether or not its event is recorded.
         let _ = witness.conclude(Action::HandshakeFailed, Some(self.reason()), |event| {
             event.detail = Some(self.to_string());
             fill(event);
@@ -68,16 +81,60 @@ impl ConnectError {
     }
 }
 
+impl Diagnostic for ConnectError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::NotAdmitted(error) => error.cause(),
+            Self::NotAsked => {
+                "the server did not ask for our certificate, so the connection would not be mutually authenticated"
+                    .into()
+            }
+            Self::InvalidServerName { name } => format!(
+                "\"{}\" is neither a DNS name nor an IP address",
+                Escaped(name)
+            )
+            .into(),
+            Self::Handshake(error) => error.cause(),
+        }
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::NotAdmitted(error) => error.remedy(),
+            Self::NotAsked => "turn on client certificates there".into(),
+            Self::InvalidServerName { .. } => "give one, without a scheme or a port".into(),
+            Self::Handshake(error) => error.remedy(),
+        }
+    }
+}
+
+display_diagnostic!(ConnectError);
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // `Display` is that of the error within.
+            Self::NotAdmitted(error) => std::error::Error::source(error),
+            Self::Handshake(error) => std::error::Error::source(error),
+            Self::NotAsked | Self::InvalidServerName { .. } => None,
+        }
+    }
+}
+
 impl From<AdmitError> for ConnectError {
     fn from(error: AdmitError) -> Self {
-        Self::Refused(error)
+        Self::NotAdmitted(error)
     }
 }
 
 impl From<Refused> for ConnectError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Gate(error) => Self::Refused(error),
+            Refused::Gate(error) => Self::NotAdmitted(error),
             Refused::Handshake(error) => Self::Handshake(error),
         }
     }

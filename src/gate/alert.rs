@@ -1,4 +1,4 @@
-//! Which alert tells a peer of which refusal (RFC 8446 section 6.2).
+//! Which alert a peer receives for which refusal (RFC 8446 section 6.2).
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::policy::DeniedBy;
 use crate::trust::ChainError;
 
 impl AdmitError {
-    /// The TLS alert that tells the peer of this refusal.
+    /// The TLS alert for this refusal.
     ///
-    /// `Acceptor::accept` and `Connector::connect` send it by themselves. For QUIC it is the error
-    /// code of the close, `0x0100` plus the alert's number (RFC 9001 section 4.8).
+    /// `Acceptor::accept` and `Connector::connect` send it. For QUIC the error code of the close is
+    /// `0x0100` plus the alert's number (RFC 9001 section 4.8).
     pub fn alert(&self) -> AlertDescription {
         match self {
             Self::Chain(ChainError::NoCertificate) => AlertDescription::CertificateRequired,
@@ -21,20 +21,20 @@ impl AdmitError {
                 by: DeniedBy::Serial | DeniedBy::Key,
                 ..
             } => AlertDescription::CertificateRevoked,
-            // The certificate is good, and its holder is not welcome.
+            // The certificate is valid, but its holder is not allowed.
             Self::DenyListed { .. }
             | Self::Identity { .. }
             | Self::Denied { .. }
             | Self::PolicyPanicked { .. }
             | Self::PolicyTimedOut { .. }
             | Self::TooManyConnectionsOfIdentity { .. } => AlertDescription::AccessDenied,
-            // Of them all, `TooManyConnections` too: no fault of the peer, and it may come back.
+            // `TooManyConnections` is one of them: no fault of the peer, which can try again.
             _ => AlertDescription::InternalError,
         }
     }
 }
 
-/// rustls' error that makes it send the fitting alert.
+/// The error for which rustls sends the fitting alert.
 pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
     match error {
         ChainError::NoCertificate
@@ -50,15 +50,16 @@ pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
         | ChainError::WrongUsage { .. } => CertificateError::InvalidPurpose,
         ChainError::Expired { .. } => CertificateError::Expired,
         ChainError::NotYetValid { .. } => CertificateError::NotValidYet,
-        // A CA that only bears the name of ours is not known to us. rustls would say decrypt_error,
-        // which reads like a fault of the connection.
+        // A CA that only has the name of ours is unknown. rustls would send decrypt_error, which reads
+        // like a fault of the connection.
         ChainError::UnknownIssuer { .. }
         | ChainError::BadSignature { .. }
         | ChainError::TooManyCandidates { .. }
         | ChainError::UnknownTrustDomain { .. } => CertificateError::UnknownIssuer,
         ChainError::NoTrustDomain { .. } => CertificateError::BadEncoding,
         ChainError::Revoked { .. } => CertificateError::Revoked,
-        // Our lack of a CRL is no fault of theirs: certificate_unknown. rustls would say unknown_ca.
+        // A missing CRL on our side is no fault of the peer: certificate_unknown. rustls would send
+        // unknown_ca.
         ChainError::UnknownRevocationStatus { .. }
         | ChainError::CrlExpired { .. }
         | ChainError::MayNotSignCrls { .. } => {

@@ -1,50 +1,59 @@
-//! Why a peer was refused.
+//! Why a peer is not admitted.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::Diagnostic;
 use crate::audit::RecordError;
-use crate::diagnostic::Diagnostic as _;
+use crate::diagnostic::display_diagnostic;
 use crate::identity::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
 use crate::pki::text::Sentence;
 use crate::policy::DeniedBy;
 use crate::trust::ChainError;
 
-/// Why the gate refused a peer.
+/// Why the gate does not admit a peer.
 ///
-/// The peer learns nothing of it but the TLS alert. `Display` is one line of at most 4 KiB, as that
-/// of [`ChainError`] is.
-#[derive(Clone, thiserror::Error)]
+/// The peer receives only a TLS alert: [`alert`](Self::alert). `Display` is one line of at most
+/// 4 KiB, as that of [`ChainError`] is.
+///
+/// ```
+/// use countersign::{Certificate, Diagnostic};
+/// use countersign::gate::AdmitError;
+/// use countersign::testing::TestCa;
+///
+/// let certificate: Certificate = TestCa::new("Clients").leaf().issue().certificate();
+/// let error = AdmitError::Denied {
+///     certificate,
+///     reason: "only billing may call orders".into(),
+/// };
+/// assert_eq!(error.reason(), "denied");
+/// assert!(error.cause().starts_with("denied by policy: only billing may call orders"));
+/// assert_eq!(error.to_string(), format!("{}; {}", error.cause(), error.remedy()));
+/// ```
+#[derive(Clone)]
+#[doc(alias = "forbidden")]
+#[doc(alias = "unauthorized")]
 #[non_exhaustive]
 pub enum AdmitError {
     /// The chain is missing, malformed, or not trusted.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The certificate is trusted but does not say, in one way only, who its holder is.
-    #[error("no identity in {certificate}: {}; {}", error.cause(), error.remedy())]
+    Chain(ChainError),
+    /// The certificate is trusted, but yields no identity, or an ambiguous one.
     Identity {
         /// The peer's certificate.
         certificate: Certificate,
-        /// What the extractor said.
+        /// The extractor's error.
         error: IdentityError,
     },
     /// The peer is on the deny list.
-    #[error(
-        "denied by the deny list, which has {by}: {certificate}; take the entry off the list to let it in"
-    )]
     DenyListed {
         /// The peer's certificate.
         certificate: Certificate,
-        /// What is on the list.
+        /// The entry that matches.
         by: DeniedBy,
     },
     /// The policy denied the peer.
-    #[error(
-        "denied by policy: {}: {certificate}; to let it in, have the policy allow it",
-        Sentence(reason)
-    )]
     Denied {
         /// The peer's certificate.
         certificate: Certificate,
@@ -52,46 +61,31 @@ pub enum AdmitError {
         reason: Cow<'static, str>,
     },
     /// The policy panicked, which counts as a denial.
-    #[error(
-        "denied because the policy panicked on {certificate}; see its panic message, and mend it"
-    )]
     PolicyPanicked {
         /// The peer's certificate.
         certificate: Certificate,
     },
     /// The async policy gave no answer in time, which counts as a denial.
-    #[error(
-        "denied because the policy gave no answer within {timeout:?} for {certificate}; see whom it asks, or give it more time"
-    )]
     PolicyTimedOut {
         /// The peer's certificate.
         certificate: Certificate,
-        /// The time that it had.
+        /// The policy's time limit.
         timeout: Duration,
     },
-    /// The async policy could not be asked about an open connection, because the runtime that
-    /// should have done it has ended; that counts as a denial.
-    #[error(
-        "denied because the policy could not be asked: the runtime has ended: {certificate}; open the first connection on a runtime that lives as long as the others"
-    )]
+    /// The async policy could not decide about an open connection, because the runtime that would
+    /// have run it has shut down. That counts as a denial.
     PolicyNotAsked {
         /// The peer's certificate.
         certificate: Certificate,
     },
-    /// The peer is allowed, and as many connections as allowed are open already, of all peers together.
-    #[error(
-        "refused because {limit} connections are open, which is the limit: {certificate}; see which peers hold them, or raise max_connections()"
-    )]
+    /// The peer is allowed, but the limit of open connections of all peers together is reached.
     TooManyConnections {
         /// The peer's certificate.
         certificate: Certificate,
         /// The limit.
         limit: usize,
     },
-    /// The peer is allowed, and its identity has as many connections open as one may have.
-    #[error(
-        "refused because its identity has {limit} connections open, which is the limit: {certificate}; have it close some, or raise max_connections_per_identity()"
-    )]
+    /// The peer is allowed, but the limit of open connections of one identity is reached.
     TooManyConnectionsOfIdentity {
         /// The peer's certificate.
         certificate: Certificate,
@@ -99,50 +93,27 @@ pub enum AdmitError {
         limit: usize,
     },
     /// Code of the application other than the policy panicked while the peer was authorized, such as
-    /// the `Hash` of an identity that is looked up in the deny list; that counts as a denial.
-    #[error(
-        "denied because code of the application panicked while {certificate} was authorized; see its panic message, and mend it"
-    )]
+    /// the `Hash` of an identity that is looked up in the deny list. That counts as a denial.
     Panicked {
         /// The peer's certificate.
         certificate: Certificate,
     },
-    /// The peer would have been admitted, and that could not be recorded: no record, no session.
-    #[error(
-        "refused because there would be no record of {certificate}: {}; see to the audit sink",
-        crate::Diagnostic::cause(error)
-    )]
+    /// The peer is allowed, but the required audit sink did not record it.
     NotAudited {
         /// The peer's certificate.
         certificate: Certificate,
-        /// What the audit sink said.
+        /// The audit sink's error.
         error: RecordError,
     },
-    /// The policy is async, and the gate was asked synchronously.
-    #[error("the policy is asynchronous; ask the gate with admit_async")]
+    /// The policy is async, and the gate was called synchronously.
     PolicyIsAsync,
-    /// The gate was asked about a connection that is still handshaking.
-    #[error("the handshake is not finished: the peer has not proven its key yet; ask when it is")]
+    /// The gate was called for a connection whose handshake is not finished.
     HandshakeIncomplete,
-    /// A client's gate must check the server's name and was given none, or one that is neither a
+    /// A client's gate must verify the server's name, and was given none, or one that is neither a
     /// DNS name nor an IP address.
-    #[error(
-        "the name that was dialled is not known, so the server's certificate cannot be checked against it; give its DNS name or IP address, or choose ServerNameVerification::ByPolicy"
-    )]
     UnknownServerName,
-    /// The clock gave no time.
-    #[error(
-        "the clock gave no time, so no validity can be checked; give the builder a clock() that does"
-    )]
+    /// The clock returned no time.
     NoClock,
-}
-
-impl fmt::Debug for AdmitError {
-    /// The reason and what `Display` says: what a policy or an extractor says may be as long as a peer
-    /// likes.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AdmitError({}: {self})", self.reason())
-    }
 }
 
 impl AdmitError {
@@ -177,8 +148,11 @@ impl AdmitError {
         }
     }
 
-    /// The peer's certificate, where it is known. Whether the peer owns its key is proven for the
-    /// refusals of identity and policy, and not for those of the chain.
+    /// The peer's certificate, where it is known.
+    ///
+    /// # Security
+    /// For [`Chain`](Self::Chain) it is *claimed*: the peer has not proven that it owns the key. For
+    /// the other variants it is proven.
     pub const fn certificate(&self) -> Option<&Certificate> {
         match self {
             Self::Chain(error) => error.certificate(),
@@ -194,5 +168,119 @@ impl AdmitError {
             | Self::PolicyTimedOut { certificate, .. } => Some(certificate),
             _ => None,
         }
+    }
+}
+
+impl Diagnostic for AdmitError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Chain(error) => return error.cause(),
+            Self::Identity { certificate, error } => {
+                format!("no identity in {certificate}: {}", error.cause())
+            }
+            Self::DenyListed { certificate, by } => {
+                format!("denied by the deny list, which has {by}: {certificate}")
+            }
+            Self::Denied {
+                certificate,
+                reason,
+            } => format!("denied by policy: {}: {certificate}", Sentence(reason)),
+            Self::PolicyPanicked { certificate } => {
+                format!("denied because the policy panicked on {certificate}")
+            }
+            Self::PolicyTimedOut {
+                certificate,
+                timeout,
+            } => format!(
+                "denied because the policy gave no answer within {timeout:?} for {certificate}"
+            ),
+            Self::PolicyNotAsked { certificate } => format!(
+                "denied because the runtime that would run the policy has shut down: {certificate}"
+            ),
+            Self::TooManyConnections { certificate, limit } => format!(
+                "refused because {limit} connections are open, which is the limit: {certificate}"
+            ),
+            Self::TooManyConnectionsOfIdentity { certificate, limit } => format!(
+                "refused because its identity has {limit} connections open, which is the limit: {certificate}"
+            ),
+            Self::Panicked { certificate } => format!(
+                "denied because code of the application panicked while {certificate} was authorized"
+            ),
+            Self::NotAudited { certificate, error } => format!(
+                "refused because there would be no audit record of {certificate}: {}",
+                error.cause()
+            ),
+            Self::PolicyIsAsync => return "the policy is asynchronous".into(),
+            Self::HandshakeIncomplete => {
+                return "the handshake is not finished: the peer has not proven its key yet".into();
+            }
+            Self::UnknownServerName => {
+                return "the server name is unknown, so the server's certificate cannot be verified for it"
+                    .into();
+            }
+            Self::NoClock => {
+                return "the clock returned no time, so no validity period can be checked".into();
+            }
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Chain(error) => return error.remedy(),
+            Self::Identity { error, .. } => return error.remedy(),
+            Self::NotAudited { error, .. } => return error.remedy(),
+            Self::DenyListed { .. } => "to admit it, remove the entry from the list",
+            Self::Denied { .. } => "to admit it, change the policy so that it allows it",
+            Self::PolicyPanicked { .. } => "see its panic message, and correct the policy",
+            Self::PolicyTimedOut { .. } => "see what it waits for, or raise its timeout",
+            Self::PolicyNotAsked { .. } => {
+                "open the first connection on a runtime that lives as long as the others"
+            }
+            Self::TooManyConnections { .. } => {
+                "see which peers hold them, or raise max_connections()"
+            }
+            Self::TooManyConnectionsOfIdentity { .. } => {
+                "have it close some, or raise max_connections_per_identity()"
+            }
+            Self::Panicked { .. } => "see its panic message, and correct that code",
+            Self::PolicyIsAsync => "call Gate::admit_async",
+            Self::HandshakeIncomplete => "call the gate when the handshake is finished",
+            Self::UnknownServerName => {
+                "give its DNS name or IP address, or choose ServerNameVerification::ByPolicy"
+            }
+            Self::NoClock => "give the builder a clock() that returns one",
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(AdmitError);
+
+impl fmt::Debug for AdmitError {
+    /// The reason and the bounded text of `Display`: the text of a policy or an extractor can be of
+    /// any length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AdmitError({}: {self})", self.reason())
+    }
+}
+
+impl std::error::Error for AdmitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // `Display` is that of the error within.
+            Self::Chain(error) => std::error::Error::source(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ChainError> for AdmitError {
+    fn from(error: ChainError) -> Self {
+        Self::Chain(error)
     }
 }

@@ -100,10 +100,12 @@ impl<I: Send + Sync + 'static> Gate<I> {
         for connection in open {
             match caught(|| self.judge_one(&connection, &rules)) {
                 Some(Ok(())) => connection.judged_by(rules.trusted.generation()),
-                Some(Err(error)) => connection.cut(CloseReason::Refused(error)),
+                Some(Err(error)) => connection.cut(CloseReason::NotAdmitted(error)),
                 None => {
                     let certificate = connection.peer().certificate().clone();
-                    connection.cut(CloseReason::Refused(AdmitError::Panicked { certificate }));
+                    connection.cut(CloseReason::NotAdmitted(AdmitError::Panicked {
+                        certificate,
+                    }));
                 }
             }
             if changed == Changed::Policy && matches!(&*rules.authorizer, Authorizer::Async { .. })
@@ -225,7 +227,7 @@ impl<I: Send + Sync + 'static> Questions<I> {
     fn cut_unanswered(&self, connection: &Connection<I>) {
         if self.is_current() {
             let certificate = connection.peer().certificate().clone();
-            connection.cut(CloseReason::Refused(AdmitError::PolicyNotAsked {
+            connection.cut(CloseReason::NotAdmitted(AdmitError::PolicyNotAsked {
                 certificate,
             }));
         }
@@ -252,7 +254,7 @@ impl<I: Send + Sync + 'static> Question<'_, I> {
         if let Err(error) = admitted
             && self.questions.is_current()
         {
-            connection.cut(CloseReason::Refused(error));
+            connection.cut(CloseReason::NotAdmitted(error));
         }
     }
 }

@@ -1,72 +1,74 @@
-//! Why a set was refused.
+//! Why a change is not applied.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Part;
-use super::source::{InFiles, LoadError, TextError};
-use crate::BuildError;
+use super::source::{InFiles, TextError};
+use crate::diagnostic::display_diagnostic;
 use crate::pki::{CredentialsError, PemError};
+use crate::policy::{DenyEntryError, DnsPatternError, EntryError, SpiffePatternError};
 use crate::trust::{BundleError, CrlError, TrustError};
+use crate::{BuildError, Diagnostic};
 
-/// Why a reload changed nothing. What was in force still is.
+/// Why a reload changed nothing. What was in force before is still in force.
+///
+/// ```
+/// use countersign::Diagnostic;
+/// use countersign::reload::ReloadError;
+///
+/// let error = ReloadError::NotAFile {
+///     path: "/run/agent.sock".into(),
+/// };
+/// assert_eq!(error.reason(), "not_a_file");
+/// assert_eq!(
+///     error.to_string(),
+///     "/run/agent.sock is neither a file nor a folder; put one there"
+/// );
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
+#[doc(alias = "rotation")]
 #[non_exhaustive]
 pub enum ReloadError {
     /// A source could not be loaded.
-    #[error("{part}: {error}")]
     Load {
-        /// What the source is for.
+        /// The part that the source is for.
         part: Part,
-        /// What the loader said: the file, and the line where it is about one.
+        /// The loader's error: it names the file, and the line where it is about one.
         error: Arc<dyn Error + Send + Sync>,
     },
-    /// Everything was loaded, and does not fit together, or not to this moment.
-    #[error("{error}")]
+    /// All sources were loaded, but the parts do not fit together, or are not valid now.
     Unfit {
-        /// Why the update was refused.
+        /// Why the update was denied.
         error: Arc<BuildError>,
     },
-    /// A file is larger than any that makes sense.
-    #[error(
-        "{} is larger than {limit} bytes; see whether it is the file that was meant",
-        file.display()
-    )]
+    /// A file is larger than the limit.
     TooLarge {
         /// The file.
         file: PathBuf,
-        /// The limit.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// A socket, a pipe or a device stands where a file or a folder is to be read.
-    #[error("{} is neither a file nor a folder; put one there", path.display())]
+    /// The path of a source is a socket, a pipe or a device.
     NotAFile {
-        /// What is there.
+        /// The path.
         path: PathBuf,
     },
-    /// The files were never the same in two looks.
-    #[error(
-        "the files keep changing: {looks} looks, and each saw something else; keep what changes all the time in another folder"
-    )]
+    /// The files changed between every two reads.
     KeepsChanging {
-        /// How often they were looked at.
-        looks: usize,
+        /// How often they were read.
+        reads: usize,
     },
-    /// A loader panicked, or code of the application that applying calls.
-    #[error("{}", match part {
-        Some(part) => format!("{part}: the loader panicked; see its panic message, and mend it"),
-        None => "it panicked when it was applied; see its panic message, and mend it".to_owned(),
-    })]
+    /// A loader panicked, or code of the application that runs while a change is applied.
     Panicked {
-        /// What the source is for; `None` when it happened later.
+        /// The part whose loader panicked; `None` while the change was applied.
         part: Option<Part>,
     },
     /// The deny list is not the one that the acceptor or the connector was built with.
-    #[error("nobody asks this deny list; give it to the builder, too")]
     OtherDenyList,
-    /// The runtime on which the reload ran has ended.
-    #[error("the reload has ended with its runtime; start it on one that lives on")]
+    /// The runtime on which the reload ran has shut down.
     Stopped,
 }
 
@@ -75,7 +77,7 @@ impl ReloadError {
     /// `"empty_folder"`) where it is one of this crate's, or `"load_failed"`.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Load { error, .. } => reason_of(error),
+            Self::Load { error, .. } => reason_of(&**error),
             Self::Unfit { error } => error.reason(),
             Self::TooLarge { .. } => "too_large",
             Self::NotAFile { .. } => "not_a_file",
@@ -87,17 +89,86 @@ impl ReloadError {
     }
 }
 
-fn reason_of(error: &LoadError) -> &'static str {
-    let error: &(dyn Error + 'static) = &**error;
-    let error = error
-        .downcast_ref()
-        .map_or(error, |within: &InFiles| &*within.error);
-    None.or_else(|| error.downcast_ref().map(CredentialsError::reason))
-        .or_else(|| error.downcast_ref().map(TrustError::reason))
-        .or_else(|| error.downcast_ref().map(CrlError::reason))
-        .or_else(|| error.downcast_ref().map(PemError::reason))
-        .or_else(|| error.downcast_ref().map(BundleError::reason))
-        .or_else(|| error.downcast_ref().map(BuildError::reason))
-        .or_else(|| error.downcast_ref().map(TextError::reason))
-        .unwrap_or("load_failed")
+impl Diagnostic for ReloadError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Load { part, error } => format!("{part}: {}", cause_of(&**error)),
+            Self::Unfit { error } => return Diagnostic::cause(&**error),
+            Self::TooLarge { file, limit } => {
+                format!("{} is larger than {limit} bytes", file.display())
+            }
+            Self::NotAFile { path } => {
+                format!("{} is neither a file nor a folder", path.display())
+            }
+            Self::KeepsChanging { reads } => {
+                format!("the files keep changing: each of {reads} reads found other content")
+            }
+            Self::Panicked { part: Some(part) } => format!("{part}: the loader panicked"),
+            Self::Panicked { part: None } => {
+                return "code of the application panicked while the change was applied".into();
+            }
+            Self::OtherDenyList => {
+                return "the deny list is not the one of the acceptor or connector".into();
+            }
+            Self::Stopped => return "the reload stopped, because its runtime shut down".into(),
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Load { error, .. } => return remedy_of(&**error),
+            Self::Unfit { error } => return error.remedy(),
+            Self::TooLarge { .. } => "check whether it is the intended file",
+            Self::NotAFile { .. } => "put one there",
+            Self::KeepsChanging { .. } => "move files that change all the time to another folder",
+            Self::Panicked { .. } => "see its panic message, and correct that code",
+            Self::OtherDenyList => "give it to the builder, too",
+            Self::Stopped => "start it on a runtime that lives as long as the service",
+        }
+        .into()
+    }
 }
+
+display_diagnostic!(ReloadError);
+
+pub(super) fn reason_of(error: &(dyn Error + 'static)) -> &'static str {
+    diagnostic(error).map_or("load_failed", Diagnostic::reason)
+}
+
+pub(super) fn cause_of<'e>(error: &'e (dyn Error + 'static)) -> Cow<'e, str> {
+    diagnostic(error).map_or_else(|| error.to_string().into(), Diagnostic::cause)
+}
+
+pub(super) fn remedy_of<'e>(error: &'e (dyn Error + 'static)) -> Cow<'e, str> {
+    diagnostic(error).map_or("correct what the loader reads".into(), Diagnostic::remedy)
+}
+
+/// A loader's error, if it is one of this crate's.
+fn diagnostic<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e dyn Diagnostic> {
+    fn of<'e, E: Diagnostic + 'static>(error: &'e LoaderError) -> Option<&'e dyn Diagnostic> {
+        error.downcast_ref().map(|error: &'e E| error as _)
+    }
+
+    [
+        of::<InFiles>,
+        of::<TextError>,
+        of::<CredentialsError>,
+        of::<TrustError>,
+        of::<CrlError>,
+        of::<PemError>,
+        of::<BundleError>,
+        of::<BuildError>,
+        of::<EntryError<DnsPatternError>>,
+        of::<EntryError<SpiffePatternError>>,
+        of::<DenyEntryError>,
+    ]
+    .iter()
+    .find_map(|of| of(error))
+}
+
+type LoaderError = dyn Error + 'static;

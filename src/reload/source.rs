@@ -1,5 +1,6 @@
 //! Where a part comes from: files, and what makes something of them.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
@@ -7,9 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::error::{cause_of, reason_of, remedy_of};
+use crate::diagnostic::display_diagnostic;
 use crate::pki::file::{self, FileError, MAX_FILE};
 use crate::trust::Crls;
-use crate::{Credentials, TrustStore};
+use crate::{Credentials, Diagnostic, TrustStore};
 
 /// Why a loader failed.
 pub(super) type LoadError = Arc<dyn Error + Send + Sync>;
@@ -207,21 +210,17 @@ fn read_text(path: &Path) -> Result<String, TextError> {
     })
 }
 
-/// Why a file is no text.
+/// Why a text file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TextError {
-    #[error("cannot read {}: {source}; check the path and its permissions", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
-    #[error("{} is no regular file but a pipe, a socket or a device; put a file there", file.display())]
     NotAFile { file: PathBuf },
-    #[error("{} is larger than {MAX_FILE} bytes; check whether it is the intended file", file.display())]
     TooLarge { file: PathBuf },
-    #[error("{}, line {line}: not UTF-8; save it so", file.display())]
     NotText { file: PathBuf, line: usize },
 }
 
-impl TextError {
-    pub(super) const fn reason(&self) -> &'static str {
+impl Diagnostic for TextError {
+    fn reason(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable_file",
             Self::NotAFile { .. } => "not_a_file",
@@ -229,25 +228,65 @@ impl TextError {
             Self::NotText { .. } => "not_text",
         }
     }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Unreadable { file, source } => {
+                format!("cannot read {}: {source}", file.display())
+            }
+            Self::NotAFile { file } => format!(
+                "{} is not a regular file but a pipe, a socket or a device",
+                file.display()
+            ),
+            Self::TooLarge { file } => {
+                format!("{} is larger than {MAX_FILE} bytes", file.display())
+            }
+            Self::NotText { file, line } => format!("{}, line {line}: not UTF-8", file.display()),
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Unreadable { .. } => "check the path and its permissions",
+            Self::NotAFile { .. } => "put a file there",
+            Self::TooLarge { .. } => "check whether it is the intended file",
+            Self::NotText { .. } => "save it in UTF-8",
+        }
+        .into()
+    }
 }
 
-/// What was wrong with what files hold.
+display_diagnostic!(TextError);
+
+/// An error about the content of files that were read, with their names.
 #[derive(Debug)]
 pub(super) struct InFiles {
     files: Vec<PathBuf>,
-    pub(super) error: Box<dyn Error + Send + Sync>,
+    error: Box<dyn Error + Send + Sync>,
 }
 
-impl fmt::Display for InFiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, file) in self.files.iter().enumerate() {
-            let before = if index == 0 { "" } else { ", " };
-            write!(f, "{before}{}", file.display())?;
-        }
-        let between = if self.files.is_empty() { "" } else { ": " };
-        write!(f, "{between}{}", self.error)
+impl Diagnostic for InFiles {
+    fn reason(&self) -> &'static str {
+        reason_of(&*self.error)
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        let files: Vec<_> = self
+            .files
+            .iter()
+            .map(|file| file.to_string_lossy())
+            .collect();
+        let between = if files.is_empty() { "" } else { ": " };
+        format!("{}{between}{}", files.join(", "), cause_of(&*self.error)).into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        remedy_of(&*self.error)
     }
 }
+
+display_diagnostic!(InFiles);
 
 impl Error for InFiles {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
@@ -273,8 +312,14 @@ mod tests {
             _ => Ok(sum),
         });
         let error = refused.load().expect_err("three");
-        assert_eq!(error.to_string(), "a.txt, b.txt: three is too many");
+        assert_eq!(
+            error.to_string(),
+            "a.txt, b.txt: three is too many; correct what the loader reads"
+        );
         let fixed = Source::fixed(4).try_map(|_| Err::<(), _>("no file"));
-        assert_eq!(fixed.load().expect_err("no").to_string(), "no file");
+        assert_eq!(
+            fixed.load().expect_err("no").to_string(),
+            "no file; correct what the loader reads"
+        );
     }
 }

@@ -236,7 +236,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
         }
         Err((
             Seen::Changing,
-            ReloadError::KeepsChanging { looks: ROUNDS + 1 },
+            ReloadError::KeepsChanging { reads: ROUNDS + 1 },
         ))
     }
 

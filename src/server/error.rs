@@ -1,54 +1,68 @@
-//! Why accepting failed.
+//! Why a connection is not accepted.
 
+use std::borrow::Cow;
+
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
 use crate::gate::AdmitError;
 use crate::pki::Certificate;
 use crate::tls::HandshakeError;
 
 /// Why a connection was not accepted.
 ///
-/// Match on the variants or on [`reason`](Self::reason); `Display` is one line for the log that
-/// names the certificate, the cause and the remedy. The client learns nothing but an alert.
-#[derive(Debug, thiserror::Error)]
+/// Match on the variants or on [`reason`](Self::reason). `Display` is one line for the log that
+/// names the certificate, the cause and the remedy. The client receives only an alert.
+///
+/// ```
+/// use countersign::{AcceptError, Diagnostic, HandshakeError};
+///
+/// fn log(error: &AcceptError) {
+///     match error {
+///         AcceptError::NotAdmitted(error) => println!("{}: {}", error.reason(), error.cause()),
+///         AcceptError::Handshake(HandshakeError::Closed { .. }) => {} // a health check
+///         other => println!("{other}"),
+///     }
+/// }
+/// # log(&AcceptError::Handshake(HandshakeError::VersionTooOld));
+/// ```
+#[derive(Debug)]
+#[doc(alias = "Refused")]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The gate refused the client: its chain, its identity, or by policy.
-    #[error(transparent)]
-    Refused(AdmitError),
+    /// The gate does not admit the client: because of its chain, its identity, or the policy.
+    NotAdmitted(AdmitError),
     /// The handshake failed for another reason.
-    #[error(transparent)]
     Handshake(HandshakeError),
-    /// A listener closed the connection before its handshake was over.
-    #[error("the connection was closed before its handshake: {0}")]
+    /// A listener closed the connection before its handshake was finished.
     Shed(ShedReason),
 }
 
-/// Why a listener closes a connection before its handshake is over: before any TLS work, except where
-/// it was [`Displaced`](Self::Displaced).
+/// Why a listener closes a connection before its handshake is finished: before any TLS work, except
+/// for [`Displaced`](Self::Displaced).
+///
+/// ```
+/// use countersign::{AcceptError, Diagnostic, ShedReason};
+///
+/// let error = AcceptError::Shed(ShedReason::TooManyHandshakes);
+/// assert_eq!(error.reason(), "too_many_handshakes");
+/// assert_eq!(error.remedy(), "see which peers stall, or raise max_handshakes()");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[doc(alias = "load shedding")]
+#[doc(alias = "rate limit")]
 #[non_exhaustive]
 pub enum ShedReason {
-    /// As many handshakes as allowed are under way.
-    #[error("too many handshakes are under way; see who stalls, or raise max_handshakes()")]
+    /// The limit of concurrent handshakes is reached.
     TooManyHandshakes,
-    /// As many handshakes of its address as allowed are under way.
-    #[error(
-        "too many handshakes of its address are under way; see what it does, or raise max_handshakes_per_address()"
-    )]
+    /// The limit of concurrent handshakes of one address is reached.
     TooManyOfAddress,
     /// Its source has many handshakes in progress, and it was dropped at random:
     /// [`EarlyDrop`](crate::EarlyDrop).
-    #[error(
-        "its source has many handshakes in progress and new ones are dropped at random; see what it does, or change early_drop(), above all behind a load balancer"
-    )]
     EarlyDrop,
-    /// No place was free, and its handshake ended to make room for a new connection: it was the oldest
-    /// one of the source that held the most places.
-    #[error(
-        "its handshake made room for another source, since its own held the most places; see what its source does, or raise max_handshakes()"
-    )]
+    /// The limit of concurrent handshakes was reached, and this one was closed to make room for a new
+    /// connection: it was the oldest one of the source that had the most.
     Displaced,
     /// Its address is not admitted.
-    #[error("its address is not admitted; to let it in, have admit() take it")]
     AddressNotAdmitted,
 }
 
@@ -65,34 +79,111 @@ impl ShedReason {
     }
 }
 
+impl Diagnostic for ShedReason {
+    fn reason(&self) -> &'static str {
+        (*self).reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::TooManyHandshakes => "too many handshakes are in progress",
+            Self::TooManyOfAddress => "too many handshakes of its address are in progress",
+            Self::EarlyDrop => {
+                "its source has many handshakes in progress and new ones are dropped at random"
+            }
+            Self::Displaced => {
+                "its handshake made room for another source, since its own had the most"
+            }
+            Self::AddressNotAdmitted => "its address is not admitted",
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::TooManyHandshakes => "see which peers stall, or raise max_handshakes()",
+            Self::TooManyOfAddress => {
+                "see what its peers do, or raise max_handshakes_per_address()"
+            }
+            Self::EarlyDrop => {
+                "see what its source does, or change early_drop(), above all behind a load balancer"
+            }
+            Self::Displaced => "see what its source does, or raise max_handshakes()",
+            Self::AddressNotAdmitted => "to admit it, change the closure given to admit()",
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(ShedReason);
+
 impl AcceptError {
     /// A stable code for programs: `"denied"`, `"unknown_issuer"`, `"no_certificate"`,
     /// `"timed_out"`.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Refused(error) => error.reason(),
+            Self::NotAdmitted(error) => error.reason(),
             Self::Handshake(error) => error.reason(),
-            Self::Shed(shed) => shed.reason(),
+            Self::Shed(shed) => ShedReason::reason(*shed),
         }
     }
 
     /// The certificate that the error is about, where one is known.
     ///
     /// # Security
-    /// Unless the refusal came from the identity or the policy, it is *claimed*: the client has
-    /// not proven to own its key.
+    /// Unless the refusal is that of the identity or the policy, it is *claimed*: the client has
+    /// not proven that it owns the key.
     pub const fn certificate(&self) -> Option<&Certificate> {
         match self {
-            Self::Refused(error) => error.certificate(),
+            Self::NotAdmitted(error) => error.certificate(),
             Self::Handshake(HandshakeError::KeyNotProven { certificate }) => Some(certificate),
             Self::Handshake(_) | Self::Shed(_) => None,
         }
     }
 }
 
+impl Diagnostic for AcceptError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::NotAdmitted(error) => error.cause(),
+            Self::Handshake(error) => error.cause(),
+            Self::Shed(shed) => format!(
+                "the connection was closed before its handshake: {}",
+                shed.cause()
+            )
+            .into(),
+        }
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::NotAdmitted(error) => error.remedy(),
+            Self::Handshake(error) => error.remedy(),
+            Self::Shed(shed) => shed.remedy(),
+        }
+    }
+}
+
+display_diagnostic!(AcceptError);
+
+impl std::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // `Display` is that of the error within.
+            Self::NotAdmitted(error) => std::error::Error::source(error),
+            Self::Handshake(error) => std::error::Error::source(error),
+            Self::Shed(_) => None,
+        }
+    }
+}
+
 impl From<AdmitError> for AcceptError {
     fn from(error: AdmitError) -> Self {
-        Self::Refused(error)
+        Self::NotAdmitted(error)
     }
 }
 
@@ -100,7 +191,7 @@ impl From<AdmitError> for AcceptError {
 impl From<crate::tls::Refused> for AcceptError {
     fn from(refused: crate::tls::Refused) -> Self {
         match refused {
-            crate::tls::Refused::Gate(error) => Self::Refused(error),
+            crate::tls::Refused::Gate(error) => Self::NotAdmitted(error),
             crate::tls::Refused::Handshake(error) => Self::Handshake(error),
         }
     }

@@ -1,23 +1,26 @@
-//! Alerts: the ones that a verifier makes rustls send, and what those from the peer mean.
+//! Alerts: which one a verifier makes rustls send, and the meaning of those that the peer sends.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::io;
 
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, Error};
 
 use super::HandshakeError;
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
 use crate::gate::{alert_name, certificate_error};
 use crate::pki::named::Named;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, ShortName};
 use crate::trust::{ChainError, Usage};
 
-/// The error with which a verifier makes rustls send the fitting alert.
+/// The error of a verifier for which rustls sends the fitting alert.
 ///
-/// A certificate entry of no octets wants decode_error (RFC 8446 sections 4.4.2 and 6.2), but rustls parses
-/// it, and knows no error of a verifier for which it sends that: other errors than `InvalidCertificate`
-/// become illegal_parameter or handshake_failure. So it is a malformed certificate, and bad_certificate.
+/// RFC 8446 sections 4.4.2 and 6.2 require decode_error for a certificate entry of no octets, but rustls
+/// parses such an entry, and sends decode_error for no error of a verifier: errors other than
+/// `InvalidCertificate` become illegal_parameter or handshake_failure. It is therefore a malformed
+/// certificate, and the alert is bad_certificate.
 pub(super) fn as_rustls(error: &ChainError) -> Error {
     match error {
         ChainError::NoCertificate => Error::NoCertificatesPresented,
@@ -25,11 +28,23 @@ pub(super) fn as_rustls(error: &ChainError) -> Error {
     }
 }
 
-/// An alert with which the peer refused us, in the handshake or after it.
+/// An alert with which the peer rejected us, in the handshake or after it.
 ///
-/// `Display` is one line: who refused what, the alert in RFC 8446's spelling, what it means to us, and
-/// what to do. The peer tells no more than the alert: its log does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `Display` is one line: which side refused what, the alert in RFC 8446's spelling, its meaning for us,
+/// and a remedy. The alert is all that the peer sends: its log has the details.
+///
+/// ```
+/// use countersign::rustls::AlertDescription;
+/// use countersign::trust::Usage;
+/// use countersign::{Diagnostic, PeerAlert};
+///
+/// // Of a QUIC connection that a server closed with the error code 0x0131.
+/// let alert = PeerAlert::new(AlertDescription::from(0x31), Usage::Server, None);
+/// assert_eq!(alert.alert(), AlertDescription::AccessDenied);
+/// assert_eq!(alert.remedy(), "have us allowed there, or use a certificate that is");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[doc(alias = "AlertDescription")]
 pub struct PeerAlert {
     alert: AlertDescription,
     peer: Usage,
@@ -37,8 +52,8 @@ pub struct PeerAlert {
 }
 
 impl PeerAlert {
-    /// What this alert says when a peer of this side sends it, which was shown this certificate
-    /// of ours.
+    /// An alert that the peer on this side (client or server) sent, to which we presented this
+    /// certificate.
     ///
     /// For connections that this crate does not drive: with QUIC the alert is the error code of the
     /// close, minus `0x0100` (RFC 9001 section 4.8).
@@ -59,17 +74,17 @@ impl PeerAlert {
         self.alert
     }
 
-    /// Which side the peer is on.
+    /// Whether the peer is the client or the server.
     pub const fn peer(&self) -> Usage {
         self.peer
     }
 
-    /// The certificate of ours that the peer was shown, where it was shown one in this handshake.
+    /// The certificate that we presented to the peer in this handshake, if any.
     pub const fn own_certificate(&self) -> Option<&Certificate> {
         self.own.as_ref()
     }
 
-    /// The cause and the remedy.
+    /// The meaning of the alert, and the remedy.
     fn meaning(&self) -> (String, &'static str) {
         use AlertDescription as A;
 
@@ -99,17 +114,18 @@ impl PeerAlert {
             ),
             A::CertificateRequired => (
                 match &self.own {
-                    Some(_) => "it took our certificate for none".into(),
-                    None => "we sent none: it wants a certificate".into(),
+                    Some(_) => "it did not recognize our certificate".into(),
+                    None => "it requires a certificate, and we sent none".into(),
                 },
                 "give us a certificate and its key, from a CA that it trusts",
             ),
             A::BadCertificate if is_server => (
-                "it cannot be used: malformed, version 1, or not as the server wants it".into(),
+                "it cannot be used: malformed, version 1, or not as the server requires".into(),
                 its_log,
             ),
             A::BadCertificate => (
-                "it cannot be used, or is not for the name that the client dialled".into(),
+                "it cannot be used, or is not valid for the name that the client connects to"
+                    .into(),
                 "compare its subjectAltName with that name, or see the client's log",
             ),
             A::UnsupportedCertificate => (
@@ -136,28 +152,28 @@ impl PeerAlert {
                 "renew it and its intermediates, or set the clock that is wrong",
             ),
             A::CertificateUnknown => (
-                "for a reason that it does not tell, such as a CRL that it lacks".into(),
+                "for a reason without an alert of its own, such as a missing CRL".into(),
                 its_log,
             ),
             A::DecryptError => (
                 "it could not verify a signature".into(),
-                "see that our key belongs to our certificate, and that its CA is the one with that key",
+                "check that our key belongs to our certificate, and that its CA is the one with that key",
             ),
             A::ProtocolVersion => (
                 "it supports none of our TLS versions".into(),
-                "turn on TLS 1.3 there; allow_tls12() adds TLS 1.2 here",
+                "turn on TLS 1.3 there, or add TLS 1.2 here with allow_tls12()",
             ),
             A::HandshakeFailure | A::InsufficientSecurity => (
-                "no parameters in common, or it wants a certificate that we did not send".into(),
-                "compare cipher suites, key exchange groups and signature algorithms; see its log",
+                "no parameters in common, or it requires a certificate that we did not send".into(),
+                "compare cipher suites, key exchange groups and signature algorithms, and see its log",
             ),
             A::NoApplicationProtocol => (
                 "no application protocol (ALPN) in common".into(),
                 "offer one that it speaks: alpn() of the builder",
             ),
             A::UnrecognisedName => (
-                "it does not serve the name that we dialled".into(),
-                "dial one that it serves",
+                "it does not serve the server name that we asked for".into(),
+                "connect to a name that it serves",
             ),
             A::InternalError => ("something failed there".into(), its_log),
             _ => ("see RFC 8446 section 6".into(), its_log),
@@ -180,37 +196,50 @@ impl PeerAlert {
     }
 }
 
-impl fmt::Display for PeerAlert {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.peer {
-            Usage::Server => "the server refused ",
-            Usage::Client => "the client refused ",
-        })?;
-        match (self.is_about_our_certificate(), &self.own) {
-            (true, Some(own)) => write!(f, "our certificate {}: ", Named(own))?,
-            (true, None) => f.write_str("our certificate: ")?,
-            (false, _) => f.write_str("us: ")?,
-        }
-        let (cause, remedy) = self.meaning();
-        write!(f, "{} ({cause}); {remedy}", alert_name(self.alert))
+impl Diagnostic for PeerAlert {
+    /// `"alert_received"`, whichever alert it is: see [`alert`](Self::alert).
+    fn reason(&self) -> &'static str {
+        "alert_received"
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        let peer = match self.peer {
+            Usage::Server => "the server",
+            Usage::Client => "the client",
+        };
+        let refused = match (self.is_about_our_certificate(), &self.own) {
+            (true, Some(own)) => format!("our certificate {}", Named(own)),
+            (true, None) => "our certificate".into(),
+            (false, _) => "us".into(),
+        };
+        let (alert, (meaning, _)) = (alert_name(self.alert), self.meaning());
+        format!("{peer} refused {refused}: {alert} ({meaning})").into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        self.meaning().1.into()
     }
 }
 
-/// Puts words to an alert that a read gave as rustls has it; other errors stay as they are.
+display_diagnostic!(PeerAlert);
+
+/// Replaces rustls' error for a received alert by [`HandshakeError::Alert`]. Other errors stay as they are.
 pub(crate) fn named(
     error: io::Error,
-    tell: impl FnOnce(AlertDescription) -> PeerAlert,
+    peer_alert: impl FnOnce(AlertDescription) -> PeerAlert,
 ) -> io::Error {
     let kind = error.kind();
     match error.downcast::<Error>() {
-        Ok(Error::AlertReceived(alert)) => io::Error::new(kind, HandshakeError::Alert(tell(alert))),
+        Ok(Error::AlertReceived(alert)) => {
+            io::Error::new(kind, HandshakeError::Alert(peer_alert(alert)))
+        }
         Ok(other) => io::Error::new(kind, other),
         Err(error) => error,
     }
 }
 
 pub(super) fn leaf_of(key: &CertifiedKey) -> Option<Certificate> {
-    // It was parsed when the credentials were made.
+    // It parses: the credentials did so when they were made.
     key.cert
         .first()
         .and_then(|der| Certificate::from_der(der).ok())

@@ -1,67 +1,67 @@
-//! Why an acceptor or a connector could not be built or changed.
+//! Why an acceptor or a connector cannot be built or updated.
+
+use std::borrow::Cow;
 
 use rustls_pki_types::UnixTime;
 
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, CredentialsError, Crl};
 use crate::trust::BundleError;
 
-/// Why an acceptor or a connector could not be built.
-#[derive(Debug, thiserror::Error)]
+/// Why an acceptor or a connector cannot be built or updated.
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::testing::TestCa;
+/// use countersign::{Acceptor, BuildError, Diagnostic, TrustStore, policy};
+///
+/// let ca = TestCa::new("Root");
+/// let error = Acceptor::builder()
+///     .credentials(ca.leaf().dns("orders.example").issue().credentials())
+///     .trust(TrustStore::empty())
+///     .identify(DnsName::extractor())
+///     .authorize(policy::allow_any())
+///     .build()
+///     .unwrap_err();
+/// assert!(matches!(error, BuildError::EmptyTrust));
+/// assert_eq!(error.remedy(), "give it a root or a pin");
+/// ```
+#[derive(Debug)]
+#[doc(alias = "ConfigError")]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The key does not fit its certificate, or the provider cannot use it.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
+    /// The key does not match its certificate, or the provider cannot use it.
+    Credentials(CredentialsError),
     /// The trust store has neither a root nor a pin: no peer could ever be admitted.
-    #[error("the trust store is empty, so no peer could ever be admitted; give it a root or a pin")]
     EmptyTrust,
     /// No cryptography is compiled in, and none was given.
-    #[error("no crypto provider; turn on the feature aws-lc-rs or ring, or call crypto_provider()")]
     NoProvider,
     /// The provider has no cipher suite for the allowed TLS versions.
-    #[error(
-        "the crypto provider cannot be used: {0}; give one with cipher suites for the allowed TLS versions"
-    )]
     Provider(rustls::Error),
-    /// An application protocol's name is empty or over 255 bytes (RFC 7301).
-    #[error("an ALPN protocol name must have 1 to 255 bytes; leave the other out")]
+    /// The name of an application protocol is empty or longer than 255 bytes (RFC 7301).
     InvalidAlpn,
-    /// A name given for SNI is no DNS name.
-    #[error(
-        "\"{name}\" is no DNS name to choose a certificate by; give a host name, or *. and a domain"
-    )]
+    /// A name given for SNI is not a DNS name.
     InvalidName {
         /// The name.
         name: String,
     },
     /// Two certificates were given for the same name.
-    #[error("two certificates were given for the name \"{name}\"; leave one of them out")]
     NameTwice {
         /// The name.
         name: String,
     },
-    /// A connector was given a certificate for a name (SNI): only acceptors choose by one.
-    #[error(
-        "a connector has one certificate, and none for the name \"{name}\"; give it without a name"
-    )]
+    /// A connector was given a certificate for a name (SNI). Only acceptors select by name.
     NamedByClient {
         /// The name.
         name: String,
     },
-    /// A trust bundle cannot be taken.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
+    /// A trust bundle is not valid.
+    Bundle(BundleError),
     /// Stateless resumption needs a ticket cipher, which comes with a built-in provider.
-    #[error(
-        "stateless resumption needs the feature aws-lc-rs or ring for its tickets; turn one on, or choose Resumption::Stateful"
-    )]
     NoTicketer,
     /// A certificate of the new credentials has expired.
-    #[error(
-        "our own {certificate} expired at {}, and our clock says {}; renew it, or set the clock",
-        Rfc3339(certificate.not_after()), Rfc3339(*now)
-    )]
     CertificateExpired {
         /// The leaf, or an intermediate.
         certificate: Certificate,
@@ -69,35 +69,22 @@ pub enum BuildError {
         now: UnixTime,
     },
     /// A certificate of the new credentials is not valid yet.
-    #[error(
-        "our own {certificate} is not valid before {}, and our clock says {}; wait, or set the clock",
-        Rfc3339(certificate.not_before()), Rfc3339(*now)
-    )]
     CertificateNotYetValid {
         /// The leaf, or an intermediate.
         certificate: Certificate,
         /// Our clock.
         now: UnixTime,
     },
-    /// The clock gives no time to judge new credentials by.
-    #[error(
-        "the clock gives no time, so that nobody can say whether our certificate is valid; give the builder a clock() that does"
-    )]
+    /// The clock returned no time, so the validity of new credentials cannot be checked.
     NoClock,
-    /// A CRL bears the name of an authority that is trusted, and none of that name signed it; nor
-    /// does its authorityKeyIdentifier tell it from those that one signed.
-    #[error(
-        "{crl} is signed by no authority of that name in the trust: it is damaged or forged, or another authority bears the name; with an authority's new key, load its new certificate and its new CRL together"
-    )]
+    /// The CRL names a trusted authority as its issuer, but no trusted authority of that name signed
+    /// it, and its authorityKeyIdentifier does not point to another one.
     CrlNotByIssuer {
         /// The CRL.
         crl: Crl,
     },
-    /// An update would replace a CRL with one that the same issuer made earlier for the same scope:
+    /// An update would replace a CRL with an earlier one of the same issuer for the same scope:
     /// certificates that were revoked in between would be accepted again.
-    #[error(
-        "{crl} is older than {in_force}, which it would replace: revocations made in between would be lost; load the newest CRL of the issuer, or allow it with Revocation::rollback(CrlRollback::Allow)"
-    )]
     CrlRolledBack {
         /// The CRL of the update.
         crl: Crl,
@@ -105,9 +92,6 @@ pub enum BuildError {
         in_force: Crl,
     },
     /// A certificate was given for a name that it is not valid for.
-    #[error(
-        "{certificate} is not valid for the name \"{name}\" that it was given for; give it for one of its own, or issue it with this one"
-    )]
     NotCovered {
         /// The name.
         name: String,
@@ -140,5 +124,112 @@ impl BuildError {
     }
 }
 
-/// The reason of a rollback, whether it is refused or allowed.
+impl Diagnostic for BuildError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Credentials(error) => return error.cause(),
+            Self::Bundle(error) => return error.cause(),
+            Self::EmptyTrust => {
+                return "the trust store is empty, so no peer could ever be admitted".into();
+            }
+            Self::NoProvider => return "no crypto provider".into(),
+            Self::Provider(error) => format!("the crypto provider cannot be used: {error}"),
+            Self::InvalidAlpn => return "an ALPN protocol name must have 1 to 255 bytes".into(),
+            Self::InvalidName { name } => {
+                format!("\"{name}\" is not a DNS name to select a certificate by")
+            }
+            Self::NameTwice { name } => {
+                format!("two certificates were given for the name \"{name}\"")
+            }
+            Self::NamedByClient { name } => {
+                format!("a connector has one certificate, and none for the name \"{name}\"")
+            }
+            Self::NoTicketer => {
+                return "stateless resumption needs the feature aws-lc-rs or ring for its tickets"
+                    .into();
+            }
+            Self::CertificateExpired { certificate, now } => format!(
+                "our own {certificate} expired at {}, and our clock says {}",
+                Rfc3339(certificate.not_after()),
+                Rfc3339(*now)
+            ),
+            Self::CertificateNotYetValid { certificate, now } => format!(
+                "our own {certificate} is not valid before {}, and our clock says {}",
+                Rfc3339(certificate.not_before()),
+                Rfc3339(*now)
+            ),
+            Self::NoClock => {
+                return "the clock returned no time, so the validity of our certificate cannot be checked"
+                    .into();
+            }
+            Self::CrlNotByIssuer { crl } => format!(
+                "{crl} is signed by no authority of that name in the trust store: it is damaged or forged, or another authority has the same name"
+            ),
+            Self::CrlRolledBack { crl, in_force } => format!(
+                "{crl} is older than {in_force}, which it would replace: revocations made in between would be lost"
+            ),
+            Self::NotCovered { name, certificate } => format!(
+                "{certificate} is not valid for the name \"{name}\" that it was given for"
+            ),
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::Credentials(error) => return error.remedy(),
+            Self::Bundle(error) => return error.remedy(),
+            Self::EmptyTrust => "give it a root or a pin",
+            Self::NoProvider => "turn on the feature aws-lc-rs or ring, or call crypto_provider()",
+            Self::Provider(_) => "give one with cipher suites for the allowed TLS versions",
+            Self::InvalidAlpn => "remove the empty or longer one",
+            Self::InvalidName { .. } => "give a host name, or *. and a domain",
+            Self::NameTwice { .. } => "remove one of them",
+            Self::NamedByClient { .. } => "give it without a name",
+            Self::NoTicketer => "turn one on, or choose Resumption::Stateful",
+            Self::CertificateExpired { .. } => "renew it, or correct the clock",
+            Self::CertificateNotYetValid { .. } => "wait, or correct the clock",
+            Self::NoClock => "give the builder a clock() that returns one",
+            Self::CrlNotByIssuer { .. } => {
+                "when an authority has a new key, load its new certificate and its new CRL together"
+            }
+            Self::CrlRolledBack { .. } => {
+                "load the newest CRL of the issuer, or allow it with Revocation::rollback(CrlRollback::Allow)"
+            }
+            Self::NotCovered { .. } => "give it for one of its own names, or issue it with this one",
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(BuildError);
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // `Display` is that of the error within.
+            Self::Credentials(error) => std::error::Error::source(error),
+            Self::Bundle(error) => std::error::Error::source(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<CredentialsError> for BuildError {
+    fn from(error: CredentialsError) -> Self {
+        Self::Credentials(error)
+    }
+}
+
+impl From<BundleError> for BuildError {
+    fn from(error: BundleError) -> Self {
+        Self::Bundle(error)
+    }
+}
+
+/// The reason of a rollback, whether it is denied or allowed.
 pub(super) const CRL_ROLLED_BACK: &str = "crl_rolled_back";

@@ -1,5 +1,6 @@
-//! Why a handshake failed for a reason other than the gate's refusal.
+//! Why a handshake failed before the gate decided.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
@@ -7,67 +8,61 @@ use rustls::{AlertDescription, PeerIncompatible};
 
 use super::alert::PeerAlert;
 use super::capture::Capture;
+use crate::Diagnostic;
+use crate::diagnostic::display_diagnostic;
 use crate::pki::Certificate;
 use crate::pki::text::Brief;
 
-/// Why a TLS handshake failed before the gate could judge.
+/// Why a TLS handshake failed before the gate decided.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use countersign::{Diagnostic, HandshakeError};
+///
+/// let error = HandshakeError::TimedOut {
+///     timeout: Duration::from_secs(10),
+///     received: 0,
+/// };
+/// assert_eq!(error.reason(), "timed_out");
+/// assert_eq!(error.cause(), "not finished within 10s (0 bytes received from the peer)");
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[doc(alias = "TlsError")]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer showed a certificate and did not prove that it owns the key: the certificate may
+    /// The peer presented a certificate and did not prove that it owns the key: the certificate may
     /// be stolen. It is *claimed*, not the peer's.
-    #[error(
-        "the peer presented {certificate} but did not prove that it owns its key; see that its key belongs to it, or who shows what is not his"
-    )]
     KeyNotProven {
         /// The certificate that was claimed.
         certificate: Certificate,
     },
-    /// The peer ended the handshake, or refused us after it, with an alert.
-    #[error("{0}")]
+    /// The peer rejected us with an alert, in the handshake or after it.
     Alert(PeerAlert),
     /// The peer supports only TLS 1.2 or older.
-    #[error(
-        "the peer offers no TLS version that is allowed here (TLS 1.3 only); turn on TLS 1.3 there, or call the builder's allow_tls12()"
-    )]
     VersionTooOld,
     /// The peer speaks HTTP without TLS.
-    #[error("the peer speaks plaintext HTTP on a TLS port; use https://, or the port for TLS")]
     PlaintextHttp,
-    /// The peer does not speak TLS, breaks its rules, or has no parameters in common with us.
-    #[error("TLS failed: {}; {}", Brief(_0), remedy(_0))]
+    /// The peer does not speak TLS, violates the protocol, or has no parameters in common with us.
     Tls(rustls::Error),
-    /// The peer closed the connection in the middle of the handshake.
-    #[error(
-        "the peer closed the connection during the handshake, after sending {received} bytes; see its log, and that it speaks TLS on this port"
-    )]
+    /// The peer closed the connection during the handshake.
     Closed {
-        /// How many bytes had come from it.
+        /// How many bytes were received from it.
         received: u64,
     },
     /// The handshake, decision included, took too long.
-    #[error(
-        "not finished within {timeout:?} ({received} bytes had come from the peer); see what it waits for, or raise handshake_timeout()"
-    )]
     TimedOut {
         /// The limit.
         timeout: Duration,
-        /// How many bytes had come from the peer.
+        /// How many bytes were received from the peer.
         received: u64,
     },
-    /// The peer sent more than any handshake takes.
-    #[error(
-        "the peer sent more than {limit} bytes before it was admitted; if its chain is that long, raise max_handshake_bytes()"
-    )]
+    /// The peer sent more bytes than a handshake may take.
     TooMuchReceived {
         /// The limit in force.
         limit: usize,
     },
     /// The transport failed.
-    #[error(
-        "the connection failed during the handshake: {}; see the network, and try again",
-        Brief(_0)
-    )]
     Io(io::Error),
 }
 
@@ -87,7 +82,7 @@ impl HandshakeError {
         }
     }
 
-    /// The alert that the peer sent, if it is one.
+    /// The alert that the peer sent, if there was one.
     pub const fn alert(&self) -> Option<AlertDescription> {
         match self {
             Self::Alert(alert) => Some(alert.alert()),
@@ -96,12 +91,66 @@ impl HandshakeError {
     }
 }
 
+impl Diagnostic for HandshakeError {
+    fn reason(&self) -> &'static str {
+        self.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::KeyNotProven { certificate } => format!(
+                "the peer presented {certificate} but did not prove that it owns its key"
+            ),
+            Self::Alert(alert) => return alert.cause(),
+            Self::VersionTooOld => {
+                return "the peer offers no TLS version that is allowed here (TLS 1.3 only)".into();
+            }
+            Self::PlaintextHttp => return "the peer speaks plaintext HTTP on a TLS port".into(),
+            Self::Tls(error) => format!("TLS failed: {}", Brief(error)),
+            Self::Closed { received } => format!(
+                "the peer closed the connection during the handshake, after sending {received} bytes"
+            ),
+            Self::TimedOut { timeout, received } => format!(
+                "not finished within {timeout:?} ({received} bytes received from the peer)"
+            ),
+            Self::TooMuchReceived { limit } => {
+                format!("the peer sent more than {limit} bytes before it was admitted")
+            }
+            Self::Io(error) => {
+                format!("the connection failed during the handshake: {}", Brief(error))
+            }
+        }
+        .into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        match self {
+            Self::KeyNotProven { .. } => {
+                "check that its key belongs to it, or who presents a certificate of another holder"
+            }
+            Self::Alert(alert) => return alert.remedy(),
+            Self::VersionTooOld => "turn on TLS 1.3 there, or call the builder's allow_tls12()",
+            Self::PlaintextHttp => "use https://, or the port for TLS",
+            Self::Tls(error) => remedy(error),
+            Self::Closed { .. } => "see its log, and check that it speaks TLS on this port",
+            Self::TimedOut { .. } => "see what it waits for, or raise handshake_timeout()",
+            Self::TooMuchReceived { .. } => {
+                "if its chain is that long, raise max_handshake_bytes()"
+            }
+            Self::Io(_) => "check the network, and try again",
+        }
+        .into()
+    }
+}
+
+display_diagnostic!(HandshakeError);
+
 impl HandshakeError {
     pub(crate) fn from_rustls(error: rustls::Error, capture: &Capture) -> Self {
         use rustls::Error as E;
 
         match error {
-            // A goodbye, and no refusal.
+            // These alerts close the connection and reject nothing.
             E::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => {
                 Self::Closed {
                     received: capture.received().total,
@@ -116,7 +165,7 @@ impl HandshakeError {
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
                 | PeerIncompatible::SupportedVersionsExtensionRequired
-                // Those of TLS 1.0 and 1.1 do not name any.
+                // Clients of TLS 1.0 and 1.1 send none.
                 | PeerIncompatible::SignatureAlgorithmsExtensionRequired
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
@@ -128,8 +177,8 @@ impl HandshakeError {
         }
     }
 
-    /// Takes an error as rustls' `complete_io` and tokio-rustls give it. That a key was not proven is
-    /// more telling than what rustls made of it.
+    /// Converts an error of rustls' `complete_io` or of tokio-rustls. That the key was not proven is
+    /// more specific than rustls' error.
     pub(crate) fn from_io(error: io::Error, capture: &Capture) -> Self {
         if let Some(chain) = capture.unproven() {
             return Self::KeyNotProven {
@@ -146,7 +195,7 @@ impl HandshakeError {
     }
 }
 
-/// What to do about an error of rustls' own.
+/// What to do about an error of rustls.
 const fn remedy(error: &rustls::Error) -> &'static str {
     use PeerIncompatible as P;
     use rustls::Error as E;
@@ -160,13 +209,13 @@ const fn remedy(error: &rustls::Error) -> &'static str {
         }
         E::PeerIncompatible(
             P::NoSignatureSchemesInCommon | P::NoCertificateRequestSignatureSchemesInCommon,
-        ) => "use a certificate with a key of a kind that the other side has, such as P-256",
+        ) => "use a certificate with a key of a kind that the other side supports, such as P-256",
         E::NoApplicationProtocol => {
             "offer an application protocol (ALPN) that both have: alpn() of the builder"
         }
         E::PeerIncompatible(_) => "compare what both sides support",
-        E::FailedToGetCurrentTime => "see to the clock of this side, which gives no time",
-        _ => "see that the peer speaks TLS on this port",
+        E::FailedToGetCurrentTime => "give this side a clock that returns a time",
+        _ => "check that the peer speaks TLS on this port",
     }
 }
 
@@ -180,7 +229,7 @@ const fn is_close(kind: io::ErrorKind) -> bool {
     )
 }
 
-/// Requests of HTTP/1.x and the preface of HTTP/2, and what a server of HTTP/1.x answers.
+/// Requests of HTTP/1.x, the preface of HTTP/2, and responses of HTTP/1.x.
 fn looks_like_http(prefix: &[u8]) -> bool {
     [
         "GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ",
@@ -190,8 +239,8 @@ fn looks_like_http(prefix: &[u8]) -> bool {
     .any(|start| prefix.starts_with(start.as_bytes()))
 }
 
+/// The error of a counted transport when the peer has sent more than the limit.
 #[cfg(feature = "tokio")]
-/// What a watched transport says when the peer has sent more than it may.
 #[derive(Debug, thiserror::Error)]
 #[error("the peer sent too much before it was admitted")]
 pub(crate) struct TooMuchReceived;

@@ -52,7 +52,7 @@ async fn a_client_with_an_empty_certificate_entry_is_refused() {
             let config = raw_client(&ca, version, Some(resolver));
             let (error, seen) = refused_raw_client(&acceptor, config).await;
             match error {
-                AcceptError::Refused(error) => assert_eq!(malformed(&error), place + 1),
+                AcceptError::NotAdmitted(error) => assert_eq!(malformed(&error), place + 1),
                 other => panic!("{other:?}"),
             }
             assert_eq!(seen, ALERT, "{version:?} {place}");
@@ -93,7 +93,7 @@ async fn a_server_with_an_empty_certificate_entry_is_refused() {
             let (accepted, connected) =
                 tokio::join!(raw.accept(near), connector.connect(SERVER, far));
             match connected {
-                Err(ConnectError::Refused(error)) => assert_eq!(malformed(&error), place + 1),
+                Err(ConnectError::NotAdmitted(error)) => assert_eq!(malformed(&error), place + 1),
                 other => panic!("{other:?}"),
             }
             assert_eq!(seen(accepted), ALERT, "{version:?} {place}");

@@ -161,7 +161,7 @@ async fn a_server_of_an_unknown_ca_is_refused() {
         assert!(
             matches!(
                 &error,
-                ConnectError::Refused(AdmitError::Chain(ChainError::UnknownIssuer { .. }))
+                ConnectError::NotAdmitted(AdmitError::Chain(ChainError::UnknownIssuer { .. }))
             ),
             "{error}"
         );

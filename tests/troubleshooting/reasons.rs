@@ -59,7 +59,7 @@ const SOURCES: &[(&str, &str, &[&str])] = &[
         include_str!("../../src/server/error.rs"),
         "AcceptError",
         &[
-            "Self::Refused(error)",
+            "Self::NotAdmitted(error)",
             "Self::Handshake(error)",
             "Self::Shed(shed)",
         ],
