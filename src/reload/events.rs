@@ -1,4 +1,6 @@
-//! Changes of files, as the operating system tells them.
+//! Notifications of the operating system about changed files.
+//!
+//! The folders of the files are watched and not the files, because a file that is replaced is another file.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,10 +15,10 @@ use tokio::sync::mpsc::WeakSender;
 use super::files::trail;
 use super::handle::Request;
 
-/// Watches the folders of files, because a file that is replaced is another file.
+/// Watches the folders of files.
 pub(super) struct Events {
     watcher: Mutex<Watched>,
-    ear: Arc<Ear>,
+    receiver: Arc<Receiver>,
 }
 
 struct Watched {
@@ -24,30 +26,32 @@ struct Watched {
     folders: HashSet<PathBuf>,
 }
 
-/// Where events arrive.
+/// Receives the events and passes them on.
 #[derive(Default)]
-struct Ear {
-    /// One event is as good as many, until somebody looks.
-    told: AtomicBool,
-    /// What is of interest, by itself or by what is in it.
+struct Receiver {
+    /// The worker was notified, and has not checked the files since: no second request is needed.
+    is_notified: AtomicBool,
+    /// The paths whose events count.
     interest: Mutex<Interest>,
     worker: Mutex<Option<WeakSender<Request>>>,
 }
 
 #[derive(Default)]
 struct Interest {
+    /// Files, and the symlinks on their paths.
     files: HashSet<PathBuf>,
+    /// Folders of which every file counts.
     folders: HashSet<PathBuf>,
 }
 
 impl Events {
     pub(super) fn new() -> Option<Self> {
-        let ear = Arc::new(Ear::default());
-        let heard = Arc::clone(&ear);
+        let receiver = Arc::new(Receiver::default());
+        let handler = Arc::clone(&receiver);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // An error may be lost events.
-            if event.map_or(true, |event| heard.concerns(&event)) {
-                heard.tell();
+            // Events may be lost behind an error.
+            if event.map_or(true, |event| handler.concerns(&event)) {
+                handler.notify();
             }
         });
         match watcher {
@@ -56,36 +60,37 @@ impl Events {
                     watcher,
                     folders: HashSet::new(),
                 }),
-                ear,
+                receiver,
             }),
             Err(error) => {
-                tracing::warn!(%error, "no file events; the files are looked at by interval only");
+                tracing::warn!(%error, "no file events, so changes of files are noticed at each interval only");
                 None
             }
         }
     }
 
-    pub(super) fn tell_to(&self, worker: WeakSender<Request>) {
-        *lock(&self.ear.worker) = Some(worker);
+    /// Notifies this worker from now on.
+    pub(super) fn connect(&self, worker: WeakSender<Request>) {
+        *lock(&self.receiver.worker) = Some(worker);
     }
 
-    /// Hears the next event, after one was told.
-    pub(super) fn listen(&self) {
-        self.ear.told.store(false, Ordering::SeqCst);
+    /// Passes the next event on, after one was received.
+    pub(super) fn rearm(&self) {
+        self.receiver.is_notified.store(false, Ordering::SeqCst);
     }
 
-    /// Watches where these paths lead now.
-    pub(super) fn follow<'a>(&self, paths: impl Iterator<Item = &'a PathBuf>) {
+    /// Watches the files to which these paths lead now.
+    pub(super) fn watch<'a>(&self, paths: impl Iterator<Item = &'a PathBuf>) {
         let mut interest = Interest::default();
         for path in paths {
-            let mut ways = vec![trail(path)];
-            if let Some(folder) = ways[0].last().filter(|end| end.is_dir()).cloned() {
-                // The links in a folder lead elsewhere, as those to Kubernetes' `..data`.
+            let mut trails = vec![trail(path)];
+            if let Some(folder) = trails[0].last().filter(|end| end.is_dir()).cloned() {
+                // The symlinks in a folder lead elsewhere, as those to Kubernetes' `..data`.
                 let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-                ways.extend(entries.map(|entry| trail(&entry.path())));
+                trails.extend(entries.map(|entry| trail(&entry.path())));
                 interest.folders.insert(folder);
             }
-            interest.files.extend(ways.into_iter().flatten());
+            interest.files.extend(trails.into_iter().flatten());
         }
         let folders: HashSet<PathBuf> = interest
             .files
@@ -94,7 +99,7 @@ impl Events {
             .chain(interest.folders.iter().map(PathBuf::as_path))
             .map(Path::to_path_buf)
             .collect();
-        *lock(&self.ear.interest) = interest;
+        *lock(&self.receiver.interest) = interest;
         let mut watched = lock(&self.watcher);
         let Watched {
             watcher,
@@ -103,12 +108,12 @@ impl Events {
         for folder in before.difference(&folders) {
             watcher.unwatch(folder).ok();
         }
-        // inotify watches what a folder was when it was asked, which costs it nothing to be asked
-        // again; others go by the name, or have to start anew.
-        let anew = cfg!(target_os = "linux");
+        // inotify watches the folder that had this name when the watch was added, and adding it again
+        // costs nothing. Others go by the name, or would restart the watch.
+        let add_again = cfg!(target_os = "linux");
         for folder in &folders {
-            if anew || !before.contains(folder) {
-                // One that is not there is seen by the next look.
+            if add_again || !before.contains(folder) {
+                // A folder that is missing is added by the next check.
                 watcher.watch(folder, RecursiveMode::NonRecursive).ok();
             }
         }
@@ -116,9 +121,9 @@ impl Events {
     }
 }
 
-impl Ear {
+impl Receiver {
     fn concerns(&self, event: &Event) -> bool {
-        // To read a file is an event as well.
+        // Reading a file is an event as well.
         let is_change = match event.kind {
             EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
             _ => true,
@@ -132,15 +137,15 @@ impl Ear {
         is_change && (event.paths.is_empty() || event.paths.iter().any(known))
     }
 
-    fn tell(&self) {
-        if self.told.swap(true, Ordering::SeqCst) {
+    fn notify(&self) {
+        if self.is_notified.swap(true, Ordering::SeqCst) {
             return;
         }
         let worker = lock(&self.worker).as_ref().and_then(WeakSender::upgrade);
-        let told = worker.is_some_and(|worker| worker.try_send(Request::Look).is_ok());
-        if !told {
-            // Before the start, or among many requests: the interval remains.
-            self.told.store(false, Ordering::SeqCst);
+        let is_sent = worker.is_some_and(|worker| worker.try_send(Request::Check).is_ok());
+        if !is_sent {
+            // The worker has not started, or its queue is full: the interval remains.
+            self.is_notified.store(false, Ordering::SeqCst);
         }
     }
 }
@@ -162,15 +167,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_we_do_ourselves_and_what_is_beside_is_of_no_concern() {
-        let ear = Ear::default();
-        *lock(&ear.interest) = Interest {
+    fn reads_and_events_of_other_files_are_ignored() {
+        let receiver = Receiver::default();
+        *lock(&receiver.interest) = Interest {
             files: HashSet::from(["/tls/..data".into(), "/tls/tls.crt".into()]),
             folders: HashSet::from(["/crls".into()]),
         };
         let concerns = |kind: EventKind, path: &str| {
             let event = Event::new(kind).add_path(path.into());
-            ear.concerns(&event)
+            receiver.concerns(&event)
         };
         let modified = EventKind::Modify(ModifyKind::Any);
         assert!(concerns(modified, "/tls/..data"));
@@ -192,8 +197,8 @@ mod tests {
             assert!(!concerns(EventKind::Access(kind), "/tls/tls.crt"));
         }
         assert!(
-            ear.concerns(&Event::new(EventKind::Other)),
-            "events were lost"
+            receiver.concerns(&Event::new(EventKind::Other)),
+            "events may be lost"
         );
     }
 }

@@ -1,45 +1,45 @@
-//! Our own certificates' end, told ahead.
+//! Reports that our own certificates expire soon, or have expired.
 
 use std::collections::HashMap;
 
 use rustls_pki_types::UnixTime;
 
-use super::status::{Own, time_left};
+use super::status::{NamedCertificate, time_left};
 use crate::audit::{Action, Log};
 use crate::pki::Fingerprint;
 use crate::pki::time::Rfc3339;
 use crate::{Certificate, ConnectionInfo};
 
-/// What was told of which certificate.
+/// The stage that was reported for each certificate.
 #[derive(Default)]
 pub(super) struct Expiry {
-    told: HashMap<Fingerprint, Stage>,
+    reported: HashMap<Fingerprint, Stage>,
 }
 
-/// How near the end is.
+/// How much of the lifetime is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    Far,
-    /// A third of the lifetime is left.
-    Third,
-    Tenth,
+    MoreThanAThird,
+    AThird,
+    ATenth,
     Expired,
 }
 
 impl Expiry {
-    /// Tells of each stage once, the last one if several have come at once.
-    pub(super) fn look(&mut self, log: &Log, own: &[Own], now: UnixTime) {
-        let mut told = HashMap::new();
+    /// Reports each stage once, and only the last of several that were reached at once.
+    pub(super) fn check(&mut self, log: &Log, own: &[NamedCertificate], now: UnixTime) {
+        let mut reported = HashMap::new();
         for (name, certificate) in own {
             let id = certificate.sha256();
             let stage = Stage::of(certificate, now);
-            let before = self.told.get(&id).copied().unwrap_or(Stage::Far);
+            let before = self.reported.get(&id).copied();
+            let before = before.unwrap_or(Stage::MoreThanAThird);
             // Two names may have the same certificate.
-            if told.insert(id, stage.max(before)).is_none() && stage > before {
-                tell(log, name.as_deref(), certificate, stage, now);
+            if reported.insert(id, stage.max(before)).is_none() && stage > before {
+                report(log, name.as_deref(), certificate, stage, now);
             }
         }
-        self.told = told;
+        self.reported = reported;
     }
 }
 
@@ -53,16 +53,16 @@ impl Stage {
         if now > end {
             Self::Expired
         } else if left <= lifetime / 10 {
-            Self::Tenth
+            Self::ATenth
         } else if left <= lifetime / 3 {
-            Self::Third
+            Self::AThird
         } else {
-            Self::Far
+            Self::MoreThanAThird
         }
     }
 }
 
-fn tell(log: &Log, name: Option<&str>, certificate: &Certificate, stage: Stage, now: UnixTime) {
+fn report(log: &Log, name: Option<&str>, certificate: &Certificate, stage: Stage, now: UnixTime) {
     let reason = match stage {
         Stage::Expired => "own_certificate_expired",
         _ => "own_certificate_expiring",

@@ -1,4 +1,8 @@
-//! What the files say, and whether they stood still.
+//! The content of the files of a reload, and whether it is stable.
+//!
+//! A change is noticed by content (SHA-256), because times are unreliable: on some file systems they do
+//! not advance, and in a restored backup they go back. The times take part in one decision only: whether
+//! a file was touched between two reads that found the same content.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -13,22 +17,19 @@ use crate::pki::file::{self, FileError, MAX_FILE};
 
 type Digest = [u8; 32];
 
-/// The files of all sources at one moment, or over a few, if they change.
+/// The files of all sources, as one read of them found them.
 pub(super) struct FileSnapshot {
-    /// By source: what tells whether it has changed.
+    /// By source: the digest of its paths, names and content.
     pub(super) contents: Vec<Digest>,
-    /// Of each file and each symlink on the way to it, who it is and when it was changed.
-    ///
-    /// It takes part in telling whether the files stood still between two looks, in both of which
-    /// they had the same content. It takes none in noticing a change: on some file systems times
-    /// stand still, and in a restored backup they go back.
+    /// Identity and time of the last change of each file and of each symlink on its path.
     stamps: Digest,
+    /// The first file that must not be read.
     pub(super) problem: Option<ReloadError>,
 }
 
 impl FileSnapshot {
-    /// Looks at the paths of each source.
-    pub(super) fn at<'a>(sources: impl IntoIterator<Item = &'a [PathBuf]>) -> Self {
+    /// Reads the paths of each source.
+    pub(super) fn of<'a>(sources: impl IntoIterator<Item = &'a [PathBuf]>) -> Self {
         let mut stamps = Sha256::new();
         let mut problem = None;
         let contents = sources
@@ -52,13 +53,13 @@ impl FileSnapshot {
         }
     }
 
-    /// Whether nothing was touched from the other look to this one.
-    pub(super) fn is_still(&self, other: &Self) -> bool {
+    /// Whether nothing was touched between the two.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.contents == other.contents && self.stamps == other.stamps
     }
 }
 
-/// Reads the files of one source. What cannot be read is a content as well, that can change.
+/// Reads the files of one source. That a file cannot be read is content as well, which can change.
 struct Reader<'a> {
     contents: Sha256,
     stamps: &'a mut Sha256,
@@ -80,7 +81,7 @@ impl Reader<'_> {
         }
     }
 
-    /// All files but hidden ones, by their names.
+    /// All files except hidden ones, by name.
     fn read_folder(&mut self, folder: &Path) {
         let names: io::Result<Vec<OsString>> = fs::read_dir(folder)
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
@@ -137,21 +138,21 @@ impl Reader<'_> {
         }
     }
 
-    /// The first one counts.
+    /// Keeps the first problem.
     fn report(&mut self, problem: ReloadError) {
         self.problem.get_or_insert(problem);
     }
 }
 
-/// With its kind and length, so that no two sequences run into one.
+/// Adds a value with its kind and length, so that no two sequences have the same bytes.
 fn put(digest: &mut Sha256, kind: u8, bytes: &[u8]) {
     digest.update([kind]);
     digest.update((bytes.len() as u64).to_be_bytes());
     digest.update(bytes);
 }
 
-/// Digests a file without holding it in memory: it may be a large CRL. The buffer is wiped, since it may
-/// be a private key.
+/// Digests a file without holding it in memory, since it may be a large CRL. The buffer is wiped, since
+/// the file may be a private key.
 fn digest(path: &Path) -> Result<Digest, FileError> {
     let mut digest = Sha256::new();
     let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
@@ -172,7 +173,7 @@ fn digest(path: &Path) -> Result<Digest, FileError> {
 fn stamp_of(found: &Metadata) -> Vec<u8> {
     use std::os::unix::fs::MetadataExt as _;
 
-    // The time of the last change of any kind, which nobody can set, and who it is.
+    // The time of the last change of any kind, which no program can set, and the file's identity.
     [found.ctime(), found.ctime_nsec()]
         .map(i64::to_be_bytes)
         .into_iter()
@@ -186,10 +187,10 @@ fn stamp_of(found: &Metadata) -> Vec<u8> {
     format!("{:?} {}", found.modified().ok(), found.len()).into_bytes()
 }
 
-/// The symlinks on the way to a file, and the place where the way ends, all without symlinks
-/// before them.
+/// The symlinks on the path to a file, then the file itself. No path contains a symlink before its last
+/// component.
 pub(super) fn trail(path: &Path) -> Vec<PathBuf> {
-    /// Linux gives up after as many.
+    /// As in Linux.
     const MAX_LINKS: usize = 40;
 
     let names = |path: &Path| -> Vec<OsString> {
@@ -224,46 +225,46 @@ mod tests {
 
     use super::*;
 
-    fn look(paths: &[PathBuf]) -> FileSnapshot {
-        FileSnapshot::at([paths])
+    fn snapshot(paths: &[PathBuf]) -> FileSnapshot {
+        FileSnapshot::of([paths])
     }
 
     #[test]
-    fn content_tells_and_times_do_not() {
+    fn a_change_is_noticed_by_content_and_not_by_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("a.pem");
         let paths = [file.clone(), folder.path().to_path_buf()];
         let mut seen = Vec::new();
-        let mut sees = |what: &str| {
-            let look = look(&paths).contents;
-            assert!(!seen.contains(&look), "{what}");
-            seen.push(look);
+        let mut differs = |what: &str| {
+            let contents = snapshot(&paths).contents;
+            assert!(!seen.contains(&contents), "{what}");
+            seen.push(contents);
         };
-        sees("missing");
+        differs("missing");
         fs::write(&file, "").expect("written");
-        sees("empty");
+        differs("empty");
         fs::write(&file, "a").expect("written");
-        sees("a letter");
+        differs("a letter");
         fs::write(folder.path().join("b.pem"), "").expect("written");
-        sees("another file");
+        differs("another file");
         fs::rename(folder.path().join("b.pem"), folder.path().join("c.pem")).expect("renamed");
-        sees("another name");
+        differs("another name");
         fs::remove_file(&file).expect("removed");
         fs::create_dir(&file).expect("made");
-        sees("a folder");
+        differs("a folder");
 
-        // The same content, written anew, and what does not count.
-        let before = look(&paths);
+        // The same content, written again, and files that do not count.
+        let before = snapshot(&paths);
         fs::write(folder.path().join("c.pem"), "").expect("written");
         fs::write(folder.path().join(".hidden"), "x").expect("written");
         fs::create_dir(folder.path().join("sub")).expect("made");
         fs::write(folder.path().join("sub/d.pem"), "x").expect("written");
-        assert_eq!(look(&paths).contents, before.contents);
+        assert_eq!(snapshot(&paths).contents, before.contents);
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_swap_there_and_back_is_no_standing_still() {
+    fn a_swap_there_and_back_is_noticed() {
         use std::os::unix::fs::symlink;
 
         let folder = tempfile::tempdir().expect("a folder");
@@ -279,24 +280,24 @@ mod tests {
         point_to("one");
         symlink("..data/a.pem", at("a.pem")).expect("linked");
         let paths = [at("a.pem")];
-        let before = look(&paths);
-        assert!(look(&paths).is_still(&before));
+        let before = snapshot(&paths);
+        assert!(snapshot(&paths).is_same_as(&before));
         let there_and_back = || {
             point_to("two");
-            assert_ne!(look(&paths).contents, before.contents);
+            assert_ne!(snapshot(&paths).contents, before.contents);
             point_to("one");
-            let after = look(&paths);
+            let after = snapshot(&paths);
             assert_eq!(after.contents, before.contents);
-            after.is_still(&before)
+            after.is_same_as(&before)
         };
-        // At once, or within a tick of the file system's clock, which may take milliseconds.
-        let unseen = (0..100_000).take_while(|_| there_and_back()).count();
-        assert!(unseen < 100_000);
+        // A tick of the file system's clock may take milliseconds.
+        let unnoticed = (0..100_000).take_while(|_| there_and_back()).count();
+        assert!(unnoticed < 100_000);
     }
 
     #[cfg(unix)]
     #[test]
-    fn the_trail_ends_where_the_file_is() {
+    fn the_trail_ends_at_the_file() {
         use std::os::unix::fs::symlink;
 
         let folder = tempfile::tempdir().expect("a folder");
@@ -320,12 +321,16 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_must_not_be_read_is_not() {
+    fn sockets_and_large_files_are_not_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let large = folder.path().join("large.crl");
         let file = File::create(&large).expect("made");
         file.set_len(MAX_FILE + 1).expect("sparse");
-        let reason = |path: &Path| look(&[path.into()]).problem.map(|problem| problem.reason());
+        let reason = |path: &Path| {
+            snapshot(&[path.into()])
+                .problem
+                .map(|problem| problem.reason())
+        };
         assert_eq!(reason(&large), Some("too_large"));
         assert_eq!(reason(folder.path()), Some("too_large"));
         file.set_len(10).expect("sparse");
@@ -337,10 +342,10 @@ mod tests {
         assert_eq!(reason(folder.path()), Some("not_a_file"));
     }
 
-    /// As when it is swapped in after the look at what is there.
+    /// The FIFO replaces a file after its type was checked.
     #[cfg(unix)]
     #[test]
-    fn a_fifo_that_is_swapped_in_does_not_hold_the_reload_up() {
+    fn a_fifo_that_replaces_a_file_does_not_block_the_reload() {
         use std::process::Command;
         use std::sync::mpsc;
         use std::time::Duration;

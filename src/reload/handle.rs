@@ -1,4 +1,4 @@
-//! The application's hand on a reload.
+//! The handle of a running reload.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,69 +9,96 @@ use super::status::ReloadState;
 use super::{Applied, ReloadError, Status};
 use crate::Update;
 
-/// A reload that goes on; made by [`Reload::start`](super::Reload::start).
+/// A running reload, made by [`Reload::start`](super::Reload::start).
 ///
-/// It ends when the last clone is dropped: what is under way then is finished. What was applied
-/// stays in force.
+/// The reload stops when the last clone is dropped. A change in progress is finished first, and what
+/// was applied stays in force.
+///
+/// ```
+/// use countersign::reload::Handle;
+///
+/// # #[cfg(unix)]
+/// async fn reload_on_sighup(handle: Handle) -> std::io::Result<()> {
+///     use tokio::signal::unix::{SignalKind, signal};
+///
+///     let mut hangups = signal(SignalKind::hangup())?;
+///     while hangups.recv().await.is_some() {
+///         match handle.reload_now().await {
+///             Ok(applied) => println!("{} parts changed", applied.changed.len()),
+///             Err(error) => eprintln!("nothing changed: {error}"),
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
-#[must_use = "the reload ends when the last handle is dropped"]
+#[doc(alias = "SIGHUP")]
+#[must_use = "the reload stops when the last handle is dropped"]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
-    book: Arc<ReloadState>,
+    state: Arc<ReloadState>,
 }
 
-/// What the worker is asked for.
+/// A request to the worker.
 pub(super) enum Request {
     Reload(Answer),
     Update(Box<Update>, Answer),
     /// A file may have changed.
     #[cfg(feature = "notify")]
-    Look,
+    Check,
 }
 
 pub(super) type Answer = oneshot::Sender<Result<Applied, ReloadError>>;
 
 impl Handle {
-    pub(super) const fn new(requests: mpsc::Sender<Request>, book: Arc<ReloadState>) -> Self {
-        Self { requests, book }
+    pub(super) const fn new(requests: mpsc::Sender<Request>, state: Arc<ReloadState>) -> Self {
+        Self { requests, state }
     }
 
-    /// Looks at the files now, as on SIGHUP, and applies what has changed, with the same care: it
-    /// takes the moment for which files must stand still.
+    /// Reads the files now, as on SIGHUP, and applies what has changed.
     ///
-    /// What is not waited for to its end is done nevertheless.
+    /// The files must be stable for the same time as at each interval.
     ///
     /// # Errors
-    /// [`ReloadError`]: why nothing has changed. It is reported, too, each time.
+    /// [`ReloadError`]: why nothing has changed. It is recorded each time.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. A request that was sent is completed also when its future is dropped.
     pub async fn reload_now(&self) -> Result<Applied, ReloadError> {
-        self.ask(Request::Reload).await
+        self.request(Request::Reload).await
     }
 
-    /// Takes an update that the application has made, for credentials that come from elsewhere
-    /// than files. Better than the acceptor's or connector's own `update`, it is counted, told of
-    /// and never between the looks and the loading of a reload.
+    /// Applies an update that the application made, for credentials that do not come from files.
     ///
-    /// It holds until the source of the same part, if there is one, changes.
+    /// Unlike the `update` of an acceptor or a connector, it is counted, recorded, and serialized with
+    /// the changes of this reload. It stays in force until the source of the same part, if there is one,
+    /// changes.
     ///
     /// # Errors
-    /// [`ReloadError::Unfit`]: why nothing has changed. It is reported, too.
+    /// [`ReloadError::Unfit`]: why nothing has changed. It is recorded.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. An update that was sent is applied also when its future is dropped.
     pub async fn update(&self, update: Update) -> Result<Applied, ReloadError> {
-        self.ask(|answer| Request::Update(Box::new(update), answer))
+        self.request(|answer| Request::Update(Box::new(update), answer))
             .await
     }
 
-    /// How things stand.
+    /// The state of the reload.
     pub fn status(&self) -> Status {
-        self.book.status()
+        self.state.status()
     }
 
-    /// Tells of everything that this reload applies, with the generation of trust that is in
-    /// force then. It is the same as before where only policy or deny list have changed.
+    /// Notifies of each change that this reload applies, with the generation of trust that is then in
+    /// force. The generation does not change where only the policy or the deny list did.
     pub fn generations(&self) -> watch::Receiver<u64> {
-        self.book.generations()
+        self.state.generations()
     }
 
-    async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<Applied, ReloadError> {
+    async fn request(
+        &self,
+        request: impl FnOnce(Answer) -> Request,
+    ) -> Result<Applied, ReloadError> {
         let (answer, answered) = oneshot::channel();
         let sent = self.requests.send(request(answer)).await;
         sent.map_err(|_| ReloadError::Stopped)?;

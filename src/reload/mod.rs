@@ -1,7 +1,7 @@
 //! Reload: credentials, trust, CRLs, policy and deny list that follow their files.
 //!
-//! Certificates last hours, services months. A [`Reload`] keeps an acceptor or a connector at what
-//! its files say, without a restart and without a failed handshake:
+//! Certificates are valid for hours, services run for months. A [`Reload`] applies changed files to a
+//! running acceptor or connector, without a restart and without a failed handshake:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -21,9 +21,9 @@
 //!     }))
 //!     .every(Duration::from_secs(10))
 //!     .start()
-//!     .await?; // it ends when `reload` is dropped
+//!     .await?; // it stops when `reload` is dropped
 //!
-//! // On SIGHUP, say:
+//! // On SIGHUP, for example:
 //! reload.reload_now().await?;
 //! println!("generation {}", reload.status().generation);
 //! # Ok(())
@@ -31,39 +31,40 @@
 //! ```
 //!
 //! # How a change is noticed
-//! By content: the files are read at each interval, and their SHA-256 compared. So a rename over a
-//! file, a rewrite in place and the swap of Kubernetes' `..data` symlink are all noticed, whatever
-//! the files' times say, and a file that is written anew with the same content changes nothing.
-//! Only sources whose content changed are loaded: a new CRL does not replace a connector's
-//! credentials, and so does not end its connections. With the feature `notify`,
-//! `Reload::file_events` has the operating system tell of changes between the intervals.
+//! By content: the files are read at each interval, and their SHA-256 digests are compared. This
+//! notices a rename over a file, a rewrite in place and the swap of Kubernetes' `..data` symlink,
+//! whatever the times of the files are. A file that is written again with the same content changes
+//! nothing. Only sources whose content changed are loaded: a new CRL does not replace a connector's
+//! credentials, and so does not close its connections. With the feature `notify`,
+//! `Reload::file_events` also reads the files when the operating system reports a change.
 //!
 //! # When a change is applied
-//! * The files must have stood still for a moment, and during the loading: a set that was replaced
-//!   meanwhile is thrown away and read again, so that a certificate of one moment and a key of
-//!   another never meet.
-//! * Everything that changed must load, and must be proved to fit: the key matches the
-//!   certificate, our chain is valid now, somebody is trusted, and the CRLs in the name of an
-//!   authority of the trust are signed by it. See [`Update`](crate::Update).
-//! * Then credentials, trust, CRLs, policy and deny list are replaced in one step, which cannot
-//!   fail, and open connections are re-authorized by all of it. No connection is opened by a part of it.
+//! * The files must be stable for a moment, and while they are loaded. A set that is replaced during
+//!   that time is discarded and read again, so that a certificate of one set and a key of another are
+//!   never combined.
+//! * Every part that changed must load, and the parts must fit together: the key matches the
+//!   certificate, our chain is valid now, the trust store is not empty, and a CRL that names a trusted
+//!   authority is signed by it. See [`Update`](crate::Update).
+//! * Then credentials, trust, CRLs, policy and deny list are replaced in one step that cannot fail, and
+//!   open connections are re-authorized by the whole set. No connection is opened by a part of it.
 //!
-//! A set that cannot be loaded or does not fit changes nothing, and neither does one whose loader,
-//! parser or entries panic: all code of the application runs before the step or after it. If it stays as it is, it was not
-//! half-written: it is reported, once, and tried again from time to time without another word,
-//! since a certificate that is not valid yet will be.
+//! A set that cannot be loaded or does not fit changes nothing. The same holds for a set whose loader,
+//! parser or entries panic, because all code of the application runs before the step or after it. A
+//! set that fails again with the same content was not half-written: it is reported once, and tried
+//! again from time to time without a second report, because a certificate that is not valid yet
+//! becomes valid.
 //!
 //! # Security
-//! A file that is rewritten in place passes through states that can be whole by chance, such as
-//! the first of two roots. Whoever pauses in the middle for longer than a reload waits (200 ms, or
-//! a quarter of a shorter interval) has that applied. Write to another file and rename it: then
-//! there is no such state. Where several files belong together, replace their folder by a symlink,
-//! as Kubernetes does.
+//! A file that is rewritten in place passes through states that can be valid by chance, such as the
+//! first of two roots. A writer that pauses in such a state for longer than the settling time (200 ms,
+//! or a quarter of a shorter interval) has that state applied. Write to another file and rename it:
+//! then no such state exists. Where several files belong together, replace their folder through a
+//! symlink, as Kubernetes does.
 //!
 //! # Events
-//! In the [audit trail](crate::audit) of the acceptor or connector: what was applied, what was
-//! refused and why; that a certificate of ours is about to expire when a third, and again when a
-//! tenth of its lifetime is left, and that it has expired.
+//! The [audit trail](crate::audit) of the acceptor or connector has an event for each change that was
+//! applied, for each set that was denied, with its cause, and for each certificate of ours when a third
+//! and when a tenth of its lifetime is left, and when it has expired.
 
 mod error;
 #[cfg(feature = "notify")]
@@ -98,10 +99,40 @@ use crate::policy::{DenyEntry, DenyList, Policy};
 use crate::trust::{Revocation, Trust};
 use crate::{Acceptor, Connector, Credentials};
 
-/// Says what an acceptor or a connector is to keep at what its files say.
+/// The sources of an acceptor's or a connector's parts, and how often they are checked.
 ///
-/// What has no source here stays as it is, and as the application sets it. See the
-/// [module](self).
+/// A part without a source is not touched. See the [module](self).
+///
+/// ```
+/// use countersign::identity::DnsName;
+/// use countersign::reload::{Reload, Source};
+/// use countersign::testing::TestCa;
+/// use countersign::{Connector, TrustStore, policy};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = TestCa::new("Root");
+/// let folder = std::env::temp_dir().join(format!("countersign-{}", std::process::id()));
+/// std::fs::create_dir_all(&folder)?;
+/// std::fs::write(folder.join("ca.crt"), ca.pem())?;
+///
+/// let connector = Connector::builder()
+///     .credentials(ca.leaf().dns("billing.example").issue().credentials())
+///     .trust(ca.trust())
+///     .identify(DnsName::extractor())
+///     .authorize(policy::allow_any())
+///     .build()?;
+/// let handle = Reload::of(&connector)
+///     .trust(Source::<TrustStore>::pem_file(folder.join("ca.crt")))
+///     .start()
+///     .await?;
+/// assert_eq!(handle.status().applied, 1);
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "hot reload")]
+#[doc(alias = "rotation")]
 #[must_use = "nothing is loaded until start()"]
 pub struct Reload<I> {
     target: Arc<dyn Target<I>>,
@@ -113,7 +144,7 @@ pub struct Reload<I> {
 }
 
 impl<I: Send + Sync + 'static> Reload<I> {
-    /// Starts with nothing to reload; takes `&acceptor` or `&connector`.
+    /// Starts without sources, for `&acceptor` or `&connector`.
     pub fn of(target: impl Into<Self>) -> Self {
         target.into()
     }
@@ -129,14 +160,14 @@ impl<I: Send + Sync + 'static> Reload<I> {
         }
     }
 
-    /// Sets where our own certificate chain and private key come from.
+    /// Sets the source of our own certificate chain and private key.
     pub fn credentials(self, source: Source<Credentials>) -> Self {
         self.with(Part::Credentials, source, |credentials| {
             Loaded::Update(Box::new(|update| update.credentials(credentials)))
         })
     }
 
-    /// Sets where an acceptor's certificate for clients that ask for this name (SNI) comes from.
+    /// Sets the source of an acceptor's certificate for clients that ask for this name (SNI).
     pub fn credentials_for(self, name: impl Into<String>, source: Source<Credentials>) -> Self {
         let name = name.into().to_ascii_lowercase();
         let part = Part::CredentialsFor { name: name.clone() };
@@ -146,34 +177,34 @@ impl<I: Send + Sync + 'static> Reload<I> {
         })
     }
 
-    /// Sets where the roots and pins come from: a source of a [`TrustStore`](crate::TrustStore) or
-    /// of [`TrustBundles`](crate::trust::TrustBundles).
+    /// Sets the source of the roots and pins: of a [`TrustStore`](crate::TrustStore) or of
+    /// [`TrustBundles`](crate::trust::TrustBundles).
     pub fn trust<T: Into<Trust> + 'static>(self, source: Source<T>) -> Self {
         self.with(Part::Trust, source, |trust| {
             Loaded::Update(Box::new(|update| update.trust(trust)))
         })
     }
 
-    /// Sets where the CRLs come from: a source of [`Crls`](crate::trust::Crls), or of a
-    /// [`Revocation`] for other choices than the strictest.
+    /// Sets the source of the CRLs: of [`Crls`](crate::trust::Crls), or of a [`Revocation`] for options
+    /// other than the strictest.
     pub fn revocation<R: Into<Revocation> + 'static>(self, source: Source<R>) -> Self {
         self.with(Part::Revocation, source, |revocation| {
             Loaded::Update(Box::new(|update| update.revocation(revocation)))
         })
     }
 
-    /// Sets where the policy comes from.
+    /// Sets the source of the policy.
     pub fn policy<P: Policy<I> + 'static>(self, source: Source<P>) -> Self {
         self.with(Part::Policy, source, |policy| {
             Loaded::Policy(Authorizer::sync(policy))
         })
     }
 
-    /// Sets where the entries of the deny list come from. With each change of the source they
-    /// replace all that are on the list, those that the application has entered too.
+    /// Sets the source of the deny list's entries. At each change of the source they replace all entries
+    /// of the list, including those that the application added.
     ///
-    /// It must be the list that the acceptor or connector was built with, or
-    /// [`start`](Self::start) fails: nobody would ask another one.
+    /// `list` must be the one that the acceptor or connector was built with. Another one would deny no
+    /// peer, so [`start`](Self::start) then fails with [`ReloadError::OtherDenyList`].
     pub fn deny_list(mut self, list: &DenyList<I>, source: Source<Vec<DenyEntry<I>>>) -> Self
     where
         I: Eq + Hash,
@@ -187,39 +218,45 @@ impl<I: Send + Sync + 'static> Reload<I> {
         })
     }
 
-    /// Sets how often the files are looked at.
+    /// Sets the interval at which the files are read.
     ///
-    /// Default: 10 s. Each look reads all files; more than 256 MiB in one of them is an error.
+    /// Default: 10 s. Limits: 1 ms and 365 days; a value outside of them is set to the nearer one. All
+    /// files are read each time. A file over 256 MiB is an error.
     pub const fn every(mut self, interval: Duration) -> Self {
         self.every = interval;
         self
     }
 
-    /// Looks at once when the operating system tells of a change, beside the interval, which
-    /// stays: network file systems tell nothing, and events can be lost.
+    /// Reads the files also as soon as the operating system reports a change.
     ///
-    /// Where the operating system refuses to tell, an event says so, and the interval remains.
+    /// The interval remains, because network file systems report nothing, and events can be lost. Where
+    /// the operating system provides no events, a warning is logged.
     #[cfg(feature = "notify")]
     pub const fn file_events(mut self) -> Self {
         self.file_events = true;
         self
     }
 
-    /// Loads and applies everything once, and goes on to do so with every change until the last
-    /// clone of the [`Handle`] is dropped. It takes the moment for which files must stand still.
+    /// Loads and applies all sources once, then starts a task that applies every change until the last
+    /// clone of the [`Handle`] is dropped.
+    ///
+    /// It takes at least the settling time: 200 ms, or a quarter of a shorter interval.
     ///
     /// # Errors
-    /// [`ReloadError`]: what could not be loaded, or does not fit. Then nothing has changed, and
-    /// nothing goes on.
+    /// [`ReloadError`]: the source that could not be loaded, or the parts that do not fit together. Then
+    /// nothing has changed, and no task is started.
     ///
     /// # Panics
     /// Outside of a tokio runtime with its time enabled.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, no task is started. The first set is applied as a whole or not at all.
     pub async fn start(self) -> Result<Handle, ReloadError> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
         let mut watched = self.watched;
-        watched.sort_by(|a, b| a.part().cmp(b.part())); // as they are told of
+        watched.sort_by(|a, b| a.part().cmp(b.part())); // the order in events
         let set = Set::new(self.target, watched);
         #[cfg(feature = "notify")]
         let set = if self.file_events {

@@ -1,4 +1,4 @@
-//! What is reloaded, each by itself.
+//! The parts of an acceptor or a connector that are reloaded independently.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,13 +9,23 @@ use crate::Update;
 use crate::gate::Authorizer;
 use crate::policy::Replacement;
 
-/// A part of what an acceptor or a connector is reloaded with.
+/// A part of an acceptor or a connector that can be reloaded.
+///
+/// `Display` is its name in events and errors.
+///
+/// ```
+/// use countersign::reload::Part;
+///
+/// assert_eq!(Part::DenyList.to_string(), "deny list");
+/// let name = "orders.example".into();
+/// assert_eq!(Part::CredentialsFor { name }.to_string(), "credentials for orders.example");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Part {
     /// Our own certificate chain and private key.
     Credentials,
-    /// Those for one name (SNI).
+    /// The certificate chain and private key for one name (SNI).
     CredentialsFor {
         /// The name, in lower case.
         name: String,
@@ -24,11 +34,11 @@ pub enum Part {
     Trust,
     /// CRLs.
     Revocation,
-    /// Who is denied whatever the policy says.
+    /// The entries of the deny list.
     DenyList,
     /// The policy.
     Policy,
-    /// Whatever the application pushed by [`Handle::update`](super::Handle::update).
+    /// An update that the application pushed with [`Handle::update`](super::Handle::update).
     Pushed,
 }
 
@@ -46,7 +56,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// A part that was loaded; it goes into the one change of the set.
+/// A part that was loaded, to be merged into the one change of the set.
 pub(super) enum Loaded<I> {
     Update(Box<dyn FnOnce(Update) -> Update>),
     Policy(Authorizer<I>),

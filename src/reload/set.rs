@@ -1,4 +1,4 @@
-//! All parts of one reload, looked at and taken together. All of it blocks.
+//! All parts of one reload, read and applied together. Its functions block.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rustls_pki_types::UnixTime;
 
 use super::files::FileSnapshot;
 use super::part::{Loaded, Watched};
-use super::status::{Live, Own};
+use super::status::{Context, NamedCertificate};
 use super::target::Target;
 use super::{Part, ReloadError};
 use crate::Update;
@@ -21,12 +21,12 @@ pub(super) struct Set<I> {
     events: Option<super::events::Events>,
 }
 
-/// How taking a set ended.
+/// The result of loading and applying a set.
 pub(super) enum ApplyResult {
-    /// The files were touched while they were read, and now look like this. Nothing was applied.
+    /// The files were touched while they were loaded. Nothing was applied. This is their new state.
     Touched(FileSnapshot),
-    /// It was applied: these parts; or refused.
-    Judged(Result<Vec<Part>, ReloadError>),
+    /// These parts were applied, or the set was denied.
+    Finished(Result<Vec<Part>, ReloadError>),
 }
 
 impl<I: Send + Sync + 'static> Set<I> {
@@ -50,38 +50,38 @@ impl<I: Send + Sync + 'static> Set<I> {
         self.events.as_ref()
     }
 
-    pub(super) fn look(&self) -> FileSnapshot {
-        // Before the look, so that what changes after it is told.
+    pub(super) fn snapshot(&self) -> FileSnapshot {
+        // Before the files are read, so that every later change has an event.
         #[cfg(feature = "notify")]
         if let Some(events) = &self.events {
-            events.follow(self.watched.iter().flat_map(Watched::paths));
+            events.watch(self.watched.iter().flat_map(Watched::paths));
         }
-        FileSnapshot::at(self.watched.iter().map(Watched::paths))
+        FileSnapshot::of(self.watched.iter().map(Watched::paths))
     }
 
-    /// Loads what is not as it was `applied`, and applies it, if meanwhile the files stay as they
-    /// are seen `now`.
-    pub(super) fn take(&self, now: &FileSnapshot, applied: &[[u8; 32]]) -> ApplyResult {
+    /// Loads and applies each source whose content is not the `applied` one, provided that the files are
+    /// after the loading as they are `now`.
+    pub(super) fn load_and_apply(&self, now: &FileSnapshot, applied: &[[u8; 32]]) -> ApplyResult {
         let loaded = match &now.problem {
             Some(problem) => Err(problem.clone()),
             None => self.load(now, applied),
         };
-        let after = self.look();
-        if !after.is_still(now) {
+        let after = self.snapshot();
+        if !after.is_same_as(now) {
             contained::caught(|| drop(loaded));
             return ApplyResult::Touched(after);
         }
-        ApplyResult::Judged(loaded.and_then(|loaded| self.apply(loaded)))
+        ApplyResult::Finished(loaded.and_then(|loaded| self.apply(loaded)))
     }
 
-    /// Has the target take what the application pushed.
+    /// Applies an update that the application pushed.
     pub(super) fn push(&self, update: Update) -> Result<Vec<Part>, ReloadError> {
         self.change(update.into())?;
         Ok(vec![Part::Pushed])
     }
 
     /// Our own certificates, with their names.
-    pub(super) fn certificates(&self) -> Vec<Own> {
+    pub(super) fn certificates(&self) -> Vec<NamedCertificate> {
         self.target.certificates()
     }
 
@@ -128,7 +128,7 @@ impl<I: Send + Sync + 'static> Set<I> {
     }
 
     fn change(&self, change: Change<I>) -> Result<(), ReloadError> {
-        // What panics is what prepares the change: nothing does once it is in force.
+        // Only the preparation of a change can panic: committing it runs no code of the application.
         caught(None, || match self.target.change(change) {
             Ok(_generation) => Ok(()),
             Err(error) => Err(ReloadError::Unfit {
@@ -138,7 +138,7 @@ impl<I: Send + Sync + 'static> Set<I> {
     }
 }
 
-/// Runs code of the application; its panic is an error like others.
+/// Runs code of the application, and turns its panic into an error.
 fn caught<T>(
     part: Option<&Part>,
     work: impl FnOnce() -> Result<T, ReloadError>,
@@ -150,13 +150,13 @@ fn caught<T>(
     })
 }
 
-impl<I: Send + Sync + 'static> Live for Set<I> {
+impl<I: Send + Sync + 'static> Context for Set<I> {
     fn generation(&self) -> u64 {
         self.target.gate().generation()
     }
 
     fn now(&self) -> UnixTime {
-        // Without a time nobody is admitted; the bookkeeping goes on.
+        // Without a time no peer is admitted, but the records go on.
         let now = self.target.gate().now();
         now.unwrap_or_else(|_| UnixTime::now())
     }

@@ -1,4 +1,4 @@
-//! Where a part comes from: files, and what makes something of them.
+//! The source of a part: files, and a loader.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -14,16 +14,16 @@ use crate::pki::file::{self, FileError, MAX_FILE};
 use crate::trust::Crls;
 use crate::{Credentials, Diagnostic, TrustStore};
 
-/// Why a loader failed.
+/// The error of a loader.
 pub(super) type LoadError = Arc<dyn Error + Send + Sync>;
 
 type Load<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
 
 /// Files and folders, and a loader that makes a `T` of them.
 ///
-/// The loader runs where blocking is allowed, at the start and whenever the content of the files
-/// has changed. Of a folder that is all files in it but hidden ones; what is in subfolders does not
-/// count. Symlinks are followed. A pipe, a socket or a device is refused without waiting for it, and so
+/// The loader runs on a thread for blocking work, at the start and whenever the content of the files
+/// has changed. The content of a folder is that of all its files except hidden ones; subfolders do not
+/// count. Symlinks are followed. A pipe, a socket or a device is an error, without waiting for it, and so
 /// is a file over 256 MiB.
 ///
 /// ```
@@ -51,7 +51,8 @@ pub struct Source<T> {
 }
 
 impl<T: 'static> Source<T> {
-    /// Loads with `load` what these files and folders hold: all that it reads, and nothing else.
+    /// Loads these files and folders with `load`. `paths` must name every file that `load` reads, or its
+    /// changes are not noticed.
     ///
     /// ```
     /// use countersign::Credentials;
@@ -75,7 +76,7 @@ impl<T: 'static> Source<T> {
         }
     }
 
-    /// Always the same, applied at the start only.
+    /// A fixed value, applied at the start only.
     pub fn fixed(value: T) -> Self
     where
         T: Clone + Send + Sync,
@@ -83,7 +84,7 @@ impl<T: 'static> Source<T> {
         Self::files(None::<PathBuf>, move || Ok::<_, Infallible>(value.clone()))
     }
 
-    /// Makes something else of what is loaded.
+    /// Converts the loaded value.
     #[must_use]
     pub fn map<U: 'static>(self, make: impl Fn(T) -> U + Send + Sync + 'static) -> Source<U> {
         let load = self.load;
@@ -93,7 +94,7 @@ impl<T: 'static> Source<T> {
         }
     }
 
-    /// Makes something else of what is loaded, or refuses it; the message then names the files.
+    /// Converts the loaded value, or fails. The error then names the files.
     #[must_use]
     pub fn try_map<U: 'static, E>(
         self,
@@ -117,7 +118,7 @@ impl<T: 'static> Source<T> {
         }
     }
 
-    /// Loads both.
+    /// Loads both values.
     #[must_use]
     pub fn and<U: 'static>(mut self, other: Source<U>) -> Source<(T, U)> {
         self.paths.extend(other.paths);
@@ -140,7 +141,7 @@ impl<T> Source<T> {
 }
 
 impl Source<Credentials> {
-    /// [`Credentials::from_pem_files`].
+    /// Loads with [`Credentials::from_pem_files`].
     pub fn pem_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         let (chain, key) = (chain.into(), key.into());
         Self::files([chain.clone(), key.clone()], move || {
@@ -150,13 +151,13 @@ impl Source<Credentials> {
 }
 
 impl Source<TrustStore> {
-    /// [`TrustStore::from_pem_file`].
+    /// Loads with [`TrustStore::from_pem_file`].
     pub fn pem_file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::files([path.clone()], move || TrustStore::from_pem_file(&path))
     }
 
-    /// [`TrustStore::from_pem_dir`].
+    /// Loads with [`TrustStore::from_pem_dir`].
     pub fn pem_dir(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::files([path.clone()], move || TrustStore::from_pem_dir(&path))
@@ -164,13 +165,13 @@ impl Source<TrustStore> {
 }
 
 impl Source<Crls> {
-    /// [`Crls::from_file`].
+    /// Loads with [`Crls::from_file`].
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::files([path.clone()], move || Crls::from_file(&path))
     }
 
-    /// [`Crls::from_dir`].
+    /// Loads with [`Crls::from_dir`].
     pub fn dir(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::files([path.clone()], move || Crls::from_dir(&path))
@@ -178,7 +179,7 @@ impl Source<Crls> {
 }
 
 impl Source<String> {
-    /// The text of a file in UTF-8, for [`try_map`](Self::try_map) to parse.
+    /// Loads the text of a file in UTF-8, for [`try_map`](Self::try_map) to parse.
     pub fn text_file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::files([path.clone()], move || read_text(&path))
@@ -307,11 +308,11 @@ mod tests {
         assert_eq!(both.load().ok(), Some(3));
         assert_eq!(both.paths(), [Path::new("a.txt"), Path::new("b.txt")]);
 
-        let refused = both.try_map(|sum| match sum {
+        let failing = both.try_map(|sum| match sum {
             3 => Err("three is too many"),
             _ => Ok(sum),
         });
-        let error = refused.load().expect_err("three");
+        let error = failing.load().expect_err("three");
         assert_eq!(
             error.to_string(),
             "a.txt, b.txt: three is too many; correct what the loader reads"

@@ -1,4 +1,4 @@
-//! How reloading goes.
+//! The state of a reload, and its records.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,141 +11,181 @@ use crate::Certificate;
 use crate::audit::{Action, Log};
 use crate::pki::contained::caught;
 
-/// What a reload has done so far, and how things stand.
+/// The state of a reload: what it has done so far, and what is in force.
 ///
-/// Times are by the clock of the acceptor or connector.
+/// Times are those of the clock of the acceptor or connector.
+///
+/// ```
+/// use countersign::reload::Status;
+///
+/// /// For a readiness probe: the newest files are in force, and no certificate of ours expires today.
+/// fn is_healthy(status: &Status) -> bool {
+///     let day = std::time::Duration::from_secs(24 * 3600);
+///     status.last_error.is_none() && status.certificates.iter().all(|own| own.left > day)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// The generation of trust that is in force, as each open connection tells the one by which it
-    /// was judged. See [`Gate::generation`](crate::Gate::generation).
+    /// The generation of trust that is in force. Each open connection has the one by which it was
+    /// authorized last. See [`Gate::generation`](crate::Gate::generation).
     pub generation: u64,
     /// When something was applied last.
     pub last_success: UnixTime,
-    /// Why what was to be taken last is not in force. `None` once something was applied after it,
-    /// or when the files are back to what is.
+    /// Why the newest set is not in force. `None` after a later one was applied, or when the files are
+    /// again those that are in force.
     pub last_error: Option<Refusal>,
     /// How often something was loaded or pushed.
     pub attempts: u64,
     /// How often something was applied.
     pub applied: u64,
-    /// How often something was refused. Files that stay as they are count once.
+    /// How often something was denied. Files that stay as they are count once.
     pub refused: u64,
-    /// Our own certificates as of the last look, that for all names first.
+    /// Our own certificates as of the last check. The one for all names is the first.
     pub certificates: Vec<OwnCertificate>,
 }
 
 /// Why a set is not in force.
+///
+/// ```
+/// use countersign::Diagnostic;
+/// use countersign::reload::{Refusal, Status};
+///
+/// fn show(status: &Status) {
+///     if let Some(Refusal { error, at, .. }) = &status.last_error {
+///         println!("since {}: {} ({})", at.as_secs(), error.reason(), error.remedy());
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// What is wrong with it.
+    /// The cause and the remedy.
     pub error: ReloadError,
-    /// When it was refused.
+    /// When it was denied.
     pub at: UnixTime,
 }
 
 /// One of our own certificates.
+///
+/// ```
+/// use countersign::reload::{OwnCertificate, Status};
+///
+/// fn next_to_expire(status: &Status) -> Option<&OwnCertificate> {
+///     status.certificates.iter().min_by_key(|own| own.left)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OwnCertificate {
-    /// The name (SNI) for which it is shown; `None` for that of all others.
+    /// The name (SNI) for which it is presented; `None` for all other names.
     pub name: Option<String>,
     /// The certificate.
     pub certificate: Certificate,
-    /// How long it is still valid; zero when it has expired.
+    /// For how long it is still valid; zero when it has expired.
     pub left: Duration,
 }
 
 /// What a reload has applied.
+///
+/// ```
+/// use countersign::reload::{Applied, Part};
+///
+/// fn log(applied: &Applied) {
+///     let parts: Vec<String> = applied.changed.iter().map(Part::to_string).collect();
+///     println!("generation {}: {}", applied.generation, parts.join(", "));
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
     /// The generation of trust that is in force now.
     pub generation: u64,
-    /// What was replaced; empty when nothing had changed.
+    /// The parts that were replaced; empty when nothing had changed.
     pub changed: Vec<Part>,
 }
 
-/// A certificate with the name that it is for.
-pub(super) type Own = (Option<String>, Certificate);
+/// One of our own certificates, with its name (SNI).
+pub(super) type NamedCertificate = (Option<String>, Certificate);
 
-/// What is asked of the target itself, since it changes by other hands, too.
-pub(super) trait Live: Send + Sync {
+/// What the state reads from the target each time, because the application can change it as well.
+pub(super) trait Context: Send + Sync {
     fn generation(&self) -> u64;
 
     fn now(&self) -> UnixTime;
 
-    /// Where it is told of.
+    /// Where changes are recorded.
     fn log(&self) -> &Log;
 }
 
-/// The books of one reload.
+/// The state of one reload. Its changes are recorded as events.
 pub(super) struct ReloadState {
-    live: Arc<dyn Live>,
-    entries: Mutex<Entries>,
+    context: Arc<dyn Context>,
+    figures: Mutex<Figures>,
     generations: watch::Sender<u64>,
 }
 
-struct Entries {
+struct Figures {
     last_success: UnixTime,
     last_error: Option<Refusal>,
     attempts: u64,
     applied: u64,
     refused: u64,
-    certificates: Vec<Own>,
+    certificates: Vec<NamedCertificate>,
 }
 
 impl ReloadState {
-    pub(super) fn new(live: Arc<dyn Live>) -> Self {
+    pub(super) fn new(context: Arc<dyn Context>) -> Self {
         Self {
-            entries: Mutex::new(Entries {
-                last_success: live.now(),
+            figures: Mutex::new(Figures {
+                last_success: context.now(),
                 last_error: None,
                 attempts: 0,
                 applied: 0,
                 refused: 0,
                 certificates: Vec::new(),
             }),
-            generations: watch::Sender::new(live.generation()),
-            live,
+            generations: watch::Sender::new(context.generation()),
+            context,
         }
     }
 
     pub(super) fn now(&self) -> UnixTime {
-        self.live.now()
+        self.context.now()
     }
 
     pub(super) fn log(&self) -> &Log {
-        self.live.log()
+        self.context.log()
     }
 
     pub(super) fn generations(&self) -> watch::Receiver<u64> {
         self.generations.subscribe()
     }
 
-    pub(super) fn attempted(&self) {
-        self.entries().attempts += 1;
+    pub(super) fn count_attempt(&self) {
+        self.figures().attempts += 1;
     }
 
-    pub(super) fn own(&self, certificates: Vec<Own>) {
-        self.entries().certificates = certificates;
+    pub(super) fn set_certificates(&self, certificates: Vec<NamedCertificate>) {
+        self.figures().certificates = certificates;
     }
 
-    pub(super) fn applied(&self, changed: Vec<Part>) -> Applied {
-        let (generation, now) = (self.live.generation(), self.live.now());
+    pub(super) fn record_applied(&self, changed: Vec<Part>) -> Applied {
+        let (generation, now) = (self.context.generation(), self.context.now());
         {
-            let mut entries = self.entries();
-            entries.applied += 1;
-            entries.last_success = now;
+            let mut figures = self.figures();
+            figures.applied += 1;
+            figures.last_success = now;
         }
         self.set_last_error(None);
-        // It is in force, whatever the recorder of metrics or a waker does.
+        // The change is in force, even if the recorder of metrics or a waker panics.
         caught(|| {
-            self.live.log().tell(Action::ReloadApplied, None, |event| {
-                event.generation = generation;
-                event.reloaded = changed.iter().map(Part::to_string).collect();
-            });
+            self.context
+                .log()
+                .tell(Action::ReloadApplied, None, |event| {
+                    event.generation = generation;
+                    event.reloaded = changed.iter().map(Part::to_string).collect();
+                });
         });
         caught(|| self.generations.send_replace(generation));
         Applied {
@@ -156,55 +196,55 @@ impl ReloadState {
 
     pub(super) fn unchanged(&self) -> Applied {
         Applied {
-            generation: self.live.generation(),
+            generation: self.context.generation(),
             changed: Vec::new(),
         }
     }
 
-    /// What was refused is gone.
-    pub(super) fn recovered(&self) {
+    /// The set that was denied is gone.
+    pub(super) fn record_recovered(&self) {
         self.set_last_error(None);
-        tracing::info!("the files are back to what is in force");
+        tracing::info!("the files are again those that are in force");
     }
 
-    pub(super) fn refused(&self, error: &ReloadError) {
+    pub(super) fn record_refused(&self, error: &ReloadError) {
         let reason = Some(error.reason());
-        // Errors of loaders are the application's, and so is how they print.
+        // An error of a loader is code of the application, and so is its `Display`.
         let detail = caught(|| error.to_string());
         caught(|| {
-            self.live
+            self.context
                 .log()
                 .tell(Action::ReloadRefused, reason, |event| {
-                    event.generation = self.live.generation();
+                    event.generation = self.context.generation();
                     event.detail =
-                        detail.or_else(|| Some("the error panics when it prints".into()));
+                        detail.or_else(|| Some("the error panics when it is printed".into()));
                 });
         });
-        let at = self.live.now();
-        self.entries().refused += 1;
+        let at = self.context.now();
+        self.figures().refused += 1;
         self.set_last_error(Some(Refusal {
             error: error.clone(),
             at,
         }));
     }
 
-    /// The one before is dropped without the lock: an error of a loader is the application's.
+    /// The previous one is dropped without the lock: an error of a loader is code of the application.
     fn set_last_error(&self, refusal: Option<Refusal>) {
-        let before = std::mem::replace(&mut self.entries().last_error, refusal);
+        let before = std::mem::replace(&mut self.figures().last_error, refusal);
         caught(|| drop(before));
     }
 
     pub(super) fn status(&self) -> Status {
-        let (generation, now) = (self.live.generation(), self.live.now());
-        let entries = self.entries();
-        let own = entries.certificates.iter();
+        let (generation, now) = (self.context.generation(), self.context.now());
+        let figures = self.figures();
+        let own = figures.certificates.iter();
         Status {
             generation,
-            last_success: entries.last_success,
-            last_error: entries.last_error.clone(),
-            attempts: entries.attempts,
-            applied: entries.applied,
-            refused: entries.refused,
+            last_success: figures.last_success,
+            last_error: figures.last_error.clone(),
+            attempts: figures.attempts,
+            applied: figures.applied,
+            refused: figures.refused,
             certificates: own
                 .map(|(name, certificate)| OwnCertificate {
                     name: name.clone(),
@@ -215,8 +255,8 @@ impl ReloadState {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn figures(&self) -> MutexGuard<'_, Figures> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

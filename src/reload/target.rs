@@ -1,4 +1,4 @@
-//! What is reloaded: an acceptor or a connector.
+//! The target of a reload: an acceptor or a connector.
 
 use crate::tls::Change;
 use crate::{Acceptor, BuildError, Certificate, Connector, Gate};
@@ -6,10 +6,10 @@ use crate::{Acceptor, BuildError, Certificate, Connector, Gate};
 pub(super) trait Target<I>: Send + Sync {
     fn gate(&self) -> &Gate<I>;
 
-    /// Applies a change as a whole. An error, or a panic, says that nothing has changed.
+    /// Applies a change as a whole. After an error or a panic nothing has changed.
     fn change(&self, change: Change<I>) -> Result<u64, BuildError>;
 
-    /// Our own certificates with the names that they are for: the first is for all others.
+    /// Our own certificates with their names (SNI). The first one is that of all other names.
     fn certificates(&self) -> Vec<(Option<String>, Certificate)>;
 }
 

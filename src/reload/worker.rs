@@ -1,4 +1,4 @@
-//! The task that looks, waits until files stand still, and has them taken.
+//! The task that reads the files, waits until they are stable, and applies them.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,254 +18,258 @@ use super::{Applied, Part, ReloadError};
 use crate::Update;
 use crate::pki::contained::caught;
 
-/// How often files that change may change before they are left alone for a while.
-const ROUNDS: usize = 10;
+/// How often files may change in a row before the attempt is given up.
+const MAX_ROUNDS: usize = 10;
 
-/// Zero would be to read the files without a pause, and the clock ends somewhere, too.
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_secs(86_400 * 365);
+/// With an interval of zero the files would be read without a pause; a longer one than the other limit
+/// could overflow the runtime's clock.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_INTERVAL: Duration = Duration::from_secs(86_400 * 365);
 
-/// How long bad files are given to become good ones before they are reported.
-const DOUBT: Duration = Duration::from_secs(2);
+/// How long bad files may be half-written before they are reported.
+const REPORT_DELAY: Duration = Duration::from_secs(2);
 
 pub(super) struct Worker<I> {
     set: Arc<Set<I>>,
     every: Duration,
-    book: Arc<ReloadState>,
-    /// What the files said when they were applied, by source; empty at first.
+    state: Arc<ReloadState>,
+    /// The content that was applied, by source; empty at first.
     applied: Vec<[u8; 32]>,
-    failed: Option<Failed>,
+    failure: Option<Failure>,
     expiry: Expiry,
 }
 
-/// A set that could not be taken.
-struct Failed {
-    seen: Seen,
-    reported: bool,
+/// A set that could not be applied.
+struct Failure {
+    found: Found,
+    is_reported: bool,
     /// When the same set is tried again.
-    again: Instant,
+    retry_at: Instant,
 }
 
-/// What was seen when a set could not be taken.
+/// The content of a set that could not be applied.
 #[derive(PartialEq, Eq)]
-enum Seen {
+enum Found {
     Contents(Vec<[u8; 32]>),
-    /// Something else in each look.
+    /// Other content at each read.
     Changing,
 }
 
-type Attempt = Result<Vec<Part>, (Seen, ReloadError)>;
+type Attempt = Result<Vec<Part>, (Found, ReloadError)>;
 
 impl<I: Send + Sync + 'static> Worker<I> {
     /// Loads everything and starts the task.
     pub(super) async fn start(set: Set<I>, every: Duration) -> Result<Handle, ReloadError> {
         let set = Arc::new(set);
-        let book = Arc::new(ReloadState::new(set.clone()));
+        let state = Arc::new(ReloadState::new(set.clone()));
         let mut worker = Self {
             set,
-            every: every.clamp(SHORTEST, LONGEST),
-            book: Arc::clone(&book),
+            every: every.clamp(MIN_INTERVAL, MAX_INTERVAL),
+            state: Arc::clone(&state),
             applied: Vec::new(),
-            failed: None,
+            failure: None,
             expiry: Expiry::default(),
         };
         worker.reload_now().await?;
         let (requests, received) = mpsc::channel(16);
         #[cfg(feature = "notify")]
         if let Some(events) = worker.set.events() {
-            events.tell_to(requests.downgrade());
+            events.connect(requests.downgrade());
         }
         tokio::spawn(worker.run(received));
-        Ok(Handle::new(requests, book))
+        Ok(Handle::new(requests, state))
     }
 
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut next = Instant::now() + self.every;
         loop {
-            let in_doubt = self.failed.as_ref().filter(|failed| !failed.reported);
-            let due = in_doubt.map_or(next, |failed| failed.again.min(next));
+            let unreported = self.failure.as_ref().filter(|failure| !failure.is_reported);
+            let due = unreported.map_or(next, |failure| failure.retry_at.min(next));
             if Instant::now() >= due {
-                let _ = survived(self.poll()).await;
+                let _ = contained(self.poll()).await;
                 next = Instant::now() + self.every;
                 continue;
             }
-            // Nobody may be waiting for an answer any more, which is all right.
+            // The caller may have dropped the future that receives the answer.
             match timeout_at(due, requests.recv()).await {
                 Err(_due) => {}
                 Ok(None) => break,
                 Ok(Some(Request::Reload(answer))) => {
                     answer
-                        .send(survived(self.reload_now()).await.and_then(|done| done))
+                        .send(contained(self.reload_now()).await.and_then(|done| done))
                         .ok();
                 }
                 Ok(Some(Request::Update(update, answer))) => {
                     answer
-                        .send(survived(self.push(*update)).await.and_then(|done| done))
+                        .send(contained(self.push(*update)).await.and_then(|done| done))
                         .ok();
                 }
                 #[cfg(feature = "notify")]
-                Ok(Some(Request::Look)) => {
+                Ok(Some(Request::Check)) => {
                     if let Some(events) = self.set.events() {
-                        events.listen();
+                        events.rearm();
                     }
-                    let _ = survived(self.poll()).await;
+                    let _ = contained(self.poll()).await;
                 }
             }
         }
-        tracing::info!("reload ended: nobody holds its handle any more");
+        tracing::info!("the reload stopped: its last handle was dropped");
     }
 
-    /// Looks whether anything has changed, and takes it if it has.
+    /// Reads the files, and applies them if they have changed.
     async fn poll(&mut self) {
-        let Ok(seen) = self.blocking(Set::look).await else {
-            return; // the runtime is about to end
+        let Ok(snapshot) = self.blocking(Set::snapshot).await else {
+            return; // the runtime shuts down
         };
-        if self.is_known_to_fail(&seen) {
-            self.look_at_own().await;
+        if self.is_known_to_fail(&snapshot) {
+            self.check_certificates().await;
             return;
         }
         let start = Instant::now();
-        match self.attempt(seen).await {
-            Ok(changed) => drop(self.settled(changed).await),
-            Err((seen, error)) => {
-                self.look_at_own().await;
-                self.note(seen, &error, start.elapsed());
+        match self.attempt(snapshot).await {
+            Ok(changed) => drop(self.succeeded(changed).await),
+            Err((found, error)) => {
+                self.check_certificates().await;
+                self.failed(found, &error, start.elapsed());
             }
         }
     }
 
     fn is_known_to_fail(&self, now: &FileSnapshot) -> bool {
-        self.failed.as_ref().is_some_and(|failed| {
-            matches!(&failed.seen, Seen::Contents(contents) if *contents == now.contents)
-                && Instant::now() < failed.again
+        self.failure.as_ref().is_some_and(|failure| {
+            matches!(&failure.found, Found::Contents(contents) if *contents == now.contents)
+                && Instant::now() < failure.retry_at
         })
     }
 
-    /// A set that fails is half-written perhaps, and reported when it fails in the same way again.
-    fn note(&mut self, seen: Seen, error: &ReloadError, took: Duration) {
-        let before = self.failed.take().filter(|failed| failed.seen == seen);
-        let (reported, wait) = match before {
+    /// A set that fails may be half-written, so it is reported when the same set fails again.
+    fn failed(&mut self, found: Found, error: &ReloadError, took: Duration) {
+        let before = self.failure.take();
+        let before = before.filter(|failure| failure.found == found);
+        let (is_reported, wait) = match before {
             None => {
-                tracing::debug!(reason = error.reason(), %error, "reload to be tried again");
-                (false, self.every.min(DOUBT))
+                tracing::debug!(reason = error.reason(), %error, "the reload will be tried again");
+                (false, self.every.min(REPORT_DELAY))
             }
-            Some(failed) => {
-                if !failed.reported {
-                    self.book.refused(error);
+            Some(failure) => {
+                if !failure.is_reported {
+                    self.state.record_refused(error);
                 }
-                // It may become good by the passing of time; whatever it costs to find out, nine
-                // tenths of the time are left for other work.
+                // The set can become valid with time. The factor leaves nine tenths of the time for
+                // other work, however long an attempt takes.
                 (true, self.every.max(took * 10))
             }
         };
-        self.failed = Some(Failed {
-            seen,
-            reported,
-            again: Instant::now() + wait,
+        self.failure = Some(Failure {
+            found,
+            is_reported,
+            retry_at: Instant::now() + wait,
         });
     }
 
-    /// Takes what has changed, or reports why it cannot.
+    /// Applies what has changed, or reports why not.
     async fn reload_now(&mut self) -> Result<Applied, ReloadError> {
-        let mut seen = self.blocking(Set::look).await?;
+        let mut snapshot = self.blocking(Set::snapshot).await?;
         for round in 1.. {
-            let (failed, error) = match self.attempt(seen).await {
-                Ok(changed) => return Ok(self.settled(changed).await),
+            let (found, error) = match self.attempt(snapshot).await {
+                Ok(changed) => return Ok(self.succeeded(changed).await),
                 Err(failed) => failed,
             };
-            sleep(self.settle()).await;
-            seen = self.blocking(Set::look).await?;
-            // As long as it changes, it may be half-written.
-            let contents = &seen.contents;
-            let stays = matches!(&failed, Seen::Contents(before) if before == contents);
-            if stays || round == ROUNDS {
-                self.book.refused(&error);
-                self.failed = Some(Failed {
-                    seen: failed,
-                    reported: true,
-                    again: Instant::now() + self.every,
+            sleep(self.settle_time()).await;
+            snapshot = self.blocking(Set::snapshot).await?;
+            // As long as the files change, they may be half-written.
+            let contents = &snapshot.contents;
+            let is_stable = matches!(&found, Found::Contents(before) if before == contents);
+            if is_stable || round == MAX_ROUNDS {
+                self.state.record_refused(&error);
+                self.failure = Some(Failure {
+                    found,
+                    is_reported: true,
+                    retry_at: Instant::now() + self.every,
                 });
                 return Err(error);
             }
         }
-        Err(ReloadError::Stopped) // never: the rounds have an end
+        Err(ReloadError::Stopped) // unreachable: the last round returns
     }
 
     async fn push(&mut self, update: Update) -> Result<Applied, ReloadError> {
-        self.book.attempted();
+        self.state.count_attempt();
         let pushed = self.blocking(move |set| set.push(update)).await;
         match pushed.and_then(|pushed| pushed) {
-            Ok(changed) => Ok(self.settled(changed).await),
+            Ok(changed) => Ok(self.succeeded(changed).await),
             Err(error) => {
-                self.book.refused(&error);
+                self.state.record_refused(&error);
                 Err(error)
             }
         }
     }
 
-    /// Waits until the files stand still, and has them taken if they are not what was applied.
-    async fn attempt(&mut self, mut seen: FileSnapshot) -> Attempt {
-        let stopped = |error| (Seen::Changing, error);
-        for _ in 0..ROUNDS {
-            if seen.contents == self.applied {
+    /// Waits until the files are stable, and applies them if they are not the applied ones.
+    async fn attempt(&mut self, mut before: FileSnapshot) -> Attempt {
+        let stopped = |error| (Found::Changing, error);
+        for _ in 0..MAX_ROUNDS {
+            if before.contents == self.applied {
                 return Ok(Vec::new());
             }
-            sleep(self.settle()).await;
-            let now = self.blocking(Set::look).await.map_err(stopped)?;
-            if !now.is_still(&seen) {
-                seen = now;
+            sleep(self.settle_time()).await;
+            let now = self.blocking(Set::snapshot).await.map_err(stopped)?;
+            if !now.is_same_as(&before) {
+                before = now;
                 continue;
             }
             let applied = self.applied.clone();
-            let (now, taken) = self
+            let (now, result) = self
                 .blocking(move |set| {
-                    let taken = set.take(&now, &applied);
-                    (now, taken)
+                    let result = set.load_and_apply(&now, &applied);
+                    (now, result)
                 })
                 .await
                 .map_err(stopped)?;
-            match taken {
-                ApplyResult::Touched(look) => seen = look,
-                ApplyResult::Judged(result) => {
-                    self.book.attempted();
-                    let parts = result.map_err(|e| (Seen::Contents(now.contents.clone()), e))?;
+            match result {
+                ApplyResult::Touched(after) => before = after,
+                ApplyResult::Finished(result) => {
+                    self.state.count_attempt();
+                    let parts = result.map_err(|e| (Found::Contents(now.contents.clone()), e))?;
                     self.applied = now.contents;
                     return Ok(parts);
                 }
             }
         }
         Err((
-            Seen::Changing,
-            ReloadError::KeepsChanging { reads: ROUNDS + 1 },
+            Found::Changing,
+            ReloadError::KeepsChanging {
+                reads: MAX_ROUNDS + 1,
+            },
         ))
     }
 
-    /// Everything is as the sources, or the application, want it.
-    async fn settled(&mut self, changed: Vec<Part>) -> Applied {
-        self.look_at_own().await; // before it is told
-        let was_reported = self.failed.take().is_some_and(|failed| failed.reported);
+    /// What the sources contain, or the application pushed, is in force.
+    async fn succeeded(&mut self, changed: Vec<Part>) -> Applied {
+        self.check_certificates().await; // before the change is recorded
+        let failure = self.failure.take();
         if changed.is_empty() {
-            if was_reported {
-                self.book.recovered();
+            if failure.is_some_and(|failure| failure.is_reported) {
+                self.state.record_recovered();
             }
-            self.book.unchanged()
+            self.state.unchanged()
         } else {
-            self.book.applied(changed)
+            self.state.record_applied(changed)
         }
     }
 
-    /// How long files must stand still.
-    fn settle(&self) -> Duration {
+    /// How long files must be stable.
+    fn settle_time(&self) -> Duration {
         (self.every / 4).min(Duration::from_millis(200))
     }
 
-    /// Keeps the books on our own certificates, which others may have replaced as well.
-    async fn look_at_own(&mut self) {
+    /// Reads our own certificates, which the application may have replaced, and reports their expiry.
+    async fn check_certificates(&mut self) {
         if let Ok(own) = self.blocking(Set::certificates).await {
-            let (expiry, book) = (&mut self.expiry, &self.book);
-            // What it tells of may panic, and that changes nothing.
-            caught(|| expiry.look(book.log(), &own, book.now()));
-            self.book.own(own);
+            let (expiry, state) = (&mut self.expiry, &self.state);
+            // A sink may panic, which changes nothing here.
+            caught(|| expiry.check(state.log(), &own, state.now()));
+            self.state.set_certificates(own);
         }
     }
 
@@ -282,10 +286,9 @@ impl<I: Send + Sync + 'static> Worker<I> {
     }
 }
 
-/// Runs a step of the worker, which goes on when code of the application panics in it: the
-/// destructor of a loader's error, or a subscriber of `tracing`. What a change had to do was done
-/// without either.
-async fn survived<T>(step: impl Future<Output = T>) -> Result<T, ReloadError> {
+/// Runs a step of the worker, and contains a panic of the application's code in it, such as the
+/// destructor of a loader's error, or a subscriber of `tracing`. A change depends on neither of them.
+async fn contained<T>(step: impl Future<Output = T>) -> Result<T, ReloadError> {
     let mut step = Box::pin(step);
     let done = poll_fn(|cx| match caught(|| step.as_mut().poll(cx)) {
         Some(Poll::Pending) => Poll::Pending,

@@ -269,5 +269,5 @@ async fn events_and_warnings() {
     drop(handle);
     let ended = timeout(Duration::from_secs(5), generations.changed()).await;
     assert!(ended.unwrap().is_err());
-    assert!(log.only().contains("reload ended"));
+    assert!(log.only().contains("the reload stopped"));
 }
