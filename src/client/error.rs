@@ -106,7 +106,7 @@ impl Diagnostic for ConnectError {
         match self {
             Self::NotAdmitted(error) => error.remedy(),
             Self::NotAsked => "turn on client certificates there".into(),
-            Self::InvalidServerName { .. } => "give one, without a scheme or a port".into(),
+            Self::InvalidServerName { .. } => "give such a name, without a scheme or a port".into(),
             Self::Handshake(error) => error.remedy(),
         }
     }

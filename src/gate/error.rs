@@ -253,7 +253,7 @@ impl Diagnostic for AdmitError {
             Self::UnknownServerName => {
                 "give its DNS name or IP address, or choose ServerNameVerification::ByPolicy"
             }
-            Self::NoClock => "give the builder a clock() that returns one",
+            Self::NoClock => "give the builder a clock() that returns a time",
         }
         .into()
     }

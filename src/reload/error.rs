@@ -145,7 +145,10 @@ pub(super) fn cause_of<'e>(error: &'e (dyn Error + 'static)) -> Cow<'e, str> {
 }
 
 pub(super) fn remedy_of<'e>(error: &'e (dyn Error + 'static)) -> Cow<'e, str> {
-    diagnostic(error).map_or("correct what the loader reads".into(), Diagnostic::remedy)
+    diagnostic(error).map_or_else(
+        || "correct what the loader reads".into(),
+        Diagnostic::remedy,
+    )
 }
 
 /// A loader's error, if it is one of this crate's.

@@ -68,7 +68,7 @@ pub enum ShedReason {
 
 impl ShedReason {
     /// A stable code for programs.
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(&self) -> &'static str {
         match self {
             Self::TooManyHandshakes => "too_many_handshakes",
             Self::TooManyOfAddress => "too_many_handshakes_of_address",
@@ -81,7 +81,7 @@ impl ShedReason {
 
 impl Diagnostic for ShedReason {
     fn reason(&self) -> &'static str {
-        (*self).reason()
+        self.reason()
     }
 
     fn cause(&self) -> Cow<'_, str> {
@@ -124,7 +124,7 @@ impl AcceptError {
         match self {
             Self::NotAdmitted(error) => error.reason(),
             Self::Handshake(error) => error.reason(),
-            Self::Shed(shed) => ShedReason::reason(*shed),
+            Self::Shed(shed) => shed.reason(),
         }
     }
 

@@ -190,10 +190,10 @@ impl Diagnostic for BuildError {
             Self::InvalidName { .. } => "give a host name, or *. and a domain",
             Self::NameTwice { .. } => "remove one of them",
             Self::NamedByClient { .. } => "give it without a name",
-            Self::NoTicketer => "turn one on, or choose Resumption::Stateful",
+            Self::NoTicketer => "turn on one of the features, or choose Resumption::Stateful",
             Self::CertificateExpired { .. } => "renew it, or correct the clock",
             Self::CertificateNotYetValid { .. } => "wait, or correct the clock",
-            Self::NoClock => "give the builder a clock() that returns one",
+            Self::NoClock => "give the builder a clock() that returns a time",
             Self::CrlNotByIssuer { .. } => {
                 "when an authority has a new key, load its new certificate and its new CRL together"
             }

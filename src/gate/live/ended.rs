@@ -125,7 +125,7 @@ impl Diagnostic for CloseReason {
         match self {
             Self::NotAdmitted(error) => return error.remedy(),
             Self::Expired { .. } => "renew the certificate, and connect again",
-            Self::NoClock { .. } => "give the builder a clock() that returns one",
+            Self::NoClock { .. } => "give the builder a clock() that returns a time",
             Self::MaxAge { .. } => "connect again, or raise max_connection_age()",
             Self::CredentialsReplaced => "connect again, with the new ones",
             Self::ByApplication => "see why the application closes it, or connect again",
