@@ -178,10 +178,13 @@ impl Log {
     }
 }
 
-/// All events in one test, because tracing caches who listens.
+/// All events in one test, because tracing caches which events have a subscriber.
 #[tokio::test(start_paused = true)]
 async fn events_and_warnings() {
     let log = Log::default();
+    // With a single subscriber, tracing asks that of the thread on which an event occurs first. In
+    // another test's thread there is none, and the event would be off for this test too.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(
         tracing_subscriber::fmt()
             .with_ansi(false)
