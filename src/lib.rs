@@ -132,7 +132,6 @@ pub mod audit;
 mod client;
 pub mod diagnose;
 mod diagnostic;
-mod diagnostic_pending;
 pub mod gate;
 pub mod identity;
 pub mod integration;
