@@ -1,27 +1,10 @@
-//! What the audit trail costs: handshakes with it, beside handshakes without it, in the same run.
+//! What the audit trail costs: handshakes with it, compared with handshakes without it, in one run:
+//! `cargo bench -p countersign-benches --bench audit`.
 //!
-//! `cargo bench --bench audit`. What is timed is the server's own work in a full handshake with a
-//! known chain, as in the bench `handshake`: on the handshake's path the event is made and queued. A
-//! thread of its own turns it into JSON and writes it to a file; what that takes for one event is
-//! printed below. The two take turns, and the ratio is the median over such rounds.
-
-#[path = "handshake/blind.rs"]
-#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
-mod blind;
-#[path = "handshake/case.rs"]
-#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
-mod case;
-#[path = "handshake/contest.rs"]
-#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
-mod contest;
-#[path = "handshake/floor.rs"]
-#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
-mod floor;
-#[path = "handshake/streams.rs"]
-mod streams;
-#[path = "handshake/world.rs"]
-#[allow(dead_code, reason = "the bench `handshake` uses the rest")]
-mod world;
+//! The bench times the server's own work in a full handshake with a known chain, as the bench
+//! `handshake` does. The handshake's path makes the event and queues it. A thread of its own turns
+//! it into JSON and writes it to a file; the bench prints separately what that takes for one event.
+//! The two acceptors take turns, and the ratio is the median over such rounds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,14 +14,13 @@ use countersign::Acceptor;
 use countersign::audit::{FanOut, Json, Memory, Queue};
 use countersign::identity::DnsName;
 use countersign::testing::KeyType;
+use countersign_benches::case::{Exchange, Kind, Setting, Side};
+use countersign_benches::comparison::{Client, Driver as _, Server};
+use countersign_benches::fixture::{Counter, Family, Fixture, Verification};
+use countersign_benches::streams::Streams;
 use rustls::ClientConfig;
 
-use case::{Exchange, Kind, Setting, Side};
-use contest::{Client, Door as _, Server};
-use streams::Streams;
-use world::{Counter, Family, Sight, World};
-
-/// Of the ratio: 3 %.
+/// The greatest ratio of the time with the audit trail to the time without it.
 const BUDGET: f64 = 1.03;
 
 fn main() {
@@ -53,16 +35,16 @@ fn main() {
             intermediates: 1,
             tokio: true,
         };
-        let world = World::new(&family, setting);
+        let fixture = Fixture::new(&family, setting);
         let file = folder.path().join(format!("{exchange}.jsonl"));
-        let contest = Contest::new(&world, &file);
-        let mut measured: Vec<Round> = (0..rounds).map(|number| contest.round(number)).collect();
-        contest.check(rounds, &file);
+        let comparison = Comparison::new(&fixture, &file);
+        let mut measured: Vec<Round> = (0..rounds).map(|number| comparison.round(number)).collect();
+        comparison.check(rounds, &file);
         if !is_test {
             report(exchange, &mut measured);
         }
     }
-    let (size, time) = writing(&World::new(
+    let (size, time) = writing(&Fixture::new(
         &family,
         Setting {
             exchange: Exchange::X25519,
@@ -72,7 +54,7 @@ fn main() {
         },
     ));
     if !is_test {
-        println!("off the path: {size} bytes of JSON for an admission, in {time:?}");
+        println!("outside of the path: {size} bytes of JSON for an admission, in {time:?}");
     }
 }
 
@@ -81,9 +63,10 @@ struct Round {
     on: Duration,
 }
 
-/// An acceptor without the trail and one with it, and clients of raw rustls that both know.
-struct Contest {
-    door: Streams,
+/// An acceptor without the trail and one with it, and clients of raw rustls whose chains both have
+/// verified before.
+struct Comparison {
+    driver: Streams,
     off: Acceptor<DnsName>,
     on: Acceptor<DnsName>,
     queue: Queue,
@@ -91,24 +74,24 @@ struct Contest {
     of_on: Arc<ClientConfig>,
 }
 
-impl Contest {
-    fn new(world: &World<'_>, file: &Path) -> Self {
+impl Comparison {
+    fn new(fixture: &Fixture<'_>, file: &Path) -> Self {
         let queue = Queue::builder(Json::to_file(file).expect("a file")).start();
-        let client = || Arc::new(world.raw_client(Side::Server, Kind::Known, Sight::Full));
+        let client = || Arc::new(fixture.raw_client(Side::Server, Kind::Known, Verification::Full));
         let counter = Counter::default();
-        let on = world.acceptor_builder(&counter).audit(queue.clone());
-        let contest = Self {
-            door: Streams::new(),
-            off: world.acceptor(&counter),
+        let on = fixture.acceptor_builder(&counter).audit(queue.clone());
+        let comparison = Self {
+            driver: Streams::default(),
+            off: fixture.acceptor(&counter),
             on: on.build().expect("an acceptor"),
             queue,
             of_off: client(),
             of_on: client(),
         };
-        // So that the chain is known.
-        contest.time_off();
-        contest.time_on();
-        contest
+        // These handshakes make the chain known.
+        comparison.time_off();
+        comparison.time_on();
+        comparison
     }
 
     fn round(&self, number: usize) -> Round {
@@ -133,10 +116,10 @@ impl Contest {
 
     fn time(&self, server: &Acceptor<DnsName>, client: &Arc<ClientConfig>) -> Duration {
         let (server, client) = (Server::Ours(server), Client::Raw(client));
-        self.door.handshake(server, client, false).server
+        self.driver.handshake(server, client, false).server
     }
 
-    /// Every handshake was written, and that it ended.
+    /// Checks that each handshake and each close was written.
     fn check(&self, rounds: usize, file: &Path) {
         assert!(self.queue.flush_within(Duration::from_secs(60)));
         let lines = std::fs::read_to_string(file)
@@ -165,17 +148,17 @@ fn report(exchange: Exchange, rounds: &mut [Round]) {
     );
 }
 
-/// How long a line is, and what it takes to make one.
-fn writing(world: &World<'_>) -> (usize, Duration) {
+/// The length of a line, and the time that making one takes.
+fn writing(fixture: &Fixture<'_>) -> (usize, Duration) {
     const TIMES: u32 = 2000;
 
     let trail = Memory::new();
     let counter = Counter::default();
     let sink = FanOut::new().and(trail.clone());
-    let acceptor = world.acceptor_builder(&counter).audit(sink).build();
-    let client = Arc::new(world.raw_client(Side::Server, Kind::Known, Sight::Full));
+    let acceptor = fixture.acceptor_builder(&counter).audit(sink).build();
+    let client = Arc::new(fixture.raw_client(Side::Server, Kind::Known, Verification::Full));
     let acceptor = acceptor.expect("an acceptor");
-    Streams::new().handshake(Server::Ours(&acceptor), Client::Raw(&client), false);
+    Streams::default().handshake(Server::Ours(&acceptor), Client::Raw(&client), false);
     let event = &trail.events()[0];
     let size = event.to_json().len();
     let start = Instant::now();

@@ -1,11 +1,11 @@
-//! What a large CRL costs, in time and in memory, and whether exchanging one under load stalls
-//! anybody: `cargo bench --bench crl`.
+//! What a large CRL costs, in time and in memory, and how much replacing it delays handshakes:
+//! `cargo bench -p countersign-benches --bench crl`.
 //!
-//! The list is loaded beside rustls-webpki's own owned form of it, in one run. Memory is what the
-//! allocator was asked for and has not got back. For the stall, full handshakes run one after the
-//! other on one thread, each timed whole, both sides; first alone, then while another thread
-//! exchanges the list for another one, over and over. (A second thread that exchanges nothing, but
-//! computes, stands beside it: on few processors company alone delays.)
+//! The bench compares loading with the owned form of rustls-webpki, in one run. Memory is the bytes
+//! allocated and not freed. For the delay, full handshakes run one after the other on one thread,
+//! and each is timed whole, both sides: first alone, then while another thread replaces the list
+//! again and again. A third run, with a thread that only computes, shows the delay that any second
+//! thread causes on few processors.
 
 use std::alloc::System;
 use std::hint::black_box;
@@ -27,7 +27,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SERVER: &str = "server.example";
 
 fn main() {
-    // Run as a test, it only shows that it works.
+    // As a test, a short run shows that everything works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let (entries, handshakes) = if is_test {
         (1_000, 20)
@@ -62,7 +62,7 @@ fn main() {
         assert!(!black_box(&crl).revokes(black_box(&unlisted)));
     }
     println!(
-        "looking one up       ours {:.0?}",
+        "lookup               ours {:.0?}",
         start.elapsed() / lookups
     );
 
@@ -84,7 +84,7 @@ fn main() {
         .build()
         .expect("a connector");
     let alone = Times::of(handshakes, &acceptor, &connector);
-    let company = beside(
+    let computing = while_running(
         || {
             black_box((0..100_000_u64).fold(0, |sum: u64, number| sum.rotate_left(1) ^ number));
         },
@@ -93,10 +93,10 @@ fn main() {
     .0;
     let lists = [der, newer];
     let mut swaps = Vec::new();
-    let (exchanging, exchanged) = beside(
+    let (replacing, replaced) = while_running(
         || {
             let crls = Crls::from_bytes(lists[swaps.len() % 2].clone()).expect("a CRL");
-            // The two take turns, so that every other update goes back.
+            // The two lists alternate, so every other update is a rollback.
             let revocation = Revocation::new(crls).rollback(CrlRollback::Allow);
             let start = Instant::now();
             acceptor
@@ -106,17 +106,17 @@ fn main() {
         },
         || Times::of(handshakes, &acceptor, &connector),
     );
-    println!("handshakes, both sides     p50       p99      most");
+    println!("handshakes, both sides     p50       p99       max");
     println!("  alone               {alone}");
-    println!("  in company          {company}");
-    println!("  while exchanging    {exchanging}");
+    println!("  while computing     {computing}");
+    println!("  while replacing     {replacing}");
     swaps.sort();
     println!(
-        "  {exchanged} exchanges meanwhile, of {:.1?} each",
+        "  {replaced} replacements during that time, of {:.1?} each",
         swaps[swaps.len() / 2]
     );
     if !is_test {
-        let added = exchanging.p99.saturating_sub(alone.p99);
+        let added = replacing.p99.saturating_sub(alone.p99);
         let budget = Duration::from_millis(10);
         println!(
             "  added at p99: {added:.2?} (budget {budget:?}: {})",
@@ -125,7 +125,7 @@ fn main() {
     }
 }
 
-/// Random serial numbers of 16 octets, as authorities give them, though always the same ones.
+/// A list with pseudo-random serial numbers of 16 octets, the same ones in each run.
 fn signed_list(ca: &TestCa, entries: usize, number: u64) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = || {
@@ -149,12 +149,12 @@ fn pem(der: &[u8]) -> Vec<u8> {
 
 struct Cost {
     time: Duration,
-    kept: usize,
+    retained: usize,
 }
 
 impl std::fmt::Display for Cost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let megabytes = self.kept as f64 / 1e6;
+        let megabytes = self.retained as f64 / 1e6;
         write!(f, "{:.0?} and {megabytes:.1} MB", self.time)
     }
 }
@@ -165,34 +165,35 @@ fn measured<T>(make: impl FnOnce() -> T) -> (T, Cost) {
     let made = make();
     let time = start.elapsed();
     let change = region.change();
-    let kept = change
+    let retained = change
         .bytes_allocated
         .saturating_sub(change.bytes_deallocated);
-    (made, Cost { time, kept })
+    (made, Cost { time, retained })
 }
 
-/// Runs `work`, and beside it, on a thread of its own, `company` again and again; how often it ran.
-fn beside<T>(mut company: impl FnMut() + Send, work: impl FnOnce() -> T) -> (T, usize) {
+/// Runs `work`, and concurrently `other` again and again on a thread of its own. Returns the result
+/// of `work` and how often `other` ran.
+fn while_running<T>(mut other: impl FnMut() + Send, work: impl FnOnce() -> T) -> (T, usize) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let company = scope.spawn(|| {
+        let other_thread = scope.spawn(|| {
             let mut times = 0;
             while !over.load(Ordering::Relaxed) {
-                company();
+                other();
                 times += 1;
             }
             times
         });
         let result = work();
         over.store(true, Ordering::Relaxed);
-        (result, company.join().expect("the company"))
+        (result, other_thread.join().expect("the other thread"))
     })
 }
 
 struct Times {
     p50: Duration,
     p99: Duration,
-    most: Duration,
+    max: Duration,
 }
 
 impl Times {
@@ -216,7 +217,7 @@ impl Times {
         Self {
             p50: times[times.len() / 2],
             p99: times[times.len() * 99 / 100],
-            most: times[times.len() - 1],
+            max: times[times.len() - 1],
         }
     }
 }
@@ -226,7 +227,7 @@ impl std::fmt::Display for Times {
         write!(
             f,
             "{:>8.2?} {:>8.2?} {:>8.2?}",
-            self.p50, self.p99, self.most
+            self.p50, self.p99, self.max
         )
     }
 }

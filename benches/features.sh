@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What each set of features costs to build: how many crates, and how long a cold build takes.
+# Prints what each set of features costs to build: the number of crates, and the time of a cold build.
 #
-#     bash benches/features.sh            # all sets, in a target folder that is thrown away
+#     bash benches/features.sh            # all sets, in a temporary target folder
 #
-# Downloads are made before the clock starts. The count is of the crates in the build, their build
-# scripts' and macros' included, and this one not.
+# It downloads everything before the clock starts. The count includes build scripts and macros, and
+# excludes this crate.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,13 +1,13 @@
-//! The example `gateway` beside no gateway: `cargo bench --bench gateway`.
+//! What the gateway adds to a request: `cargo bench -p countersign-benches --bench gateway`.
 //!
-//! All over loopback, in this process. What is timed is a whole response of one event, from the request
-//! to its first frame, over connections that are open: from the server behind directly, in the clear and
-//! over mutual TLS, and through the gateway, which is reached over mutual TLS and reaches the server
-//! behind in the clear. First with nothing else to do, then while 500 streams through the gateway get five
+//! Everything runs over loopback, in this process. The bench times a response of one event, from the
+//! request to its first frame, over open connections: directly from the upstream server, in the clear
+//! and over mutual TLS, and through the gateway, which accepts mutual TLS and forwards in the clear.
+//! The first run has no other load. During the second, 500 streams through the gateway receive five
 //! events a second each.
 
 #[path = "../examples/gateway/proxy/mod.rs"]
-#[allow(dead_code, reason = "the example and its tests use the rest")]
+#[allow(dead_code, reason = "the program and its tests use the rest")]
 mod proxy;
 #[path = "../examples/shared/mod.rs"]
 mod shared;
@@ -36,19 +36,19 @@ use tokio_stream::StreamExt as _;
 
 use proxy::{Audit, BoxError, Config, Gateway};
 
-/// How often a stream gets an event.
+/// The time between two events of a stream.
 const EVERY: Duration = Duration::from_millis(200);
-/// As many streams to a connection.
+/// The number of streams on a connection.
 const PER_CONNECTION: usize = 100;
 
-/// How much of everything.
+/// The size of a run.
 struct Size {
     streams: usize,
     rounds: usize,
 }
 
 fn main() -> ExitCode {
-    // Run as a test, it only shows that it works.
+    // As a test, a short run shows that everything works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let size = if is_test {
         Size {
@@ -75,7 +75,7 @@ async fn run(size: &Size) -> Result<(), BoxError> {
     let ca = TestCa::new("Root");
     let plain = TcpListener::bind("127.0.0.1:0").await?;
     let plain_url = format!("http://{}", plain.local_addr()?);
-    tokio::spawn(async move { axum::serve(plain, behind()).await });
+    tokio::spawn(async move { axum::serve(plain, upstream()).await });
     let acceptor = Acceptor::builder()
         .credentials(ca.leaf().dns("localhost").issue().credentials())
         .trust(ca.trust())
@@ -85,7 +85,7 @@ async fn run(size: &Size) -> Result<(), BoxError> {
         .build()?;
     let listener = Listener::bind(acceptor, "127.0.0.1:0").await?;
     let mtls_port = listener.local_addr().ok_or("no address")?.port();
-    tokio::spawn(Server::new().serve(listener, behind()));
+    tokio::spawn(Server::new().serve(listener, upstream()));
     let port = gateway(&ca, &plain_url).await?;
 
     let direct: legacy::Client<HttpConnector, Empty<Bytes>> =
@@ -97,7 +97,7 @@ async fn run(size: &Size) -> Result<(), BoxError> {
     let gateway_url = format!("https://localhost:{port}/v1/one");
     let measure = async || -> Result<[Vec<Duration>; 3], BoxError> {
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
-        // Alternating, so that whatever else happens here happens to all of them.
+        // Alternating, so that load on the machine slows all of them equally.
         for round in 0..size.rounds + 1 {
             let begun = Instant::now();
             let response = direct.request(request(&direct_url)?).await?;
@@ -108,7 +108,7 @@ async fn run(size: &Size) -> Result<(), BoxError> {
             let begun = Instant::now();
             let response = gatewayed.request(request(&gateway_url)?).await?;
             let third = first_event(response, begun).await?;
-            // The first round connects.
+            // The first round opens the connections.
             if round > 0 {
                 for (times, time) in times.iter_mut().zip([first, second, third]) {
                     times.push(time);
@@ -119,31 +119,28 @@ async fn run(size: &Size) -> Result<(), BoxError> {
     };
 
     println!("| to the first event | p50 | p99 |\n|---|---|---|");
-    show("nothing else to do", measure().await?);
+    show("no other load", measure().await?);
     let begun = Instant::now();
     let received = Arc::new(AtomicUsize::new(0));
     let streams = open(&ca, port, size.streams, &received).await?;
     let opened = begun.elapsed();
-    show(
-        &format!("beside {} streams", size.streams),
-        measure().await?,
-    );
-    // Of the events that were due meanwhile, at least half have come.
+    show(&format!("with {} streams", size.streams), measure().await?);
+    // At least half of the events that were due have arrived.
     let due = begun.elapsed().saturating_sub(opened).as_millis() / EVERY.as_millis();
     let received = received.load(Ordering::SeqCst);
     println!(
-        "\n{} streams were opened in {} ms, and received {received} events meanwhile",
+        "\n{} streams were opened in {} ms, and received {received} events",
         streams.len(),
         opened.as_millis(),
     );
     if streams.len() < size.streams || received < size.streams * due as usize / 2 {
-        return Err("a stream was lost, or an event is late".into());
+        return Err("a stream was lost, or events are late".into());
     }
     Ok(())
 }
 
-/// Prints the rows of one state of affairs, and what the gateway adds.
-fn show(beside: &str, times: [Vec<Duration>; 3]) {
+/// Prints the rows of one run, and what the gateway adds.
+fn show(load: &str, times: [Vec<Duration>; 3]) {
     let names = [
         "directly, in the clear",
         "directly, over mutual TLS",
@@ -155,17 +152,17 @@ fn show(beside: &str, times: [Vec<Duration>; 3]) {
         [at(50), at(99)]
     });
     for (name, [p50, p99]) in names.iter().zip(percentiles) {
-        println!("| {beside}: {name} | {p50} µs | {p99} µs |");
+        println!("| {load}: {name} | {p50} µs | {p99} µs |");
     }
     let [_, [direct50, direct99], [p50, p99]] = percentiles.map(|row| row.map(|time| time as i128));
     println!(
-        "| {beside}: added to mutual TLS | {} µs | {} µs |",
+        "| {load}: added to mutual TLS | {} µs | {} µs |",
         p50 - direct50,
         p99 - direct99
     );
 }
 
-/// Opens so many streams through the gateway, each of which has had its first event when this returns.
+/// Opens streams through the gateway. Each has received its first event when this returns.
 async fn open(
     ca: &TestCa,
     port: u16,
@@ -177,7 +174,7 @@ async fn open(
     for stream in 0..count {
         if stream % PER_CONNECTION == 0 {
             connection = client(ca)?;
-            // Or each of the following would begin one of its own.
+            // This request opens the connection, which the following requests share.
             let url = format!("https://localhost:{port}/v1/one");
             let response = connection.request(request(&url)?).await?;
             response.into_body().collect().await?;
@@ -201,9 +198,8 @@ async fn open(
             }
         });
     }
-    // None of them ends by itself.
     if streams.try_join_next().is_some() {
-        return Err("a stream ended early".into());
+        return Err("a stream closed early".into());
     }
     Ok(streams)
 }
@@ -217,12 +213,12 @@ async fn first_event(response: Response<Incoming>, begun: Instant) -> Result<Dur
     if is_event {
         Ok(time)
     } else {
-        Err("another frame than the event".into())
+        Err("the first frame is not the event".into())
     }
 }
 
-/// The server behind: one event, or one after the other.
-fn behind() -> Router {
+/// The upstream server: one event, or an endless stream of events.
+fn upstream() -> Router {
     let events = |events: Body| {
         Response::builder()
             .header("content-type", "text/event-stream")
@@ -247,8 +243,8 @@ fn behind() -> Router {
         .route("/v1/many", get(many))
 }
 
-/// Starts the gateway before this server, and returns its port.
-async fn gateway(ca: &TestCa, upstream: &str) -> Result<u16, BoxError> {
+/// Starts the gateway in front of this server, and returns its port.
+async fn gateway(ca: &TestCa, upstream_url: &str) -> Result<u16, BoxError> {
     let folder = tempfile::tempdir()?;
     let own = ca.leaf().dns("localhost").issue();
     let config = format!(
@@ -266,14 +262,14 @@ async fn gateway(ca: &TestCa, upstream: &str) -> Result<u16, BoxError> {
         [forward]
         client_cert = true
         xfcc = ["hash", "dns"]
-        [upstreams.behind]
-        url = "{upstream}"
+        [upstreams.events]
+        url = "{upstream_url}"
         [[routes]]
         name = "all"
         who = ["client.example"]
         methods = ["GET"]
         path = "/v1/{{*rest}}"
-        upstream = "behind"
+        upstream = "events"
         "#
     );
     for (name, text) in [
@@ -285,7 +281,7 @@ async fn gateway(ca: &TestCa, upstream: &str) -> Result<u16, BoxError> {
         std::fs::write(folder.path().join(name), text)?;
     }
     let config = Config::from_file(&folder.path().join("gateway.toml"))?;
-    // The line is made, and thrown away.
+    // The line is formatted and discarded.
     let audit = Audit::new(|line| drop(std::hint::black_box(line.to_string())));
     let gateway = Gateway::bind(&config, audit).await?;
     let port = gateway.address.port();

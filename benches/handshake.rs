@@ -1,100 +1,54 @@
-//! What mutual TLS costs with us, beside raw rustls and beside the floor, in the same run.
+//! What mutual TLS costs with countersign, compared with raw rustls and with the minimal
+//! cryptography, in one run.
 //!
-//! `cargo bench --bench handshake` prints tables at the end; `-- P-256/1 server` only measures the
-//! cases whose names hold all these words.
+//! `cargo bench -p countersign-benches --bench handshake` prints tables at the end;
+//! `-- P-256/1 server` measures only the cases whose names contain all of these words.
 //!
-//! Everything happens in memory, on one thread, against a peer of raw rustls. What is timed is one
+//! Everything runs in memory, on one thread, against a peer of raw rustls. The bench times one
 //! side's own work from the first byte of a connection to the first byte of the application,
 //! session tickets included: the polls of its future, or its calls into rustls.
 //!
 //! * **known chain**: a full handshake with a peer whose chain was verified before.
-//! * **first sight**: a full handshake with a chain that nobody has seen. Each is shown once, so
-//!   that ours pays for verifying and for remembering it; the acceptor is new when they run out.
-//! * **resumed**: the peer brings a session, and is judged again.
-//! * **the floor**: the key exchange, one signature and one verification, called directly.
-//! * **blind rustls**: raw rustls that verifies no chain, which shows what the rest costs.
+//! * **first sight**: a full handshake with a chain that was not verified before. Each chain is
+//!   presented once, so that countersign pays for verifying and for caching it. When the chains run
+//!   out, a new acceptor or connector replaces the old one.
+//! * **resumed**: the peer resumes a session, and is authorized again.
+//! * **floor**: the key exchange, one signature and one verification, called directly.
+//! * **no_verify**: raw rustls that verifies no chain. It shows the cost of everything else.
 //!
-//! Ours, raw rustls and the others take turns, and a ratio is the median over such rounds, so that
-//! whatever slows the machine down slows all of them. (criterion would measure one after the
-//! other.)
-
-#[path = "handshake/blind.rs"]
-mod blind;
-#[path = "handshake/blocking.rs"]
-mod blocking;
-#[path = "handshake/case.rs"]
-mod case;
-#[path = "handshake/contest.rs"]
-mod contest;
-#[path = "handshake/floor.rs"]
-mod floor;
-#[path = "handshake/report.rs"]
-mod report;
-#[path = "handshake/streams.rs"]
-mod streams;
-#[path = "handshake/world.rs"]
-mod world;
+//! The implementations take turns, and a ratio is the median over such rounds, so that load on the
+//! machine slows all of them equally. (criterion would measure one after the other.)
 
 use std::time::{Duration, Instant};
 
 use countersign::testing::KeyType;
-
-use blocking::Blocking;
-use case::{Case, Exchange, Setting};
-use contest::{Contest, Door, Round};
-use report::{Measured, Report};
-use streams::Streams;
-use world::{Family, World};
-
-const KEYS: [KeyType; 4] = [
-    KeyType::P256,
-    KeyType::P384,
-    KeyType::Ed25519,
-    KeyType::Rsa2048,
-];
-
-/// What the budgets are made for.
-const REFERENCE: Setting = Setting {
-    exchange: Exchange::X25519,
-    key: KeyType::P256,
-    intermediates: 1,
-    tokio: true,
-};
-
-/// The reference, with the default key exchange too, and without tokio.
-const BUDGETED: [Setting; 3] = [
-    REFERENCE,
-    Setting {
-        exchange: Exchange::Hybrid,
-        ..REFERENCE
-    },
-    Setting {
-        exchange: Exchange::Hybrid,
-        tokio: false,
-        ..REFERENCE
-    },
-];
+use countersign_benches::blocking::Blocking;
+use countersign_benches::case::{BUDGETED, Case, KEYS, REFERENCE, Setting};
+use countersign_benches::comparison::{Comparison, Driver, Round};
+use countersign_benches::fixture::{Family, Fixture};
+use countersign_benches::report::{Measured, Report};
+use countersign_benches::streams::Streams;
 
 fn main() {
     let effort = Effort::from_args();
-    let streams = Streams::new();
+    let streams = Streams::default();
     let mut measured = Vec::new();
     for key in KEYS {
         let family = Family::new(key);
         for setting in settings(key) {
-            let world = World::new(&family, setting);
-            let door: &dyn Door = if setting.tokio { &streams } else { &Blocking };
+            let fixture = Fixture::new(&family, setting);
+            let driver: &dyn Driver = if setting.tokio { &streams } else { &Blocking };
             for case in setting.cases() {
                 if !effort.wants(case) {
                     continue;
                 }
-                let mut contest = Contest::new(&world, case, door, effort.chains);
+                let mut comparison = Comparison::new(&fixture, case, driver, effort.chains);
                 let done = Measured {
                     case,
-                    rounds: effort.measure(case, || contest.round()),
+                    rounds: effort.measure(case, || comparison.round()),
                 };
-                contest.check();
-                // What an unoptimised build takes says nothing.
+                comparison.check();
+                // Times of an unoptimised build mean nothing.
                 if !effort.is_test {
                     println!("{done}");
                 }
@@ -120,12 +74,12 @@ fn settings(key: KeyType) -> impl Iterator<Item = Setting> {
     budgeted.chain(other.filter(|setting| *setting != REFERENCE))
 }
 
-/// How much is measured.
+/// What is measured, and for how long.
 struct Effort {
     words: Vec<String>,
-    /// Run as a test, it only shows that it works.
+    /// As a test, a short run shows that everything works.
     is_test: bool,
-    /// How many chains there are for first sight.
+    /// The number of chains for first sight.
     chains: usize,
 }
 

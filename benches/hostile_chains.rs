@@ -1,18 +1,19 @@
-//! What a peer without a trusted certificate can make us spend: `cargo bench --bench hostile_chains`.
+//! The CPU time that a peer without a trusted certificate can cause:
+//! `cargo bench -p countersign-benches --bench hostile_chains`.
 //!
-//! Each shape of chain is presented in whole handshakes over memory, to an acceptor and to a
-//! connector with their defaults and an audit trail in JSON. The CPU time is that of the thread that
-//! runs our side, as Linux accounts it, over all handshakes of a shape; beside it stands an honest
-//! chain of the same size that is refused too. Then good clients connect to a `Listener` over
-//! loopback, alone and beside 50 handshakes a second of the most expensive shape.
-#![allow(clippy::unwrap_used)] // a bench stops at what goes wrong
+//! Whole handshakes in memory present each shape of chain to an acceptor and to a connector with
+//! their defaults and an audit trail in JSON. The CPU time is that of the thread of countersign's
+//! side, as Linux accounts it, over all handshakes of a shape. It is compared with an honest chain of
+//! the same size that is rejected too. Then good clients connect to a `Listener` over loopback, alone
+//! and concurrently with 50 handshakes a second of the most expensive shape.
+#![allow(clippy::unwrap_used)] // a bench stops at the first error
 
 #[path = "hostile_chains/attacker.rs"]
 mod attacker;
-#[path = "hostile_chains/beside.rs"]
-mod beside;
+#[path = "hostile_chains/good_clients.rs"]
+mod good_clients;
 #[path = "hostile_chains/shapes.rs"]
-#[allow(unreachable_pub, reason = "a test uses them too")]
+#[allow(unreachable_pub, reason = "a test uses this file too")]
 mod shapes;
 
 use std::process::ExitCode;
@@ -26,14 +27,14 @@ const LIMIT: Duration = Duration::from_millis(5);
 const LIMIT_RATIO: f64 = 20.0;
 
 fn main() -> ExitCode {
-    // Run as a test, it only shows that it works.
+    // As a test, a short run shows that everything works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let handshakes = if is_test { 1 } else { 40 };
     let shapes = shapes::all();
     let mut met = true;
-    let mut worst: Option<(Duration, &Shape)> = None; // beside a root as most have it
+    let mut worst: Option<(Duration, &Shape)> = None; // of those with a P-256 root
     for side in [Side::Server, Side::Client] {
-        println!("CPU of the {side} for a refused handshake (budget 5 ms, and 20 × honest)");
+        println!("CPU of the {side} for a rejected handshake (budget 5 ms, and 20 × honest)");
         println!("  shape                                       bytes        CPU   × honest");
         for shape in &shapes {
             let attacker = Attacker::new(side, shape.root);
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
         }
     }
     if let Some((_, shape)) = worst {
-        met &= beside::run(shape, is_test);
+        met &= good_clients::run(shape, is_test);
     }
     if met || is_test {
         ExitCode::SUCCESS

@@ -1,10 +1,10 @@
-//! Ten thousand open connections, and a policy that denies half of them: `cargo bench --bench live`.
+//! Ten thousand open connections, and a policy that denies half of them:
+//! `cargo bench -p countersign-benches --bench live`.
 //!
 //! Everything is in this process, over pipes in memory; the clients are plain tokio-rustls. The half
-//! that stays echoes all the while, each connection five times a second. What is timed begins with
-//! the call that sets the policy. Memory is what the allocator was asked for and
-//! has not got back, with one idle connection more: beside a raw tokio-rustls server, with the same
-//! clients, in one run.
+//! that stays echoes during the whole run, each connection five times a second. The clock starts with
+//! the call that sets the policy. Memory is the bytes allocated and not freed for one more idle
+//! connection, compared with a raw tokio-rustls server with the same clients, in one run.
 
 #[path = "live/echo.rs"]
 mod echo;
@@ -34,15 +34,15 @@ const SERVER: &str = "server.example";
 const PIPE: usize = 1024;
 
 fn main() -> ExitCode {
-    // Run as a test, it only shows that it works.
+    // As a test, a short run shows that everything works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let connections = if is_test { 40 } else { 10_000 };
     let runtime = Runtime::new().expect("a runtime");
-    let world = World::new();
-    let is_small = memory(&runtime, &world, connections / 10);
-    let is_fast = runtime.block_on(flip(&world, connections));
+    let fixture = Fixture::new();
+    let is_small = memory(&runtime, &fixture, connections / 10);
+    let is_fast = runtime.block_on(flip(&fixture, connections));
     if is_test {
-        println!("(run as a test: the budgets say nothing)");
+        println!("(run as a test: the budgets do not apply)");
     }
     if is_small && is_fast || is_test {
         ExitCode::SUCCESS
@@ -51,14 +51,14 @@ fn main() -> ExitCode {
     }
 }
 
-struct World {
+struct Fixture {
     ca: TestCa,
     server: Issued,
     good: Arc<ClientConfig>,
     bad: Arc<ClientConfig>,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let ca = TestCa::new("Root");
         Self {
@@ -130,26 +130,27 @@ fn client_config(ca: &TestCa, name: &str) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// The bytes that one more idle connection takes, both ends; the clients are the same. Says whether
-/// the budget was met.
-fn memory(runtime: &Runtime, world: &World, connections: usize) -> bool {
-    let acceptor = world.acceptor();
-    let raw = world.raw();
-    // What is there once, such as remembered chains and sessions, is there before.
+/// The bytes that one more idle connection takes, both ends; the clients are the same. Returns
+/// whether the budget was met.
+fn memory(runtime: &Runtime, fixture: &Fixture, connections: usize) -> bool {
+    let acceptor = fixture.acceptor();
+    let raw = fixture.raw();
+    // The warm-up fills what exists once, such as the caches of chains and sessions.
     let warm_up = 1100;
     let ours = runtime.block_on(async {
-        kept(connections, warm_up, async || {
+        retained(connections, warm_up, async || {
             let (near, far) = tokio::io::duplex(PIPE);
             let (server, client) =
-                tokio::join!(acceptor.accept(near), world.client(&world.good, far));
+                tokio::join!(acceptor.accept(near), fixture.client(&fixture.good, far));
             (server.expect("admitted"), client)
         })
         .await
     });
     let theirs = runtime.block_on(async {
-        kept(connections, warm_up, async || {
+        retained(connections, warm_up, async || {
             let (near, far) = tokio::io::duplex(PIPE);
-            let (server, client) = tokio::join!(raw.accept(near), world.client(&world.good, far));
+            let (server, client) =
+                tokio::join!(raw.accept(near), fixture.client(&fixture.good, far));
             (server.expect("accepted"), client)
         })
         .await
@@ -164,7 +165,7 @@ fn memory(runtime: &Runtime, world: &World, connections: usize) -> bool {
     is_small
 }
 
-async fn kept<S, C>(connections: usize, warm_up: usize, open: impl AsyncFn() -> (S, C)) -> usize
+async fn retained<S, C>(connections: usize, warm_up: usize, open: impl AsyncFn() -> (S, C)) -> usize
 where
     S: AsyncRead + AsyncWrite + Unpin,
     C: AsyncRead + AsyncWrite + Unpin,
@@ -201,11 +202,11 @@ async fn echo(
     assert_eq!(server.read_u8().await.expect("open"), b'c');
 }
 
-/// Opens connections that echo, denies half, and sees what becomes of both halves. Says whether the
-/// budgets were met.
-async fn flip(world: &World, connections: usize) -> bool {
+/// Opens connections that echo, denies half, and checks both halves. Returns whether the budgets were
+/// met.
+async fn flip(fixture: &Fixture, connections: usize) -> bool {
     let half = connections / 2;
-    let acceptor = world.acceptor();
+    let acceptor = fixture.acceptor();
     let (closed, mut closings) = mpsc::unbounded_channel();
     let (phase, phases) = watch::channel(Phase::Opening);
     let seen = Arc::new(Seen {
@@ -216,8 +217,8 @@ async fn flip(world: &World, connections: usize) -> bool {
     for number in 0..connections {
         let stays = number % 2 == 0;
         let (near, far) = tokio::io::duplex(PIPE);
-        let config = if stays { &world.good } else { &world.bad };
-        let (server, client) = tokio::join!(acceptor.accept(near), world.client(config, far));
+        let config = if stays { &fixture.good } else { &fixture.bad };
+        let (server, client) = tokio::join!(acceptor.accept(near), fixture.client(config, far));
         let server = server.expect("admitted");
         let closed = closed.clone();
         tasks.spawn(async move {
@@ -232,18 +233,18 @@ async fn flip(world: &World, connections: usize) -> bool {
         }
     }
     drop((closed, phases));
-    wait_until("everybody echoes", || {
+    wait_until("every connection echoes", || {
         seen.ready.load(Ordering::SeqCst) == connections
     })
     .await;
-    println!("{connections} open connections, of which half are to be denied");
+    println!("{connections} open connections, of which the policy denies half");
     phase.send_replace(Phase::Echoing);
     seen.echoed(&seen.counts(), 2).await;
 
     let before = seen.counts();
     let start = Instant::now();
-    // Off this thread, so that those who are woken run at once.
-    let judged = {
+    // On another thread, so that the connections' tasks run immediately.
+    let reauthorized = {
         let acceptor = acceptor.clone();
         tokio::task::spawn_blocking(move || {
             acceptor.set_policy(|peer: &Peer<DnsName>| match peer.identity().as_str() {
@@ -258,45 +259,53 @@ async fn flip(world: &World, connections: usize) -> bool {
     let mut last = start;
     for _ in 0..half {
         let closing = tokio::time::timeout(PATIENCE, closings.recv()).await;
-        let (number, at) = closing.expect("all of them are closed").expect("closed");
-        assert_eq!(number % 2, 1, "only those who are denied");
+        let (number, at) = closing
+            .expect("all denied connections close")
+            .expect("closed");
+        assert_eq!(number % 2, 1, "only denied connections");
         last = last.max(at);
     }
     let closed = last - start;
-    let meanwhile = seen.counts().iter().sum::<usize>() - before.iter().sum::<usize>();
+    let echoes = seen.counts().iter().sum::<usize>() - before.iter().sum::<usize>();
     seen.echoed(&before, 3).await;
     let in_time = (
-        judged <= Duration::from_millis(100),
+        reauthorized <= Duration::from_millis(100),
         closed <= Duration::from_secs(1),
     );
     println!(
-        "  judged after       {judged:.1?} (budget 100 ms: {})",
+        "  re-authorized in   {reauthorized:.1?} (budget 100 ms: {})",
         met(in_time.0)
     );
     println!(
         "  the denied closed  {closed:.1?} (budget 1 s: {})",
         met(in_time.1)
     );
-    println!("  the others echoed  {meanwhile} times until then, and all {half} go on");
-    wait_until("all are told", || seen.told.load(Ordering::SeqCst) == half).await;
-    println!("  told access_denied {half} of {half}");
+    println!("  the others echoed  {echoes} times until then, and all {half} continue");
+    wait_until("all denied clients received the alert", || {
+        seen.alerted.load(Ordering::SeqCst) == half
+    })
+    .await;
+    println!("  access_denied      received by {half} of {half}");
     assert_eq!(acceptor.connections().len(), half);
 
-    // The same again with trust, which is judged without verifying a signature again.
-    let trust = world.ca.trust();
+    // The same with new trust, which verifies no signature again.
+    let trust = fixture.ca.trust();
     let before = seen.counts();
     let start = Instant::now();
     acceptor
         .update(countersign::Update::new().trust(trust))
         .expect("an update");
-    println!("  new trust, {half} judged after {:.1?}", start.elapsed());
+    println!(
+        "  new trust          {half} re-authorized in {:.1?}",
+        start.elapsed()
+    );
     seen.echoed(&before, 3).await;
     assert_eq!(acceptor.connections().len(), half);
     assert!(closings.try_recv().is_err(), "none of them was closed");
 
     phase.send_replace(Phase::Over);
-    while let Some(ended) = tasks.join_next().await {
-        ended.expect("no task fails");
+    while let Some(finished) = tasks.join_next().await {
+        finished.expect("no task fails");
     }
     assert_eq!(seen.broken.load(Ordering::SeqCst), 0, "the others stay");
     in_time.0 && in_time.1

@@ -1,8 +1,8 @@
-//! What a decision costs, in time and in memory, however many entries a rule has:
-//! `cargo bench --bench policy`.
+//! What a decision costs, in time and in memory, by the number of entries of a rule:
+//! `cargo bench -p countersign-benches --bench policy`.
 //!
-//! Each rule is asked about peers of which half match. At the end stands a table; memory is what
-//! the rule's allocations asked for, divided by its entries, as counted by the allocator.
+//! Each rule decides about peers of which half match. The bench prints a table at the end. Memory is
+//! the bytes that the rule has allocated, divided by its entries.
 
 use std::alloc::System;
 use std::cell::Cell;
@@ -20,13 +20,13 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Few enough for the processor's nearest cache.
+/// The number of peers in a batch, which fits the processor's first cache.
 const AT_ONCE: usize = 16;
 
 const BUDGET: Duration = Duration::from_micros(1);
 
 fn main() {
-    // Run as a test, it only shows that it works.
+    // As a test, a short run shows that everything works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let sizes: &[usize] = if is_test {
         &[10, 1_000]
@@ -39,7 +39,7 @@ fn main() {
             .warm_up_time(Duration::from_millis(300))
             .measurement_time(Duration::from_secs(2))
             .configure_from_args(),
-        // So many that what they touch of a large table is not all in the processor's caches.
+        // So many that the entries they look up do not all fit the processor's caches.
         peers: if is_test { 16 } else { 16_384 },
         ca: TestCa::new("Root"),
         rows: Vec::new(),
@@ -52,7 +52,7 @@ fn main() {
         bench.mixed(size);
     }
     bench.criterion.final_summary();
-    // What an unoptimised build takes says nothing.
+    // Times of an unoptimised build mean nothing.
     if !is_test {
         bench.print();
     }
@@ -140,8 +140,8 @@ impl Bench {
         );
     }
 
-    /// Measures a rule; `identity` gives one that matches for each number below `size`, and one
-    /// that does not for each from there on.
+    /// Measures a rule. `identity` returns one that matches for each number below `size`, and one that
+    /// does not for each other number.
     fn rule<P: Policy<I>, I: Display>(
         &mut self,
         rule: &'static str,
@@ -157,7 +157,7 @@ impl Bench {
         let issued = self.ca.leaf().issue();
         let peers: Vec<Peer<I>> = (0..self.peers)
             .map(|number| {
-                // All over the table, and a match every other time.
+                // Spread over the table; every second one matches.
                 let scattered = number.wrapping_mul(0x9e37_79b9) % size;
                 let identity = identity(scattered + (number % 2) * size);
                 testing::peer_of(identity, &self.ca, &issued, ConnectionInfo::default())
@@ -176,7 +176,7 @@ impl Bench {
                     let chunks = iterations.div_ceil(AT_ONCE as u64);
                     let mut elapsed = Duration::ZERO;
                     for peers in next.by_ref().take(chunks as usize) {
-                        // A peer has just been made when it is judged; the rule may lie untouched.
+                        // A new peer is in the caches when it is authorized; the rule may not be.
                         let touched: usize = peers
                             .iter()
                             .map(|peer| peer.identity().to_string().len())
@@ -188,13 +188,13 @@ impl Bench {
                         }
                         elapsed += begun.elapsed();
                     }
-                    let asked = chunks * AT_ONCE as u64;
+                    let decided = chunks * AT_ONCE as u64;
                     spent.set(spent.get() + elapsed);
-                    decisions.set(decisions.get() + asked);
-                    elapsed.mul_f64(iterations as f64 / asked as f64)
+                    decisions.set(decisions.get() + decided);
+                    elapsed.mul_f64(iterations as f64 / decided as f64)
                 });
             });
-        // A filter on the command line may have left it out.
+        // A filter on the command line may have excluded it.
         if decisions.get() > 0 {
             self.rows.push(Row {
                 rule,
@@ -230,7 +230,7 @@ impl Bench {
     }
 }
 
-/// Names as long as in real life: 53 bytes for an ID, 20 for a domain.
+/// Names of a realistic length: 53 bytes for an ID, 20 for a domain.
 fn workload(number: usize) -> String {
     format!(
         "spiffe://example.org/ns/team-{:03}/sa/service-{number:07}",

@@ -1,10 +1,9 @@
-//! Good clients beside two thousand that stall: `cargo bench --bench stalled`.
+//! Good clients while two thousand others stall: `cargo bench -p countersign-benches --bench stalled`.
 //!
-//! Over loopback TCP, in this process. A third of the stalled send nothing, a third half a
-//! ClientHello, a third one byte a second. Good clients connect one after the other, before the
-//! stalled come, while they are there, and after they are gone; what is timed is the client's whole
-//! connection, from `connect` to the first byte of the application. Memory is what the allocator was
-//! asked for and has not got back, sockets of the system not included.
+//! Over loopback TCP, in this process. A third of the stalled clients send nothing, a third half a
+//! ClientHello, a third one byte a second. Good clients connect one after the other before, during and
+//! after the stall. The bench times the client's whole connection, from `connect` to the first byte of
+//! the application. Memory is the bytes allocated and not freed, without the system's sockets.
 
 use std::alloc::System;
 use std::net::SocketAddr;
@@ -27,7 +26,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SERVER: &str = "server.example";
 
-/// How much of everything.
+/// The size of a run.
 struct Size {
     stalled: usize,
     good: usize,
@@ -35,7 +34,7 @@ struct Size {
 }
 
 fn main() -> ExitCode {
-    // Run as a test, it only shows that it works.
+    // As a test, a short run shows that everything works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let size = if is_test {
         Size {
@@ -58,59 +57,62 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the figures, and says whether every budget was met.
+/// Prints the figures. Returns whether every budget was met.
 async fn run(size: &Size) -> bool {
-    let world = World::start(size).await;
-    let mut idle = world.good_clients(size.good).await;
+    let fixture = Fixture::start(size).await;
+    let mut idle = fixture.good_clients(size.good).await;
 
     let region = Region::new(ALLOCATOR);
-    let mut stalled = world.stall(size.stalled).await;
+    let mut stalled = fixture.stall(size.stalled).await;
     let change = region.change();
     let memory = change
         .bytes_allocated
         .saturating_sub(change.bytes_deallocated)
         / size.stalled;
-    let mut beside = world.good_clients(size.good).await;
-    let there = size.stalled - world.timed_out.load(Ordering::SeqCst);
+    let mut during = fixture.good_clients(size.good).await;
+    let remaining = size.stalled - fixture.timed_out.load(Ordering::SeqCst);
 
     let mut last = Duration::ZERO;
-    while let Some(ended) = stalled.join_next().await {
-        last = last.max(ended.expect("it ends"));
+    while let Some(closed) = stalled.join_next().await {
+        last = last.max(closed.expect("the task finishes"));
     }
-    idle.extend(world.good_clients(size.good).await);
+    idle.extend(fixture.good_clients(size.good).await);
 
-    let told = world.timed_out.load(Ordering::SeqCst);
-    let (idle, beside) = (Percentiles::of(&mut idle), Percentiles::of(&mut beside));
+    let timed_out = fixture.timed_out.load(Ordering::SeqCst);
+    let (idle, during) = (Percentiles::of(&mut idle), Percentiles::of(&mut during));
     let limit = size.timeout + Duration::from_secs(1);
-    println!("{} stalled handshakes beside good clients", size.stalled);
+    println!("{} stalled handshakes and good clients", size.stalled);
     println!("                  p50       p99");
     println!("  idle      {:>9.2?} {:>9.2?}", idle.p50, idle.p99);
-    println!("  beside    {:>9.2?} {:>9.2?}", beside.p50, beside.p99);
-    let ratio = beside.p99.as_secs_f64() / idle.p99.as_secs_f64();
-    let (fast, reaped, all_told) = (ratio <= 2.0, last <= limit, told == size.stalled);
+    println!("  stalled   {:>9.2?} {:>9.2?}", during.p50, during.p99);
+    let ratio = during.p99.as_secs_f64() / idle.p99.as_secs_f64();
+    let (fast, closed, all_reported) = (ratio <= 2.0, last <= limit, timed_out == size.stalled);
     println!(
-        "  p99 beside them {ratio:.2} × idle (budget 2: {})",
+        "  p99 during the stall {ratio:.2} × idle (budget 2: {})",
         met(fast)
     );
-    println!("  still stalled when the last good client was through: {there}");
-    println!("  memory of a stalled one: {memory} bytes, both ends");
+    println!("  still stalled when the last good client had connected: {remaining}");
+    println!("  memory of a stalled connection: {memory} bytes, both ends");
     println!(
-        "  the last was reaped after {last:.2?} (deadline {:.0?} and 1 s: {})",
+        "  the last was closed after {last:.2?} (deadline {:.0?} and 1 s: {})",
         size.timeout,
-        met(reaped)
+        met(closed)
     );
-    println!("  told of as timed_out: {told} ({})", met(all_told));
-    fast && reaped && all_told && there == size.stalled
+    println!(
+        "  reported as timed_out: {timed_out} ({})",
+        met(all_reported)
+    );
+    fast && closed && all_reported && remaining == size.stalled
 }
 
-struct World {
+struct Fixture {
     address: SocketAddr,
     connector: Connector<DnsName>,
     hello: Arc<Vec<u8>>,
     timed_out: Arc<AtomicUsize>,
 }
 
-impl World {
+impl Fixture {
     async fn start(size: &Size) -> Self {
         let ca = TestCa::new("Root");
         let acceptor = Acceptor::builder()
@@ -126,16 +128,16 @@ impl World {
             .trust(ca.trust())
             .identify(DnsName::extractor())
             .authorize(policy::allow_any())
-            // So that every good client does the whole work.
+            // Every good client makes a full handshake.
             .resumption(countersign::Resumption::Off)
             .build()
             .expect("a connector");
         let timed_out = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&timed_out);
         let mut listener = Listener::builder(acceptor)
-            // With fewer places good clients wait for them, up to the deadline.
+            // With a lower limit good clients would wait, up to the deadline.
             .max_handshakes(size.stalled + 100)
-            // All come from one address here.
+            // All clients have one address here.
             .early_drop(None)
             .on_refused(move |_, error| {
                 if error.reason() == "timed_out" {
@@ -149,7 +151,7 @@ impl World {
         tokio::spawn(async move {
             while let Some(mut stream) = listener.accept().await {
                 tokio::spawn(async move {
-                    // The client may go first.
+                    // The client may close first.
                     let _ = stream.write_all(b"s").await;
                     let _ = stream.shutdown().await;
                 });
@@ -164,7 +166,7 @@ impl World {
         }
     }
 
-    /// The times that connections of good clients take.
+    /// The times of the connections of good clients.
     async fn good_clients(&self, clients: usize) -> Vec<Duration> {
         let mut times = Vec::with_capacity(clients);
         for _ in 0..clients {
@@ -178,7 +180,7 @@ impl World {
         times
     }
 
-    /// Clients that stall; each gives the time after which the server closed its connection.
+    /// Starts clients that stall. Each returns the time after which the server closed its connection.
     async fn stall(&self, clients: usize) -> JoinSet<Duration> {
         let mut stalled = JoinSet::new();
         for number in 0..clients {
@@ -203,15 +205,15 @@ impl World {
                     std::future::pending::<std::io::Result<()>>().await
                 };
                 let mut answer = Vec::new();
-                let ended = reader.read_to_end(&mut answer);
+                let closed = reader.read_to_end(&mut answer);
                 tokio::select! {
-                    _ = ended => {}
+                    _ = closed => {}
                     _ = sending => {}
                 }
                 start.elapsed()
             });
         }
-        // Until the server has taken them all in.
+        // The server accepts all of them in this time.
         sleep(Duration::from_millis(500)).await;
         stalled
     }
@@ -223,7 +225,7 @@ async fn hello_of(connector: &Connector<DnsName>) -> Vec<u8> {
     let connecting = connector.connect(SERVER, near);
     let mut hello = Vec::new();
     tokio::select! {
-        _ = connecting => unreachable!("nobody answers"),
+        _ = connecting => unreachable!("no server answers"),
         read = far.read_buf(&mut hello) => assert!(read.expect("a ClientHello") > 0),
     }
     hello

@@ -1,5 +1,5 @@
 //! rustls connections without tokio: `Acceptor::unauthorized_rustls_config` with `Gate::admit`, and
-//! `Connector::start`, beside raw rustls.
+//! `Connector::start`, compared with raw rustls.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -10,19 +10,19 @@ use countersign::identity::DnsName;
 use countersign::{ClientHandshake, ConnectError, Connector, Gate, HandshakeError};
 use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection};
 
-use crate::contest::{Client, Door, Server, Spent};
-use crate::world::SERVER_NAME;
+use crate::comparison::{Client, Driver, Server, Spent};
+use crate::fixture::SERVER_NAME;
 
-pub(crate) struct Blocking;
+pub struct Blocking;
 
-impl Door for Blocking {
-    /// Makes both sides, and lets them speak in turns until each is done.
+impl Driver for Blocking {
+    /// Makes both sides, and runs them in turns until both are finished.
     fn handshake(&self, server: Server<'_>, client: Client<'_>, resumed: bool) -> Spent {
         let mut spent = Spent {
             server: Duration::ZERO,
             client: Duration::ZERO,
         };
-        let mut client = timed(&mut spent.client, || -> Box<dyn Party> {
+        let mut client = timed(&mut spent.client, || -> Box<dyn Endpoint> {
             match client {
                 Client::Ours(connector) => Box::new(OurClient::new(connector)),
                 Client::Raw(config) => Box::new(RawClient::new(config)),
@@ -54,12 +54,12 @@ fn timed<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
     result
 }
 
-trait Party {
-    /// Does what can be done with what has come; whether everything is done.
+trait Endpoint {
+    /// Processes what the pipe contains. Returns whether the handshake is finished.
     fn turn(&mut self, pipe: &mut Pipe) -> bool;
 }
 
-/// Ends with writing the first byte, ours once the gate has said yes.
+/// Writes the first byte at the end; with countersign, after the gate has admitted the client.
 struct AnyServer<'a> {
     connection: ServerConnection,
     gate: Option<&'a Gate<DnsName>>,
@@ -80,7 +80,7 @@ impl<'a> AnyServer<'a> {
     }
 }
 
-impl Party for AnyServer<'_> {
+impl Endpoint for AnyServer<'_> {
     fn turn(&mut self, pipe: &mut Pipe) -> bool {
         if !finish(&mut self.connection, pipe) {
             return false;
@@ -96,7 +96,7 @@ impl Party for AnyServer<'_> {
     }
 }
 
-/// Ends with reading the first byte.
+/// Reads the first byte at the end.
 struct RawClient(ClientConnection);
 
 impl RawClient {
@@ -106,13 +106,13 @@ impl RawClient {
     }
 }
 
-impl Party for RawClient {
+impl Endpoint for RawClient {
     fn turn(&mut self, pipe: &mut Pipe) -> bool {
         finish(&mut self.0, pipe) && read_byte(&mut self.0, pipe)
     }
 }
 
-/// Ends with reading the first byte, once the gate has said yes.
+/// Reads the first byte at the end, after the gate has admitted the server.
 enum OurClient {
     Handshaking(Option<Box<ClientHandshake<DnsName>>>),
     Admitted(Box<ClientConnection>),
@@ -125,7 +125,7 @@ impl OurClient {
     }
 }
 
-impl Party for OurClient {
+impl Endpoint for OurClient {
     fn turn(&mut self, pipe: &mut Pipe) -> bool {
         if let Self::Handshaking(handshake) = self {
             match handshake.as_mut().expect("in place").complete(pipe) {
@@ -145,7 +145,7 @@ impl Party for OurClient {
     }
 }
 
-/// Handshakes as far as it goes; whether to the end.
+/// Continues the handshake as far as possible. Returns whether it is finished.
 fn finish<S>(connection: &mut ConnectionCommon<S>, pipe: &mut Pipe) -> bool {
     while connection.is_handshaking() || connection.wants_write() {
         if !advance(connection.complete_io(pipe)) {
@@ -155,7 +155,7 @@ fn finish<S>(connection: &mut ConnectionCommon<S>, pipe: &mut Pipe) -> bool {
     true
 }
 
-/// Whether it went on, and did not have to wait.
+/// Whether the call made progress, and does not have to wait.
 fn advance<T>(result: io::Result<T>) -> bool {
     match result {
         Ok(_) => true,

@@ -1,32 +1,62 @@
-//! What can be measured, and its names.
+//! The cases that are measured, and their names.
 
 use std::fmt;
 
 use countersign::testing::KeyType;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 
-/// One number of the tables: one side's work in one kind of handshake.
+/// The types of keys that are measured.
+pub const KEYS: [KeyType; 4] = [
+    KeyType::P256,
+    KeyType::P384,
+    KeyType::Ed25519,
+    KeyType::Rsa2048,
+];
+
+/// The setting of the budgets.
+pub const REFERENCE: Setting = Setting {
+    exchange: Exchange::X25519,
+    key: KeyType::P256,
+    intermediates: 1,
+    tokio: true,
+};
+
+/// The reference, with the default key exchange too, and without tokio.
+pub const BUDGETED: [Setting; 3] = [
+    REFERENCE,
+    Setting {
+        exchange: Exchange::Hybrid,
+        ..REFERENCE
+    },
+    Setting {
+        exchange: Exchange::Hybrid,
+        tokio: false,
+        ..REFERENCE
+    },
+];
+
+/// One number of the tables: the work of one side in one kind of handshake.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Case {
-    pub(crate) setting: Setting,
-    pub(crate) side: Side,
-    pub(crate) kind: Kind,
+pub struct Case {
+    pub setting: Setting,
+    pub side: Side,
+    pub kind: Kind,
 }
 
-/// Where both sides do it.
+/// The parameters that both sides share.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Setting {
-    pub(crate) exchange: Exchange,
+pub struct Setting {
+    pub exchange: Exchange,
     /// The type of all keys: both sides' and the authorities'.
-    pub(crate) key: KeyType,
-    /// How many certificates are between the leaf and the root.
-    pub(crate) intermediates: usize,
-    /// `accept` and `connect`; otherwise rustls' connections with the gate.
-    pub(crate) tokio: bool,
+    pub key: KeyType,
+    /// The number of certificates between the leaf and the root.
+    pub intermediates: usize,
+    /// Whether the sides use `accept` and `connect`, or rustls' connections with the gate.
+    pub tokio: bool,
 }
 
 impl Setting {
-    pub(crate) fn cases(self) -> impl Iterator<Item = Case> {
+    pub fn cases(self) -> impl Iterator<Item = Case> {
         Side::ALL.into_iter().flat_map(move |side| {
             Kind::ALL.map(|kind| Case {
                 setting: self,
@@ -39,21 +69,21 @@ impl Setting {
 
 /// The only key exchange of both sides.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exchange {
+pub enum Exchange {
     X25519,
-    /// X25519MLKEM768, our default.
+    /// X25519MLKEM768, the default of countersign.
     Hybrid,
 }
 
 impl Exchange {
-    pub(crate) fn group(self) -> &'static dyn SupportedKxGroup {
+    pub fn group(self) -> &'static dyn SupportedKxGroup {
         match self {
             Self::X25519 => aws_lc_rs::kx_group::X25519,
             Self::Hybrid => aws_lc_rs::kx_group::X25519MLKEM768,
         }
     }
 
-    pub(crate) fn provider(self) -> CryptoProvider {
+    pub fn provider(self) -> CryptoProvider {
         CryptoProvider {
             kx_groups: vec![self.group()],
             ..aws_lc_rs::default_provider()
@@ -63,25 +93,28 @@ impl Exchange {
 
 /// Which side is timed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     Server,
     Client,
 }
 
 impl Side {
-    pub(crate) const ALL: [Self; 2] = [Self::Server, Self::Client];
+    pub const ALL: [Self; 2] = [Self::Server, Self::Client];
 }
 
-/// What the two sides know of each other.
+/// What the timed side knows of its peer before the handshake.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// It verified the chain before.
     Known,
+    /// It did not verify the chain before.
     FirstSight,
+    /// It resumes a session.
     Resumed,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Known, Self::FirstSight, Self::Resumed];
+    pub const ALL: [Self; 3] = [Self::Known, Self::FirstSight, Self::Resumed];
 }
 
 impl fmt::Display for Case {
@@ -106,7 +139,7 @@ impl fmt::Display for Setting {
     }
 }
 
-pub(crate) fn name_of(key: KeyType) -> &'static str {
+pub fn name_of(key: KeyType) -> &'static str {
     match key {
         KeyType::P256 => "P-256",
         KeyType::P384 => "P-384",

@@ -10,13 +10,14 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use webpki::EndEntityCert;
 
 use crate::case::Side;
-use crate::world::World;
+use crate::fixture::Fixture;
 
-/// What is signed in TLS 1.3 is as long as this: padding, a label, and a digest of 32 octets.
+/// As long as what TLS 1.3 signs (RFC 9846, CertificateVerify): padding, a label, and a digest of
+/// 32 octets.
 const MESSAGE: &[u8] = &[0x20; 64 + 33 + 1 + 32];
 
 /// The floor of one side.
-pub(crate) struct Floor {
+pub struct Floor {
     side: Side,
     group: &'static dyn SupportedKxGroup,
     schemes: Vec<SignatureScheme>,
@@ -27,22 +28,22 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    pub(crate) fn new(world: &World<'_>, side: Side) -> Self {
+    pub fn new(fixture: &Fixture<'_>, side: Side) -> Self {
         let other = match side {
             Side::Server => Side::Client,
             Side::Client => Side::Server,
         };
-        let algorithms = world.provider.signature_verification_algorithms;
+        let algorithms = fixture.provider.signature_verification_algorithms;
         let schemes = algorithms.supported_schemes();
-        let (scheme, peer_signature) = sign(&*world.key_of(other), &schemes);
-        let peer = world.leaf_of(other).clone();
+        let (scheme, peer_signature) = sign(&*fixture.key_of(other), &schemes);
+        let peer = fixture.leaf_of(other).clone();
         let certificate = EndEntityCert::try_from(&peer).expect("a certificate");
         let (_, candidates) = algorithms
             .mapping
             .iter()
             .find(|(candidate, _)| *candidate == scheme)
-            .expect("what is signed can be verified");
-        // ECDSA's stand under each scheme for every curve.
+            .expect("an algorithm for the scheme");
+        // The list for an ECDSA scheme has an algorithm for each curve.
         let verification = candidates.iter().find(|algorithm| {
             certificate
                 .verify_signature(**algorithm, MESSAGE, &peer_signature)
@@ -50,8 +51,8 @@ impl Floor {
         });
         Self {
             side,
-            group: world.provider.kx_groups[0],
-            key: world.key_of(side),
+            group: fixture.provider.kx_groups[0],
+            key: fixture.key_of(side),
             verification: *verification.expect("a good signature"),
             schemes,
             peer,
@@ -59,8 +60,8 @@ impl Floor {
         }
     }
 
-    /// What they take.
-    pub(crate) fn spend(&self) -> Duration {
+    /// The time that the operations take.
+    pub fn spend(&self) -> Duration {
         let certificate = EndEntityCert::try_from(&self.peer).expect("a certificate");
         let mut spent = self.exchange_keys();
         let start = Instant::now();

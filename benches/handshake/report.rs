@@ -1,18 +1,17 @@
-//! The tables.
+//! The tables that the bench prints.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::case::{Case, Kind, Setting, Side, name_of};
-use crate::contest::Round;
-use crate::{BUDGETED, KEYS, REFERENCE};
+use crate::case::{BUDGETED, Case, KEYS, Kind, REFERENCE, Setting, Side, name_of};
+use crate::comparison::Round;
 
-pub(crate) struct Measured {
-    pub(crate) case: Case,
-    pub(crate) rounds: Vec<Round>,
+pub struct Measured {
+    pub case: Case,
+    pub rounds: Vec<Round>,
 }
 
-/// What a row compares with what.
+/// What a time is compared with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Against {
     Raw,
@@ -77,7 +76,7 @@ const BUDGETS: [Budget; 5] = [
         1.05,
     ),
     Budget::new(
-        "resumed handshake, re-judged",
+        "resumed handshake, authorized again",
         (Side::Server, Kind::Resumed),
         Against::Raw,
         1.10,
@@ -91,7 +90,7 @@ const BUDGETS: [Budget; 5] = [
 ];
 
 impl Measured {
-    /// The median over the rounds of what `of` says, if it says anything.
+    /// The median of `of` over the rounds that have a value.
     fn median(&self, of: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
         let mut values: Vec<f64> = self.rounds.iter().filter_map(of).collect();
         values.sort_by(f64::total_cmp);
@@ -121,7 +120,7 @@ impl fmt::Display for Micros {
     }
 }
 
-/// In hundredths, as it is printed and judged.
+/// Rounded to hundredths, as it is printed and compared with the budget.
 struct Ratio(f64);
 
 impl Ratio {
@@ -136,10 +135,10 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// A place of a table, which may stay empty.
-struct Place<T>(Option<T>);
+/// A cell of a table, which may be empty.
+struct Cell<T>(Option<T>);
 
-impl<T: fmt::Display> fmt::Display for Place<T> {
+impl<T: fmt::Display> fmt::Display for Cell<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(value) => write!(f, " {value} |"),
@@ -154,7 +153,7 @@ impl fmt::Display for Measured {
         let times = [
             ("ours", self.time(|round| Some(round.ours))),
             ("raw rustls", self.time(|round| Some(round.raw))),
-            ("blind rustls", self.time(|round| round.blind)),
+            ("no_verify", self.time(|round| round.no_verify)),
             ("floor", self.time(|round| round.floor)),
         ];
         for (name, time) in times {
@@ -171,8 +170,8 @@ impl fmt::Display for Measured {
     }
 }
 
-/// The tables, in Markdown; a place of what was not measured stays empty.
-pub(crate) struct Report<'a>(pub(crate) &'a [Measured]);
+/// The tables, in Markdown. The cell of a case that was not measured is empty.
+pub struct Report<'a>(pub &'a [Measured]);
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,16 +217,16 @@ impl Report<'_> {
                     let verdict = if ratio.0 <= at_most { "met" } else { "missed" };
                     format!("{ratio}, {verdict}")
                 });
-                write!(f, "{}", Place(verdict))?;
+                write!(f, "{}", Cell(verdict))?;
             }
             writeln!(f)?;
         }
         write!(f, "| rustls that verifies no chain at all | × the floor |")?;
         for setting in BUDGETED {
             let measured = self.find(setting, Side::Server, Kind::Known);
-            let ratio =
-                measured.and_then(|measured| measured.ratio(|round| round.blind, Against::Floor));
-            write!(f, "{}", Place(ratio))?;
+            let ratio = measured
+                .and_then(|measured| measured.ratio(|round| round.no_verify, Against::Floor));
+            write!(f, "{}", Cell(ratio))?;
         }
         writeln!(f)
     }
@@ -248,16 +247,16 @@ impl Report<'_> {
                 exchange_of(case.setting),
                 case.side,
                 case.kind,
-                Place(measured.time(|round| Some(round.ours))),
-                Place(measured.time(|round| Some(round.raw))),
-                Place(measured.time(|round| round.floor)),
-                Place(measured.our_ratio(Against::Raw)),
+                Cell(measured.time(|round| Some(round.ours))),
+                Cell(measured.time(|round| Some(round.raw))),
+                Cell(measured.time(|round| round.floor)),
+                Cell(measured.our_ratio(Against::Raw)),
             )?;
         }
         Ok(())
     }
 
-    /// Keys by depths.
+    /// A row for each key type and depth.
     fn matrix(&self, side: Side, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -276,7 +275,7 @@ impl Report<'_> {
                 for (kind, against) in columns.into_iter().chain([(Kind::Known, Against::Floor)]) {
                     let measured = self.find(setting, side, kind);
                     let ratio = measured.and_then(|measured| measured.our_ratio(against));
-                    write!(f, "{}", Place(ratio))?;
+                    write!(f, "{}", Cell(ratio))?;
                 }
                 writeln!(f)?;
             }
@@ -288,6 +287,6 @@ impl Report<'_> {
 const DEPTHS: [&str; 3] = ["root only", "one intermediate", "two intermediates"];
 
 fn exchange_of(setting: Setting) -> String {
-    let door = if setting.tokio { "" } else { ", without tokio" };
-    format!("{}{door}", setting.exchange)
+    let driver = if setting.tokio { "" } else { ", without tokio" };
+    format!("{}{driver}", setting.exchange)
 }

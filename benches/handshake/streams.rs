@@ -1,4 +1,4 @@
-//! `Acceptor::accept` and `Connector::connect`, beside tokio-rustls.
+//! `Acceptor::accept` and `Connector::connect`, compared with tokio-rustls.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,13 +12,13 @@ use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::Runtime;
 
-use crate::contest::{Client, Door, Server, Spent};
-use crate::world::SERVER_NAME;
+use crate::comparison::{Client, Driver, Server, Spent};
+use crate::fixture::SERVER_NAME;
 
-pub(crate) struct Streams(Runtime);
+pub struct Streams(Runtime);
 
-impl Streams {
-    pub(crate) fn new() -> Self {
+impl Default for Streams {
+    fn default() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -27,7 +27,7 @@ impl Streams {
     }
 }
 
-impl Door for Streams {
+impl Driver for Streams {
     fn handshake(&self, server: Server<'_>, client: Client<'_>, resumed: bool) -> Spent {
         let (near, far) = duplex(64 * 1024);
         let server = Timed::new(async {
@@ -51,7 +51,7 @@ impl Door for Streams {
     }
 }
 
-/// Whether a session was resumed, and the stream, so that it is dropped after the timing.
+/// Whether a session was resumed, and the stream, which is dropped after the timing.
 type Outcome = (bool, Box<dyn AsyncWrite>);
 
 async fn accept(acceptor: &Acceptor<DnsName>, io: DuplexStream) -> Outcome {
@@ -87,7 +87,7 @@ async fn raw_connect(config: &Arc<ClientConfig>, io: DuplexStream) -> Outcome {
     (resumed, Box::new(stream))
 }
 
-/// Sums up the time inside a future's polls: on one thread, the time that it works.
+/// Sums up the time inside a future's polls.
 struct Timed<F> {
     future: Pin<Box<F>>,
     spent: Duration,

@@ -25,14 +25,14 @@ use crate::shapes::{Shape, TRUSTED};
 
 pub(crate) const SERVER: &str = "server.example";
 
-/// Which side is ours.
+/// The side under attack.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Server,
     Client,
 }
 
-/// Our side, and what its peers are made from.
+/// The side under attack, which is countersign's.
 pub(crate) struct Attacker {
     side: Side,
     acceptor: Acceptor<DnsName>,
@@ -40,7 +40,7 @@ pub(crate) struct Attacker {
 }
 
 impl Attacker {
-    /// Our side trusts a root with a key of this type.
+    /// The side under attack trusts a root with a key of this type.
     pub(crate) fn new(side: Side, root: KeyType) -> Self {
         let ca = TestCa::builder(TRUSTED).key(root).root();
         let acceptor = Acceptor::builder()
@@ -62,7 +62,7 @@ impl Attacker {
         }
     }
 
-    /// The CPU time of our thread for one handshake that ends with a refusal of the shape.
+    /// The CPU time of the thread under attack for one handshake in which it rejects the shape.
     pub(crate) fn cpu_of(&self, shape: &Shape, handshakes: u32) -> Duration {
         let (client, server) = (client_of(shape), server_of(shape));
         let run = |count: u32| {
@@ -71,7 +71,7 @@ impl Attacker {
                     let runtime = runtime();
                     let start = cpu_time();
                     for _ in 0..count {
-                        runtime.block_on(self.refuse(shape, scope, &client, &server));
+                        runtime.block_on(self.reject(shape, scope, &client, &server));
                     }
                     let spent = cpu_time() - start;
                     (spent / count, client, server)
@@ -82,7 +82,7 @@ impl Attacker {
         run(handshakes).0
     }
 
-    async fn refuse<'s>(
+    async fn reject<'s>(
         &'s self,
         shape: &Shape,
         scope: &'s thread::Scope<'s, '_>,
@@ -99,8 +99,8 @@ impl Attacker {
             Side::Client => {
                 let server = Arc::clone(server);
                 scope.spawn(move || runtime().block_on(attack_client(server, theirs)));
-                let refused = self.connector.connect(SERVER, ours).await;
-                refused.unwrap_err().reason()
+                let rejected = self.connector.connect(SERVER, ours).await;
+                rejected.unwrap_err().reason()
             }
         };
         assert_eq!(reason, shape.reason, "{}", shape.name);
@@ -125,7 +125,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// How long this thread has run on a processor.
+/// The CPU time of this thread.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat")
         .expect("Linux accounts CPU time of threads in /proc/thread-self/schedstat");
@@ -176,7 +176,7 @@ impl fmt::Display for Side {
     }
 }
 
-/// An attacker does not care who the server is.
+/// An attacker does not verify the server.
 #[derive(Debug)]
 struct NoVerify(Arc<CryptoProvider>);
 

@@ -1,7 +1,7 @@
-//! Chains that cost a verifier as much as a peer without a trusted certificate can make it spend.
+//! The most expensive chains that a peer without a trusted certificate can present.
 //!
-//! Each is at most what fits one TLS Certificate message (64 KiB), and is refused. The trusted root
-//! is known to the attacker by name, as root names are public.
+//! Each fits into one TLS Certificate message (64 KiB), and is rejected. The attacker knows the
+//! trusted root's name, because root names are public.
 
 use countersign::testing::{Issued, KeyType, TestCa, der, oversized_rsa_spki};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -9,11 +9,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 /// The name of the root that the side under attack trusts.
 pub const TRUSTED: &str = "Trusted Root";
 
-/// One chain, and the reason code of its refusal.
+/// One chain, and the reason code of its rejection.
 pub struct Shape {
     pub name: &'static str,
     pub reason: &'static str,
-    /// The key of the root that is trusted, which decides what its signatures cost.
+    /// The key type of the trusted root, which decides what verifying its signatures costs.
     pub root: KeyType,
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
@@ -97,9 +97,9 @@ pub fn all() -> Vec<Shape> {
     shapes
 }
 
-/// The chain of the report: a leaf, and self-signed authorities of one name.
+/// A leaf, and self-signed authorities of one name.
 fn same_name(name: &'static str, keys: usize, extensions: usize) -> Shape {
-    // 64 KiB are shared by all.
+    // All of them share 64 KiB.
     let extensions = extensions.min(60_000 / keys / 15);
     let evil = || {
         let mut builder = TestCa::builder("Evil");
@@ -157,7 +157,7 @@ fn ladder(name: &'static str, root: &str, reason: &'static str) -> Shape {
     Shape::new(name, reason, &leaf, leaf.chain()[1..].to_vec())
 }
 
-/// RSA keys of the greatest size that is allowed, whose signatures have to be computed.
+/// RSA keys of the greatest allowed size, so that the verifier computes their signatures.
 fn oversized_keys() -> Shape {
     let root = TestCa::new(TRUSTED);
     let algorithm = der::sequence(&[der::oid("1.2.840.113549.1.1.11"), der::null()]);
@@ -239,11 +239,11 @@ fn many_purposes() -> Shape {
     )
 }
 
-/// Authorities with the trusted root's name and keys of its type: only signatures tell them apart.
+/// Authorities with the trusted root's name and keys of its type: only signatures distinguish them.
 fn named_as_root(name: &'static str, kind: KeyType) -> Shape {
     let authority = || TestCa::builder(TRUSTED).key(kind).root();
     let authorities: Vec<TestCa> = (0..9).map(|_| authority()).collect();
-    // Without a key identifier, and of the last one, so that all before it are tried.
+    // Without a key identifier, and issued by the last one, so that the verifier tries all before it.
     let leaf = authorities[8].leaf().key(kind).without_extensions().issue();
     let issuers = authorities.iter().map(TestCa::certificate_der);
     Shape {

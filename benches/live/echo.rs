@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-/// From one echo of a connection to its next.
+/// The time between two echoes of a connection.
 const PERIOD: Duration = Duration::from_millis(200);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the clients have seen so far.
+/// What the clients have observed so far.
 #[derive(Default)]
 pub(crate) struct Seen {
     /// Echoes of each connection that stays.
     pub(crate) echoes: Vec<AtomicUsize>,
     /// Connections that have echoed once, of both halves.
     pub(crate) ready: AtomicUsize,
-    /// Connections that were told `access_denied`.
-    pub(crate) told: AtomicUsize,
-    /// Connections that stay, and could not.
+    /// Connections that received the alert `access_denied`.
+    pub(crate) alerted: AtomicUsize,
+    /// Connections that should have stayed open, and closed.
     pub(crate) broken: AtomicUsize,
 }
 
@@ -30,9 +30,9 @@ impl Seen {
         self.echoes.iter().map(load).collect()
     }
 
-    /// Until every connection that stays has echoed this often since `before`.
+    /// Waits until every connection that stays has echoed this often since `before`.
     pub(crate) async fn echoed(&self, before: &[usize], times: usize) {
-        wait_until("every connection goes on echoing", || {
+        wait_until("every connection continues to echo", || {
             let mut counts = self.counts().into_iter().zip(before);
             counts.all(|(now, before)| now >= before + times)
         })
@@ -47,7 +47,7 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// Sends back what comes, up to the end.
+/// Sends back what it receives, until the connection closes.
 pub(crate) async fn serve(mut server: impl AsyncRead + AsyncWrite + Unpin) {
     let mut buffer = [0; 64];
     while let Ok(count @ 1..) = server.read(&mut buffer).await {
@@ -57,7 +57,7 @@ pub(crate) async fn serve(mut server: impl AsyncRead + AsyncWrite + Unpin) {
     }
 }
 
-/// A client that echoes five times a second until it is all over.
+/// A client that echoes five times a second until the bench is over.
 pub(crate) async fn stay(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     index: usize,
@@ -70,8 +70,8 @@ pub(crate) async fn stay(
     }
     seen.ready.fetch_add(1, Ordering::SeqCst);
     let begun = phases.wait_for(|phase| *phase != Phase::Opening).await;
-    drop(begun.expect("it begins"));
-    // Spread over the period.
+    drop(begun.expect("the sender exists"));
+    // The offsets spread the echoes over the period.
     let offset = PERIOD.mul_f64(index as f64 / seen.echoes.len() as f64);
     let mut ticks = tokio::time::interval_at((Instant::now() + offset).into(), PERIOD);
     for number in (1..=u8::MAX).cycle() {
@@ -87,16 +87,17 @@ pub(crate) async fn stay(
     }
 }
 
-/// A client that echoes once, and waits for the server's word.
+/// A client that echoes once, and waits for the server's alert.
 pub(crate) async fn be_denied(mut client: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Seen>) {
     assert!(is_echoed(&mut client, 0).await, "it was admitted");
     seen.ready.fetch_add(1, Ordering::SeqCst);
     let error = client.read_u8().await.expect_err("denied");
     let alert = rustls::Error::AlertReceived(rustls::AlertDescription::AccessDenied);
-    let told = error
+    let alerted = error
         .downcast::<rustls::Error>()
         .is_ok_and(|error| error == alert);
-    seen.told.fetch_add(usize::from(told), Ordering::SeqCst);
+    seen.alerted
+        .fetch_add(usize::from(alerted), Ordering::SeqCst);
 }
 
 /// Whether the server sends a byte back.
@@ -109,10 +110,10 @@ async fn is_echoed(client: &mut (impl AsyncRead + AsyncWrite + Unpin), byte: u8)
     echoed.await.is_ok_and(|echo| echo == byte)
 }
 
-pub(crate) async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
     let patience = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < patience, "not so: {what}");
+    while !is_met() {
+        assert!(Instant::now() < patience, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

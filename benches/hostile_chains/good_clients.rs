@@ -1,4 +1,4 @@
-//! Good clients of a `Listener` beside peers with a hostile chain.
+//! Good clients of a `Listener` that peers with a hostile chain attack.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,32 +18,32 @@ use tokio::time::interval;
 use crate::attacker::{SERVER, attack_server, client_of};
 use crate::shapes::{Shape, TRUSTED};
 
-/// Hostile handshakes a second.
+/// Hostile handshakes per second.
 const RATE: u32 = 50;
 
-/// Prints the figures, and says whether the budget was met.
+/// Prints the figures. Returns whether the budget was met.
 pub(crate) fn run(shape: &Shape, is_test: bool) -> bool {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let clients = if is_test { 5 } else { 500 };
     runtime.block_on(async {
         let (address, connector) = start(shape.root).await;
         let mut idle = good_clients(address, &connector, clients).await;
-        let (end, ended) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
         let client = client_of(shape);
-        let attack = thread::spawn(move || attack(address, client, ended));
-        let mut beside = good_clients(address, &connector, clients).await;
-        drop(end);
+        let attack = thread::spawn(move || attack(address, client, stopped));
+        let mut attacked = good_clients(address, &connector, clients).await;
+        drop(stop);
         attack.join().unwrap();
         idle.extend(good_clients(address, &connector, clients).await);
-        let (idle, beside) = (p99(&mut idle), p99(&mut beside));
-        let ratio = beside.as_secs_f64() / idle.as_secs_f64();
+        let (idle, attacked) = (p99(&mut idle), p99(&mut attacked));
+        let ratio = attacked.as_secs_f64() / idle.as_secs_f64();
         let met = ratio <= 3.0;
         println!(
-            "good clients of a Listener beside {RATE} handshakes/s with \"{}\"",
+            "good clients of a Listener, with {RATE} hostile handshakes/s: \"{}\"",
             shape.name
         );
         println!(
-            "  p99 {beside:.2?}, alone {idle:.2?}: {ratio:.2} × (budget 3: {})",
+            "  p99 {attacked:.2?}, alone {idle:.2?}: {ratio:.2} × (budget 3: {})",
             if met { "met" } else { "missed" }
         );
         met
@@ -64,7 +64,7 @@ async fn start(root: KeyType) -> (SocketAddr, Connector<DnsName>) {
         .trust(ca.trust())
         .identify(DnsName::extractor())
         .authorize(policy::allow_any())
-        .resumption(Resumption::Off) // so that every client does the whole work
+        .resumption(Resumption::Off) // every client makes a full handshake
         .build()
         .unwrap();
     let mut listener = Listener::builder(acceptor)
@@ -75,7 +75,7 @@ async fn start(root: KeyType) -> (SocketAddr, Connector<DnsName>) {
     tokio::spawn(async move {
         while let Some(mut stream) = listener.accept().await {
             tokio::spawn(async move {
-                let _ = stream.write_all(b"s").await; // the client may go first
+                let _ = stream.write_all(b"s").await; // the client may close first
                 let _ = stream.shutdown().await;
             });
         }
@@ -83,7 +83,7 @@ async fn start(root: KeyType) -> (SocketAddr, Connector<DnsName>) {
     (address, connector)
 }
 
-/// How long whole connections take, one after the other.
+/// The times of whole connections, one after the other.
 async fn good_clients(
     address: SocketAddr,
     connector: &Connector<DnsName>,
@@ -100,8 +100,8 @@ async fn good_clients(
     times
 }
 
-/// Attackers run in a thread of their own: what they compute is not the server's work.
-fn attack(address: SocketAddr, client: Arc<ClientConfig>, end: oneshot::Receiver<()>) {
+/// Attacks from a thread of its own, so that its CPU time is not the server's.
+fn attack(address: SocketAddr, client: Arc<ClientConfig>, stop: oneshot::Receiver<()>) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let attack = async move {
         let mut ticks = interval(Duration::from_secs(1) / RATE);
@@ -118,7 +118,7 @@ fn attack(address: SocketAddr, client: Arc<ClientConfig>, end: oneshot::Receiver
     runtime.block_on(async {
         tokio::select! {
             () = attack => {}
-            _ = end => {}
+            _ = stop => {}
         }
     });
 }

@@ -1,4 +1,4 @@
-//! The same certificates, cryptography and session stores for everybody.
+//! The same certificates, cryptography and session stores for all implementations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,12 +16,12 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::blind::Blind;
 use crate::case::{Kind, Setting, Side};
+use crate::no_verify::NoVerify;
 
-pub(crate) const SERVER_NAME: &str = "server.example";
+pub const SERVER_NAME: &str = "server.example";
 
-/// What an acceptor keeps by default, and a connector, as their documentation has it.
+/// The documented defaults of an acceptor and of a connector.
 const SERVER_SESSIONS: usize = 1024;
 const CLIENT_SESSIONS: usize = 256;
 
@@ -29,13 +29,13 @@ type Chain = Vec<CertificateDer<'static>>;
 
 /// Whether a raw side verifies chains.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub enum Verification {
     Full,
-    Blind,
+    Skipped,
 }
 
-/// All that has keys of one kind, which may take long to make.
-pub(crate) struct Family {
+/// Everything with keys of one type. RSA keys take long to make.
+pub struct Family {
     /// A root, an intermediate below it, and one below that.
     authorities: [TestCa; 3],
     server: Owner,
@@ -43,7 +43,7 @@ pub(crate) struct Family {
 }
 
 impl Family {
-    pub(crate) fn new(kind: KeyType) -> Self {
+    pub fn new(kind: KeyType) -> Self {
         let root = TestCa::builder("Root").key(kind).root();
         let upper = root.intermediate("Upper CA");
         let lower = upper.intermediate("Lower CA");
@@ -55,7 +55,7 @@ impl Family {
     }
 }
 
-/// A key, for which any number of certificates can be had.
+/// A key, for which any number of certificates can be issued.
 struct Owner {
     name: &'static str,
     key: PrivateKeyDer<'static>,
@@ -75,22 +75,22 @@ impl Owner {
     /// Another certificate for the same key.
     fn certify(&self, issuer: &TestCa) -> Chain {
         let leaf = issuer.leaf().dns(self.name).spki_der(self.spki.clone());
-        // The key of its own that it is not issued for is at least quickly made.
+        // `issue` makes a key that is not used here; Ed25519 is the fastest.
         leaf.key(KeyType::Ed25519).issue().chain().to_vec()
     }
 }
 
 /// One setting: a server and a client that trust the same root.
-pub(crate) struct World<'a> {
+pub struct Fixture<'a> {
     family: &'a Family,
     issuer: &'a TestCa,
-    pub(crate) provider: Arc<CryptoProvider>,
+    pub provider: Arc<CryptoProvider>,
     server_chain: Chain,
     client_chain: Chain,
 }
 
-impl<'a> World<'a> {
-    pub(crate) fn new(family: &'a Family, setting: Setting) -> Self {
+impl<'a> Fixture<'a> {
+    pub fn new(family: &'a Family, setting: Setting) -> Self {
         let issuer = &family.authorities[setting.intermediates];
         Self {
             family,
@@ -105,11 +105,11 @@ impl<'a> World<'a> {
         &self.family.authorities[0]
     }
 
-    pub(crate) fn acceptor(&self, counter: &Counter) -> Acceptor<DnsName> {
+    pub fn acceptor(&self, counter: &Counter) -> Acceptor<DnsName> {
         self.acceptor_builder(counter).build().expect("an acceptor")
     }
 
-    pub(crate) fn acceptor_builder(&self, counter: &Counter) -> Builder<ServerSide, DnsName> {
+    pub fn acceptor_builder(&self, counter: &Counter) -> Builder<ServerSide, DnsName> {
         Acceptor::builder()
             .credentials(credentials(&self.server_chain, &self.family.server))
             .trust(self.root().trust())
@@ -118,7 +118,7 @@ impl<'a> World<'a> {
             .crypto_provider(self.provider.clone())
     }
 
-    pub(crate) fn connector(&self, counter: &Counter) -> Connector<DnsName> {
+    pub fn connector(&self, counter: &Counter) -> Connector<DnsName> {
         Connector::builder()
             .credentials(credentials(&self.client_chain, &self.family.client))
             .trust(self.root().trust())
@@ -129,16 +129,16 @@ impl<'a> World<'a> {
             .expect("a connector")
     }
 
-    /// A raw server with sessions of its own. With the client timed and nothing to be resumed, it
-    /// hands out no tickets: our connector would use them.
-    pub(crate) fn raw_server(&self, timed: Side, kind: Kind, sight: Sight) -> ServerConfig {
+    /// A raw server with sessions of its own. It sends no tickets where the client is timed and must
+    /// not resume: a connector would use them.
+    pub fn raw_server(&self, timed: Side, kind: Kind, verification: Verification) -> ServerConfig {
         let provider = self.provider.clone();
         let mut verifier =
             WebPkiClientVerifier::builder_with_provider(self.roots(), provider.clone())
                 .build()
                 .expect("a verifier");
-        if sight == Sight::Blind {
-            verifier = Arc::new(Blind(verifier));
+        if verification == Verification::Skipped {
+            verifier = Arc::new(NoVerify(verifier));
         }
         let key = self.family.server.key.clone_key();
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -154,8 +154,8 @@ impl<'a> World<'a> {
         config
     }
 
-    /// A raw client with sessions of its own, or with none where nothing is to be resumed.
-    pub(crate) fn raw_client(&self, timed: Side, kind: Kind, sight: Sight) -> ClientConfig {
+    /// A raw client with sessions of its own, or with none where the server must not resume.
+    pub fn raw_client(&self, timed: Side, kind: Kind, verification: Verification) -> ClientConfig {
         let provider = self.provider.clone();
         let verifier = WebPkiServerVerifier::builder_with_provider(self.roots(), provider.clone())
             .build()
@@ -164,11 +164,11 @@ impl<'a> World<'a> {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .expect("TLS 1.3");
-        let builder = match sight {
-            Sight::Full => builder.with_webpki_verifier(verifier),
-            Sight::Blind => builder
+        let builder = match verification {
+            Verification::Full => builder.with_webpki_verifier(verifier),
+            Verification::Skipped => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Blind(verifier))),
+                .with_custom_certificate_verifier(Arc::new(NoVerify(verifier))),
         };
         let mut config = builder
             .with_client_auth_cert(self.client_chain.clone(), key)
@@ -181,14 +181,9 @@ impl<'a> World<'a> {
         config
     }
 
-    /// The same server with `count` certificates, each of which nobody has seen.
-    pub(crate) fn strange_servers(
-        &self,
-        config: &ServerConfig,
-        count: usize,
-    ) -> Vec<Arc<ServerConfig>> {
-        let strangers = self.strangers(&self.family.server, count);
-        strangers
+    /// The same server with `count` new certificates.
+    pub fn new_servers(&self, config: &ServerConfig, count: usize) -> Vec<Arc<ServerConfig>> {
+        self.new_certificates(&self.family.server, count)
             .map(|certificate| {
                 let mut config = config.clone();
                 config.cert_resolver = certificate;
@@ -197,14 +192,9 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    /// The same client with `count` certificates, each of which nobody has seen.
-    pub(crate) fn strange_clients(
-        &self,
-        config: &ClientConfig,
-        count: usize,
-    ) -> Vec<Arc<ClientConfig>> {
-        let strangers = self.strangers(&self.family.client, count);
-        strangers
+    /// The same client with `count` new certificates.
+    pub fn new_clients(&self, config: &ClientConfig, count: usize) -> Vec<Arc<ClientConfig>> {
+        self.new_certificates(&self.family.client, count)
             .map(|certificate| {
                 let mut config = config.clone();
                 config.client_auth_cert_resolver = certificate;
@@ -213,7 +203,7 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    fn strangers(
+    fn new_certificates(
         &self,
         owner: &'a Owner,
         count: usize,
@@ -226,15 +216,15 @@ impl<'a> World<'a> {
     }
 
     /// The key that a side signs with.
-    pub(crate) fn key_of(&self, side: Side) -> Arc<dyn SigningKey> {
+    pub fn key_of(&self, side: Side) -> Arc<dyn SigningKey> {
         self.signing_key(match side {
             Side::Server => &self.family.server,
             Side::Client => &self.family.client,
         })
     }
 
-    /// The certificate that a side shows.
-    pub(crate) fn leaf_of(&self, side: Side) -> &CertificateDer<'static> {
+    /// The certificate that a side presents.
+    pub fn leaf_of(&self, side: Side) -> &CertificateDer<'static> {
         match side {
             Side::Server => &self.server_chain[0],
             Side::Client => &self.client_chain[0],
@@ -259,9 +249,9 @@ fn credentials(chain: &Chain, owner: &Owner) -> Credentials {
     Credentials::from_der(chain.clone(), owner.key.clone_key()).expect("credentials")
 }
 
-/// Counts how often an identity was read: once for each chain that was not known.
+/// Counts how often an identity was extracted: once for each chain that was not known.
 #[derive(Clone, Default)]
-pub(crate) struct Counter(Arc<AtomicUsize>);
+pub struct Counter(Arc<AtomicUsize>);
 
 impl Counter {
     fn extractor(&self) -> impl IdentityExtractor<Identity = DnsName> + 'static {
@@ -272,7 +262,7 @@ impl Counter {
         }
     }
 
-    pub(crate) fn get(&self) -> usize {
+    pub fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -1,7 +1,6 @@
-//! rustls without its verification of chains: what is left is the cost of everything else.
+//! rustls without its verification of chains, which shows the cost of everything else.
 //!
-//! Nobody may use it so. It stands beside the others as the bound that no memory of verified
-//! chains can beat.
+//! This is insecure outside of a bench. It is the lower bound of a cache of verified chains.
 
 use std::sync::Arc;
 
@@ -11,11 +10,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// rustls' verifier, which is asked about everything but chains.
+/// A verifier of rustls that verifies everything but the chain.
 #[derive(Debug)]
-pub(crate) struct Blind<V: ?Sized>(pub(crate) Arc<V>);
+pub struct NoVerify<V: ?Sized>(pub Arc<V>);
 
-impl ClientCertVerifier for Blind<dyn ClientCertVerifier> {
+impl ClientCertVerifier for NoVerify<dyn ClientCertVerifier> {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.0.root_hint_subjects()
     }
@@ -52,7 +51,7 @@ impl ClientCertVerifier for Blind<dyn ClientCertVerifier> {
     }
 }
 
-impl ServerCertVerifier for Blind<WebPkiServerVerifier> {
+impl ServerCertVerifier for NoVerify<WebPkiServerVerifier> {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,0 +1,11 @@
+//! Handshakes of countersign, raw rustls and others, compared in one run: what the benches
+//! `handshake` and `audit` share.
+
+pub mod blocking;
+pub mod case;
+pub mod comparison;
+pub mod fixture;
+mod floor;
+mod no_verify;
+pub mod report;
+pub mod streams;
