@@ -127,7 +127,8 @@ async fn every_cipher_suite_can_seal_a_refusal() {
             );
             sealed += 1;
         }
-        assert_eq!(sealed, 6);
+        // The FIPS build leaves ChaCha20-Poly1305 out.
+        assert_eq!(sealed, if cfg!(feature = "fips") { 4 } else { 6 });
     }
 }
 

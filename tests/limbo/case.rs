@@ -19,7 +19,8 @@ pub(crate) fn folder() -> Option<PathBuf> {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/limbo"),
         PathBuf::from,
     );
-    folder_at(&folder, in_ci())
+    // An empty `LIMBO_DIR` skips the test in CI too.
+    folder_at(&folder, in_ci() && !folder.as_os_str().is_empty())
 }
 
 pub(crate) fn folder_at(folder: &Path, in_ci: bool) -> Option<PathBuf> {
