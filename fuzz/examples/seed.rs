@@ -1,6 +1,6 @@
-//! Writes the seed corpus: `cargo run --example seed` in this folder, after changing a seed.
+//! Writes the seed corpus: `cargo run --example seed` in this folder, after a change of a seed.
 //!
-//! Names tell what a file holds. Keys are fresh each time, so the bytes differ from run to run.
+//! A file's name describes its content. Keys are new in each run, so the bytes differ between runs.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<(
     fs::write(folder.join(name), bytes)
 }
 
-/// A text with its length before it, and a certificate.
+/// The length of a text, the text, and a certificate.
 fn audits(root: &TestCa) -> std::io::Result<()> {
     let put = |name: &str, text: &str, der: &[u8]| {
         let length = u8::try_from(text.len()).expect("a short text");
@@ -218,7 +218,7 @@ fn patterns() -> std::io::Result<()> {
     Ok(())
 }
 
-/// See the target for what the bytes mean.
+/// The target describes what the bytes mean.
 fn handshakes() -> std::io::Result<()> {
     for (name, recipe) in [
         ("untouched", &[0][..]),
@@ -244,7 +244,7 @@ fn handshakes() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The raw values that the targets of extractors take.
+/// The raw values that the extractors' targets read.
 fn extractions() -> std::io::Result<()> {
     let san = |entries: &[(u8, &[u8])]| {
         let entries: Vec<_> = entries

@@ -1,8 +1,8 @@
-//! Hostile certificates through the audit trail: each attempt is one line of JSON, whatever stands in
-//! it, and nothing in the line would deceive who reads it.
+//! Hostile certificates in the audit trail: each attempt is one line of JSON, and no character in the
+//! line can mislead its reader.
 //!
-//! The first byte is the length of a text, which is the server's name, the ALPN protocol and the
-//! policy's reason; what follows the text is the certificate.
+//! The first byte is the length of a text, which is the server name, the ALPN protocol and the second
+//! certificate. The bytes after the text are the first certificate.
 #![no_main]
 
 use std::io::Write;
@@ -15,7 +15,7 @@ use countersign::{Acceptor, ConnectionInfo, policy};
 use libfuzzer_sys::fuzz_target;
 use rustls_pki_types::CertificateDer;
 
-/// What was written since the last time.
+/// The bytes that were written since the last attempt.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -30,13 +30,13 @@ impl Write for Written {
     }
 }
 
-static WORLD: LazyLock<(Acceptor<String>, Written)> = LazyLock::new(|| {
+static FIXTURE: LazyLock<(Acceptor<String>, Written)> = LazyLock::new(|| {
     let ca = TestCa::new("Root");
     let written = Written::default();
     let acceptor = Acceptor::builder()
         .credentials(ca.leaf().dns("server.example").issue().credentials())
         .trust(ca.trust())
-        // An extractor that takes everything as it is.
+        // An extractor that accepts everything unchanged.
         .identify(|certificate: &Certificate| {
             let subject = certificate.subject().attributes();
             let values = subject.iter().map(|attribute| attribute.value());
@@ -50,7 +50,7 @@ static WORLD: LazyLock<(Acceptor<String>, Written)> = LazyLock::new(|| {
     (acceptor, written)
 });
 
-/// An event is bounded as text too.
+/// The text of an event is bounded too.
 fn bounded(event: &AuditEvent) {
     let text = event.to_string();
     assert!(text.len() <= AuditEvent::MAX_TEXT, "{} bytes", text.len());
@@ -61,12 +61,12 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let (text, der) = rest.split_at(rest.len().min(length.into()));
-    let (acceptor, written) = &*WORLD;
+    let (acceptor, written) = &*FIXTURE;
     let info = ConnectionInfo::default()
         .with_server_name(String::from_utf8_lossy(text).into_owned())
         .with_alpn(text);
     let chain = [CertificateDer::from(der), CertificateDer::from(text)];
-    // No authority signed it.
+    // No trusted authority signed the chain.
     let refused = acceptor.gate().admit_chain(&chain, info).unwrap_err();
     for text in [refused.to_string(), format!("{refused:?}")] {
         assert!(text.len() <= 4096, "{} bytes: {text}", text.len());
@@ -76,11 +76,11 @@ fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8(bytes).expect("UTF-8");
     let line = text.strip_suffix('\n').expect("a whole line");
     assert!(line.len() <= AuditEvent::MAX_JSON, "{} bytes", line.len());
-    let deceives = |character: char| {
+    let misleads = |character: char| {
         character.is_control()
             || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    assert!(!line.contains(deceives), "{line:?}");
+    assert!(!line.contains(misleads), "{line:?}");
     let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
     assert_eq!(event["event"]["action"], "chain_refused");
     assert_eq!(event["event"]["outcome"], "failure");

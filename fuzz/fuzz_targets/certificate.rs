@@ -1,5 +1,5 @@
-//! The parsed view of a certificate, and everything that reads from it: hostile bytes give an
-//! error or a value, never a panic, and nothing that would deceive the reader of a log.
+//! The parsed certificate, and everything that reads it: hostile bytes return an error or a value.
+//! They cause no panic, and no text that can mislead the reader of a log.
 #![no_main]
 
 use std::fmt::{Debug, Display};
@@ -61,7 +61,7 @@ fn name(name: &DistinguishedName) {
     }
 }
 
-/// An identity that was read is one that its own parser takes, and takes as the same.
+/// The parser of an extracted identity accepts its text, and returns an equal identity.
 fn identity<X>(extractor: X, certificate: &Certificate)
 where
     X: IdentityExtractor,
@@ -86,7 +86,7 @@ fn shown(value: &(impl Display + Debug)) {
     one_line(&format!("{value:?}"));
 }
 
-/// A certificate writes no lines into a log, and moves no cursor.
+/// A certificate's text has no line breaks and no control characters.
 fn one_line(text: &str) {
     assert!(!text.contains(char::is_control), "{text:?}");
 }

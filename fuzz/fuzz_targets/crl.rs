@@ -1,5 +1,5 @@
-//! Revocation lists: whatever the bytes are, they load whole or give a reason, and rustls-webpki
-//! reads nothing else in them.
+//! Revocation lists: any bytes load as a whole or return an error with a reason, and rustls-webpki reads
+//! the same entries.
 #![no_main]
 
 use countersign::Certificate;
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     match Crl::from_der(bytes) {
         Ok(crl) => {
             same_as_webpki(&crl, bytes);
-            // A chance number is not on a list but by an entry of just that number.
+            // A random serial number is revoked only if the list contains it.
             assert!(!crl.revokes(LEAF.serial()) || contains(bytes, LEAF.serial().as_bytes()));
             assert_eq!(crl.is_empty(), crl.len() == 0);
             let text = crl.to_string();
@@ -45,7 +45,7 @@ fn same_as_webpki(crl: &Crl, bytes: &[u8]) {
         return;
     };
     assert_eq!(crl.len(), entries.len());
-    let owned = OwnedCertRevocationList::from_der(bytes).expect("it was read just now");
+    let owned = OwnedCertRevocationList::from_der(bytes).expect("the borrowed form was read");
     let theirs = CertRevocationList::from(owned);
     assert!(crl.issuer().der().ends_with(theirs.issuer()));
 }

@@ -1,4 +1,4 @@
-//! The PSD2 extractor on any bytes as QCStatements, and any extension.
+//! The PSD2 extractor and the extractor of extensions, with any bytes as QCStatements.
 #![no_main]
 
 mod shared;
@@ -30,7 +30,7 @@ fuzz_target!(|value: &[u8]| {
     assert_eq!(
         extension
             .extract(&certificate)
-            .expect("it is there")
+            .expect("the extension")
             .as_bytes(),
         value
     );

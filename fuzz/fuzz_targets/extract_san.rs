@@ -1,4 +1,4 @@
-//! The extractors of subject alternative names, on any bytes as the extension's value.
+//! The extractors of subject alternative names, with any bytes as the extension's value.
 #![no_main]
 
 mod shared;
@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use countersign::Certificate;
 use countersign::identity::{
-    Multiple, DnsName, Email, FromCertificate, IdentityExtractor as _, IpAddress, SpiffeId, Upn, Uri,
+    DnsName, Email, FromCertificate, IdentityExtractor as _, IpAddress, Multiple, SpiffeId, Upn,
+    Uri,
 };
 use countersign::testing::TestCa;
 use libfuzzer_sys::fuzz_target;
@@ -36,7 +37,7 @@ fuzz_target!(|value: &[u8]| {
         Uri::extractor().extract(&certificate),
         &certificate,
     );
-    // A SPIFFE ID is a URI that passes more.
+    // Every SPIFFE ID is a URI.
     if let Ok(id) = SpiffeId::extractor().extract(&certificate) {
         let uri = Uri::extractor()
             .extract(&certificate)
@@ -45,18 +46,18 @@ fuzz_target!(|value: &[u8]| {
     }
 });
 
-/// The only value is all values, and where there is no only one, there are none or several.
+/// A single value equals all values. Without a single value, there are none or several.
 fn all_agrees<I: FromCertificate + PartialEq + std::fmt::Debug>(
     all: Multiple<I>,
-    only: Result<I, countersign::identity::IdentityError>,
+    single: Result<I, countersign::identity::IdentityError>,
     certificate: &Certificate,
 ) {
-    match (all.extract(certificate), only) {
-        (Ok(all), Ok(only)) => assert_eq!(all, [only]),
+    match (all.extract(certificate), single) {
+        (Ok(all), Ok(single)) => assert_eq!(all, [single]),
         (Ok(all), Err(error)) => {
             assert!(all.len() > 1);
             assert_eq!(error.reason(), "ambiguous");
         }
-        (Err(_), only) => assert!(only.is_err()),
+        (Err(_), single) => assert!(single.is_err()),
     }
 }

@@ -1,4 +1,4 @@
-//! The extractors of the subject, on any bytes as its DER.
+//! The extractors of the subject, with any bytes as its DER.
 #![no_main]
 
 mod shared;
@@ -25,7 +25,7 @@ fuzz_target!(|name: &[u8]| {
         )
         .signature(vec![0])
         .issue();
-    // Here the outer structure itself may be broken.
+    // The name may break the structure of the certificate.
     let Ok(certificate) = Certificate::from_der(issued.leaf_der()) else {
         return;
     };

@@ -1,9 +1,9 @@
-//! A whole handshake in memory, with a client that owns a good key and shows a mutated chain.
+//! A whole handshake in memory, with a client that has a valid key and presents a mutated chain.
 //!
-//! The input is a recipe, so that it means the same whatever keys this process made: a byte of
-//! flags, then edits of four bytes each. Either the chain as it was issued is edited, which breaks
-//! a signature and must never be admitted; or what the CA signs is edited, so that hostile content
-//! gets past the signatures, and the gate must decide without a panic.
+//! The input is a recipe, so that it does not depend on the keys of this process: a byte of flags, then
+//! edits of four bytes each. The edits change the issued chain, which breaks a signature, and the gate
+//! must reject it. Or they change what the CA signs, so that hostile content has a valid signature, and
+//! the gate must decide without a panic.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -33,16 +33,16 @@ fuzz_target!(|recipe: &[u8]| {
         return;
     };
     let has = |flag| flags & flag != 0;
-    let world = &*WORLD;
+    let fixture = &*FIXTURE;
 
-    let mut chain: Vec<CertificateDer<'static>> = world.client.chain().to_vec();
+    let mut chain: Vec<CertificateDer<'static>> = fixture.client.chain().to_vec();
     if has(SIGNED_BY_THE_CA) {
-        chain[0] = world.sign(edits);
+        chain[0] = fixture.sign(edits);
     } else {
         let edited = usize::from(has(EDIT_THE_INTERMEDIATE));
         chain[edited] = edit(chain[edited].to_vec(), edits).into();
     }
-    let untouched = chain == world.client.chain();
+    let untouched = chain == fixture.client.chain();
     if has(WITHOUT_INTERMEDIATE) {
         chain.truncate(1);
     }
@@ -50,8 +50,8 @@ fuzz_target!(|recipe: &[u8]| {
         chain.extend(chain.clone());
     }
 
-    // The gate alone, which names its reasons, and then behind a handshake, which hides them.
-    let by_chain = world
+    // First the gate alone, then the gate after a handshake.
+    let by_chain = fixture
         .acceptor
         .gate()
         .admit_chain(&chain, ConnectionInfo::default());
@@ -68,23 +68,26 @@ fuzz_target!(|recipe: &[u8]| {
         }
     }
     let version = if has(TLS_1_2) { &TLS12 } else { &TLS13 };
-    let admitted = world
+    let admitted = fixture
         .handshake(version, chain.clone())
         .is_some_and(|server| {
-            let admission = world.acceptor.gate().admit(&server, None);
+            let admission = fixture.acceptor.gate().admit(&server, None);
             if let Ok(admission) = &admission {
                 let certificate = admission.peer().certificate();
                 assert_eq!(*certificate.der(), chain[0]);
-                assert_eq!(certificate.spki(), world.client.certificate().spki());
+                assert_eq!(certificate.spki(), fixture.client.certificate().spki());
             }
             admission.is_ok()
         });
 
-    assert!(!admitted || by_chain.is_ok(), "refused, then admitted");
+    assert!(
+        !admitted || by_chain.is_ok(),
+        "rejected by its chain, then admitted"
+    );
     if !has(SIGNED_BY_THE_CA) {
-        // Only the chain as it was issued; an unneeded certificate behind it does no harm.
+        // Only the issued chain is admitted. More certificates after it change nothing.
         let whole = !has(WITHOUT_INTERMEDIATE);
-        let edited_leaf = chain[0] != *world.client.leaf_der();
+        let edited_leaf = chain[0] != *fixture.client.leaf_der();
         assert!(!(admitted && edited_leaf), "a forged certificate");
         assert!(by_chain.is_err() || !edited_leaf, "a forged certificate");
         assert!(!untouched || !whole || admitted, "{:?}", by_chain.err());
@@ -92,9 +95,9 @@ fuzz_target!(|recipe: &[u8]| {
     }
 });
 
-static WORLD: LazyLock<World> = LazyLock::new(World::new);
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(Fixture::new);
 
-struct World {
+struct Fixture {
     issuing: TestCa,
     client: Issued,
     client_key: Arc<dyn SigningKey>,
@@ -102,7 +105,7 @@ struct World {
     roots: RootCertStore,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let root = TestCa::new("Root");
         let issuing = root.intermediate("Issuing CA");
@@ -132,7 +135,7 @@ impl World {
         }
     }
 
-    /// A certificate for the client's key whose content was edited before the CA signed it.
+    /// A certificate for the client's key. The edits change its content before the CA signs it.
     fn sign(&self, edits: &[u8]) -> CertificateDer<'static> {
         let edits = edits.to_vec();
         let issued = self
@@ -148,7 +151,7 @@ impl World {
         issued.leaf_der().clone()
     }
 
-    /// The server's side of a finished handshake; `None` when it failed.
+    /// The server's side of a finished handshake, or `None` if it failed.
     fn handshake(
         &self,
         version: &'static SupportedProtocolVersion,
@@ -163,7 +166,8 @@ impl World {
         config.resumption = Resumption::disabled();
         let name = "server.example".try_into().expect("a name");
         let mut client = ClientConnection::new(config.into(), name).expect("a client");
-        let mut server = ServerConnection::new(self.acceptor.unauthorized_rustls_config()).expect("a server");
+        let mut server =
+            ServerConnection::new(self.acceptor.unauthorized_rustls_config()).expect("a server");
         while client.is_handshaking() || server.is_handshaking() {
             let flight = written(|to| client.write_tls(to));
             let mut flight = &flight[..];
@@ -182,14 +186,14 @@ impl World {
     }
 }
 
-/// Everything that a side has to say.
+/// Everything that a side sends now.
 fn written(mut write_tls: impl FnMut(&mut Vec<u8>) -> std::io::Result<usize>) -> Vec<u8> {
     let mut flight = Vec::new();
     while write_tls(&mut flight).expect("writing to memory") > 0 {}
     flight
 }
 
-/// Shows the same chain whatever the server asks for.
+/// Presents the same chain for every request of a server.
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
@@ -203,9 +207,9 @@ impl ResolvesClientCert for Always {
     }
 }
 
-/// Follows a recipe: operation, position (two bytes), value.
+/// Applies the edits: operation, position (two bytes), value.
 fn edit(mut der: Vec<u8>, edits: &[u8]) -> Vec<u8> {
-    /// As large as certificates get in real life.
+    /// Larger than the certificates in use.
     const MAX: usize = 16 * 1024;
 
     for (number, step) in edits.chunks_exact(4).enumerate() {
@@ -223,13 +227,13 @@ fn edit(mut der: Vec<u8>, edits: &[u8]) -> Vec<u8> {
             3 => der.insert(at, value),
             4 => drop(der.remove(at)),
             5 => der.truncate(at + 1),
-            // A piece twice, as an extension or a name may stand twice.
+            // A part is repeated, like a duplicate extension or name.
             6 => {
                 let end = (at + usize::from(value)).min(der.len());
                 let piece = der[at..end].to_vec();
                 der.splice(at..at, piece);
             }
-            // The rest of the recipe is text to put in place.
+            // The rest of the recipe is text that replaces a part.
             _ => {
                 let text = &edits[(number + 1) * 4..];
                 let end = (at + usize::from(value)).min(der.len());

@@ -1,12 +1,11 @@
-//! Patterns of identities: a line each, then an identity. Whatever is a pattern shows as it was
-//! written, and a set of them says what they say one by one.
+//! Patterns of identities and identities, one on each line. A pattern displays as it was written, and a
+//! set of patterns matches what its patterns match one by one.
 #![no_main]
 
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use countersign::identity::{DnsName, SpiffeId};
 use countersign::policy::{DnsPattern, Pattern, PatternSet, SpiffePattern};
 use libfuzzer_sys::fuzz_target;
 
@@ -26,17 +25,17 @@ where
         match line.parse::<P>() {
             Ok(pattern) => {
                 let shown = pattern.to_string();
-                // Only upper case in DNS names is lowered.
+                // Only DNS names are changed to lower case.
                 assert!(shown.eq_ignore_ascii_case(line));
                 assert_eq!(shown.parse::<P>().ok().as_ref(), Some(&pattern));
                 assert!(!shown.contains(char::is_control) && shown != "*");
                 patterns.insert(pattern);
             }
             Err(error) => {
-                let told = error.to_string();
+                let text = error.to_string();
                 assert!(
-                    !told.is_empty() && !told.contains(char::is_control),
-                    "{told:?}"
+                    !text.is_empty() && !text.contains(char::is_control),
+                    "{text:?}"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! PEM files of our own side: whatever is in them, they load whole or give a reason.
+//! PEM files of the application: any bytes load as a whole or return an error with a reason.
 #![no_main]
 
 use countersign::{Credentials, TrustStore};
@@ -10,7 +10,7 @@ fuzz_target!(|pem: &[u8]| {
     match TrustStore::from_pem(pem) {
         Ok(store) => {
             assert!(!store.is_empty());
-            // Equal roots are kept once.
+            // The store has each root once.
             assert!(store.anchors().len() <= certificates(pem).len());
         }
         Err(error) => one_line(error.reason(), &error),
@@ -27,7 +27,7 @@ fuzz_target!(|pem: &[u8]| {
 fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .expect("what was loaded has no damaged block")
+        .expect("a loaded file has no damaged block")
 }
 
 fn one_line(reason: &str, error: &dyn std::error::Error) {

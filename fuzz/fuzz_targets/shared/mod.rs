@@ -1,4 +1,4 @@
-//! What every target of extractors holds of every answer.
+//! The checks of every extractor's result.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 use countersign::Certificate;
 use countersign::identity::{IdentityError, IdentityExtractor};
 
-/// An identity that was read is one that its own parser takes, and takes as the same; an error has
-/// one of the stable reasons. Neither moves a cursor in a log.
+/// The parser of an extracted identity accepts its text and returns an equal identity. An error has
+/// one of the stable reasons. Neither text has control characters.
 pub fn check<X>(extractor: &X, certificate: &Certificate)
 where
     X: IdentityExtractor,
