@@ -1,10 +1,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! Mutual TLS for Rust services: mandatory client certificates, typed identities, and a policy of
-//! your own, over [rustls].
+//! Mutual TLS for Rust services, over [rustls]: client certificates are mandatory, a certificate
+//! becomes a typed identity, and a policy that you write decides which peers may connect.
 //!
-//! A *countersign* is the word that a sentry and the one who approaches must both give. This crate
-//! makes that true of connections: **nobody gets a byte through until each side has proved who it
-//! is, and your own code has said yes.**
+//! **No application byte passes before each side has proved its identity and your code has allowed
+//! it.** (A *countersign* is the word that a sentry and an approaching soldier both have to give.)
 //!
 //! ```
 //! use countersign::{Acceptor, Credentials, Decision, Peer, Policy, TrustStore, identity::SpiffeId};
@@ -36,97 +35,94 @@
 //! }
 //! ```
 //!
+//! The [`manual`] starts with [getting started](manual::getting_started). Its other pages are about
+//! [identities](manual::identities), [policies](manual::policies),
+//! [trust and revocation](manual::trust_and_revocation), [rotation](manual::rotation),
+//! [live connections](manual::live_connections), [HTTP](manual::http), [gRPC](manual::grpc),
+//! [clients](manual::clients), [QUIC and blocking](manual::quic_and_blocking),
+//! [observability](manual::observability), [performance](manual::performance),
+//! [troubleshooting](manual::troubleshooting), the [threat model](manual::threat_model),
+//! [migration](manual::migration) and the [architecture](manual::architecture).
+//!
 //! # The four decisions
 //!
-//! A builder asks for them one after the other, and there is no acceptor or connector without
-//! them:
+//! A builder asks for them one after the other. A program that leaves one out does not compile:
 //!
-//! 1. **credentials** — who we are: [`Credentials`], a certificate chain and its private key.
-//! 2. **trust** — whom we believe: [`TrustStore`], roots and pins.
-//! 3. **identify** — how a certificate names its holder: an
+//! 1. **credentials**: our certificate chain and its private key, [`Credentials`].
+//! 2. **trust**: the roots and pins that vouch for peers, [`TrustStore`].
+//! 3. **identify**: how a certificate names its holder, an
 //!    [`IdentityExtractor`](identity::IdentityExtractor) such as
 //!    [`SpiffeId::extractor()`](identity::SpiffeId::extractor), or a closure.
-//! 4. **authorize** — who may connect: a [`Policy`], a closure, or an
+//! 4. **authorize**: which peers may connect, a [`Policy`], a closure, or an
 //!    [`AsyncPolicy`](policy::AsyncPolicy) with a timeout.
 //!
 //! Everything else is an option of the [`builder`], with a safe default: TLS 1.3 only, a handshake
-//! timeout of ten seconds, resumption without early data, post-quantum key exchange preferred.
-//! [`Connector`] is [`Acceptor`] word for word, plus the name of the server.
+//! timeout of 10 s, resumption without early data, post-quantum key exchange preferred.
+//! [`Connector`] has the same builder, and the name of the server.
 //!
 //! # What happens to a connection
 //!
-//! Chain, identity and policy are three steps of one [`Gate`], in this order, for every connection
-//! of either side. The chain is verified inside the handshake; identity and policy wait until the
-//! peer has **proven** that it owns its key, because a certificate can be shown by anybody. A peer
-//! that is refused then still gets the TLS alert that says why: `access_denied`. A **resumed**
-//! session goes through all three steps again: rustls does not call a verifier for it, so its
-//! restored chain is verified by the gate. A chain that was verified before is remembered, until
-//! trust or CRLs change or something of it expires, so that this costs microseconds.
+//! Chain, identity and policy are three steps of one [`Gate`], in this order, for every connection of
+//! either side. The chain is verified inside the handshake. Identity and policy wait until the peer
+//! has **proved** that it owns its key, because anyone can present a certificate. A peer that is
+//! rejected then still receives the fitting TLS alert, `access_denied`.
 //!
-//! Whatever is in doubt is refused: two values where one is wanted, a policy that panics or does
-//! not answer in time, an extractor that fails, a clock without a time. See [`AcceptError`] and
-//! [`ConnectError`]: every error has a stable `reason()` for programs and one line for people.
-//! [`manual::troubleshooting`] begins at the other end: with what a refused client prints.
-//! [`manual::threat_model`] has each promise with its attacker, mechanism and test.
+//! A **resumed** session passes all three steps again: rustls calls no verifier for it, so the gate
+//! verifies its restored chain. A chain that was verified before is remembered until trust or CRLs
+//! change or one of its certificates expires, so that this takes microseconds.
 //!
-//! A peer that is refused learns nothing but an alert. When it is we who are refused, the alert
-//! becomes a [`PeerAlert`]: which certificate of ours, why, and what to do. Where a chain's line is not
-//! enough, [`diagnose`](mod@diagnose) goes through it step by step.
+//! Doubt denies: two values where one is expected, a policy that panics or does not answer in time, an
+//! extractor that fails, a clock without a time. Every error, such as [`AcceptError`] and
+//! [`ConnectError`], has a stable `reason()` for programs and one line for people; [`Diagnostic`] has
+//! its cause and its remedy. When the peer rejects *us*, its alert becomes a [`PeerAlert`], with our
+//! certificate, the cause and the remedy. [`diagnose`](mod@diagnose) examines a chain step by step.
 //!
-//! # What happens while it is open
+//! # While a connection is open
 //!
-//! A `TlsStream` is judged again whenever policy, trust, CRLs or deny list change, and cut if its peer
-//! is no longer admitted; when a certificate of the peer's path expires, it is asked to drain
-//! first. `Acceptor::connections` lists the open ones. `Listener` is the accept loop around an acceptor,
-//! and `reload` keeps credentials, trust, CRLs, policy and deny list at what their files say.
+//! A `TlsStream` is re-authorized whenever policy, trust, CRLs or deny list change, and is closed if its
+//! peer is no longer admitted. When a certificate of the peer's path expires, it is asked to drain
+//! first. `Acceptor::connections` lists open connections. `Listener` is the accept loop around an
+//! acceptor, and `reload` keeps credentials, trust, CRLs, policy and deny list in step with their files.
 //!
-//! A task on the runtime of the first of them keeps the time of all open connections: a program with
-//! several runtimes opens connections first on one that lives as long as they do.
+//! # Audit
 //!
-//! # What is told of it
-//!
-//! Every attempt has one event with its outcome, and every later change of an open connection one:
+//! Every attempt has one event with its outcome, and every later change of an open connection has one:
 //! see [`audit`]. By default they go to [`tracing`]; the builder's `audit` takes another sink, such as
 //! lines of JSON. [`Acceptor::stats`] counts.
 //!
-//! # Under the frameworks
+//! # Frameworks
 //!
-//! [`integration`] has it ready for the crates that people serve and call HTTP by, one line each.
+//! [`integration`] connects hyper, axum, tower, tonic and reqwest, in one line each.
 //!
 //! # Without tokio
 //!
-//! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`),
-//! drive a [`rustls::ServerConnection`] with [`Acceptor::unauthorized_rustls_config`] and ask [`Gate::admit`];
-//! on the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`]. Such
-//! connections are judged once, when you ask.
+//! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`), drive a
+//! [`rustls::ServerConnection`] with [`Acceptor::unauthorized_rustls_config`] and ask [`Gate::admit`]; on
+//! the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`]. Such connections
+//! are authorized once, when you ask.
 //!
 //! # Features
 //!
 //! | feature | default | effect |
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | cryptography by aws-lc-rs, with X25519MLKEM768 preferred |
-//! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], `Listener`, open connections judged again, `reload`, async policies |
-//! | `ring` | | cryptography by ring; used where `aws-lc-rs` is off |
-//! | `fips` | | the FIPS build of aws-lc-rs |
+//! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], `Listener`, re-authorization of open connections, `reload`, async policies, timeouts |
+//! | `ring` | | cryptography by ring; the default provider where `aws-lc-rs` is off |
+//! | `fips` | | the FIPS 140-3 build of aws-lc-rs (needs CMake and Go to build) |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
-//! | `serde` | | identities serialize as their text |
+//! | `serde` | | identities serialize as their text, and deserialize through the same grammar |
 //! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
 //! | `notify` | | `Reload::file_events`: changed files are noticed at once |
 //! | `audit-json` | | `audit::Json`: audit events as lines of JSON in the Elastic Common Schema |
 //! | `metrics` | | figures for the recorder of the `metrics` facade |
-//! | `hyper` | | `integration::hyper`: a server of HTTP/1.1 and HTTP/2, and a client |
+//! | `hyper` | | `integration::hyper`: a server of HTTP/1.1 and HTTP/2 with the peer in each request, and a client |
 //! | `axum` | | [`Peer`] as an argument of handlers, and `Listener` under `axum::serve` |
-//! | `tower` | | `integration::tower`: who may send which request, by method and path |
-//! | `tonic` | | `integration::tonic`: gRPC, by tonic: its server on our `Listener`, the [`Peer`] of its requests, and a channel for its clients |
+//! | `tower` | | `integration::tower`: rules by method and path |
+//! | `tonic` | | `integration::tonic`: gRPC on our `Listener`, the [`Peer`] of a request, and a channel for clients |
 //! | `http` | | `integration::http`: the peer in the extensions of requests and in the headers of forwarded ones; `Certificate::x5t_s256`; on with the features above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.
-//!
-//! # Testing your policy
-//!
-//! With the feature `testing`, a policy is tested without a handshake (`testing::peer`), or with
-//! one in memory (`testing::handshake`), with certificates that a `testing::TestCa` issues.
 
 pub mod audit;
 mod client;
@@ -168,7 +164,7 @@ pub use stream::{AlertWatch, DrainSignal, TlsStream};
 pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption, Update, builder};
 pub use trust::TrustStore;
 
-/// The README's examples are compiled with the documentation's.
-#[cfg(all(doctest, feature = "tokio", feature = "testing"))]
+/// The README's example is compiled with the documentation's.
+#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,0 +1,41 @@
+# Short names for what is done often: `just --list`. CI runs `.ci/run`, which does all of it.
+
+features := "webpki-roots,ring,serde,spiffe-bundle,notify,audit-json,metrics,http,tower,hyper,axum,tonic,testing"
+
+# Format and clippy, as CI has them
+check:
+    cargo fmt --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    cargo clippy --locked --no-default-features -- -D warnings
+
+# The library's tests; no other program is needed
+test *args:
+    cargo test --locked {{ args }}
+
+# Everything, also what talks to openssl, curl and others
+test-all:
+    cargo test --locked --workspace
+
+# The documentation as docs.rs shows it; warnings are errors
+docs *args:
+    RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features {{ features }} {{ args }}
+
+# The README's first steps, in an empty folder
+newcomer:
+    bash manual/newcomer.sh
+
+# One benchmark, such as `just bench handshake`
+bench name:
+    cargo bench --locked --bench {{ name }}
+
+# One fuzz target, for a minute; `cargo fuzz list` names them
+fuzz target seconds="60":
+    cargo +nightly fuzz run --sanitizer none {{ target }} -- -max_total_time={{ seconds }} -timeout=10
+
+# The public API, compared with its snapshot
+api:
+    cargo +nightly public-api --features {{ features }} -sss | diff -u tests/repo/public-api.txt -
+
+# Everything that a change must pass
+ci:
+    bash .ci/run
