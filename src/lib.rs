@@ -6,7 +6,8 @@
 //! it.** (A *countersign* is the word that a sentry and an approaching soldier both have to give.)
 //!
 //! ```
-//! use countersign::{Acceptor, Credentials, Decision, Peer, Policy, TrustStore, identity::SpiffeId};
+//! use countersign::identity::SpiffeId;
+//! use countersign::{Acceptor, Credentials, Decision, Peer, Policy, TrustStore};
 //!
 //! struct Orders;
 //!

@@ -40,79 +40,95 @@
 )]
 
 /// From an empty folder to a server that authorizes its clients.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/getting_started.md")]
 pub mod getting_started {}
 
 /// What identifies a peer, and how a certificate is read.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/identities.md")]
 pub mod identities {}
 
 /// Which peers may connect: rules, combinations, slow policies, and how to test them.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/policies.md")]
 pub mod policies {}
 
 /// Roots, pins, trust domains, CRLs and deny lists.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/trust_and_revocation.md")]
 pub mod trust_and_revocation {}
 
 /// New certificates, roots, CRLs and policies without a restart.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/rotation.md")]
 pub mod rotation {}
 
 /// The accept loop, limits, draining, and rules that reach open connections.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/live_connections.md")]
 pub mod live_connections {}
 
 /// HTTP servers: hyper, axum, tower, and servers behind a proxy.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/http.md")]
 pub mod http {}
 
 /// gRPC servers and clients, with tonic.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/grpc.md")]
 pub mod grpc {}
 
 /// Clients: streams, HTTP, reqwest, pools and rotation.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/clients.md")]
 pub mod clients {}
 
 /// Connections that the application drives: blocking rustls and QUIC.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/quic_and_blocking.md")]
 pub mod quic_and_blocking {}
 
-/// Audit events, metrics, and refusals that explain themselves.
+/// Audit events, counts and metrics, and what a refusal says.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/observability.md")]
 pub mod observability {}
 
 /// What handshakes, policies, lists and features cost, with the commands that measure it.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/performance.md")]
 pub mod performance {}
 
 /// What a refused client prints, why, and the remedy.
+///
 #[doc = include_str!("../manual/troubleshooting.md")]
 pub mod troubleshooting {}
 
 /// What is promised, against which attacker, by which mechanism, and what is not promised.
+///
 #[doc = include_str!("../manual/threat_model.md")]
 pub mod threat_model {}
 
 /// From tokio-rustls, axum-server, tonic's TLS, spiffe-rustls or a sidecar.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/migration.md")]
 pub mod migration {}
 
 /// How the crate is built: layers, snapshot, attempt, path building, late alert, dependencies.
+///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/architecture.md")]
 pub mod architecture {}
