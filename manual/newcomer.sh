@@ -11,7 +11,7 @@ set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
 port=${PORT:-18443}
 # What `countersign dev-certs` writes, as the README's commands have it.
-ca=ca.crt allowed=billing denied=denied expired=expired
+ca=ca.crt allowed=billing denied=shipping expired=expired
 
 folder=$(mktemp -d)
 server=

@@ -1,6 +1,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! Mutual TLS for Rust services, over [rustls]: client certificates are mandatory, a certificate
-//! becomes a typed identity, and a policy that you write decides which peers may connect.
+//! Mutual TLS for Rust services, over [rustls](https://docs.rs/rustls): client certificates are
+//! mandatory, a certificate becomes a typed identity, and a policy that you write decides which peers
+//! may connect.
 //!
 //! **No application byte passes before each side has proved its identity and your code has allowed
 //! it.** (A *countersign* is the word that a sentry and an approaching soldier both have to give.)
@@ -88,7 +89,7 @@
 //! # Audit
 //!
 //! Every attempt has one event with its outcome, and every later change of an open connection has one:
-//! see [`audit`]. By default they go to [`tracing`]; the builder's `audit` takes another sink, such as
+//! see [`audit`]. By default they go to [`tracing`](https://docs.rs/tracing); the builder's `audit` takes another sink, such as
 //! lines of JSON. [`Acceptor::stats`] counts.
 //!
 //! # Frameworks
@@ -98,7 +99,7 @@
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`), drive a
-//! [`rustls::ServerConnection`] with [`Acceptor::unauthorized_rustls_config`] and ask [`Gate::admit`]; on
+//! `rustls::ServerConnection` with [`Acceptor::unauthorized_rustls_config`] and ask [`Gate::admit`]; on
 //! the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`]. Such connections
 //! are authorized once, when you ask.
 //!
