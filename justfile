@@ -20,6 +20,10 @@ test-all:
 docs *args:
     RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features {{ features }} {{ args }}
 
+# The rendered manual: links, cut lines, long paragraphs (needs Chromium and PyPI's playwright)
+rendered: docs
+    python3 manual/rendered.py target/doc/countersign
+
 # The README's first steps, in an empty folder
 newcomer:
     bash manual/newcomer.sh
