@@ -1,7 +1,7 @@
 //! What every error of this crate reports, beside its message.
 
 use std::borrow::Cow;
-use std::error::Error;
+use std::fmt::{Debug, Display};
 
 /// A stable code, the cause, and a remedy: implemented by every error of this crate.
 ///
@@ -19,9 +19,9 @@ use std::error::Error;
 /// assert_eq!(error.to_string(), format!("{}; {}", error.cause(), error.remedy()));
 /// ```
 ///
-/// Code that imports [`std::error::Error`] too writes `Diagnostic::cause(&error)`: that trait has a
-/// deprecated method of the same name.
-pub trait Diagnostic: Error {
+/// The types implement [`std::error::Error`] too. That trait has a deprecated method `cause`, so that code
+/// which imports both traits writes `Diagnostic::cause(&error)`.
+pub trait Diagnostic: Debug + Display {
     /// A stable code for programs, such as `"unknown_issuer"`.
     fn reason(&self) -> &'static str;
 

@@ -1,4 +1,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Without tokio there are no open connections, and part of the core serves only those.
+#![cfg_attr(not(feature = "tokio"), allow(dead_code, unused_imports))]
 //! Mutual TLS for Rust services, over [rustls](https://docs.rs/rustls): client certificates are
 //! mandatory, a certificate becomes a typed identity, and a policy that you write decides which peers
 //! may connect.
@@ -64,7 +66,7 @@
 //!
 //! # What happens to a connection
 //!
-//! Chain, identity and policy are three steps of one [`Gate`], in this order, for every connection of
+//! Chain, identity and policy are three steps of one [`Control`], in this order, for every connection of
 //! either side. The chain is verified inside the handshake. Identity and policy wait until the peer
 //! has **proved** that it owns its key, because anyone can present a certificate. A peer that is
 //! rejected then still receives the fitting TLS alert, `access_denied`.
@@ -83,14 +85,14 @@
 //!
 //! A `TlsStream` is re-authorized whenever policy, trust, CRLs or deny list change, and is closed if its
 //! peer is no longer admitted. When a certificate of the peer's path expires, it is asked to drain
-//! first. `Acceptor::connections` lists open connections. `Listener` is the accept loop around an
+//! first. `Control::connections` lists open connections. `Listener` is the accept loop around an
 //! acceptor, and `reload` keeps credentials, trust, CRLs, policy and deny list in step with their files.
 //!
 //! # Audit
 //!
 //! Every attempt has one event with its outcome, and every later change of an open connection has one:
 //! see [`audit`]. By default they go to [`tracing`](https://docs.rs/tracing); the builder's `audit` takes another sink, such as
-//! lines of JSON. [`Acceptor::stats`] counts.
+//! lines of JSON. [`Control::stats`] counts.
 //!
 //! # Frameworks
 //!
@@ -99,8 +101,8 @@
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`), drive a
-//! `rustls::ServerConnection` with [`Acceptor::unauthorized_rustls_config`] and ask [`Gate::admit`]; on
-//! the client's side use [`Connector::start`]. For QUIC there is [`Gate::admit_chain`]. Such connections
+//! `rustls::ServerConnection` with [`Acceptor::unauthorized_rustls_config`] and ask [`Control::admit`]; on
+//! the client's side use [`Connector::start`]. For QUIC there is [`Control::admit_chain`]. Such connections
 //! are authorized once, when you ask.
 //!
 //! # Features
@@ -128,11 +130,15 @@
 
 pub mod audit;
 mod client;
+mod compat_tmp;
 pub mod diagnose;
 mod diagnostic;
+mod endpoint;
 pub mod gate;
 pub mod identity;
 pub mod integration;
+#[cfg(feature = "tokio")]
+pub mod live;
 #[cfg(doc)]
 pub mod manual;
 mod peer;
@@ -154,16 +160,16 @@ pub use rustls_pki_types as pki_types;
 
 pub use client::{ClientHandshake, ConnectError, Connector};
 pub use diagnostic::Diagnostic;
-pub use gate::Gate;
+pub use endpoint::{Control, Control as Gate, Update, builder};
 pub use peer::{ConnectionInfo, Peer};
 pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};
-pub use server::{AcceptError, Acceptor, ShedReason};
+pub use server::{AcceptError, Acceptor, ServerHandshake, ShedReason};
 #[cfg(feature = "tokio")]
 pub use server::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
 #[cfg(feature = "tokio")]
 pub use stream::{AlertWatch, DrainSignal, TlsStream};
-pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption, Update, builder};
+pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption};
 pub use trust::TrustStore;
 
 /// The README's example is compiled with the documentation's.

@@ -94,7 +94,7 @@ impl AuditEvent {
 
 /// Whether an attempt was refused before the peer had proven its key. A peer that resumes a session
 /// proved it when the session began.
-pub(super) fn is_unauthenticated(action: Action, stage: Stage, info: &ConnectionInfo) -> bool {
+pub(crate) fn is_unauthenticated(action: Action, stage: Stage, info: &ConnectionInfo) -> bool {
     let is_refusal = action.ends_attempt() && action != Action::Admitted;
     is_refusal && stage <= Stage::Proof && !info.is_resumed()
 }

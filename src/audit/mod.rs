@@ -109,19 +109,17 @@
 //! `Acceptor::stats` and `Connector::stats` count without any sink. With the feature `metrics`, the same
 //! values go to the `metrics` facade: see the module `metrics`.
 
-mod auditor;
 mod bounds;
 #[cfg(feature = "audit-json")]
 mod ecs;
 mod event;
-mod log;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod recorder;
 mod sampling;
 mod sink;
 mod stats;
 mod text;
-mod witness;
 
 pub use event::{
     Action, Alert, AuditEvent, AuditedIdentity, AuditedRequest, EventId, Outcome,
@@ -135,9 +133,8 @@ pub use sink::{
 };
 pub use stats::Stats;
 
-pub(crate) use auditor::{Auditor, Describe};
-pub(crate) use log::{Log, REFUSALS_PER_SECOND};
-pub(crate) use witness::Witness;
+pub(crate) use bounds::is_unauthenticated;
+pub(crate) use recorder::{AttemptOutcome, Describe, REFUSALS_PER_SECOND, Recorder};
 
 /// The JSON Schema (draft 2020-12) of the lines that the sink `Json` writes.
 #[cfg(feature = "audit-json")]

@@ -85,7 +85,7 @@ impl Stats {
 }
 
 /// The counters behind [`Stats`].
-pub(crate) struct Counts {
+pub(crate) struct Counters {
     by_action: [AtomicU64; Action::COUNT],
     in_flight: AtomicU64,
     resumed: AtomicU64,
@@ -98,7 +98,7 @@ pub(crate) struct Counts {
     meter: super::metrics::Meter,
 }
 
-impl Counts {
+impl Counters {
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
     pub(super) fn new(side: Side, name: Option<Arc<str>>) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl Counts {
         self.meter.policy(took);
     }
 
-    pub(super) fn began(&self) {
+    pub(crate) fn began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
         self.meter.began();

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use crate::Diagnostic;
-use crate::audit::{Action, AuditEvent, Witness};
 use crate::diagnostic::display_diagnostic;
 use crate::gate::AdmitError;
 use crate::pki::Certificate;
 use crate::pki::text::Escaped;
-use crate::tls::{HandshakeError, Refused};
+use crate::tls::HandshakeError;
 
 /// Why a connection was not made.
 ///
@@ -70,15 +69,6 @@ impl ConnectError {
             _ => None,
         }
     }
-
-    /// Records that the attempt failed for a reason on our side.
-    pub(super) fn record(&self, witness: &mut Witness, fill: impl FnOnce(&mut AuditEvent)) {
-        // The attempt has failed, whether or not its event is recorded.
-        let _ = witness.conclude(Action::HandshakeFailed, Some(self.reason()), |event| {
-            event.detail = Some(self.to_string());
-            fill(event);
-        });
-    }
 }
 
 impl Diagnostic for ConnectError {
@@ -131,11 +121,8 @@ impl From<AdmitError> for ConnectError {
     }
 }
 
-impl From<Refused> for ConnectError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Gate(error) => Self::NotAdmitted(error),
-            Refused::Handshake(error) => Self::Handshake(error),
-        }
+impl From<HandshakeError> for ConnectError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
     }
 }

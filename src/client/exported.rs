@@ -3,6 +3,7 @@
 use rustls::ClientConfig;
 
 use super::Connector;
+use crate::tls::exported::authorizing_config;
 
 impl<I: Send + Sync + 'static> Connector<I> {
     /// The configuration for an HTTP client, or another program, that drives rustls itself and asks
@@ -49,6 +50,6 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// reqwest's own settings of TLS (`tls_danger_accept_invalid_certs`, `identity`, roots, CRLs, versions)
     /// have no effect on it. Say `https_only(true)`, or a redirect may lead it to `http://`.
     pub fn into_authorizing_rustls_config(self) -> ClientConfig {
-        self.core.exported()
+        authorizing_config(self.endpoint)
     }
 }

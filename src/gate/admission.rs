@@ -28,7 +28,6 @@ impl<I> Admission<I> {
             Verdict::Panicked => Err(AdmitError::PolicyPanicked {
                 certificate: certificate(),
             }),
-            #[cfg(feature = "tokio")]
             Verdict::TimedOut(timeout) => Err(AdmitError::PolicyTimedOut {
                 certificate: certificate(),
                 timeout,

@@ -45,6 +45,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod authorizer;
 mod combine;
 mod decision;
 mod deny_list;
@@ -74,7 +75,8 @@ pub use rules::{
 pub use shadow::{Difference, Shadow, shadow};
 
 #[cfg(feature = "tokio")]
-pub(crate) use asynchronous::{DynAsyncPolicy, decide_in_time};
+use asynchronous::{DynAsyncPolicy, decide_in_time};
+pub(crate) use authorizer::Authorizer;
 #[cfg(feature = "tokio")]
 pub(crate) use deny_list::OnChange;
 pub(crate) use deny_list::{Denies, Replaced, Replacement};
@@ -82,7 +84,7 @@ pub(crate) use deny_list::{Denies, Replaced, Replacement};
 use std::sync::Arc;
 
 use crate::Peer;
-use crate::pki::contained::{Contained, caught};
+use crate::pki::contained::caught;
 
 /// Decides whether a peer may connect.
 ///
@@ -171,20 +173,10 @@ impl<I> Policy<I> for Box<dyn Policy<I>> {
 pub(crate) enum Verdict {
     Decided(Decision),
     Panicked,
-    #[cfg(feature = "tokio")]
     TimedOut(std::time::Duration),
 }
 
 /// Runs application code. A panic in it is a denial.
 pub(crate) fn decide<I>(policy: &dyn Policy<I>, peer: &Peer<I>) -> Verdict {
     caught(|| policy.authorize(peer)).map_or(Verdict::Panicked, Verdict::Decided)
-}
-
-/// As [`decide`], with the policy in force.
-pub(crate) fn decide_contained<I>(
-    policy: &Contained<Box<dyn Policy<I>>>,
-    peer: &Peer<I>,
-) -> Verdict {
-    let policy = policy.get();
-    policy.map_or(Verdict::Panicked, |policy| decide(&**policy, peer))
 }

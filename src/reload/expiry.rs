@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rustls_pki_types::UnixTime;
 
 use super::status::{NamedCertificate, time_left};
-use crate::audit::{Action, Log};
+use crate::audit::{Action, Recorder};
 use crate::pki::Fingerprint;
 use crate::pki::time::Rfc3339;
 use crate::{Certificate, ConnectionInfo};
@@ -27,7 +27,7 @@ enum Stage {
 
 impl Expiry {
     /// Reports each stage once, and only the last of several that were reached at once.
-    pub(super) fn check(&mut self, log: &Log, own: &[NamedCertificate], now: UnixTime) {
+    pub(super) fn check(&mut self, recorder: &Recorder, own: &[NamedCertificate], now: UnixTime) {
         let mut reported = HashMap::new();
         for (name, certificate) in own {
             let id = certificate.sha256();
@@ -36,7 +36,7 @@ impl Expiry {
             let before = before.unwrap_or(Stage::MoreThanAThird);
             // Two names may have the same certificate.
             if reported.insert(id, stage.max(before)).is_none() && stage > before {
-                report(log, name.as_deref(), certificate, stage, now);
+                report(recorder, name.as_deref(), certificate, stage, now);
             }
         }
         self.reported = reported;
@@ -62,12 +62,18 @@ impl Stage {
     }
 }
 
-fn report(log: &Log, name: Option<&str>, certificate: &Certificate, stage: Stage, now: UnixTime) {
+fn report(
+    recorder: &Recorder,
+    name: Option<&str>,
+    certificate: &Certificate,
+    stage: Stage,
+    now: UnixTime,
+) {
     let reason = match stage {
         Stage::Expired => "own_certificate_expired",
         _ => "own_certificate_expiring",
     };
-    log.tell(Action::CertificateExpiring, Some(reason), |event| {
+    recorder.emit(Action::CertificateExpiring, Some(reason), |event| {
         let left = time_left(certificate, now).as_secs();
         event.detail = Some(match stage {
             Stage::Expired => format!(

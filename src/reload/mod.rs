@@ -76,12 +76,10 @@ mod part;
 mod set;
 mod source;
 mod status;
-mod target;
 mod worker;
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::ReloadError;
@@ -92,12 +90,10 @@ pub use status::{Applied, OwnCertificate, Refusal, Status};
 
 use self::part::{Loaded, Watched};
 use self::set::Set;
-use self::target::Target;
 use self::worker::Worker;
-use crate::gate::Authorizer;
-use crate::policy::{DenyEntry, DenyList, Policy};
+use crate::policy::{Authorizer, DenyEntry, DenyList, Policy};
 use crate::trust::{Revocation, Trust};
-use crate::{Acceptor, Connector, Credentials};
+use crate::{Acceptor, Connector, Control, Credentials};
 
 /// The sources of an acceptor's or a connector's parts, and how often they are checked.
 ///
@@ -135,7 +131,7 @@ use crate::{Acceptor, Connector, Credentials};
 #[doc(alias = "rotation")]
 #[must_use = "nothing is loaded until start()"]
 pub struct Reload<I> {
-    target: Arc<dyn Target<I>>,
+    control: Control<I>,
     watched: Vec<Watched<I>>,
     every: Duration,
     #[cfg(feature = "notify")]
@@ -149,9 +145,9 @@ impl<I: Send + Sync + 'static> Reload<I> {
         target.into()
     }
 
-    fn new(target: impl Target<I> + 'static) -> Self {
+    fn new(control: Control<I>) -> Self {
         Self {
-            target: Arc::new(target),
+            control,
             watched: Vec::new(),
             every: Duration::from_secs(10),
             #[cfg(feature = "notify")]
@@ -209,7 +205,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
     where
         I: Eq + Hash,
     {
-        if !self.target.gate().asks(list) {
+        if !self.control.asks(list) {
             self.problem = Some(ReloadError::OtherDenyList);
         }
         let list = list.clone();
@@ -257,7 +253,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
         }
         let mut watched = self.watched;
         watched.sort_by(|a, b| a.part().cmp(b.part())); // the order in events
-        let set = Set::new(self.target, watched);
+        let set = Set::new(self.control, watched);
         #[cfg(feature = "notify")]
         let set = if self.file_events {
             set.with_events()
@@ -282,13 +278,13 @@ impl<I: Send + Sync + 'static> Reload<I> {
 
 impl<I: Send + Sync + 'static> From<&Acceptor<I>> for Reload<I> {
     fn from(acceptor: &Acceptor<I>) -> Self {
-        Self::new(acceptor.clone())
+        Self::new(acceptor.control().clone())
     }
 }
 
 impl<I: Send + Sync + 'static> From<&Connector<I>> for Reload<I> {
     fn from(connector: &Connector<I>) -> Self {
-        Self::new(connector.clone())
+        Self::new(connector.control().clone())
     }
 }
 

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use super::Source;
 use super::source::LoadError;
 use crate::Update;
-use crate::gate::Authorizer;
-use crate::policy::Replacement;
+use crate::policy::{Authorizer, Replacement};
 
 /// A part of an acceptor or a connector that can be reloaded.
 ///

@@ -7,15 +7,14 @@ use rustls_pki_types::UnixTime;
 use super::files::FileSnapshot;
 use super::part::{Loaded, Watched};
 use super::status::{Context, NamedCertificate};
-use super::target::Target;
 use super::{Part, ReloadError};
-use crate::Update;
-use crate::audit::Log;
+use crate::audit::Recorder;
+use crate::endpoint::Change;
 use crate::pki::contained;
-use crate::tls::Change;
+use crate::{Control, Update};
 
 pub(super) struct Set<I> {
-    target: Arc<dyn Target<I>>,
+    control: Control<I>,
     watched: Vec<Watched<I>>,
     #[cfg(feature = "notify")]
     events: Option<super::events::Events>,
@@ -30,9 +29,9 @@ pub(super) enum ApplyResult {
 }
 
 impl<I: Send + Sync + 'static> Set<I> {
-    pub(super) const fn new(target: Arc<dyn Target<I>>, watched: Vec<Watched<I>>) -> Self {
+    pub(super) const fn new(control: Control<I>, watched: Vec<Watched<I>>) -> Self {
         Self {
-            target,
+            control,
             watched,
             #[cfg(feature = "notify")]
             events: None,
@@ -82,7 +81,7 @@ impl<I: Send + Sync + 'static> Set<I> {
 
     /// Our own certificates, with their names.
     pub(super) fn certificates(&self) -> Vec<NamedCertificate> {
-        self.target.certificates()
+        self.control.own_certificates()
     }
 
     fn load(
@@ -129,7 +128,7 @@ impl<I: Send + Sync + 'static> Set<I> {
 
     fn change(&self, change: Change<I>) -> Result<(), ReloadError> {
         // Only the preparation of a change can panic: committing it runs no code of the application.
-        caught(None, || match self.target.change(change) {
+        caught(None, || match self.control.change(change) {
             Ok(_generation) => Ok(()),
             Err(error) => Err(ReloadError::Unfit {
                 error: Arc::new(error),
@@ -152,16 +151,16 @@ fn caught<T>(
 
 impl<I: Send + Sync + 'static> Context for Set<I> {
     fn generation(&self) -> u64 {
-        self.target.gate().generation()
+        self.control.generation()
     }
 
     fn now(&self) -> UnixTime {
         // Without a time no peer is admitted, but the records go on.
-        let now = self.target.gate().now();
+        let now = self.control.now();
         now.unwrap_or_else(|_| UnixTime::now())
     }
 
-    fn log(&self) -> &Log {
-        self.target.gate().log()
+    fn recorder(&self) -> &Recorder {
+        self.control.recorder()
     }
 }

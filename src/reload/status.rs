@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{Part, ReloadError};
 use crate::Certificate;
-use crate::audit::{Action, Log};
+use crate::audit::{Action, Recorder};
 use crate::pki::contained::caught;
 
 /// The state of a reload: what it has done so far, and what is in force.
@@ -115,7 +115,7 @@ pub(super) trait Context: Send + Sync {
     fn now(&self) -> UnixTime;
 
     /// Where changes are recorded.
-    fn log(&self) -> &Log;
+    fn recorder(&self) -> &Recorder;
 }
 
 /// The state of one reload. Its changes are recorded as events.
@@ -154,8 +154,8 @@ impl ReloadState {
         self.context.now()
     }
 
-    pub(super) fn log(&self) -> &Log {
-        self.context.log()
+    pub(super) fn recorder(&self) -> &Recorder {
+        self.context.recorder()
     }
 
     pub(super) fn generations(&self) -> watch::Receiver<u64> {
@@ -181,8 +181,8 @@ impl ReloadState {
         // The change is in force, even if the recorder of metrics or a waker panics.
         caught(|| {
             self.context
-                .log()
-                .tell(Action::ReloadApplied, None, |event| {
+                .recorder()
+                .emit(Action::ReloadApplied, None, |event| {
                     event.generation = generation;
                     event.reloaded = changed.iter().map(Part::to_string).collect();
                 });
@@ -213,8 +213,8 @@ impl ReloadState {
         let detail = caught(|| error.to_string());
         caught(|| {
             self.context
-                .log()
-                .tell(Action::ReloadRefused, reason, |event| {
+                .recorder()
+                .emit(Action::ReloadRefused, reason, |event| {
                     event.generation = self.context.generation();
                     event.detail =
                         detail.or_else(|| Some("the error panics when it is printed".into()));

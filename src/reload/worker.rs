@@ -268,7 +268,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
         if let Ok(own) = self.blocking(Set::certificates).await {
             let (expiry, state) = (&mut self.expiry, &self.state);
             // A sink may panic, which changes nothing here.
-            caught(|| expiry.check(state.log(), &own, state.now()));
+            caught(|| expiry.check(state.recorder(), &own, state.now()));
             self.state.set_certificates(own);
         }
     }

@@ -187,12 +187,8 @@ impl From<AdmitError> for AcceptError {
     }
 }
 
-#[cfg(feature = "tokio")]
-impl From<crate::tls::Refused> for AcceptError {
-    fn from(refused: crate::tls::Refused) -> Self {
-        match refused {
-            crate::tls::Refused::Gate(error) => Self::NotAdmitted(error),
-            crate::tls::Refused::Handshake(error) => Self::Handshake(error),
-        }
+impl From<HandshakeError> for AcceptError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
     }
 }

@@ -1,161 +1,253 @@
-//! What accepting and connecting have in common: drive, judge, and part.
+//! Drives handshakes on tokio, for both sides.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::AlertDescription;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use super::alerts::Alerts;
-use super::parting::Parting;
-use super::{Keeper, TlsStream, Wire};
-use crate::audit::{Stage, Witness};
-use crate::gate::live::Entered;
-use crate::gate::{Admission, AdmitError, Gate, Identified};
+use super::closing::Closing;
+use super::{TlsStream, Wire};
+use crate::audit::Stage;
+use crate::endpoint::Bounds;
+use crate::gate::{Admission, AdmitError, Handshaken, Identified};
+use crate::live::{Connection, Live, Opening, Registration};
 use crate::pki::time::at_most_far;
-use crate::tls::capture::Capture;
-use crate::tls::{Bounds, HandshakeError, Refused, TooMuchReceived, seal};
+use crate::tls::probe::HandshakeProbe;
+use crate::tls::{Attempt, Failure, HandshakeError, TooMuchReceived, most_telling, seal};
 use crate::trust::Usage;
 
-/// Polls a future of tokio-rustls inside a connection's capture.
-struct Captured<'a, F> {
-    future: F,
-    capture: &'a mut Capture,
+/// An attempt with its limits of time and bytes.
+pub(crate) struct Driver<I: Send + Sync + 'static, E> {
+    pub(crate) attempt: Attempt<I>,
+    timeout: Duration,
+    deadline: Instant,
+    bytes: usize,
+    cancel: Option<Cancel<E>>,
 }
 
-impl<F: Future + Unpin> Future for Captured<'_, F> {
+/// Ends an attempt early: the error that a signal stands for. The signal does not count when its sender
+/// is dropped.
+pub(crate) struct Cancel<E> {
+    pub(crate) signal: oneshot::Receiver<()>,
+    pub(crate) error: fn() -> E,
+}
+
+/// A peer that was admitted.
+pub(crate) struct Admitted<I> {
+    admission: Admission<I>,
+    pub(crate) registration: Registration<I>,
+    /// Our certificate, as the peer has seen it.
+    shown: Option<Arc<CertifiedKey>>,
+}
+
+/// Polls a future of tokio-rustls with the probe of its connection.
+struct Probed<'a, F> {
+    future: F,
+    probe: &'a mut HandshakeProbe,
+}
+
+impl<F: Future + Unpin> Future for Probed<'_, F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
         let future = Pin::new(&mut this.future);
-        this.capture.enter(|| future.poll(cx))
+        this.probe.with_probe(|| future.poll(cx))
     }
 }
 
-/// What one attempt may take.
-#[derive(Clone, Copy)]
-pub(crate) struct Attempt {
-    timeout: Duration,
-    deadline: Instant,
-    bytes: usize,
-}
-
-impl Attempt {
-    pub(crate) fn start(bounds: &Bounds) -> Self {
+impl<I, E> Driver<I, E>
+where
+    I: Send + Sync + 'static,
+    E: Failure + From<AdmitError> + From<HandshakeError>,
+{
+    /// The time starts now.
+    pub(crate) fn start(attempt: Attempt<I>, bounds: &Bounds, cancel: Option<Cancel<E>>) -> Self {
         let timeout = bounds.handshake_timeout;
         Self {
+            attempt,
             timeout,
             bytes: bounds.handshake_bytes,
             deadline: Instant::now() + at_most_far(timeout),
+            cancel,
         }
     }
 
-    /// The transport, bounded for this attempt.
+    /// The transport, with the limit of bytes.
     pub(crate) const fn watch<IO>(&self, io: IO) -> Wire<IO> {
         Wire::watching(io, self.bytes)
     }
 
-    fn timed_out(&self, capture: &Capture) -> HandshakeError {
-        HandshakeError::TimedOut {
-            timeout: self.timeout,
-            received: capture.received().total,
-        }
-    }
-
-    /// Drives the handshake to its end. That it fails is recorded, and its transport is parted
-    /// from, so that the alert that rustls wrote reaches the peer.
-    pub(crate) async fn drive<F, T, IO, I>(
-        &self,
-        handshake: F,
-        gate: &Gate<I>,
-        witness: &mut Witness,
-        capture: &mut Capture,
-    ) -> Result<T, Refused>
+    /// Drives the handshake until it is complete. If it fails, the outcome is recorded, and the
+    /// transport is closed so that the alert that rustls wrote reaches the peer.
+    pub(crate) async fn drive<F, T, IO>(mut self, handshake: F) -> Result<(Self, T), E>
     where
         F: Future<Output = Result<T, (io::Error, Wire<IO>)>> + Unpin,
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        witness.stage = Stage::Handshake;
-        let driven = Captured {
+        self.attempt.stage = Stage::Handshake;
+        let probed = Probed {
             future: handshake,
-            capture: &mut *capture,
+            probe: &mut self.attempt.probe,
         };
-        let (error, wire) = match timeout_at(self.deadline, driven).await {
-            Ok(Ok(tls)) => return Ok(tls),
-            Ok(Err((error, wire))) => (self.why(error, capture), Some(wire)),
-            Err(_elapsed) => (self.timed_out(capture), None),
+        let driven = bounded(self.deadline, &mut self.cancel, probed).await;
+        let (error, wire) = match driven {
+            Ok(Ok(tls)) => return Ok((self, tls)),
+            Ok(Err((error, wire))) => {
+                let error = self.why(error);
+                (most_telling(error, &self.attempt.probe), Some(wire))
+            }
+            Err(stop) => (self.stopped(stop), None),
         };
-        let refused = Refused::of(error, capture);
-        refused.record(gate, witness, None, capture);
+        // A failure is recorded in any case.
+        let _ = self.attempt.finish(Err(&error), &[]);
         if let Some(wire) = wire {
-            Parting::new(wire, Vec::new()).await;
+            Closing::new(wire, Vec::new()).await;
         }
-        Err(refused)
+        Err(error)
     }
 
-    fn why(&self, error: io::Error, capture: &Capture) -> HandshakeError {
+    fn why(&self, error: io::Error) -> HandshakeError {
         if is_too_much(&error) {
             HandshakeError::TooMuchReceived { limit: self.bytes }
         } else {
-            HandshakeError::from_io(error, capture)
+            HandshakeError::from_io(error, &self.attempt.probe)
         }
     }
 
-    /// The policy's decision, within the time that is left, and its record; until both are there,
-    /// nobody gets the stream, and no byte of the application is read from it.
-    pub(crate) async fn judge<I: Send + Sync + 'static>(
-        &self,
-        gate: &Gate<I>,
-        keeper: &Arc<Keeper>,
-        identified: Result<Identified<'_, I>, AdmitError>,
-        witness: &mut Witness,
-        capture: &Capture,
-    ) -> Result<(Admission<I>, Entered<I>), Refused> {
-        // Without an identity there is nobody to judge; that has been recorded.
-        let identified = identified.map_err(Refused::Gate)?;
-        witness.stage = Stage::Policy;
-        gate.name_witness(witness, identified.peer());
-        let (who, presented) = (identified.peer().clone(), identified.presented());
-        let decided = self.decide(gate, keeper, identified, witness.connection());
-        let refused = match decided.await {
-            Ok(admitted) => match gate.record_admitted(witness, &admitted.0, presented) {
-                Ok(()) => return Ok(admitted),
-                Err(not_audited) => Refused::Gate(not_audited),
-            },
-            Err(Some(error)) => Refused::Gate(error),
-            Err(None) => Refused::Handshake(self.timed_out(capture)),
-        };
-        match &refused {
-            Refused::Gate(error) => {
-                gate.record_refused(witness, error, Some(&who), (presented, &[]))
+    fn stopped(&self, stop: Stop<E>) -> E {
+        match stop {
+            Stop::TimedOut => {
+                let error = HandshakeError::TimedOut {
+                    timeout: self.timeout,
+                    received: self.attempt.probe.received().total,
+                };
+                most_telling(error, &self.attempt.probe)
             }
-            Refused::Handshake(_) => refused.record(gate, witness, Some(&who), capture),
+            Stop::Cancelled(error) => error,
         }
-        Err(refused)
     }
 
-    /// The gate's word; `Err(None)` when it does not come in time.
-    async fn decide<I: Send + Sync + 'static>(
-        &self,
-        gate: &Gate<I>,
-        keeper: &Arc<Keeper>,
-        identified: Identified<'_, I>,
-        id: u64,
-    ) -> Result<(Admission<I>, Entered<I>), Option<AdmitError>> {
-        let entered = gate.enter(id, &identified, keeper.clock())?;
-        // Before it can be open, so that whoever changes the policy finds somebody to ask it.
-        keeper.watch(gate);
-        match timeout_at(self.deadline, gate.admit_open(identified, entered)).await {
-            Ok(decided) => Ok(decided?),
-            Err(_elapsed) => Err(None),
+    /// Identifies and authorizes the peer within the time that is left, opens the connection, and
+    /// records the outcome. Until that is done, no caller gets the stream, and no byte of the
+    /// application is read from it.
+    pub(crate) async fn admit<'c>(
+        mut self,
+        live: &Arc<Live<I>>,
+        connection: impl Into<Handshaken<'c>>,
+    ) -> Result<Admitted<I>, E> {
+        let shown = self.attempt.probe.shown().cloned();
+        let (decided, presented) = match self.attempt.identify(connection) {
+            Ok(peer) => {
+                let presented = peer.presented();
+                (self.decide(live, peer).await, presented)
+            }
+            Err((error, presented)) => (Err(error.into()), presented),
+        };
+        let result = decided.as_ref().map(|(admission, _)| admission);
+        let result = result.map_err(|error| error as &dyn Failure);
+        self.attempt.finish(result, presented)?;
+        let (admission, registration) = decided?;
+        Ok(Admitted {
+            admission,
+            registration,
+            shown,
+        })
+    }
+
+    async fn decide(
+        &mut self,
+        live: &Arc<Live<I>>,
+        peer: Identified<'_, I>,
+    ) -> Result<(Admission<I>, Registration<I>), E> {
+        let since = self.attempt.gate().now()?;
+        let opened = live.clock();
+        live.note_time(since, opened);
+        live.start_timers();
+        let opening = open(&self.attempt, live, peer, since, opened);
+        match bounded(self.deadline, &mut self.cancel, opening).await {
+            Ok(opened) => Ok(opened?),
+            Err(stop) => Err(self.stopped(stop)),
         }
     }
+}
+
+/// Decides about a peer, until a decision takes effect under the rules that it was made by.
+async fn open<I: Send + Sync + 'static>(
+    attempt: &Attempt<I>,
+    live: &Arc<Live<I>>,
+    mut peer: Identified<'_, I>,
+    since: UnixTime,
+    opened: Duration,
+) -> Result<(Admission<I>, Registration<I>), AdmitError> {
+    let mut place = None;
+    loop {
+        let gate = attempt.gate();
+        let decided = gate.decide_async(&mut peer).await;
+        attempt.count_decision(&mut peer);
+        decided?;
+        if place.is_none() {
+            place = Some(live.places().take(peer.peer())?);
+        }
+        let Some(admission) = peer.admission() else {
+            continue;
+        };
+        let opening = Opening {
+            id: attempt.id(),
+            peer: admission.peer().clone(),
+            identity: attempt.identity().cloned(),
+            since,
+            opened,
+            generation: gate.generation(),
+        };
+        let connection = Arc::new(Connection::new(opening, Arc::clone(attempt.recorder())));
+        if live.open(&connection, || attempt.is_in_force(&gate)) {
+            let registration = Registration::new(Arc::clone(live), connection, place.flatten());
+            return Ok((admission, registration));
+        }
+    }
+}
+
+/// Why a future was stopped.
+enum Stop<E> {
+    TimedOut,
+    Cancelled(E),
+}
+
+/// Runs a future until the deadline, or until it is cancelled.
+async fn bounded<T, E>(
+    deadline: Instant,
+    cancel: &mut Option<Cancel<E>>,
+    future: impl Future<Output = T>,
+) -> Result<T, Stop<E>> {
+    let mut future = pin!(future);
+    let mut time = pin!(sleep_until(deadline));
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        if let Some(waiting) = cancel
+            && let Poll::Ready(signal) = Pin::new(&mut waiting.signal).poll(cx)
+        {
+            let error = waiting.error;
+            *cancel = None;
+            if signal.is_ok() {
+                return Poll::Ready(Err(Stop::Cancelled(error())));
+            }
+        }
+        time.as_mut().poll(cx).map(|()| Err(Stop::TimedOut))
+    })
+    .await
 }
 
 fn is_too_much(error: &io::Error) -> bool {
@@ -164,26 +256,18 @@ fn is_too_much(error: &io::Error) -> bool {
         .is_some_and(|inner| inner.is::<TooMuchReceived>())
 }
 
-/// Tells a peer whose handshake is over that it is refused.
-pub(crate) async fn refuse<IO>(tls: tokio_rustls::TlsStream<Wire<IO>>, refused: &Refused)
+/// Sends this alert to a peer whose handshake is complete, and closes the connection.
+pub(crate) async fn reject<IO>(tls: tokio_rustls::TlsStream<Wire<IO>>, alert: AlertDescription)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    refuse_with(tls, refused.alert()).await;
-}
-
-/// Tells the peer `alert`, and parts from it.
-pub(crate) async fn refuse_with<IO>(tls: tokio_rustls::TlsStream<Wire<IO>>, alert: AlertDescription)
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    let (wire, last_words) = last_words(tls, Some(alert));
-    Parting::new(wire, last_words).await;
+    let (wire, records) = final_records(tls, Some(alert));
+    Closing::new(wire, records).await;
 }
 
 /// Takes the transport out of a stream, with the records that are left to send: what rustls still had
 /// to send, and this alert, or close_notify where none is given.
-pub(super) fn last_words<IO>(
+pub(super) fn final_records<IO>(
     tls: tokio_rustls::TlsStream<Wire<IO>>,
     alert: Option<AlertDescription>,
 ) -> (Wire<IO>, Vec<u8>) {
@@ -210,10 +294,9 @@ pub(super) fn last_words<IO>(
 }
 
 /// Makes the stream of an admitted peer: the only place that does.
-pub(crate) fn admit<IO, I>(
+pub(crate) fn stream_of<IO, I>(
     mut tls: tokio_rustls::TlsStream<Wire<IO>>,
-    (admission, entered): (Admission<I>, Entered<I>),
-    capture: &Capture,
+    admitted: Admitted<I>,
 ) -> TlsStream<IO, I>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -228,6 +311,6 @@ where
             Usage::Client
         }
     };
-    let alerts = Alerts::from(peer, capture.shown().cloned());
-    TlsStream::new(tls, admission, entered, alerts)
+    let alerts = Alerts::from(peer, admitted.shown);
+    TlsStream::new(tls, admitted.admission, admitted.registration, alerts)
 }

@@ -1,17 +1,15 @@
 //! An admitted connection.
 
 mod alerts;
-mod draining;
+mod closing;
+mod drain_signal;
 pub(crate) mod handshake;
 mod info;
-mod keeper;
-mod parting;
 mod wire;
 
 pub use alerts::AlertWatch;
-pub use draining::DrainSignal;
+pub use drain_signal::DrainSignal;
 pub(crate) use info::info_of;
-pub(crate) use keeper::Keeper;
 pub(crate) use wire::Wire;
 
 use std::fmt;
@@ -24,33 +22,33 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::alerts::Alerts;
-use self::handshake::last_words;
-use self::parting::Parting;
+use self::closing::Closing;
+use self::handshake::final_records;
 use crate::Peer;
 use crate::audit::{Action, Alert, Traffic};
-use crate::gate::live::{Entered, Half, Lease};
-use crate::gate::{Admission, CloseReason, alert_name};
+use crate::gate::{Admission, alert_name};
+use crate::live::{CloseReason, Half, Lease, Registration};
 
 /// A TLS connection to a peer that was verified, identified and allowed.
 ///
 /// Only an [`Acceptor`](crate::Acceptor) and a [`Connector`](crate::Connector) make one.
 ///
 /// It stays open for as long as its peer would be admitted. When the policy, the trust, the CRLs or
-/// the deny list change so that it would not, the stream is **cut**: the peer gets the alert that
-/// fits, and reads and writes fail with an error of kind
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) around an [`CloseReason`]. When a certificate
+/// the deny list change so that it would not, the stream is **cut**: the peer gets the fitting alert, and
+/// reads and writes fail with an error of kind
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) around a [`CloseReason`]. When a certificate
 /// of the peer's path expires, the stream is first asked to [drain](Self::draining). A task that
-/// waits in a read or a write of the stream is woken; one that does neither finds out when it does.
+/// waits in a read or a write of the stream is woken; the next read or write of any other task fails.
 ///
-/// Dropping it closes the transport; `shutdown` (of tokio's `AsyncWriteExt`) says goodbye first,
-/// so that the peer can tell the end from a cut. One that was cut tells its peer why even so, if the
-/// transport takes that at once.
+/// Dropping it closes the transport; `shutdown` (of tokio's `AsyncWriteExt`) sends close_notify first,
+/// so that the peer can distinguish the end from a truncation. A stream that was cut sends its alert even
+/// when it is dropped, if the transport accepts it without waiting.
 pub struct TlsStream<IO, I> {
     state: State<IO>,
-    /// What a stream does that is dropped after a cut. (`Drop` itself knows nothing of the transport.)
-    part_at_once: fn(State<IO>, &CloseReason),
+    /// What `Drop` does after a cut, which itself has no bounds on the transport.
+    close_now: fn(State<IO>, &CloseReason),
     admission: Admission<I>,
-    entered: Entered<I>,
+    registration: Registration<I>,
     opened: Instant,
     traffic: Traffic,
     alerts: Alerts,
@@ -62,8 +60,8 @@ pub struct TlsStream<IO, I> {
 )]
 enum State<IO> {
     Open(tokio_rustls::TlsStream<Wire<IO>>),
-    /// Cut; what was written before is sent first.
-    Parting(Parting<IO>),
+    /// Cut: what was written before is sent first.
+    Closing(Closing<IO>),
     /// Between two of the above; after a panic of the transport, for good.
     Nothing,
 }
@@ -72,18 +70,18 @@ impl<IO, I> TlsStream<IO, I> {
     fn new(
         tls: tokio_rustls::TlsStream<Wire<IO>>,
         admission: Admission<I>,
-        entered: Entered<I>,
+        registration: Registration<I>,
         alerts: Alerts,
     ) -> Self
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        entered.connection().log().counts().opened();
+        registration.connection().recorder().counters().opened();
         Self {
             state: State::Open(tls),
-            part_at_once,
+            close_now,
             admission,
-            entered,
+            registration,
             opened: Instant::now(),
             traffic: Traffic::default(),
             alerts,
@@ -100,30 +98,30 @@ impl<IO, I> TlsStream<IO, I> {
         self.admission.rule()
     }
 
-    /// The number by which `Acceptor::connections` and `Connector::connections` know this
-    /// connection.
+    /// The number of this connection, as in [`Control::connections`](crate::Control::connections) and in
+    /// audit events.
     pub fn id(&self) -> u64 {
-        self.entered.connection().id()
+        self.registration.connection().id()
     }
 
-    /// Ends when the connection is to come to its end: because a certificate of the peer's path
-    /// expired, it is too old, a connector got new credentials, or a listener shuts down. Finish
-    /// what is under way then; with HTTP/2, send GOAWAY.
+    /// Completes when the connection must close soon: a certificate of the peer's path expired, the
+    /// connection is too old, a connector got new credentials, or a listener shuts down. Finish the work in
+    /// progress then; with HTTP/2, send GOAWAY.
     pub fn draining(&self) -> DrainSignal {
-        DrainSignal::new(Arc::clone(self.entered.connection().lease()))
+        DrainSignal::new(Arc::clone(self.registration.connection().lease()))
     }
 
-    /// Remembers the alert with which the peer refuses us, if it does, also when the stream has been
-    /// given away: to a library that tells of a failed read in its own words, say.
+    /// Keeps the alert with which the peer rejects us, also after the stream was moved into a library that
+    /// reports a failed read in its own words.
     pub fn alert_watch(&mut self) -> AlertWatch {
         self.alerts.watch()
     }
 
-    /// The channel binding `tls-exporter` (RFC 9266): 32 bytes that the two ends of this connection
-    /// know and nobody else, to tie an authentication inside of it (SCRAM-PLUS, a signed token) to it.
+    /// The channel binding `tls-exporter` (RFC 9266): 32 bytes that only the two ends of this connection
+    /// know, to bind an authentication inside it (SCRAM-PLUS, a signed token) to it.
     ///
-    /// `None` once the connection was cut. With TLS 1.2 it needs the extended master secret, without
-    /// which no connection is made here.
+    /// `None` once the connection was cut. With TLS 1.2 it needs the extended master secret, which every
+    /// connection has here.
     pub fn channel_binding(&self) -> Option<[u8; 32]> {
         const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -150,30 +148,30 @@ impl<IO, I> TlsStream<IO, I> {
     pub fn get_ref(&self) -> &IO {
         match &self.state {
             State::Open(tls) => tls.get_ref().0.get_ref(),
-            State::Parting(parting) => parting.get_ref(),
+            State::Closing(closing) => closing.get_ref(),
             State::Nothing => panic!("the transport has panicked"),
         }
     }
 
-    /// Notes which listener yields it.
-    pub(crate) fn belongs_to(&self, listener: u64) {
-        self.entered.connection().belongs_to(listener);
+    /// Notes which listener returned it.
+    pub(crate) fn set_listener(&self, listener: u64) {
+        self.registration.connection().set_listener(listener);
     }
 
     fn lease(&self) -> &Lease {
-        self.entered.connection().lease()
+        self.registration.connection().lease()
     }
 
-    fn tell_end(&self) {
-        let connection = self.entered.connection();
-        connection.log().counts().closed();
+    fn record_close(&self) {
+        let connection = self.registration.connection();
+        connection.recorder().counters().closed();
         let heard = self.alerts.heard();
         let reason = match (self.lease().why_draining(), heard) {
             (Some(why), _) => why.reason(),
             (None, Some(_)) => "alert_received",
             (None, None) => "closed",
         };
-        connection.tell(Action::Closed, reason, |event| {
+        connection.record(Action::Closed, reason, |event| {
             event.rule = Some(self.admission.rule_name());
             event.duration = Some(self.opened.elapsed());
             event.traffic = Some(self.traffic);
@@ -220,33 +218,33 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
         result
     }
 
-    /// Tells the peer, and then whoever asks, that it is over.
+    /// Sends the alert, then fails.
     ///
-    /// A writer is told at once: only one task can be woken by the transport, and that is the
-    /// reader, who waits for the peer to have read the alert.
+    /// A writer fails immediately: the transport wakes only one task, which is the reader, and the reader
+    /// waits until the peer has read the alert.
     fn poll_cut<T>(&mut self, cx: &mut Context<'_>, half: Half) -> Poll<io::Result<T>> {
         let begins = matches!(self.state, State::Open(_));
         if matches!(half, Half::Read) || begins {
-            let parted = self.poll_part(cx);
-            if matches!(half, Half::Read) && parted.is_pending() {
+            let closed = self.poll_closing(cx);
+            if matches!(half, Half::Read) && closed.is_pending() {
                 return Poll::Pending;
             }
         }
         Poll::Ready(Err(self.aborted()))
     }
 
-    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut parting = match std::mem::replace(&mut self.state, State::Nothing) {
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut closing = match std::mem::replace(&mut self.state, State::Nothing) {
             State::Open(tls) => {
                 let alert = self.lease().why_cut().and_then(CloseReason::alert);
-                let (wire, last_words) = last_words(tls, alert);
-                Parting::new(wire, last_words)
+                let (wire, records) = final_records(tls, alert);
+                Closing::new(wire, records)
             }
-            State::Parting(parting) => parting,
+            State::Closing(closing) => closing,
             State::Nothing => return Poll::Ready(()),
         };
-        let result = Pin::new(&mut parting).poll(cx);
-        self.state = State::Parting(parting);
+        let result = Pin::new(&mut closing).poll(cx);
+        self.state = State::Closing(closing);
         result
     }
 
@@ -258,26 +256,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
     }
 }
 
-/// Tells the peer as much as can be told without waiting.
-fn part_at_once<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &CloseReason) {
-    let parting = match state {
+/// Sends the peer as much as possible without waiting.
+fn close_now<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &CloseReason) {
+    let closing = match state {
         State::Open(tls) => {
-            let (wire, last_words) = last_words(tls, why.alert());
-            Parting::new(wire, last_words)
+            let (wire, records) = final_records(tls, why.alert());
+            Closing::new(wire, records)
         }
-        State::Parting(parting) => parting,
+        State::Closing(closing) => closing,
         State::Nothing => return,
     };
-    parting.part_at_once();
+    closing.close_now();
 }
 
 impl<IO, I> Drop for TlsStream<IO, I> {
     fn drop(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Nothing);
         if let Some(why) = self.lease().why_cut() {
-            (self.part_at_once)(state, why);
+            (self.close_now)(state, why);
         }
-        self.tell_end();
+        self.record_close();
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::tls::{TooMuchReceived, capture};
+use crate::tls::{TooMuchReceived, probe};
 
 /// Passes everything through; during the handshake it notes what crosses it, and bounds what comes from
 /// the peer.
@@ -41,7 +41,7 @@ impl<IO> Wire<IO> {
         };
         for bytes in slices {
             let taken = bytes.get(..count).unwrap_or(bytes);
-            capture::record_sent(taken);
+            probe::record_sent(taken);
             count -= taken.len();
         }
     }
@@ -57,7 +57,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
         let poll = Pin::new(&mut self.io).poll_read(cx, buffer);
         if let Some(left) = &mut self.left {
             let received = buffer.filled().get(before..).unwrap_or_default();
-            capture::record_received(received);
+            probe::record_received(received);
             match left.checked_sub(received.len()) {
                 Some(rest) => *left = rest,
                 None => return Poll::Ready(Err(io::Error::other(TooMuchReceived))),

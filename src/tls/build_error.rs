@@ -232,4 +232,4 @@ impl From<BundleError> for BuildError {
 }
 
 /// The reason of a rollback, whether it is denied or allowed.
-pub(super) const CRL_ROLLED_BACK: &str = "crl_rolled_back";
+pub(crate) const CRL_ROLLED_BACK: &str = "crl_rolled_back";

@@ -1,7 +1,7 @@
 //! When clients have proven their keys, for sessions of handshakes that the application drives.
 //!
 //! rustls hands a session out as bytes, and does not tell which connection it is for: a resumed
-//! connection gets new sessions exactly as a full one does. A connection of ours has its capture, which
+//! connection gets new sessions exactly as a full one does. A connection of ours has its probe, which
 //! remembers what its own session was granted on. Without one, the client's certificate is the link: it
 //! is in the session, and the verifier of signatures has seen it when its key was proven.
 
@@ -10,7 +10,7 @@ use std::fmt;
 use quick_cache::sync::Cache;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::capture::SessionBinding;
+use super::probe::SessionBinding;
 use crate::pki::Fingerprint;
 
 /// How many certificates are remembered. A client that is forgotten is known again by its next handshake,

@@ -13,24 +13,24 @@ use rustls_pki_types::ServerName;
 use super::BuildError;
 use super::alert::leaf_of;
 use super::client_proofs::ClientProofs;
+use super::in_force::InForce;
 use super::resolver::{ClientCertificate, ServerCertificates};
 use super::resumption::{Resumption, ServerSessions};
 use super::sessions::ClientSessionCache;
 use super::verifier::PeerVerifier;
-use crate::gate::Gate;
 use crate::identity::DnsName;
 use crate::pki::{Certificate, Credentials};
 use crate::trust::{ChainVerifier, Trust};
 
 /// What both sides configure alike.
 #[derive(Clone)]
-pub(super) struct Common {
-    pub(super) provider: Arc<CryptoProvider>,
-    pub(super) allow_tls12: bool,
-    pub(super) alpn: Vec<Vec<u8>>,
-    pub(super) clock: Arc<dyn TimeProvider>,
-    pub(super) key_log: Option<Arc<dyn KeyLog>>,
-    pub(super) resumption: Resumption,
+pub(crate) struct Common {
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) allow_tls12: bool,
+    pub(crate) alpn: Vec<Vec<u8>>,
+    pub(crate) clock: Arc<dyn TimeProvider>,
+    pub(crate) key_log: Option<Arc<dyn KeyLog>>,
+    pub(crate) resumption: Resumption,
 }
 
 impl Common {
@@ -49,7 +49,6 @@ impl Common {
 /// A server's configuration in two forms.
 pub(crate) struct ServerConfigs {
     /// For our own streams: secrets can be extracted, to seal a refusal.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) private: Arc<ServerConfig>,
     /// For connections that leave our hands: they cannot.
     pub(crate) public: Arc<ServerConfig>,
@@ -58,7 +57,7 @@ pub(crate) struct ServerConfigs {
 /// What a server's configurations of all generations have in common, with the certificates of the
 /// last one.
 #[derive(Clone)]
-pub(super) struct ServerTemplate {
+pub(crate) struct ServerTemplate {
     common: Common,
     /// As the application left it: only settings that open nothing are taken over.
     customized: Arc<ServerConfig>,
@@ -68,8 +67,9 @@ pub(super) struct ServerTemplate {
 }
 
 impl ServerTemplate {
-    pub(super) fn new<I: Send + Sync + 'static>(
-        gate: &Gate<I>,
+    pub(crate) fn new<I: Send + Sync + 'static>(
+        in_force: &InForce<I>,
+        trust: &Trust,
         credentials: &Credentials,
         named: &[(String, Credentials)],
         common: Common,
@@ -79,16 +79,15 @@ impl ServerTemplate {
         // The application gets a configuration to change, and only the settings below are taken
         // over from it into a fresh one: it cannot replace the verifier, not even by assigning a
         // whole other configuration.
-        let trusted = gate.trusted();
         let proofs = Arc::new(ClientProofs::new());
         let mut customized = build_server(
             &common,
-            PeerVerifier::of_clients(gate.clone(), trusted.verifier().trust(), proofs.clone()),
+            PeerVerifier::of_clients(in_force.clone(), trust, proofs.clone()),
             certificates.clone(),
         )?;
         customize(&mut customized);
         Ok(Self {
-            sessions: Arc::new(ServerSessions::new(common.resumption, gate, &proofs)?),
+            sessions: Arc::new(ServerSessions::new(common.resumption, in_force, &proofs)?),
             proofs,
             common,
             customized: Arc::new(customized),
@@ -97,7 +96,7 @@ impl ServerTemplate {
     }
 
     /// The same with other certificates; what is not given stays.
-    pub(super) fn with_credentials(
+    pub(crate) fn with_credentials(
         &self,
         default: Option<Credentials>,
         named: Vec<(String, Credentials)>,
@@ -117,7 +116,7 @@ impl ServerTemplate {
     }
 
     /// The certificates in use with their names, the default first.
-    pub(super) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+    pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         let mut named: Vec<_> = self.certificates.by_name.iter().collect();
         named.sort_by_key(|(name, _)| *name);
         let default = leaf_of(&self.certificates.default).map(|leaf| (None, leaf));
@@ -128,12 +127,12 @@ impl ServerTemplate {
     }
 
     /// The configurations of one generation; `trust` names the CAs that clients are asked for.
-    pub(super) fn configs<I: Send + Sync + 'static>(
+    pub(crate) fn configs<I: Send + Sync + 'static>(
         &self,
-        gate: &Gate<I>,
+        in_force: &InForce<I>,
         trust: &Trust,
     ) -> Result<ServerConfigs, BuildError> {
-        let verifier = PeerVerifier::of_clients(gate.clone(), trust, self.proofs.clone());
+        let verifier = PeerVerifier::of_clients(in_force.clone(), trust, self.proofs.clone());
         let mut config = build_server(&self.common, verifier, self.certificates.clone())?;
         let customized = &*self.customized;
         config.ignore_client_order = customized.ignore_client_order;
@@ -184,10 +183,8 @@ fn build_server<I: Send + Sync + 'static>(
 /// A client's configuration.
 pub(crate) struct ClientConfigs {
     /// How often the credentials were replaced.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) credentials: u64,
     /// For our own streams: secrets can be extracted, to seal a refusal.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) private: Arc<ClientConfig>,
     /// For connections that leave our hands: they cannot.
     pub(crate) public: Arc<ClientConfig>,
@@ -198,7 +195,7 @@ pub(crate) struct ClientConfigs {
 /// What a client's configurations of all generations have in common, with the certificate of the
 /// last one.
 #[derive(Clone)]
-pub(super) struct ClientTemplate {
+pub(crate) struct ClientTemplate {
     common: Common,
     /// As the application left it: only settings that open nothing are taken over.
     customized: Arc<ClientConfig>,
@@ -207,8 +204,8 @@ pub(super) struct ClientTemplate {
 }
 
 impl ClientTemplate {
-    pub(super) fn new<I: Send + Sync + 'static>(
-        gate: &Gate<I>,
+    pub(crate) fn new<I: Send + Sync + 'static>(
+        in_force: &InForce<I>,
         credentials: &Credentials,
         common: Common,
         customize: impl FnOnce(&mut ClientConfig),
@@ -217,7 +214,7 @@ impl ClientTemplate {
             credentials.certified_key(&common.provider)?,
         ));
         let sessions = Arc::new(ClientSessionCache::new(common.clock.clone()));
-        let verifier = PeerVerifier::of_servers(gate.clone(), sessions);
+        let verifier = PeerVerifier::of_servers(in_force.clone(), sessions);
         let mut customized = build_client(&common, verifier, certificate.clone())?;
         customize(&mut customized);
         Ok(Self {
@@ -229,7 +226,7 @@ impl ClientTemplate {
     }
 
     /// The same with another certificate, if one is given.
-    pub(super) fn with_credentials(
+    pub(crate) fn with_credentials(
         &self,
         credentials: Option<Credentials>,
     ) -> Result<Self, BuildError> {
@@ -243,18 +240,18 @@ impl ClientTemplate {
     }
 
     /// The certificate in use.
-    pub(super) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
+    pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         let leaf = leaf_of(&self.certificate.0).map(|leaf| (None, leaf));
         leaf.into_iter().collect()
     }
 
     /// The configurations of one generation, without any session of an older one.
-    pub(super) fn configs<I: Send + Sync + 'static>(
+    pub(crate) fn configs<I: Send + Sync + 'static>(
         &self,
-        gate: &Gate<I>,
+        in_force: &InForce<I>,
     ) -> Result<ClientConfigs, BuildError> {
         let sessions = Arc::new(ClientSessionCache::new(self.common.clock.clone()));
-        let verifier = PeerVerifier::of_servers(gate.clone(), sessions.clone());
+        let verifier = PeerVerifier::of_servers(in_force.clone(), sessions.clone());
         let mut config = build_client(&self.common, verifier, self.certificate.clone())?;
         let customized = &*self.customized;
         config.max_fragment_size = customized.max_fragment_size;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, PeerIncompatible};
 
 use super::alert::PeerAlert;
-use super::capture::Capture;
+use super::probe::HandshakeProbe;
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
 use crate::pki::Certificate;
@@ -146,20 +146,20 @@ impl Diagnostic for HandshakeError {
 display_diagnostic!(HandshakeError);
 
 impl HandshakeError {
-    pub(crate) fn from_rustls(error: rustls::Error, capture: &Capture) -> Self {
+    pub(crate) fn from_rustls(error: rustls::Error, probe: &HandshakeProbe) -> Self {
         use rustls::Error as E;
 
         match error {
             // These alerts close the connection and reject nothing.
             E::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => {
                 Self::Closed {
-                    received: capture.received().total,
+                    received: probe.received().total,
                 }
             }
             E::AlertReceived(alert) => Self::Alert(PeerAlert::of_handshake(
                 alert,
-                capture.peer(),
-                capture.shown().map(|shown| &**shown),
+                probe.peer(),
+                probe.shown().map(|shown| &**shown),
             )),
             E::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
@@ -170,7 +170,7 @@ impl HandshakeError {
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
             ) => Self::VersionTooOld,
-            E::InvalidMessage(_) if looks_like_http(capture.received().prefix) => {
+            E::InvalidMessage(_) if looks_like_http(probe.received().prefix) => {
                 Self::PlaintextHttp
             }
             other => Self::Tls(other),
@@ -179,16 +179,16 @@ impl HandshakeError {
 
     /// Converts an error of rustls' `complete_io` or of tokio-rustls. That the key was not proven is
     /// more specific than rustls' error.
-    pub(crate) fn from_io(error: io::Error, capture: &Capture) -> Self {
-        if let Some(chain) = capture.unproven() {
+    pub(crate) fn from_io(error: io::Error, probe: &HandshakeProbe) -> Self {
+        if let Some(chain) = probe.unproven() {
             return Self::KeyNotProven {
                 certificate: chain.leaf().clone(),
             };
         }
         match error.downcast::<rustls::Error>() {
-            Ok(error) => Self::from_rustls(error, capture),
+            Ok(error) => Self::from_rustls(error, probe),
             Err(error) if is_close(error.kind()) => Self::Closed {
-                received: capture.received().total,
+                received: probe.received().total,
             },
             Err(error) => Self::Io(error),
         }

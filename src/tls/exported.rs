@@ -1,40 +1,48 @@
-//! A client's configuration that others drive: everything that can be decided is decided inside of
-//! the handshake.
+//! A client configuration for code that drives rustls itself: the gate decides inside the handshake.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{ClientCore, HandshakeError, alert};
-use crate::ConnectionInfo;
-use crate::audit::{Action, Alert, Stage, Witness};
-use crate::gate::{AdmitError, Gate, Verified, alert_name};
+use super::attempt::Attempt;
+use super::in_force::Current;
+use super::{ClientConfigs, HandshakeError, alert};
+use crate::audit::Stage;
+use crate::gate::AdmitError;
+use crate::{Certificate, ConnectionInfo};
 
-impl<I: Send + Sync + 'static> ClientCore<I> {
-    /// A configuration that asks this core, each time anew.
-    pub(crate) fn exported(self: &Arc<Self>) -> ClientConfig {
-        let mut config = (*self.configs().public).clone();
-        config.client_auth_cert_resolver = Arc::new(ReloadingCertResolver(Arc::clone(self)));
-        // rustls asks no verifier about a resumed session.
-        config.resumption = Resumption::disabled();
-        config.dangerous().set_certificate_verifier(Arc::new(Judge {
-            gate: self.gate.clone(),
-        }));
-        config
-    }
+/// Gives the configuration in force.
+pub(crate) trait CurrentClient<I>: Current<I> {
+    fn configs(&self) -> Arc<ClientConfigs>;
 }
 
-/// The certificate that is in use at the time.
-struct ReloadingCertResolver<I>(Arc<ClientCore<I>>);
+/// A configuration that asks `endpoint` in each handshake, and keeps it alive.
+pub(crate) fn authorizing_config<I: Send + Sync + 'static>(
+    endpoint: Arc<dyn CurrentClient<I>>,
+) -> ClientConfig {
+    let mut config = (*endpoint.configs().public).clone();
+    config.client_auth_cert_resolver = Arc::new(ReloadingCertResolver(Arc::clone(&endpoint)));
+    // rustls asks no verifier about a resumed session.
+    config.resumption = Resumption::disabled();
+    let verifier = AuthorizingVerifier { endpoint };
+    config
+        .dangerous()
+        .set_certificate_verifier(Arc::new(verifier));
+    config
+}
+
+/// The certificate in force at the time of a handshake.
+struct ReloadingCertResolver<I>(Arc<dyn CurrentClient<I>>);
 
 impl<I: Send + Sync + 'static> ResolvesClientCert for ReloadingCertResolver<I> {
     fn resolve(
@@ -54,163 +62,146 @@ impl<I: Send + Sync + 'static> ResolvesClientCert for ReloadingCertResolver<I> {
 
 /// The gate's three steps as a verifier.
 ///
-/// rustls verifies the chain, and at once, in the same call of its own, the signature that proves the
-/// key. The policy waits for the second: so the first hands over to it, on the thread.
-struct Judge<I> {
-    gate: Gate<I>,
+/// rustls verifies the chain and then, in the same call, the signature that proves the key. The policy
+/// waits for the signature, so that the first step leaves what it found to the second on the thread.
+struct AuthorizingVerifier<I> {
+    endpoint: Arc<dyn CurrentClient<I>>,
 }
 
-/// A server whose chain is good, and that has not proven its key yet. Dropping it records that it never
-/// did.
+/// A server whose chain was accepted and whose key is not proven yet. Dropping it records that the key
+/// was never proven.
 ///
 /// There is one event for each server that shows its certificate, on TLS 1.2 as on TLS 1.3:
 ///
-/// * If the chain is refused, the verifier records that, and there is nothing pending.
+/// * If the chain is rejected, the verifier records that, and there is nothing pending.
 /// * If not, rustls (0.23: `client/tls12.rs`, `ExpectServerDone`, and `client/tls13.rs`,
 ///   `ExpectCertificateVerify`) asks for the signature in the same call, on the same thread; so no other
-///   handshake comes in between, and a connection cannot be dropped there. What is pending is taken, and
-///   recorded as the signature and the gate have it.
+///   handshake comes in between, and a connection cannot be dropped there. What is pending is taken,
+///   and finished by the signature and the gate.
 /// * On TLS 1.2 rustls may end the handshake between the two, where the signature is of an algorithm that
-///   does not fit the cipher suite. Nothing is called then. What is pending is recorded when the next
+///   does not fit the cipher suite. Nothing is called then. What is pending is finished when the next
 ///   handshake begins on this thread, or when the thread ends.
 /// * What fails after the signature (the key exchange, Finished, a connection that is dropped) adds
 ///   nothing: the server was admitted, and that is recorded.
-struct Unproven {
-    recorder: Box<dyn RecordsUnproven>,
-    verified: Verified,
+struct Unproven<I: Send + Sync + 'static> {
     presented: Vec<CertificateDer<'static>>,
-    /// `None` once its outcome is known.
-    witness: Option<Witness>,
-    alert: AlertDescription,
+    leaf: Certificate,
+    /// `None` once the key was proven.
+    attempt: Option<Attempt<I>>,
 }
 
-impl Drop for Unproven {
+impl<I: Send + Sync + 'static> Drop for Unproven<I> {
     fn drop(&mut self) {
-        if let Some(mut witness) = self.witness.take() {
-            self.recorder.record_unproven(&mut witness, self);
+        if let Some(attempt) = self.attempt.take() {
+            let error = HandshakeError::KeyNotProven {
+                certificate: self.leaf.clone(),
+            };
+            // A failure is recorded in any case.
+            let _ = attempt.finish(Err(&error), &self.presented);
         }
-    }
-}
-
-/// A gate of any identity.
-trait RecordsUnproven {
-    fn record_unproven(&self, witness: &mut Witness, unproven: &Unproven);
-}
-
-impl<I> RecordsUnproven for Gate<I> {
-    fn record_unproven(&self, witness: &mut Witness, unproven: &Unproven) {
-        let chain = unproven.verified.chain().certificates();
-        let error = HandshakeError::KeyNotProven {
-            certificate: chain[0].clone(), // a verified chain begins with the leaf
-        };
-        let (action, reason) = (Action::HandshakeFailed, Some(error.reason()));
-        // It has failed in any case.
-        let _ = witness.conclude(action, reason, |event| {
-            event.detail = Some(error.to_string());
-            event.alert = Some(Alert::Sent(alert_name(unproven.alert).into()));
-            event.set_presented(&unproven.presented, chain);
-            self.claim(event);
-        });
     }
 }
 
 thread_local! {
-    static UNPROVEN: RefCell<Option<Unproven>> = const { RefCell::new(None) };
+    /// An [`Unproven`] of any identity type.
+    static UNPROVEN: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
-/// Records what is pending on this thread, if its handshake has ended. (Taken first: an audit sink may
+/// Finishes what is pending on this thread, whose handshake has ended. (Taken first: an audit sink may
 /// drive a handshake.)
-fn conclude_pending() {
+fn finish_pending() {
     drop(UNPROVEN.take());
 }
 
-impl<I: Send + Sync + 'static> Judge<I> {
+impl<I: Send + Sync + 'static> AuthorizingVerifier<I> {
     fn verify(
         &self,
         presented: Vec<CertificateDer<'static>>,
-        dialled: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), Error> {
-        conclude_pending();
-        let info = ConnectionInfo::default().with_server_name(&*dialled.to_str());
-        let mut witness = self.gate.witness(info);
+        finish_pending();
+        let endpoint: Arc<dyn Current<I>> = self.endpoint.clone();
+        let info = ConnectionInfo::default().with_server_name(&*server_name.to_str());
+        let mut attempt = Attempt::start(endpoint, info);
         let mut read = Vec::new();
-        let verified = self
-            .gate
-            .verify_and_keep(&presented, Some(dialled), now, &mut read);
-        match verified {
+        let result = attempt
+            .gate()
+            .verify(&presented, Some(server_name), now, &mut read);
+        attempt.probe.record_verification(&result, &presented, read);
+        match result {
             Ok(verified) => {
-                witness.stage = Stage::Proof;
-                UNPROVEN.set(Some(Unproven {
-                    recorder: Box::new(self.gate.clone()),
-                    verified,
+                let counters = attempt.recorder().counters();
+                counters.chain(verified.is_remembered());
+                attempt.stage = Stage::Proof;
+                attempt.alert = Some(AlertDescription::IllegalParameter);
+                UNPROVEN.set(Some(Box::new(Unproven {
+                    leaf: verified.chain().leaf().clone(),
                     presented,
-                    witness: Some(witness),
-                    alert: AlertDescription::IllegalParameter,
-                }));
+                    attempt: Some(attempt),
+                })));
                 Ok(())
             }
             Err(error) => {
-                let refusal = alert::as_rustls(&error);
-                let error = error.into();
-                let shown = (&*presented, &*read);
-                self.gate.record_refused(&mut witness, &error, None, shown);
-                Err(refusal)
+                let rejection = alert::as_rustls(&error);
+                let error = AdmitError::from(error);
+                // A failure is recorded in any case.
+                let _ = attempt.finish(Err(&error), &presented);
+                Err(rejection)
             }
         }
     }
 
-    /// The signature is good: identity and policy.
-    fn admit(&self, mut unproven: Unproven) -> Result<(), Error> {
-        let Some(witness) = unproven.witness.take() else {
-            return Err(Error::General("an outcome that is known".into()));
-        };
-        let info = witness.info.clone();
-        let verified = Ok(unproven.verified.clone());
-        let judged = self
-            .gate
-            .judge_bare(witness, verified, &unproven.presented, info);
-        judged.map(drop).map_err(|error| refusal(&error))
+    /// The signature is valid: identity and policy.
+    fn admit(&self, mut unproven: Box<Unproven<I>>) -> Result<(), Error> {
+        let attempt = unproven.attempt.take();
+        let attempt =
+            attempt.ok_or_else(|| Error::General("an attempt that is finished".into()))?;
+        attempt
+            .admit_chain(&unproven.presented)
+            .map(drop)
+            .map_err(|error| rejection(&error))
     }
 
     fn prove(
         &self,
         leaf: &CertificateDer<'_>,
-        verify: impl FnOnce(
-            &rustls::crypto::WebPkiSupportedAlgorithms,
-        ) -> Result<HandshakeSignatureValid, Error>,
+        verify: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let mut unproven = UNPROVEN
-            .take()
+        let pending = UNPROVEN.take();
+        let mut unproven = pending
+            .and_then(|pending| pending.downcast::<Unproven<I>>().ok())
             .filter(|unproven| unproven.presented.first() == Some(leaf))
             .ok_or_else(|| Error::General("a signature without a verified chain".into()))?;
-        let trusted = self.gate.trusted();
-        match verify(trusted.verifier().algorithms()) {
+        let gate = self.endpoint.gate();
+        match verify(gate.verifier().algorithms()) {
             Ok(proof) => {
                 self.admit(unproven)?;
                 Ok(proof)
             }
             Err(error) => {
-                unproven.alert = AlertDescription::DecryptError;
+                if let Some(attempt) = &mut unproven.attempt {
+                    attempt.alert = Some(AlertDescription::DecryptError);
+                }
                 Err(error)
             }
         }
     }
 }
 
-/// The error by which rustls sends the alert that fits.
-fn refusal(error: &AdmitError) -> Error {
+/// The error for which rustls sends the fitting alert.
+fn rejection(error: &AdmitError) -> Error {
     if let AdmitError::Chain(error) = error {
         return alert::as_rustls(error);
     }
     Error::InvalidCertificate(match error.alert() {
         AlertDescription::CertificateRevoked => CertificateError::Revoked,
-        // access_denied: nothing else makes rustls send it.
+        // access_denied: rustls sends it for no other error.
         _ => CertificateError::ApplicationVerificationFailure,
     })
 }
 
-impl<I: Send + Sync + 'static> ServerCertVerifier for Judge<I> {
+impl<I: Send + Sync + 'static> ServerCertVerifier for AuthorizingVerifier<I> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -248,9 +239,9 @@ impl<I: Send + Sync + 'static> ServerCertVerifier for Judge<I> {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        conclude_pending(); // rustls asks when a handshake begins
-        let trusted = self.gate.trusted();
-        trusted.verifier().algorithms().supported_schemes()
+        finish_pending(); // rustls asks when a handshake begins
+        let gate = self.endpoint.gate();
+        gate.verifier().algorithms().supported_schemes()
     }
 }
 
@@ -260,8 +251,8 @@ impl<I> fmt::Debug for ReloadingCertResolver<I> {
     }
 }
 
-impl<I> fmt::Debug for Judge<I> {
+impl<I> fmt::Debug for AuthorizingVerifier<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Judge").field(&self.gate).finish()
+        f.write_str("AuthorizingVerifier")
     }
 }

@@ -9,7 +9,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::capture;
+use super::probe;
 
 /// A server's certificates by the name that the client asks for.
 #[derive(Clone)]
@@ -39,10 +39,10 @@ impl ServerCertificates {
 impl ResolvesServerCert for ServerCertificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if let Some(name) = hello.server_name() {
-            capture::record_server_name(name);
+            probe::record_server_name(name);
         }
         let chosen = self.choose(hello.server_name());
-        capture::record_shown(chosen);
+        probe::record_shown(chosen);
         Some(Arc::clone(chosen))
     }
 }
@@ -64,8 +64,8 @@ impl ResolvesClientCert for ClientCertificate {
         _root_hint_subjects: &[&[u8]],
         _schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        capture::record_request_for_certificate();
-        capture::record_shown(&self.0);
+        probe::record_request_for_certificate();
+        probe::record_shown(&self.0);
         // Hints are not obeyed: with one certificate, sending it gives the server's log its name
         // and us the server's alert; sending none gives neither.
         Some(Arc::clone(&self.0))

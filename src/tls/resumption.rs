@@ -11,9 +11,10 @@ use rustls::server::{
 use rustls_pki_types::UnixTime;
 
 use super::BuildError;
-use super::capture::{self, SessionBinding};
 use super::client_proofs::ClientProofs;
-use crate::gate::{Gate, GenerationId};
+use super::in_force::InForce;
+use super::probe::{self, SessionBinding};
+use crate::gate::GenerationId;
 
 /// Whether sessions are resumed, which saves both sides most of a handshake.
 ///
@@ -69,19 +70,19 @@ pub(super) enum ServerSessions {
 impl ServerSessions {
     pub(super) fn new<I: Send + Sync + 'static>(
         choice: Resumption,
-        gate: &Gate<I>,
+        in_force: &InForce<I>,
         proofs: &Arc<ClientProofs>,
     ) -> Result<Self, BuildError> {
         let proofs = Arc::clone(proofs);
         Ok(match choice {
             Resumption::Off => Self::Off,
             Resumption::Stateful => Self::Stateful(Arc::new(Bound {
-                gate: gate.clone(),
+                in_force: in_force.clone(),
                 proofs,
                 inner: ServerSessionMemoryCache::new(SESSIONS),
             })),
             Resumption::Stateless => Self::Stateless(Arc::new(Bound {
-                gate: gate.clone(),
+                in_force: in_force.clone(),
                 proofs,
                 inner: ticketer()?,
             })),
@@ -120,7 +121,7 @@ fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
 
 /// Sessions or tickets of rustls' making, with what they were granted on put in front.
 struct Bound<I, S> {
-    gate: Gate<I>,
+    in_force: InForce<I>,
     proofs: Arc<ClientProofs>,
     inner: S,
 }
@@ -128,9 +129,9 @@ struct Bound<I, S> {
 impl<I, S> Bound<I, S> {
     /// `None` if it is not known when the client has proven its key: it gets no session.
     fn bind(&self, session: &[u8]) -> Option<Vec<u8>> {
-        let origin = match capture::session_origin() {
+        let origin = match probe::session_origin() {
             // It was proven now, or the session that is resumed ends no later than this.
-            Some(origin) => origin.proven_at(self.gate.now().ok()?),
+            Some(origin) => origin.proven_at(self.in_force.gate()?.now().ok()?),
             // The application drives rustls, and asks `Gate::admit`.
             None => self.proofs.of_session(session)?,
         };
@@ -147,12 +148,13 @@ impl<I, S> Bound<I, S> {
             trust: GenerationId::from_bytes(*trust),
             until: UnixTime::since_unix_epoch(Duration::from_secs(u64::from_be_bytes(*until))),
         };
-        let now = self.gate.now().ok()?;
-        if origin.trust != self.gate.trust_id() || now > origin.until {
+        let gate = self.in_force.gate()?;
+        let now = gate.now().ok()?;
+        if origin.trust != gate.trust_id() || now > origin.until {
             return None;
         }
-        if capture::is_entered() {
-            capture::record_resumption(origin);
+        if probe::is_active() {
+            probe::record_resumption(origin);
         } else {
             self.proofs.resume(session, origin);
         }
@@ -188,8 +190,9 @@ impl<I: Send + Sync> ProducesTickets for Bound<I, Arc<dyn ProducesTickets>> {
     /// own chain is no good any more.
     fn lifetime(&self) -> u32 {
         let longest = self.inner.lifetime();
-        match (capture::session_origin(), self.gate.now()) {
-            (Some(origin), Ok(now)) => {
+        let now = self.in_force.gate().and_then(|gate| gate.now().ok());
+        match (probe::session_origin(), now) {
+            (Some(origin), Some(now)) => {
                 let left = origin.until.as_secs().saturating_sub(now.as_secs());
                 u32::try_from(left).map_or(longest, |left| left.min(longest))
             }

@@ -11,7 +11,7 @@ use rustls::client::{
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{ServerName, UnixTime};
 
-use super::capture;
+use super::probe;
 use super::resumption::a_day_after;
 
 /// How many servers a connector remembers.
@@ -72,7 +72,7 @@ impl ClientSessionCache {
 /// During a handshake: only if the server asked. After it, the connection was admitted, and that
 /// includes having been asked.
 fn is_mutual() -> bool {
-    capture::server_asked().unwrap_or(true)
+    probe::server_asked().unwrap_or(true)
 }
 
 impl ClientSessionStore for ClientSessionCache {

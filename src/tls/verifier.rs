@@ -1,4 +1,4 @@
-//! rustls' verifier traits, answered by the gate.
+//! rustls' verifier traits, answered by the gate in force.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::alert;
-use super::capture::{self, SessionBinding};
 use super::client_proofs::ClientProofs;
+use super::in_force::InForce;
+use super::probe::{self, SessionBinding};
 use super::resumption::a_day_after;
 use super::sessions::ClientSessionCache;
-use crate::gate::Gate;
 use crate::trust::{Trust, TrustStore};
 
 /// Verifies chains in the handshake by the gate's first step, and signatures by rustls' own code.
 ///
 /// The remaining steps, identity and policy, wait until the handshake has proven the key.
 pub(super) struct PeerVerifier<I> {
-    gate: Gate<I>,
+    in_force: InForce<I>,
     hints: Vec<DistinguishedName>,
     sessions: Option<Arc<ClientSessionCache>>,
     proofs: Option<Arc<ClientProofs>>,
@@ -30,9 +30,13 @@ pub(super) struct PeerVerifier<I> {
 impl<I> PeerVerifier<I> {
     /// For a server, with the names of the CAs that it asks for.
     /// Proofs of keys are noted for handshakes that the application drives.
-    pub(super) fn of_clients(gate: Gate<I>, trust: &Trust, proofs: Arc<ClientProofs>) -> Self {
+    pub(super) fn of_clients(
+        in_force: InForce<I>,
+        trust: &Trust,
+        proofs: Arc<ClientProofs>,
+    ) -> Self {
         Self {
-            gate,
+            in_force,
             hints: root_hints(trust),
             sessions: None,
             proofs: Some(proofs),
@@ -40,9 +44,9 @@ impl<I> PeerVerifier<I> {
     }
 
     /// For a client, with the sessions that end when the server's chain does.
-    pub(super) fn of_servers(gate: Gate<I>, sessions: Arc<ClientSessionCache>) -> Self {
+    pub(super) fn of_servers(in_force: InForce<I>, sessions: Arc<ClientSessionCache>) -> Self {
         Self {
-            gate,
+            in_force,
             hints: Vec::new(),
             sessions: Some(sessions),
             proofs: None,
@@ -53,21 +57,24 @@ impl<I> PeerVerifier<I> {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        dialled: Option<&ServerName<'_>>,
+        server_name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<(), Error> {
         let presented: Vec<CertificateDer<'_>> = std::iter::once(end_entity)
             .chain(intermediates)
             .map(|der| CertificateDer::from(der.as_ref()))
             .collect();
+        let endpoint = self.in_force.endpoint().ok_or_else(no_endpoint)?;
         let mut read = Vec::new();
-        let result = self
-            .gate
-            .verify_and_keep(&presented, dialled, now, &mut read);
-        capture::record_verification(&result, &presented, read);
+        let result = endpoint
+            .gate()
+            .verify(&presented, server_name, now, &mut read);
+        probe::record_verification(&result, &presented, read);
         match result {
             Ok(verified) => {
-                if let (Some(sessions), Some(name)) = (&self.sessions, dialled) {
+                let counters = endpoint.recorder().counters();
+                counters.chain(verified.is_remembered());
+                if let (Some(sessions), Some(name)) = (&self.sessions, server_name) {
                     sessions.end_at(name, verified.chain().holds_until(), now);
                 }
                 Ok(())
@@ -82,8 +89,8 @@ impl<I> PeerVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let trusted = self.gate.trusted();
-        let algorithms = trusted.verifier().algorithms();
+        let gate = self.in_force.gate().ok_or_else(no_endpoint)?;
+        let algorithms = gate.verifier().algorithms();
         let result = verify_tls12_signature(message, certificate, signed, algorithms);
         self.note_proof(certificate, result.is_ok());
         result
@@ -95,24 +102,25 @@ impl<I> PeerVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let trusted = self.gate.trusted();
-        let algorithms = trusted.verifier().algorithms();
+        let gate = self.in_force.gate().ok_or_else(no_endpoint)?;
+        let algorithms = gate.verifier().algorithms();
         let result = verify_tls13_signature(message, certificate, signed, algorithms);
         self.note_proof(certificate, result.is_ok());
         result
     }
 
     fn note_proof(&self, certificate: &CertificateDer<'_>, is_valid: bool) {
-        capture::record_signature(is_valid);
+        probe::record_signature(is_valid);
         let Some(proofs) = &self.proofs else {
             return;
         };
         if is_valid
-            && !capture::is_entered()
-            && let Ok(now) = self.gate.now()
+            && !probe::is_active()
+            && let Some(gate) = self.in_force.gate()
+            && let Ok(now) = gate.now()
         {
             let origin = SessionBinding {
-                trust: self.gate.trust_id(),
+                trust: gate.trust_id(),
                 until: a_day_after(now),
             };
             proofs.insert(certificate, origin, now);
@@ -120,12 +128,16 @@ impl<I> PeerVerifier<I> {
     }
 
     fn schemes(&self) -> Vec<SignatureScheme> {
-        self.gate
-            .trusted()
-            .verifier()
-            .algorithms()
-            .supported_schemes()
+        let gate = self.in_force.gate();
+        gate.map_or_else(Vec::new, |gate| {
+            gate.verifier().algorithms().supported_schemes()
+        })
     }
+}
+
+/// The acceptor or connector, and with it every rule, no longer exists.
+pub(super) fn no_endpoint() -> Error {
+    Error::General("the acceptor or connector of this configuration was dropped".into())
 }
 
 /// The names that a server puts into its CertificateRequest, from which clients with several
@@ -161,7 +173,7 @@ fn root_hints(trust: &Trust) -> Vec<DistinguishedName> {
 
 impl<I> fmt::Debug for PeerVerifier<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PeerVerifier").field(&self.gate).finish()
+        f.write_str("PeerVerifier")
     }
 }
 

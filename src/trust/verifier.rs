@@ -295,7 +295,6 @@ impl ChainVerifier {
     ///
     /// Returns another path if the chain is now trusted by another path. The caller then uses that path's
     /// expiry.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(crate) fn still_trusts(
         &self,
         chain: &VerifiedChain,

@@ -15,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::RequestPolicy;
-use crate::audit::{Action, AuditedRequest, Auditor};
+use crate::audit::{Action, AuditedRequest, Proof, Recorder};
 use crate::integration::http::peer_in;
 use crate::pki::text::{Escaped, Sentence};
 use crate::{Acceptor, Peer};
@@ -48,7 +48,7 @@ use crate::{Acceptor, Peer};
 #[doc(alias = "authorization")]
 pub struct AuthorizeRequest<I> {
     policy: Arc<ArcSwap<Box<dyn RequestPolicy<I>>>>,
-    auditor: Option<Arc<Auditor<I>>>,
+    recorder: Option<Arc<Recorder>>,
     on_denied: Option<OnDenied<I>>,
 }
 
@@ -83,7 +83,7 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
     pub fn new(policy: impl RequestPolicy<I> + 'static) -> Self {
         Self {
             policy: Arc::new(ArcSwap::from_pointee(Box::new(policy))),
-            auditor: None,
+            recorder: None,
             on_denied: None,
         }
     }
@@ -91,7 +91,7 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
     /// Records every denied request in this acceptor's [audit trail](crate::audit), and counts it there.
     /// Default: an event of `tracing` instead.
     pub fn audit(mut self, acceptor: &Acceptor<I>) -> Self {
-        self.auditor = Some(Arc::clone(acceptor.gate().auditor()));
+        self.recorder = Some(Arc::clone(acceptor.control().recorder()));
         self
     }
 
@@ -132,8 +132,8 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
 
     /// Reports a denial: the only place that does.
     fn report(&self, reason: &'static str, why: &str, peer: Option<&Peer<I>>, request: &Parts) {
-        match &self.auditor {
-            Some(auditor) => record(auditor, reason, why, peer, request),
+        match &self.recorder {
+            Some(recorder) => record(recorder, reason, why, peer, request),
             None => tracing::warn!(
                 remote = ?peer.and_then(|peer| peer.connection().remote_addr()),
                 certificate = peer.map(|peer| peer.certificate().to_string()),
@@ -157,22 +157,21 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
     }
 }
 
-fn record<I>(
-    auditor: &Auditor<I>,
+fn record<I: 'static>(
+    recorder: &Recorder,
     reason: &'static str,
     why: &str,
     peer: Option<&Peer<I>>,
     request: &Parts,
 ) {
-    let log = auditor.log();
-    log.tell(Action::RequestDenied, Some(reason), |event| {
+    recorder.emit(Action::RequestDenied, Some(reason), |event| {
         event.detail = Some(why.to_owned());
         event.request = Some(AuditedRequest {
             method: request.method.to_string(),
             path: request.uri.path().to_owned(),
         });
         if let Some(peer) = peer {
-            event.identity = auditor.proven(peer);
+            event.identity = recorder.identity(peer.identity(), Proof::Proven);
             event.info = peer.connection().clone();
             event.set_certificates(peer.chain().certificates());
         }
@@ -299,7 +298,7 @@ impl<I> Clone for AuthorizeRequest<I> {
     fn clone(&self) -> Self {
         Self {
             policy: Arc::clone(&self.policy),
-            auditor: self.auditor.clone(),
+            recorder: self.recorder.clone(),
             on_denied: self.on_denied.clone(),
         }
     }

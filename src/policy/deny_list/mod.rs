@@ -271,7 +271,6 @@ pub(crate) struct Replacement<I> {
 /// A list whose entries were replaced, with the old ones: dropping them runs code of the
 /// application.
 pub(crate) struct Replaced<I> {
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     list: DenyList<I>,
     _old: Entries<I>,
 }

@@ -24,7 +24,7 @@ use self::sources::Sources;
 use self::task::{Admitted, Stop, Task};
 use super::{AcceptError, Acceptor};
 use crate::TlsStream;
-use crate::gate::CloseReason;
+use crate::live::CloseReason;
 use crate::pki::time::at_most_far;
 
 /// Yields connections to peers that were admitted, one after the other, whatever the others do.
@@ -279,9 +279,8 @@ impl<I: Send + Sync + 'static> ListenerHandle<I> {
                 if left.is_zero() {
                     connection.cut(CloseReason::ShutDown);
                 } else {
-                    self.acceptor
-                        .keeper
-                        .drain_within(connection, CloseReason::ShutDown, left);
+                    let live = &self.acceptor.endpoint.live;
+                    live.drain_within(connection, CloseReason::ShutDown, left);
                 }
             }
             if left.is_zero() {

@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::sources::{Entry, GRACE};
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
-use crate::audit::{Action, Log, Witness};
+use crate::audit::{Action, Recorder};
 use crate::server::{AcceptError, Acceptor, ShedReason};
+use crate::stream::handshake::Cancel;
 use crate::stream::info_of;
+use crate::tls::Attempt;
 
 /// Whether the loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,7 @@ where
         until(&mut stopped, Stop::Handshakes, finish).await;
         self.handshakes.shutdown().await;
         // No refusal follows whose event would bring the summaries.
-        self.options.acceptor.gate().log().summarize(true);
+        self.options.acceptor.control().recorder().summarize(true);
     }
 
     async fn accept_all<S: Incoming<Io = IO>>(&mut self, mut incoming: S) {
@@ -107,7 +109,7 @@ where
                 }
                 Err(error) => {
                     pause
-                        .after(&error, self.options.acceptor.gate().log())
+                        .after(&error, self.options.acceptor.control().recorder())
                         .await
                 }
             }
@@ -123,12 +125,12 @@ where
     ) {
         let info = info_of(&io).with_remote_addr(remote_addr);
         // From here on it has an outcome, also if its task never runs.
-        let mut witness = self.options.acceptor.witness(info);
+        let attempt = self.options.acceptor.attempt(info);
         let (place, of_source) = match self.places_for(remote_addr, place).await {
             Ok(places) => places,
             Err(shed) => {
                 let on_refused = self.options.on_refused.as_ref();
-                return record_shed::<I>(&mut witness, shed, on_refused, remote_addr);
+                return record_shed(attempt, shed, on_refused, remote_addr);
             }
         };
         let handshake = Handshake {
@@ -140,7 +142,7 @@ where
             on_refused: self.options.on_refused.clone(),
         };
         self.handshakes
-            .spawn(handshake.run(io, remote_addr, witness));
+            .spawn(handshake.run(io, remote_addr, attempt));
     }
 
     /// A handshake's places: among all, and among those of its source.
@@ -199,13 +201,14 @@ where
 
 /// Records that the listener closes a connection.
 fn record_shed<I: Send + Sync + 'static>(
-    witness: &mut Witness,
+    attempt: Attempt<I>,
     shed: ShedReason,
     on_refused: Option<&OnRefused>,
     remote_addr: Option<SocketAddr>,
 ) {
     let error = AcceptError::Shed(shed);
-    Acceptor::<I>::record_shed(witness, &error);
+    // It is closed whether or not that is recorded.
+    let _ = attempt.finish(Err(&error), &[]);
     tell(on_refused, remote_addr, &error);
 }
 
@@ -239,16 +242,15 @@ where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     I: Send + Sync + 'static,
 {
-    async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>, mut witness: Witness) {
+    async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>, attempt: Attempt<I>) {
         let displaced = self.of_source.as_mut().and_then(Entry::displaced);
-        let attempt = self.acceptor.attempt(io, &mut witness);
-        let Some(attempted) = unless_displaced(attempt, displaced).await else {
-            let on_refused = self.on_refused.as_ref();
-            return record_shed::<I>(&mut witness, ShedReason::Displaced, on_refused, remote_addr);
-        };
-        match attempted {
+        let cancel = displaced.map(|signal| Cancel {
+            signal,
+            error: || AcceptError::Shed(ShedReason::Displaced),
+        });
+        match self.acceptor.drive(io, attempt, cancel).await {
             Ok(stream) => {
-                stream.belongs_to(self.listener);
+                stream.set_listener(self.listener);
                 drop(self.of_source.take());
                 let admitted = Admitted {
                     stream,
@@ -260,26 +262,6 @@ where
             Err(error) => tell(self.on_refused.as_ref(), remote_addr, &error),
         }
     }
-}
-
-/// What comes of an attempt; `None` when it is to make room first.
-async fn unless_displaced<T>(
-    attempt: impl Future<Output = T>,
-    mut displaced: Option<oneshot::Receiver<()>>,
-) -> Option<T> {
-    let mut attempt = pin!(attempt);
-    poll_fn(|cx| {
-        if let Some(signal) = &mut displaced
-            && let Poll::Ready(signalled) = pin!(signal).poll(cx)
-        {
-            displaced = None;
-            if signalled.is_ok() {
-                return Poll::Ready(None);
-            }
-        }
-        attempt.as_mut().poll(cx).map(Some)
-    })
-    .await
 }
 
 /// Runs the application's code; a panic in it is its own affair.
@@ -307,7 +289,7 @@ impl Default for Pause {
 }
 
 impl Pause {
-    async fn after(&mut self, error: &io::Error, log: &Log) {
+    async fn after(&mut self, error: &io::Error, recorder: &Recorder) {
         const LONGEST: Duration = Duration::from_secs(1);
         /// More of them in a row are not peers that left, but a transport that is broken.
         const GONE: u32 = 100;
@@ -323,7 +305,7 @@ impl Pause {
             self.gone += 1;
             return yield_now().await;
         }
-        log.tell(Action::AcceptFailed, Some("io"), |event| {
+        recorder.emit(Action::AcceptFailed, Some("io"), |event| {
             event.detail = Some(error.to_string());
         });
         sleep(self.wait).await;

@@ -1,4 +1,4 @@
-//! What a live connection holds: the right to go on, until it is withdrawn.
+//! The permission of a connection to transfer data, until it is withdrawn.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,11 +1,13 @@
-//! What one handshake saw, for the code that drives it.
+//! What one handshake has shown, for the code that drives it.
 //!
-//! rustls gives its verifiers no way to hand anything back but yes or no: a refused chain is gone
-//! from `peer_certificates()`, and a verified path would have to be computed again. A slot in the
+//! A verifier of rustls can only return yes or no: a rejected chain is missing from
+//! `peer_certificates()`, and a verified path would have to be computed again. A field of the
 //! verifier would be shared by all connections of a configuration, and race. But rustls calls its
-//! verifiers synchronously, from inside the call that feeds it bytes: so whoever feeds a connection
-//! enters that connection's capture for just that call, and the verifiers write to the capture that
-//! is entered on their thread.
+//! verifiers synchronously, from inside the call that feeds it bytes. So the code that feeds a
+//! connection sets that connection's probe for the duration of the call ([`with_probe`]), and the
+//! verifiers write to the probe of their thread.
+//!
+//! [`with_probe`]: HandshakeProbe::with_probe
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::trust::{ChainError, Usage, VerifiedChain};
 
 /// What was seen of one connection's handshake.
 #[derive(Debug, Default)]
-pub(crate) struct Capture {
+pub(crate) struct HandshakeProbe {
     /// The trust in force before the configuration was chosen.
     began: Option<GenerationId>,
     verified: Option<Result<Verified, ChainError>>,
@@ -85,12 +87,11 @@ pub(crate) struct Received<'a> {
 }
 
 thread_local! {
-    static ENTERED: RefCell<Option<Capture>> = const { RefCell::new(None) };
+    static ACTIVE: RefCell<Option<HandshakeProbe>> = const { RefCell::new(None) };
 }
 
-impl Capture {
+impl HandshakeProbe {
     /// For a connection that gets the configuration of this trust, or of a later one.
-    #[cfg(feature = "tokio")]
     pub(crate) fn beginning_under(trust: GenerationId) -> Self {
         Self {
             began: Some(trust),
@@ -98,23 +99,38 @@ impl Capture {
         }
     }
 
-    /// Runs `feed`, which drives this capture's connection on this thread.
-    pub(crate) fn enter<R>(&mut self, feed: impl FnOnce() -> R) -> R {
+    /// Runs `feed`, which drives this probe's connection on this thread.
+    pub(crate) fn with_probe<R>(&mut self, feed: impl FnOnce() -> R) -> R {
         /// Puts everything back, also when `feed` panics.
         struct Leave<'a> {
-            slot: &'a mut Capture,
-            outer: Option<Capture>,
+            slot: &'a mut HandshakeProbe,
+            outer: Option<HandshakeProbe>,
         }
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
-                if let Some(capture) = ENTERED.replace(self.outer.take()) {
-                    *self.slot = capture;
+                if let Some(probe) = ACTIVE.replace(self.outer.take()) {
+                    *self.slot = probe;
                 }
             }
         }
-        let outer = ENTERED.replace(Some(std::mem::take(self)));
+        let outer = ACTIVE.replace(Some(std::mem::take(self)));
         let _leave = Leave { slot: self, outer };
         feed()
+    }
+
+    /// Notes the result of verifying what the peer presented.
+    pub(super) fn record_verification(
+        &mut self,
+        result: &Result<Verified, ChainError>,
+        presented: &[CertificateDer<'_>],
+        read: Vec<Certificate>,
+    ) {
+        self.verified = Some(result.clone());
+        if result.is_err() {
+            let owned = presented.iter().map(|der| der.clone().into_owned());
+            self.presented = owned.collect();
+            self.read = read;
+        }
     }
 
     /// Takes the verified chain, if it is the one that rustls now vouches for, and if the trust
@@ -203,7 +219,7 @@ impl Capture {
         })
     }
 
-    /// Which side the peer is on: only a server's capture begins under a trust.
+    /// Which side the peer is on: only a server's probe begins under a trust.
     pub(super) const fn peer(&self) -> Usage {
         match self.began {
             Some(_) => Usage::Client,
@@ -227,83 +243,75 @@ pub(super) fn record_verification(
     presented: &[CertificateDer<'_>],
     read: Vec<Certificate>,
 ) {
-    record(|capture| {
-        capture.verified = Some(result.clone());
-        if result.is_err() {
-            let owned = presented.iter().map(|der| der.clone().into_owned());
-            capture.presented = owned.collect();
-            capture.read = read;
-        }
-    });
+    record(|probe| probe.record_verification(result, presented, read));
 }
 
 /// Notes the name that a client asks for.
 pub(super) fn record_server_name(name: &str) {
-    record(|capture| capture.server_name = Some(name.into()));
+    record(|probe| probe.server_name = Some(name.into()));
 }
 
 /// Notes bytes that the transport has taken for the peer.
-#[cfg(feature = "tokio")]
 pub(crate) fn record_sent(bytes: &[u8]) {
     // A record of one alert, as RFC 8446 section 5.1 has it in the clear: content type, legacy
     // version, length, fatal, description.
     if let [0x15, 3, _, 0, 2, 2, description, ..] = *bytes {
-        record(|capture| capture.sent_alert = Some(description.into()));
+        record(|probe| probe.sent_alert = Some(description.into()));
     }
-    record(|capture| {
-        if capture.peer() == Usage::Client {
-            capture.hello.feed(bytes);
+    record(|probe| {
+        if probe.peer() == Usage::Client {
+            probe.hello.feed(bytes);
         }
     });
 }
 
 /// Notes what the session that is being resumed was granted on.
 pub(super) fn record_resumption(origin: SessionBinding) {
-    record(|capture| capture.resumed = Some(origin));
+    record(|probe| probe.resumed = Some(origin));
 }
 
 /// What a session of the connection on this thread is granted on; `None` when no handshake is
 /// being driven, or nothing is verified yet.
 pub(super) fn session_origin() -> Option<SessionBinding> {
-    ENTERED.with_borrow(|entered| entered.as_ref().and_then(Capture::origin))
+    ACTIVE.with_borrow(|entered| entered.as_ref().and_then(HandshakeProbe::origin))
 }
 
 pub(super) fn record_signature(valid: bool) {
-    record(|capture| capture.signature_failed |= !valid);
+    record(|probe| probe.signature_failed |= !valid);
 }
 
 pub(super) fn record_request_for_certificate() {
-    record(|capture| capture.asked_for_certificate = true);
+    record(|probe| probe.asked_for_certificate = true);
 }
 
 /// Notes which certificate of ours the peer is shown.
 pub(super) fn record_shown(certificate: &Arc<CertifiedKey>) {
-    record(|capture| capture.shown = Some(Arc::clone(certificate)));
+    record(|probe| probe.shown = Some(Arc::clone(certificate)));
 }
 
 /// Notes bytes that came from the peer.
 pub(crate) fn record_received(bytes: &[u8]) {
-    record(|capture| {
+    record(|probe| {
         // A client could send what looks like a ServerHello.
-        if capture.peer() == Usage::Server {
-            capture.hello.feed(bytes);
+        if probe.peer() == Usage::Server {
+            probe.hello.feed(bytes);
         }
-        capture.receive(bytes);
+        probe.receive(bytes);
     });
 }
 
 /// Whether a handshake of ours is being driven on this thread.
-pub(super) fn is_entered() -> bool {
-    ENTERED.with_borrow(Option::is_some)
+pub(super) fn is_active() -> bool {
+    ACTIVE.with_borrow(Option::is_some)
 }
 
 /// What the handshake on this thread has seen; `None` when no handshake is being driven.
 pub(super) fn server_asked() -> Option<bool> {
-    ENTERED.with_borrow(|entered| entered.as_ref().map(Capture::asked_for_certificate))
+    ACTIVE.with_borrow(|entered| entered.as_ref().map(HandshakeProbe::asked_for_certificate))
 }
 
-fn record(write: impl FnOnce(&mut Capture)) {
-    ENTERED.with_borrow_mut(|entered| entered.as_mut().map(write));
+fn record(write: impl FnOnce(&mut HandshakeProbe)) {
+    ACTIVE.with_borrow_mut(|entered| entered.as_mut().map(write));
 }
 
 #[cfg(test)]
@@ -313,9 +321,9 @@ mod tests {
 
     #[test]
     fn captures_do_not_mix() {
-        let (mut outer, mut inner) = (Capture::default(), Capture::default());
-        outer.enter(|| {
-            inner.enter(record_request_for_certificate);
+        let (mut outer, mut inner) = (HandshakeProbe::default(), HandshakeProbe::default());
+        outer.with_probe(|| {
+            inner.with_probe(record_request_for_certificate);
             assert_eq!(server_asked(), Some(false));
             record_signature(false);
         });
@@ -343,61 +351,61 @@ mod tests {
                 .authorize(policy::allow_any())
                 .build()
                 .expect("an acceptor")
-                .gate()
-                .clone()
+                .control()
+                .gate_in_force()
         };
         let (gate, other_gate) = (gate(), gate());
-        let captured = || {
+        let probed = || {
             let now = gate.now().expect("a clock");
-            let result = gate.verify(leaf.chain(), None, now);
-            let mut capture = Capture::default();
-            capture.enter(|| record_verification(&result, leaf.chain(), Vec::new()));
-            capture
+            let result = gate.verify(leaf.chain(), None, now, &mut Vec::new());
+            let mut probe = HandshakeProbe::default();
+            probe.with_probe(|| record_verification(&result, leaf.chain(), Vec::new()));
+            probe
         };
         assert!(
-            captured()
-                .take_verified(gate.clone().trust_id(), leaf.chain())
+            probed()
+                .take_verified(gate.trust_id(), leaf.chain())
                 .is_some()
         );
         assert!(
-            captured()
+            probed()
                 .take_verified(other_gate.trust_id(), leaf.chain())
                 .is_none()
         );
         assert!(
-            captured()
+            probed()
                 .take_verified(gate.trust_id(), other_leaf.chain())
                 .is_none()
         );
-        assert!(captured().take_verified(gate.trust_id(), &[]).is_none());
-        assert!(captured().chain_error().is_none());
-        assert!(captured().unproven().is_none(), "no signature has failed");
+        assert!(probed().take_verified(gate.trust_id(), &[]).is_none());
+        assert!(probed().chain_error().is_none());
+        assert!(probed().unproven().is_none(), "no signature has failed");
     }
 
     #[test]
     fn the_first_bytes_are_kept_whatever_the_pieces() {
-        let mut capture = Capture::default();
-        capture.enter(|| {
+        let mut probe = HandshakeProbe::default();
+        probe.with_probe(|| {
             for piece in [&b"GE"[..], b"", b"T / HTTP/1.1", b"more"] {
                 record_received(piece);
             }
         });
-        assert_eq!(capture.received().prefix, b"GET / HT");
-        assert_eq!(capture.received().total, 18);
-        assert_eq!(Capture::default().received().prefix, b"");
+        assert_eq!(probe.received().prefix, b"GET / HT");
+        assert_eq!(probe.received().total, 18);
+        assert_eq!(HandshakeProbe::default().received().prefix, b"");
     }
 
     #[test]
     fn a_panic_leaves_the_capture() {
-        let mut capture = Capture::default();
+        let mut probe = HandshakeProbe::default();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            capture.enter(|| {
+            probe.with_probe(|| {
                 record_request_for_certificate();
                 panic!("a resolver panicked");
             });
         }));
         assert!(panicked.is_err());
-        assert!(capture.asked_for_certificate());
+        assert!(probe.asked_for_certificate());
         assert_eq!(server_asked(), None);
     }
 }

@@ -8,9 +8,9 @@ use rustls_pki_types::UnixTime;
 use super::{CloseReason, Connection};
 use crate::Peer;
 
-/// One of the connections that are open; from `Acceptor::connections` or `Connector::connections`.
+/// An open connection, from [`Control::connections`](crate::Control::connections).
 ///
-/// It may have come to its end meanwhile.
+/// The connection may have closed since the listing.
 pub struct OpenConnection<I> {
     connection: Arc<Connection<I>>,
     peer: Peer<I>,
@@ -22,35 +22,35 @@ impl<I> OpenConnection<I> {
         Self { connection, peer }
     }
 
-    /// Its number, which no other connection of this process has; its audit events bear it.
+    /// Its number, unique in this process; its audit events carry it.
     pub fn id(&self) -> u64 {
         self.connection.id()
     }
 
-    /// The peer, as of the listing: its chain is the path by which it was verified last, and whose
-    /// certificates end the connection when they expire. An update of trust may have found another
-    /// than that with which the connection began.
+    /// The peer at the time of the listing. Its chain is the path by which it was verified last, whose
+    /// certificates close the connection when they expire. An update of trust can replace the path that
+    /// the connection began with.
     pub const fn peer(&self) -> &Peer<I> {
         &self.peer
     }
 
-    /// When its handshake was over.
+    /// When its handshake was complete.
     pub fn since(&self) -> UnixTime {
         self.connection.since()
     }
 
-    /// The generation of trust by which its peer was judged last.
+    /// The generation of trust by which its peer was authorized last.
     pub fn generation(&self) -> u64 {
         self.connection.generation()
     }
 
-    /// Why it is to come to its end, or came to it.
-    pub fn ending(&self) -> Option<CloseReason> {
+    /// Why it drains or was closed; `None` while it is open without either.
+    pub fn close_reason(&self) -> Option<CloseReason> {
         self.connection.lease().why_draining().cloned()
     }
 
-    /// Ends it at once, with a goodbye to the peer.
-    pub fn end(&self) {
+    /// Closes it now, with close_notify.
+    pub fn close(&self) {
         self.connection.cut(CloseReason::ByApplication);
     }
 }
@@ -69,7 +69,7 @@ impl<I: fmt::Debug> fmt::Debug for OpenConnection<I> {
         f.debug_struct("OpenConnection")
             .field("id", &self.id())
             .field("peer", self.peer())
-            .field("ending", &self.ending())
+            .field("close_reason", &self.close_reason())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
-//! Where events go: counted, and given to the sink.
+//! The one way to the audit trail: events are counted and given to the sink.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,26 +9,47 @@ use std::time::{Duration, Instant};
 
 use super::event::Suppressed;
 use super::sampling::{INTERVAL, LeftOut, Sampling};
-use super::stats::Counts;
-use super::{Action, AuditEvent, AuditSink, RecordError, Side};
+use super::stats::Counters;
+use super::{Action, AuditEvent, AuditSink, AuditedIdentity, Proof, RecordError, Side};
+use crate::pki::contained::caught;
 use crate::pki::text::Thousands;
 
-/// One acceptor's or connector's events.
-pub(crate) struct Log {
+/// Writes an identity of the application's type as text; `None` for a value of another type.
+pub(crate) type Describe = Box<dyn Fn(&dyn Any) -> Option<String> + Send + Sync>;
+
+/// Records the events of one acceptor or connector.
+///
+/// It has three entrances: [`record_outcome`](Self::record_outcome) for attempts to connect,
+/// [`record_connection`](Self::record_connection) for open connections, and [`emit`](Self::emit) for
+/// everything else.
+pub(crate) struct Recorder {
     sink: Box<dyn AuditSink>,
     side: Side,
     name: Option<Arc<str>>,
-    counts: Counts,
+    describe: Option<Describe>,
+    counters: Counters,
     sampling: Sampling,
     clock: Clock,
-    /// A thread waits to record what was left out.
+    /// A thread waits to record a summary.
     has_waiter: AtomicBool,
 }
 
-/// A clock that does not go back.
+/// The outcome of an attempt to connect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttemptOutcome {
+    pub(crate) action: Action,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) duration: Duration,
+    /// A session was resumed.
+    pub(crate) resumed: bool,
+    /// The peer has not proven its key, so that the event may be left to a summary.
+    pub(crate) is_unproven: bool,
+}
+
+/// A clock that never goes back.
 enum Clock {
     Monotonic(Instant),
-    /// Set by a test, which also asks for summaries itself.
+    /// Set by a test, which also calls `summarize`.
     #[cfg(test)]
     Set(std::sync::Mutex<Duration>),
 }
@@ -35,52 +57,102 @@ enum Clock {
 /// How many refusals before the proof of a key are recorded singly, per second and reason.
 pub(crate) const REFUSALS_PER_SECOND: u32 = 20;
 
-impl Log {
+impl Recorder {
     pub(crate) fn new(
         sink: Box<dyn AuditSink>,
         side: Side,
         name: Option<Arc<str>>,
         refusals_per_second: Option<u32>,
+        describe: Option<Describe>,
     ) -> Self {
         Self {
-            counts: Counts::new(side, name.clone()),
+            counters: Counters::new(side, name.clone()),
             sink,
             side,
             name,
+            describe,
             sampling: Sampling::new(refusals_per_second),
             clock: Clock::Monotonic(Instant::now()),
             has_waiter: AtomicBool::new(false),
         }
     }
 
-    pub(crate) const fn counts(&self) -> &Counts {
-        &self.counts
+    pub(crate) const fn counters(&self) -> &Counters {
+        &self.counters
     }
 
-    /// Records that something happened. That it cannot be recorded changes nothing any more.
-    pub(crate) fn tell(
+    /// Whether identities can be written as text.
+    pub(crate) const fn describes(&self) -> bool {
+        self.describe.is_some()
+    }
+
+    /// An identity as text, where the application has said how to write it.
+    pub(crate) fn identity<I: 'static>(
+        &self,
+        identity: &I,
+        proof: Proof,
+    ) -> Option<AuditedIdentity> {
+        let describe = self.describe.as_ref()?;
+        // Application code: its panic must not cost the connection.
+        let text = caught(|| describe(identity)).flatten()?;
+        Some(AuditedIdentity { text, proof })
+    }
+
+    /// Records the outcome of an attempt, and counts it. That of a peer that has not proven its key
+    /// may be left to a summary: see [`sampling`](super::sampling).
+    ///
+    /// # Errors
+    /// The sink could not record it. An admission is then not counted: it does not take place.
+    pub(crate) fn record_outcome(
+        self: &Arc<Self>,
+        outcome: AttemptOutcome,
+        fill: impl FnOnce(&mut AuditEvent),
+    ) -> Result<(), RecordError> {
+        let AttemptOutcome { action, reason, .. } = outcome;
+        let recorded = if outcome.is_unproven && self.leaves_out(action, reason) {
+            Ok(())
+        } else {
+            self.write(action, reason, fill)
+        };
+        if action == Action::Admitted && recorded.is_err() {
+            return recorded;
+        }
+        self.counters.happened(action, reason);
+        self.counters
+            .is_over(action, outcome.duration, outcome.resumed);
+        recorded
+    }
+
+    /// Records what happened to an open connection. A failure to record it is counted.
+    pub(crate) fn record_connection(
+        &self,
+        action: Action,
+        reason: &'static str,
+        fill: impl FnOnce(&mut AuditEvent),
+    ) {
+        // Whatever the sink or the recorder of metrics does, the connection closes.
+        caught(|| self.emit(action, Some(reason), fill));
+    }
+
+    /// Records what belongs to no connection and no attempt. A failure to record it is counted.
+    pub(crate) fn emit(
         &self,
         action: Action,
         reason: Option<&'static str>,
         fill: impl FnOnce(&mut AuditEvent),
     ) {
-        self.counts.happened(action, reason);
-        // Counted where it fails.
-        let _ = self.record(action, reason, fill);
+        self.counters.happened(action, reason);
+        let _ = self.write(action, reason, fill);
     }
 
-    /// Whether a refusal of a peer that has not proven its key is only counted, and reported by a
+    /// Whether the rejection of a peer that has not proven its key is only counted, and reported by a
     /// summary later.
-    pub(super) fn leaves_out(
-        self: &Arc<Self>,
-        action: Action,
-        reason: Option<&'static str>,
-    ) -> bool {
+    fn leaves_out(self: &Arc<Self>, action: Action, reason: Option<&'static str>) -> bool {
         let now = self.clock.now();
         if !self.wants(action) || self.sampling.records(action, reason, now) {
             return false;
         }
-        self.counts.suppressed(reason);
+        self.counters.suppressed(reason);
         self.summarize(false);
         let has_waiter = self.has_waiter.swap(true, Ordering::SeqCst);
         if !has_waiter && !wait_to_summarize(Arc::downgrade(self)) {
@@ -94,7 +166,7 @@ impl Log {
     ///
     /// # Errors
     /// The sink could not.
-    pub(super) fn record(
+    fn write(
         &self,
         action: Action,
         reason: Option<&'static str>,
@@ -113,7 +185,7 @@ impl Log {
         reason: Option<&'static str>,
         fill: impl FnOnce(&mut AuditEvent),
     ) -> Result<(), RecordError> {
-        // A sink is anybody's code.
+        // A sink is application code.
         let recorded = catch_unwind(AssertUnwindSafe(|| {
             if !self.sink.wants(action) {
                 return Ok(());
@@ -126,7 +198,7 @@ impl Log {
         }));
         let recorded = recorded.unwrap_or_else(|_| Err(RecordError::new("the sink panicked")));
         if recorded.is_err() {
-            self.counts.not_recorded();
+            self.counters.not_recorded();
         }
         recorded
     }
@@ -166,25 +238,27 @@ impl Log {
 
     /// How many events were not recorded.
     pub(crate) fn dropped(&self) -> u64 {
-        self.counts.dropped() + self.sink.dropped()
+        self.counters.dropped() + self.sink.dropped()
     }
 }
 
 /// Records summaries when their time has come, also if nothing else happens any more. There is one such
 /// thread at most, and only while something is left out: a timer of a runtime would bind the trail to
 /// one, and the one that is under attack may be late. Returns false when the system gives no thread.
-fn wait_to_summarize(log: Weak<Log>) -> bool {
+fn wait_to_summarize(recorder: Weak<Recorder>) -> bool {
     let waiting = move || {
         loop {
             std::thread::sleep(INTERVAL);
-            let Some(log) = log.upgrade() else {
+            let Some(recorder) = recorder.upgrade() else {
                 return; // its end has recorded the rest
             };
-            log.summarize(false);
-            if !log.sampling.is_pending() {
-                log.has_waiter.store(false, Ordering::SeqCst);
+            recorder.summarize(false);
+            if !recorder.sampling.is_pending() {
+                recorder.has_waiter.store(false, Ordering::SeqCst);
                 // What was left out in between found a waiter, so this one goes on.
-                if !log.sampling.is_pending() || log.has_waiter.swap(true, Ordering::SeqCst) {
+                if !recorder.sampling.is_pending()
+                    || recorder.has_waiter.swap(true, Ordering::SeqCst)
+                {
                     return;
                 }
             }
@@ -196,7 +270,7 @@ fn wait_to_summarize(log: Weak<Log>) -> bool {
         .is_ok()
 }
 
-impl Drop for Log {
+impl Drop for Recorder {
     fn drop(&mut self) {
         self.summarize(true);
     }
@@ -214,9 +288,9 @@ impl Clock {
     }
 }
 
-impl fmt::Debug for Log {
+impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log")
+        f.debug_struct("Recorder")
             .field("side", &self.side)
             .field("name", &self.name)
             .finish_non_exhaustive()

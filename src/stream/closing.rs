@@ -1,4 +1,4 @@
-//! How a connection is closed so that the peer can still read what was said last.
+//! Closes a connection so that the peer can still read the final records.
 
 use std::fmt;
 use std::io;
@@ -11,33 +11,33 @@ use tokio::time::{Sleep, sleep};
 
 use super::Wire;
 
-/// How long a peer may take to read what is left to send, its alert last.
-const FAREWELL_TIME: Duration = Duration::from_secs(1);
-/// How much of what such a peer still sends is read and dropped.
-const FAREWELL_BYTES: usize = 64 * 1024;
+/// How long a peer may take to read what is left to send, the alert included.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many bytes of such a peer are read and discarded.
+const MAX_DISCARDED: usize = 64 * 1024;
 
-/// Says the last words, closes the write side, and reads and drops a bounded amount.
+/// Writes the final records, closes the write side, and reads and discards a bounded amount.
 ///
 /// Closing a socket with unread bytes in it resets the connection, and the reset overtakes the
-/// alert. A peer that does not listen is not waited for, and its errors are no news.
-pub(super) struct Parting<IO> {
+/// alert. A peer that does not read is waited for at most [`CLOSE_TIMEOUT`], and its errors are ignored.
+pub(super) struct Closing<IO> {
     wire: Wire<IO>,
-    last_words: Vec<u8>,
-    said: usize,
+    records: Vec<u8>,
+    sent: usize,
     is_shut: bool,
-    dropped: usize,
-    /// Runs from the first poll: a stream can be dropped where no runtime is.
+    discarded: usize,
+    /// Runs from the first poll: a stream can be discarded where no runtime is.
     time: Option<Pin<Box<Sleep>>>,
 }
 
-impl<IO> Parting<IO> {
-    pub(super) const fn new(wire: Wire<IO>, last_words: Vec<u8>) -> Self {
+impl<IO> Closing<IO> {
+    pub(super) const fn new(wire: Wire<IO>, records: Vec<u8>) -> Self {
         Self {
             wire,
-            last_words,
-            said: 0,
+            records,
+            sent: 0,
             is_shut: false,
-            dropped: 0,
+            discarded: 0,
             time: None,
         }
     }
@@ -47,19 +47,19 @@ impl<IO> Parting<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Parting<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> Closing<IO> {
     /// As much of it as can be done without waiting.
-    pub(super) fn part_at_once(mut self) {
+    pub(super) fn close_now(mut self) {
         let cx = &mut Context::from_waker(Waker::noop());
-        drop(self.poll_farewell(cx));
+        drop(self.poll_closing(cx));
     }
 
-    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.said < self.last_words.len() {
-            let rest = &self.last_words[self.said..];
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.records.len() {
+            let rest = &self.records[self.sent..];
             match ready!(Pin::new(&mut self.wire).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.said += count,
+                count => self.sent += count,
             }
         }
         if !self.is_shut {
@@ -67,36 +67,36 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Parting<IO> {
             self.is_shut = true;
         }
         let mut space = [0; 2048];
-        while self.dropped < FAREWELL_BYTES {
+        while self.discarded < MAX_DISCARDED {
             let mut buffer = ReadBuf::new(&mut space);
             ready!(Pin::new(&mut self.wire).poll_read(cx, &mut buffer))?;
             match buffer.filled().len() {
                 0 => break,
-                count => self.dropped += count,
+                count => self.discarded += count,
             }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Parting<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Closing<IO> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.poll_farewell(cx) {
+        match self.poll_closing(cx) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => {
                 let time = self
                     .time
-                    .get_or_insert_with(|| Box::pin(sleep(FAREWELL_TIME)));
+                    .get_or_insert_with(|| Box::pin(sleep(CLOSE_TIMEOUT)));
                 time.as_mut().poll(cx)
             }
         }
     }
 }
 
-impl<IO> fmt::Debug for Parting<IO> {
+impl<IO> fmt::Debug for Closing<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Parting")
+        f.write_str("Closing")
     }
 }

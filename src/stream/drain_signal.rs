@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::gate::CloseReason;
-use crate::gate::live::Lease;
+use crate::live::{CloseReason, Lease};
 
 /// Ends when a connection is to come to its end, and tells why; made by
 /// [`TlsStream::draining`](crate::TlsStream::draining).

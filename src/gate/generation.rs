@@ -51,7 +51,7 @@ impl Verified {
     }
 
     /// Whether it was verified before, and not now.
-    pub(super) const fn is_remembered(&self) -> bool {
+    pub(crate) const fn is_remembered(&self) -> bool {
         self.remembered
     }
 }

@@ -1,9 +1,9 @@
 //! What is to change while an acceptor or a connector lives.
 
-use super::BuildError;
-use super::proof::{self, RolledBack};
+use super::checks::{self, RolledBack};
 use crate::gate::Gate;
 use crate::pki::Credentials;
+use crate::tls::BuildError;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 
 /// New trust, CRLs or credentials for an acceptor or a connector that lives on; what is not set
@@ -23,7 +23,7 @@ use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 /// use countersign::{Acceptor, TrustStore, Update, identity::SpiffeId};
 ///
 /// # fn f(acceptor: Acceptor<SpiffeId>) -> Result<(), Box<dyn std::error::Error>> {
-/// let generation = acceptor.update(
+/// let generation = acceptor.control().update(
 ///     Update::new()
 ///         .trust(TrustStore::from_pem_file("clients-ca.crt")?)
 ///         .revocation(Crls::from_file("clients.crl")?),
@@ -36,7 +36,7 @@ use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 pub struct Update {
     trust: Option<Trust>,
     revocation: Option<Revocation>,
-    pub(super) credentials: Option<Credentials>,
+    credentials: Option<Credentials>,
     named: Vec<(String, Credentials)>,
     /// A trust domain comes or goes: that must not depend on CRLs that are left from before.
     is_of_bundles: bool,
@@ -73,13 +73,13 @@ impl Update {
         self
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) const fn replaces_credentials(&self) -> bool {
+    pub(super) const fn replaces_credentials(&self) -> bool {
         self.credentials.is_some()
     }
 
-    pub(super) fn take_named(&mut self) -> Vec<(String, Credentials)> {
-        std::mem::take(&mut self.named)
+    /// The default credentials, and those for names.
+    pub(super) fn take_credentials(&mut self) -> (Option<Credentials>, Vec<(String, Credentials)>) {
+        (self.credentials.take(), std::mem::take(&mut self.named))
     }
 
     /// The verifier that would be in force, if it is one that can admit anybody.
@@ -87,8 +87,7 @@ impl Update {
         &mut self,
         gate: &Gate<I>,
     ) -> Result<(ChainVerifier, RolledBack), BuildError> {
-        let current = gate.trusted();
-        let current = current.verifier();
+        let current = gate.verifier();
         if self.trust.as_ref().is_some_and(Trust::is_empty) {
             return Err(BuildError::EmptyTrust);
         }
@@ -97,7 +96,7 @@ impl Update {
         let replaces_crls = self.revocation.is_some();
         let mut next = current.updated(self.trust.take(), self.revocation.take());
         if to_prove {
-            proof::crls_are_their_issuers(&next)?;
+            checks::crls_are_their_issuers(&next)?;
         }
         let rolled_back = if replaces_crls {
             RolledBack::find(&mut next, current, gate)?
@@ -111,7 +110,7 @@ impl Update {
     pub(super) fn check_credentials<I>(&self, gate: &Gate<I>) -> Result<(), BuildError> {
         let named = self.named.iter().map(|(_, credentials)| credentials);
         for credentials in self.credentials.iter().chain(named) {
-            proof::is_valid_now(credentials, gate)?;
+            checks::is_valid_now(credentials, gate)?;
         }
         Ok(())
     }

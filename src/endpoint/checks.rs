@@ -1,10 +1,9 @@
-//! What is proved of an update before it is taken.
+//! What is checked of an update before it is applied.
 
-use super::BuildError;
-use super::build_error::CRL_ROLLED_BACK;
-use crate::audit::Action;
+use crate::audit::{Action, Recorder};
 use crate::gate::Gate;
 use crate::pki::{Certificate, Credentials, Crl};
+use crate::tls::{BuildError, CRL_ROLLED_BACK};
 use crate::trust::{ChainVerifier, Revocation};
 
 /// Our chain is within its validity: the leaf, and the intermediates that peers need.
@@ -67,25 +66,14 @@ impl RolledBack {
         }
     }
 
-    /// Records each, once the update is in force.
-    pub(super) fn record<I>(&self, gate: &Gate<I>) {
+    /// Records each, once the update is in force in this generation.
+    pub(super) fn record(&self, recorder: &Recorder, generation: u64) {
         for (crl, later) in &self.0 {
             let reason = Some(CRL_ROLLED_BACK);
-            gate.log().tell(Action::CrlRolledBack, reason, |event| {
-                event.generation = gate.generation();
+            recorder.emit(Action::CrlRolledBack, reason, |event| {
+                event.generation = generation;
                 event.detail = Some(format!("{crl} replaces {later}, which is newer"));
             });
         }
-    }
-}
-
-/// Records that an update was refused because of a rollback; a reload records its refusals itself.
-pub(super) fn record_refused<I>(gate: &Gate<I>, error: &BuildError) {
-    if matches!(error, BuildError::CrlRolledBack { .. }) {
-        let reason = Some(error.reason());
-        gate.log().tell(Action::ReloadRefused, reason, |event| {
-            event.generation = gate.generation();
-            event.detail = Some(error.to_string());
-        });
     }
 }

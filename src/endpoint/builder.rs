@@ -24,19 +24,20 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, KeyLog, ServerConfig};
 use rustls_pki_types::UnixTime;
 
-use super::config::{ClientTemplate, Common, ServerTemplate};
-use super::{Bounds, BuildError, ClientCore, Resumption, ServerCore};
-use crate::audit::{self, AuditSink, Auditor, Describe, Log, REFUSALS_PER_SECOND};
-#[cfg(feature = "tokio")]
-use crate::gate::live::{ByIdentity, ConnectionLimits};
-use crate::gate::{Authorizer, Gate, Lifetimes, Rules, ServerNameVerification};
+use super::side::TlsRole;
+pub use super::side::{ClientSide, Role, ServerSide};
+use super::{Bounds, Endpoint, Parts};
+use crate::audit::{self, AuditSink, Describe, REFUSALS_PER_SECOND, Recorder};
+use crate::gate::{Gate, Rules, ServerNameVerification};
 use crate::identity::IdentityExtractor;
+#[cfg(feature = "tokio")]
+use crate::live::{ByIdentity, ConnectionLimits, Lifetimes, Live};
 use crate::pki::contained::caught;
 use crate::pki::{Credentials, provider};
-use crate::policy::{Denies, DenyList, Policy};
-use crate::trust::{
-    ChainVerifier, EkuPolicy, Limits, Profile, Revocation, RootConstraints, Trust, Usage,
-};
+use crate::policy::{Authorizer, Denies, DenyList, Policy};
+use crate::tls::config::Common;
+use crate::tls::{BuildError, InForce, Resumption};
+use crate::trust::{ChainVerifier, EkuPolicy, Limits, Profile, Revocation, RootConstraints, Trust};
 
 /// First decision: who we are.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ pub struct NeedsPolicy<S, I> {
     extractor: Box<dyn IdentityExtractor<Identity = I>>,
 }
 
-impl<S: Default, I> NeedsPolicy<S, I> {
+impl<S: Role, I> NeedsPolicy<S, I> {
     /// Sets the policy that decides about every identified peer.
     pub fn authorize(self, policy: impl Policy<I> + 'static) -> Builder<S, I> {
         self.with(Authorizer::sync(policy))
@@ -143,10 +144,11 @@ impl<S: Default, I> NeedsPolicy<S, I> {
             bounds: Bounds {
                 handshake_timeout: Duration::from_secs(10),
                 handshake_bytes: 256 * 1024,
-                lifetimes: Lifetimes {
-                    drain: Duration::from_secs(30),
-                    max_age: None,
-                },
+            },
+            #[cfg(feature = "tokio")]
+            lifetimes: Lifetimes {
+                drain: Duration::from_secs(30),
+                max_age: None,
             },
             limits: Limits::default(),
             extended_key_usage: EkuPolicy::default(),
@@ -180,6 +182,8 @@ pub struct Builder<S, I> {
     allow_tls12: bool,
     alpn: Vec<Vec<u8>>,
     bounds: Bounds,
+    #[cfg(feature = "tokio")]
+    lifetimes: Lifetimes,
     limits: Limits,
     extended_key_usage: EkuPolicy,
     profile: Profile,
@@ -193,7 +197,7 @@ pub struct Builder<S, I> {
     name: Option<Arc<str>>,
     sink: Box<dyn AuditSink>,
     refusals_per_second: Option<u32>,
-    describe: Option<Describe<I>>,
+    describe: Option<Describe>,
     #[cfg(feature = "tokio")]
     connections: ConnectionLimits<I>,
     side: S,
@@ -247,8 +251,9 @@ impl<S, I> Builder<S, I> {
     /// less, at random, so that not all end at once.
     ///
     /// Default: 30 s. A peer that is newly denied or revoked is cut at once.
+    #[cfg(feature = "tokio")]
     pub fn drain_time(mut self, time: Duration) -> Self {
-        self.bounds.lifetimes.drain = time;
+        self.lifetimes.drain = time;
         self
     }
 
@@ -256,8 +261,9 @@ impl<S, I> Builder<S, I> {
     /// [drain time](Self::drain_time). Up to a tenth less, at random.
     ///
     /// Default: no limit but the peer's certificates.
+    #[cfg(feature = "tokio")]
     pub fn max_connection_age(mut self, age: Duration) -> Self {
-        self.bounds.lifetimes.max_age = Some(age);
+        self.lifetimes.max_age = Some(age);
         self
     }
 
@@ -358,9 +364,14 @@ impl<S, I> Builder<S, I> {
         mut self,
         sink: impl AuditSink + 'static,
         describe: impl Fn(&I) -> String + Send + Sync + 'static,
-    ) -> Self {
+    ) -> Self
+    where
+        I: 'static,
+    {
         self.sink = Box::new(sink);
-        self.describe = Some(Box::new(describe));
+        self.describe = Some(Box::new(move |identity| {
+            identity.downcast_ref().map(&describe)
+        }));
         self
     }
 
@@ -398,7 +409,7 @@ impl<S, I> Builder<S, I> {
     /// Without a time nothing can be verified: while the clock gives none, or panics, new peers are
     /// refused. For connections that are open, time goes on by the runtime's own clock for one
     /// minute, and their certificates expire on time; if there is no time until then, they drain
-    /// (`gate::CloseReason::NoClock`). A clock that returns within the minute changes
+    /// (`live::CloseReason::NoClock`). A clock that returns within the minute changes
     /// nothing.
     pub fn clock(mut self, clock: impl TimeProvider + 'static) -> Self {
         self.clock = Arc::new(CaughtClock(clock));
@@ -416,74 +427,69 @@ impl<S, I> Builder<S, I> {
         self.key_log = Some(Arc::new(key_log));
         self
     }
+}
 
-    /// Checks everything that both sides have in common, and makes the gate.
-    fn finish(
-        self,
-        usage: Usage,
-        server_names: ServerNameVerification,
-    ) -> Result<Finished<S, I>, BuildError>
-    where
-        I: Send + Sync + 'static,
-    {
-        if self.trust.is_empty() {
-            return Err(BuildError::EmptyTrust);
-        }
-        if self
-            .alpn
-            .iter()
-            .any(|name| name.is_empty() || name.len() > 255)
-        {
-            return Err(BuildError::InvalidAlpn);
-        }
-        let side = match usage {
-            Usage::Client => audit::Side::Server,
-            Usage::Server => audit::Side::Client,
-        };
-        let log = Arc::new(Log::new(
-            self.sink,
-            side,
-            self.name,
-            self.refusals_per_second,
-        ));
-        let provider = self
-            .provider
-            .or_else(provider::built_in)
-            .ok_or(BuildError::NoProvider)?;
-        let mut verifier = ChainVerifier::new(self.trust, usage, &provider)
-            .extended_key_usage(self.extended_key_usage)
-            .profile(self.profile)
-            .root_constraints(self.root_constraints)
-            .limits(self.limits);
-        if let Some(revocation) = self.revocation {
-            verifier = verifier.revocation(revocation);
-        }
-        Ok(Finished {
-            gate: Gate::new(Rules {
-                verifier,
-                cache_capacity: self.cache_capacity,
-                server_names,
-                extractor: self.extractor,
-                deny_list: self.deny_list,
-                authorizer: self.authorizer,
-                clock: self.clock.clone(),
-                auditor: Auditor::new(log, self.describe),
-                #[cfg(feature = "tokio")]
-                connections: self.connections,
-            }),
-            credentials: self.credentials,
-            common: Common {
-                provider,
-                allow_tls12: self.allow_tls12,
-                alpn: self.alpn,
-                clock: self.clock,
-                key_log: self.key_log,
-                resumption: self.resumption,
-            },
-            bounds: self.bounds,
-            side: self.side,
-        })
+/// Checks everything, and builds what an acceptor or a connector is made of.
+pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
+    builder: Builder<S, I>,
+) -> Result<Arc<Endpoint<S, I>>, BuildError> {
+    if builder.trust.is_empty() {
+        return Err(BuildError::EmptyTrust);
     }
+    if builder
+        .alpn
+        .iter()
+        .any(|name| name.is_empty() || name.len() > 255)
+    {
+        return Err(BuildError::InvalidAlpn);
+    }
+    let recorder = Arc::new(Recorder::new(
+        builder.sink,
+        S::SIDE,
+        builder.name,
+        builder.refusals_per_second,
+        builder.describe,
+    ));
+    let provider = builder
+        .provider
+        .or_else(provider::built_in)
+        .ok_or(BuildError::NoProvider)?;
+    let mut verifier = ChainVerifier::new(builder.trust, S::PEER, &provider)
+        .extended_key_usage(builder.extended_key_usage)
+        .profile(builder.profile)
+        .root_constraints(builder.root_constraints)
+        .limits(builder.limits);
+    if let Some(revocation) = builder.revocation {
+        verifier = verifier.revocation(revocation);
+    }
+    let common = Common {
+        provider,
+        allow_tls12: builder.allow_tls12,
+        alpn: builder.alpn,
+        clock: Arc::clone(&builder.clock),
+        key_log: builder.key_log,
+        resumption: builder.resumption,
+    };
+    let rules = Rules {
+        server_names: builder.side.server_names(),
+        extractor: builder.extractor,
+        deny_list: builder.deny_list,
+        clock: Arc::clone(&builder.clock),
+    };
+    let in_force = InForce::unlinked();
+    let template =
+        builder
+            .side
+            .template(&in_force, verifier.trust(), &builder.credentials, common)?;
+    Endpoint::new(Parts {
+        gate: Gate::new(verifier, builder.cache_capacity, builder.authorizer, rules),
+        template,
+        in_force,
+        bounds: builder.bounds,
+        #[cfg(feature = "tokio")]
+        live: Live::new(builder.connections, builder.lifetimes, builder.clock),
+        recorder,
+    })
 }
 
 /// A clock of the application: one that panics gives no time.
@@ -494,23 +500,6 @@ impl<C: TimeProvider> TimeProvider for CaughtClock<C> {
     fn current_time(&self) -> Option<UnixTime> {
         caught(|| self.0.current_time()).flatten()
     }
-}
-
-struct Finished<S, I> {
-    gate: Gate<I>,
-    credentials: Credentials,
-    common: Common,
-    bounds: Bounds,
-    side: S,
-}
-
-type Customize<C> = Box<dyn FnOnce(&mut C) + Send>;
-
-/// What only an acceptor's builder has.
-#[derive(Default)]
-pub struct ServerSide {
-    named: Vec<(String, Credentials)>,
-    customize: Option<Customize<ServerConfig>>,
 }
 
 impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
@@ -529,7 +518,7 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
     /// A further peer that the policy allows is refused after its handshake, with the alert
     /// `internal_error`, and the reason `too_many_connections`. What counts is streams of
     /// `Acceptor::accept` and of a `Listener` until they are dropped, also after a cut; connections that
-    /// [`Gate::admit`](crate::gate::Gate::admit) admits do not. With 0, no peer is admitted.
+    /// [`Control::admit`](crate::Control::admit) admits do not. With 0, no peer is admitted.
     ///
     /// Default: no limit.
     #[cfg(feature = "tokio")]
@@ -565,26 +554,6 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
         self.side.customize = Some(Box::new(customize));
         self
     }
-
-    pub(crate) fn into_core(self) -> Result<ServerCore<I>, BuildError> {
-        let finished = self.finish(Usage::Client, ServerNameVerification::ByPolicy)?;
-        let ServerSide { named, customize } = finished.side;
-        let template = ServerTemplate::new(
-            &finished.gate,
-            &finished.credentials,
-            &named,
-            finished.common,
-            customize.unwrap_or_else(|| Box::new(|_| ())),
-        )?;
-        ServerCore::new(finished.gate, template, finished.bounds)
-    }
-}
-
-/// What only a connector's builder has.
-#[derive(Default)]
-pub struct ClientSide {
-    server_names: ServerNameVerification,
-    customize: Option<Customize<ClientConfig>>,
 }
 
 impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
@@ -609,19 +578,6 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
         self.side.customize = Some(Box::new(customize));
         self
     }
-
-    pub(crate) fn into_core(self) -> Result<ClientCore<I>, BuildError> {
-        let server_names = self.side.server_names;
-        let finished = self.finish(Usage::Server, server_names)?;
-        let customize = finished.side.customize;
-        let template = ClientTemplate::new(
-            &finished.gate,
-            &finished.credentials,
-            finished.common,
-            customize.unwrap_or_else(|| Box::new(|_| ())),
-        )?;
-        ClientCore::new(finished.gate, template, finished.bounds)
-    }
 }
 
 impl<S, I> fmt::Debug for NeedsPolicy<S, I> {
@@ -641,22 +597,6 @@ impl<S, I> fmt::Debug for Builder<S, I> {
             .field("allow_tls12", &self.allow_tls12)
             .field("bounds", &self.bounds)
             .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ServerSide {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerSide")
-            .field("named", &self.named)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ClientSide {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSide")
-            .field("server_names", &self.server_names)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,56 @@
+//! Everything that one change replaces.
+
+use super::Update;
+use crate::gate::Changed;
+use crate::policy::{Authorizer, Replacement};
+use crate::trust::{BundleError, TrustBundles};
+
+/// Adds or removes one bundle.
+pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundles, BundleError>;
+
+/// What is not set stays.
+pub(crate) struct Change<I> {
+    pub(crate) update: Option<Update>,
+    pub(crate) authorizer: Option<Authorizer<I>>,
+    pub(crate) deny_list: Option<Replacement<I>>,
+}
+
+impl<I> Change<I> {
+    pub(super) const fn kind(&self) -> Changed {
+        if self.authorizer.is_some() {
+            Changed::Policy
+        } else if self.update.is_some() || self.deny_list.is_some() {
+            Changed::Facts
+        } else {
+            Changed::Nothing
+        }
+    }
+}
+
+impl<I> Default for Change<I> {
+    fn default() -> Self {
+        Self {
+            update: None,
+            authorizer: None,
+            deny_list: None,
+        }
+    }
+}
+
+impl<I> From<Update> for Change<I> {
+    fn from(update: Update) -> Self {
+        Self {
+            update: Some(update),
+            ..Self::default()
+        }
+    }
+}
+
+impl<I> From<Authorizer<I>> for Change<I> {
+    fn from(authorizer: Authorizer<I>) -> Self {
+        Self {
+            authorizer: Some(authorizer),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What differs between the accepting and the connecting side.
+
+use std::fmt;
+
+use rustls::{ClientConfig, ServerConfig};
+
+use crate::audit;
+use crate::gate::ServerNameVerification;
+use crate::pki::{Certificate, Credentials};
+use crate::tls::config::{ClientTemplate, Common, ServerTemplate};
+use crate::tls::{BuildError, ClientConfigs, InForce, ServerConfigs};
+use crate::trust::{Trust, Usage};
+
+#[expect(unnameable_types, reason = "only this crate implements it")]
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The side of a connection that a [`Builder`](super::builder::Builder) builds for: [`ServerSide`] or
+/// [`ClientSide`].
+pub trait Role: sealed::Sealed + Default {}
+
+/// Changes a configuration of rustls.
+pub(super) type Customize<C> = Box<dyn FnOnce(&mut C) + Send>;
+
+/// The accepting side, with the options that only an acceptor has.
+#[derive(Default)]
+pub struct ServerSide {
+    pub(super) named: Vec<(String, Credentials)>,
+    pub(super) customize: Option<Customize<ServerConfig>>,
+}
+
+/// The connecting side, with the options that only a connector has.
+#[derive(Default)]
+pub struct ClientSide {
+    pub(super) server_names: ServerNameVerification,
+    pub(super) customize: Option<Customize<ClientConfig>>,
+}
+
+impl sealed::Sealed for ServerSide {}
+impl sealed::Sealed for ClientSide {}
+impl Role for ServerSide {}
+impl Role for ClientSide {}
+
+/// A side's TLS configuration.
+pub(crate) trait TlsRole: Role + 'static {
+    /// In events and figures.
+    const SIDE: audit::Side;
+    /// The side that is verified.
+    const PEER: Usage;
+    /// Whether open connections close when our credentials are replaced, so that new ones use them.
+    const RECONNECTS_WITH_NEW_CREDENTIALS: bool;
+
+    /// What the configurations of all generations have in common, with our certificates.
+    type Template: Send + Sync;
+    /// The configurations of one generation.
+    type Configs: Send + Sync;
+
+    fn server_names(&self) -> ServerNameVerification;
+
+    fn template<I: Send + Sync + 'static>(
+        self,
+        in_force: &InForce<I>,
+        trust: &Trust,
+        credentials: &Credentials,
+        common: Common,
+    ) -> Result<Self::Template, BuildError>;
+
+    /// The template with other certificates; what is not given stays.
+    fn with_credentials(
+        template: &Self::Template,
+        default: Option<Credentials>,
+        named: Vec<(String, Credentials)>,
+    ) -> Result<Self::Template, BuildError>;
+
+    fn configs<I: Send + Sync + 'static>(
+        template: &Self::Template,
+        in_force: &InForce<I>,
+        trust: &Trust,
+    ) -> Result<Self::Configs, BuildError>;
+
+    /// The configurations for a new policy, where they change with it.
+    fn configs_for_policy<I: Send + Sync + 'static>(
+        template: &Self::Template,
+        in_force: &InForce<I>,
+    ) -> Option<Self::Configs>;
+
+    /// Our own certificates with the names that they are for, the default first.
+    fn own_certificates(template: &Self::Template) -> Vec<(Option<String>, Certificate)>;
+}
+
+impl TlsRole for ServerSide {
+    const SIDE: audit::Side = audit::Side::Server;
+    const PEER: Usage = Usage::Client;
+    const RECONNECTS_WITH_NEW_CREDENTIALS: bool = false;
+
+    type Template = ServerTemplate;
+    type Configs = ServerConfigs;
+
+    fn server_names(&self) -> ServerNameVerification {
+        ServerNameVerification::ByPolicy
+    }
+
+    fn template<I: Send + Sync + 'static>(
+        self,
+        in_force: &InForce<I>,
+        trust: &Trust,
+        credentials: &Credentials,
+        common: Common,
+    ) -> Result<ServerTemplate, BuildError> {
+        let customize = self.customize.unwrap_or_else(|| Box::new(|_| ()));
+        ServerTemplate::new(in_force, trust, credentials, &self.named, common, customize)
+    }
+
+    fn with_credentials(
+        template: &ServerTemplate,
+        default: Option<Credentials>,
+        named: Vec<(String, Credentials)>,
+    ) -> Result<ServerTemplate, BuildError> {
+        template.with_credentials(default, named)
+    }
+
+    fn configs<I: Send + Sync + 'static>(
+        template: &ServerTemplate,
+        in_force: &InForce<I>,
+        trust: &Trust,
+    ) -> Result<ServerConfigs, BuildError> {
+        template.configs(in_force, trust)
+    }
+
+    /// Sessions stay: each is authorized by the new policy when it is resumed.
+    fn configs_for_policy<I: Send + Sync + 'static>(
+        _: &ServerTemplate,
+        _: &InForce<I>,
+    ) -> Option<ServerConfigs> {
+        None
+    }
+
+    fn own_certificates(template: &ServerTemplate) -> Vec<(Option<String>, Certificate)> {
+        template.own_certificates()
+    }
+}
+
+impl TlsRole for ClientSide {
+    const SIDE: audit::Side = audit::Side::Client;
+    const PEER: Usage = Usage::Server;
+    const RECONNECTS_WITH_NEW_CREDENTIALS: bool = true;
+
+    type Template = ClientTemplate;
+    type Configs = ClientConfigs;
+
+    fn server_names(&self) -> ServerNameVerification {
+        self.server_names
+    }
+
+    fn template<I: Send + Sync + 'static>(
+        self,
+        in_force: &InForce<I>,
+        _: &Trust,
+        credentials: &Credentials,
+        common: Common,
+    ) -> Result<ClientTemplate, BuildError> {
+        let customize = self.customize.unwrap_or_else(|| Box::new(|_| ()));
+        ClientTemplate::new(in_force, credentials, common, customize)
+    }
+
+    fn with_credentials(
+        template: &ClientTemplate,
+        default: Option<Credentials>,
+        mut named: Vec<(String, Credentials)>,
+    ) -> Result<ClientTemplate, BuildError> {
+        if let Some((name, _)) = named.pop() {
+            return Err(BuildError::NamedByClient { name });
+        }
+        template.with_credentials(default)
+    }
+
+    fn configs<I: Send + Sync + 'static>(
+        template: &ClientTemplate,
+        in_force: &InForce<I>,
+        _: &Trust,
+    ) -> Result<ClientConfigs, BuildError> {
+        template.configs(in_force)
+    }
+
+    /// Configurations without the sessions that servers granted before. The same parts have built
+    /// configurations before; if they do not now, the sessions stay, and each is authorized by the new
+    /// policy.
+    fn configs_for_policy<I: Send + Sync + 'static>(
+        template: &ClientTemplate,
+        in_force: &InForce<I>,
+    ) -> Option<ClientConfigs> {
+        template.configs(in_force).ok()
+    }
+
+    fn own_certificates(template: &ClientTemplate) -> Vec<(Option<String>, Certificate)> {
+        template.own_certificates()
+    }
+}
+
+impl fmt::Debug for ServerSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("named", &self.named)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("server_names", &self.server_names)
+            .finish_non_exhaustive()
+    }
+}

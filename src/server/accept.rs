@@ -1,0 +1,94 @@
+//! Accepting a connection on tokio.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{AcceptError, Acceptor};
+use crate::gate::Handshaken;
+use crate::live::Connection;
+use crate::stream::handshake::{Cancel, Driver, reject, stream_of};
+use crate::stream::info_of;
+use crate::tls::probe::HandshakeProbe;
+use crate::tls::{Attempt, Failure as _};
+use crate::{ConnectionInfo, TlsStream};
+
+impl<I: Send + Sync + 'static> Acceptor<I> {
+    /// Accepts one connection: handshake, identity, policy.
+    ///
+    /// The peer's address is taken from a [`tokio::net::TcpStream`]; for another transport see
+    /// [`accept_from`](Self::accept_from). The whole attempt is bounded by the handshake timeout. A
+    /// rejected peer gets its alert, and one second to read it.
+    ///
+    /// Run it on a task of its own: inside the accept loop, one slow client delays all others. The
+    /// [`Listener`](crate::Listener) does that.
+    ///
+    /// # Errors
+    /// [`AcceptError`]: why there is no connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the transport and records the attempt as abandoned.
+    pub async fn accept<IO>(&self, io: IO) -> Result<TlsStream<IO, I>, AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let attempt = self.attempt(info_of(&io));
+        self.drive(io, attempt, None).await
+    }
+
+    /// As [`accept`](Self::accept), with the address of the peer, for example from a proxy
+    /// protocol header.
+    ///
+    /// # Errors
+    /// [`AcceptError`]: why there is no connection.
+    ///
+    /// # Cancel safety
+    /// As for [`accept`](Self::accept).
+    pub async fn accept_from<IO>(
+        &self,
+        io: IO,
+        remote_addr: impl Into<Option<SocketAddr>>,
+    ) -> Result<TlsStream<IO, I>, AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let attempt = self.attempt(ConnectionInfo::default().with_remote_addr(remote_addr));
+        self.drive(io, attempt, None).await
+    }
+
+    pub(super) async fn drive<IO>(
+        &self,
+        io: IO,
+        attempt: Attempt<I>,
+        cancel: Option<Cancel<AcceptError>>,
+    ) -> Result<TlsStream<IO, I>, AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let endpoint = &self.endpoint;
+        let snapshot = endpoint.snapshot();
+        let mut driver = Driver::start(attempt, &endpoint.bounds, cancel);
+        driver.attempt.probe = HandshakeProbe::beginning_under(snapshot.trust_id());
+        let handshake = tokio_rustls::TlsAcceptor::from(Arc::clone(&snapshot.tls.private))
+            .accept(driver.watch(io))
+            .into_fallible();
+        drop(snapshot);
+        let (driver, tls) = driver.drive(handshake).await?;
+        let connection = Handshaken::Server(tls.get_ref().1);
+        match driver.admit(&endpoint.live, connection).await {
+            Ok(admitted) => Ok(stream_of(tls.into(), admitted)),
+            Err(error) => {
+                reject(tls.into(), error.late_alert()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The open connections that a listener has returned.
+    pub(super) fn opened_by(&self, listener: u64) -> Vec<Arc<Connection<I>>> {
+        let mut open = self.endpoint.live.open_connections();
+        open.retain(|connection| connection.listener() == Some(listener));
+        open
+    }
+}
