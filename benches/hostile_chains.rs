@@ -12,9 +12,6 @@
 mod attacker;
 #[path = "hostile_chains/good_clients.rs"]
 mod good_clients;
-#[path = "hostile_chains/shapes.rs"]
-#[allow(unreachable_pub, reason = "a test uses this file too")]
-mod shapes;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +19,7 @@ use std::time::Duration;
 use attacker::{Attacker, Side};
 use countersign::testing::KeyType;
 use shapes::{Shape, honest};
+use support::hostile_chains as shapes;
 
 const LIMIT: Duration = Duration::from_millis(5);
 const LIMIT_RATIO: f64 = 20.0;

@@ -14,8 +14,8 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-use crate::common::{Version, raw_client, refused_raw_client, thief};
-use crate::schema;
+use support::schema;
+use support::{Version, raw_client, refused_raw_client, thief};
 
 /// The longest error, as `Display` and as `Debug` print it.
 const ERROR: usize = 4096;
@@ -202,7 +202,7 @@ fn hostile_certificates_are_short_in_every_error_sink_and_report() {
 fn names_of_a_usual_length_are_not_cut() {
     let other = TestCa::new("Other");
     let trail = Memory::new();
-    let acceptor = crate::common::acceptor(&TestCa::new("Root"), policy::allow_any());
+    let acceptor = support::acceptor(&TestCa::new("Root"), policy::allow_any());
     let acceptor = acceptor.audit(trail.clone()).build().unwrap();
     let name = "n".repeat(64); // the longest that RFC 5280 allows
     let uri = format!("spiffe://example.org/{}", "a".repeat(200));
@@ -251,7 +251,7 @@ fn what_is_cut_says_how_much_is_missing() {
 async fn a_hostile_certificate_in_a_handshake_is_short_too() {
     let ca = TestCa::new("Root");
     let trail = Memory::new();
-    let acceptor = crate::common::acceptor(&ca, policy::allow_any())
+    let acceptor = support::acceptor(&ca, policy::allow_any())
         .audit(trail.clone())
         .build()
         .unwrap();

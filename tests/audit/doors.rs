@@ -10,8 +10,8 @@ use countersign::{ConnectionInfo, policy};
 use rustls::server::ResolvesServerCert;
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::common::{SERVER, Version, acceptor, connector, deny_all, provider, thief};
 use crate::{identity, only};
+use support::{SERVER, Version, acceptor, connector, deny_all, provider, thief};
 
 #[test]
 fn a_bare_chain_has_one_outcome() {

@@ -12,7 +12,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::common::{SERVER, VERSIONS, Version, connector, deny_all, provider, thief};
+use support::{SERVER, VERSIONS, Version, connector, deny_all, provider, thief};
 
 struct World {
     trail: Memory,

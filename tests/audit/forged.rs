@@ -6,8 +6,8 @@ use countersign::{Acceptor, identity::DnsName, policy};
 use rustls::{CipherSuite, ClientConnection, ProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-use crate::common::{SERVER, Version, acceptor, connector, handshake, raw_client};
 use crate::only;
+use support::{SERVER, Version, acceptor, connector, handshake, raw_client};
 
 /// A ServerHello of TLS 1.2 in a record of its own: choices that were never made.
 fn forged() -> Vec<u8> {

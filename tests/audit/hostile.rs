@@ -5,7 +5,7 @@ use countersign::identity::CommonName;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, ConnectionInfo, policy};
 
-use crate::schema;
+use support::schema;
 
 /// What must not reach a terminal or a line-based log as it is.
 const MARKS: [char; 9] = [

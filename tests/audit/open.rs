@@ -12,9 +12,9 @@ use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
 
-use crate::common::{SERVER, acceptor, connector, deny_all, handshake};
-use crate::sent::{from, sent};
 use crate::{identity, schema};
+use support::sent::{from, sent};
+use support::{SERVER, acceptor, connector, deny_all, handshake};
 
 fn actions(events: &[Arc<AuditEvent>]) -> Vec<(Action, Option<&'static str>)> {
     let schema = schema::of_events();

@@ -8,11 +8,11 @@ use countersign::testing::{FixedClock, TestCa};
 use countersign::{Connector, policy};
 use rustls::client::ResolvesClientCert;
 
-use crate::common::{
+use crate::{identity, only};
+use support::{
     SERVER, VERSIONS, Version, acceptor, connector, connector_with, deny_all, handshake, provider,
     raw_client, refused_raw_client, thief,
 };
-use crate::{identity, only};
 
 /// The provider's preferred group of TLS 1.2. The FIPS build has no X25519.
 fn classical_group() -> &'static str {
@@ -118,7 +118,7 @@ async fn a_resumed_session_is_told_as_such() {
     let connector = connector(&ca, "client.example").build().unwrap();
     for resumed in [false, true] {
         let (server, client) = handshake(&acceptor, &connector).await;
-        crate::common::exchange_and_close(server, client).await;
+        support::exchange_and_close(server, client).await;
         let events = trail.take();
         assert_eq!(events[0].action, Action::Admitted);
         assert_eq!(events[0].info.is_resumed(), resumed);

@@ -9,7 +9,7 @@ use countersign::identity::DnsName;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, policy};
 
-use crate::common::{acceptor, connector, handshake};
+use support::{acceptor, connector, handshake};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const CAPACITY: usize = 8;
@@ -82,9 +82,9 @@ async fn a_stuck_sink_stalls_nobody_where_losses_are_counted() {
         .count();
     assert_eq!(missing as usize, lost);
     assert_eq!(told.len() - notices, CAPACITY);
-    let schema = crate::schema::of_events();
+    let schema = support::schema::of_events();
     for event in &told {
-        crate::schema::assert_valid(&schema, event);
+        support::schema::assert_valid(&schema, event);
     }
     // And all is well again.
     assert_eq!(let_in(&acceptor, &ca, 1).await, 1);

@@ -10,8 +10,8 @@ use countersign::{Acceptor, Update, policy};
 use rustls_pki_types::UnixTime;
 use tokio::time::sleep;
 
-use crate::common::SERVER;
 use crate::{only, schema};
+use support::SERVER;
 
 const DAY: u64 = 86_400;
 

@@ -11,8 +11,8 @@ use countersign::identity::DnsName;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, ConnectionInfo, policy};
 
-use crate::common::acceptor;
 use crate::{identity, only};
+use support::acceptor;
 
 /// Fails, or panics, whenever somebody is to be admitted.
 struct Broken {
@@ -74,12 +74,10 @@ async fn a_stream_without_a_record_is_refused_with_an_alert() {
         .audit(Broken { panics: false })
         .build()
         .unwrap();
-    let connector = crate::common::connector(&ca, "client.example")
-        .build()
-        .unwrap();
-    let (server, client) = crate::common::handshake(&acceptor, &connector).await;
+    let connector = support::connector(&ca, "client.example").build().unwrap();
+    let (server, client) = support::handshake(&acceptor, &connector).await;
     assert_eq!(server.unwrap_err().reason(), "not_audited");
-    let alert = crate::common::alert_seen(client).await;
+    let alert = support::alert_seen(client).await;
     assert_eq!(alert, rustls::AlertDescription::InternalError);
     assert_eq!(acceptor.connections().len(), 0);
     assert_eq!(acceptor.stats().open, 0);

@@ -12,9 +12,9 @@ use countersign::{Acceptor, ConnectionInfo, Decision, Listener, Peer, policy};
 use tokio::task::JoinSet;
 
 use crate::clients::{Clients, Plan};
-use crate::common::acceptor;
-use crate::schema;
-use crate::sent::{from_socket, sent};
+use support::acceptor;
+use support::schema;
+use support::sent::{from_socket, sent};
 
 type Counts = HashMap<(Action, &'static str), u64>;
 

@@ -10,8 +10,8 @@ use countersign::trust::Crls;
 use countersign::{Acceptor, TrustStore, Update, policy};
 use tokio::time::{sleep, timeout};
 
-use crate::common::SERVER;
 use crate::material::{Folder, Material, Way, applied, at, connects, every_second, own_number};
+use support::SERVER;
 
 #[tokio::test(start_paused = true)]
 async fn what_the_application_pushes_is_proved_and_counted() {
@@ -181,6 +181,7 @@ impl Log {
 /// All events in one test, because tracing caches which events have a subscriber.
 #[tokio::test(start_paused = true)]
 async fn events_and_warnings() {
+    support::in_own_process!(events_and_warnings);
     let log = Log::default();
     // With a single subscriber, tracing asks that of the thread on which an event occurs first. In
     // another test's thread there is none, and the event would be off for this test too.

@@ -14,7 +14,7 @@ use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::common::{self, SERVER};
+use support::{self, SERVER};
 
 /// Everything of one set bears its number, or goes only with what does.
 pub struct Material {
@@ -199,7 +199,7 @@ pub async fn connects(acceptor: &Acceptor<DnsName>, material: &Material) -> Resu
         .authorize(policy::allow_any())
         .build()
         .unwrap();
-    let (server, client) = common::handshake(acceptor, &connector).await;
+    let (server, client) = support::handshake(acceptor, &connector).await;
     server.map_err(|error| error.reason().to_owned())?;
     let client = client.map_err(|error| error.reason().to_owned())?;
     Ok(number_of(client.peer().certificate()))

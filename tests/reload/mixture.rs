@@ -11,8 +11,8 @@ use countersign::reload::{Reload, Source};
 use countersign::testing::TestCa;
 use countersign::{ConnectionInfo, TrustStore};
 
-use crate::common::acceptor;
 use crate::material::{Folder, Way};
+use support::acceptor;
 
 const TURNS: usize = 150;
 

@@ -7,8 +7,8 @@ use countersign::trust::{Crls, Revocation, TrustBundles, UnknownStatus};
 use countersign::{Acceptor, ConnectionInfo, Decision, Peer, TrustStore, testing};
 use tokio::io::AsyncReadExt as _;
 
-use crate::common::{SERVER, acceptor, connector, handshake};
 use crate::material::{Folder, Material, NEVER, Way, number_of};
+use support::{SERVER, acceptor, connector, handshake};
 
 /// Why a stream ended.
 async fn why(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {

@@ -342,7 +342,7 @@ async fn a_refused_set_may_become_good_by_itself() {
     let material = Material::new(0);
     let clock = FixedClock::now();
     let folder = Folder::with(Way::Rename, &material);
-    let acceptor = crate::common::acceptor(&material.ca, policy::allow_any())
+    let acceptor = support::acceptor(&material.ca, policy::allow_any())
         .clock(clock.clone())
         .build()
         .unwrap();

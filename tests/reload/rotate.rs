@@ -11,8 +11,8 @@ use countersign::trust::{Anchor, Crls};
 use countersign::{Acceptor, Connector, TlsStream, TrustStore, policy};
 use tokio::io::DuplexStream;
 
-use crate::common::{SERVER, handshake};
 use crate::material::{Folder, Way, number_of};
+use support::{SERVER, handshake};
 
 const ROTATIONS: u64 = 1000;
 

@@ -16,8 +16,8 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 use tokio::io::DuplexStream;
 
-use crate::common::SERVER;
 use crate::material::{Folder, NEVER, Way};
+use support::SERVER;
 
 /// The pieces that are to panic, each once.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,186 @@
+//! Twenty thousand attempts of every kind, beside each other: each has exactly one outcome in the
+//! audit trail, none is lost and none told twice, and the counts and the metrics say the same.
+//!
+//! One test, because a process has one recorder of metrics.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use countersign::audit::{Action, Memory};
+use countersign::identity::DnsName;
+use countersign::policy::{DenyEntry, DenyList};
+use countersign::testing::TestCa;
+use countersign::{Acceptor, Decision, Listener, Peer};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use support::acceptor;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::clients::{Clients, Plan};
+use crate::figures;
+use support::schema;
+use support::sent::{Sender, from_socket, sent};
+
+const ATTEMPTS: usize = 20_000;
+/// How many clients are at work beside each other, the stalling ones not counted.
+const ABREAST: usize = 64;
+const NAME: &str = "of many";
+
+/// What whoever called us was told of each attempt, by the client's address.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<HashMap<SocketAddr, Vec<&'static str>>>>);
+
+impl Told {
+    fn tell(&self, client: SocketAddr, what: &'static str) {
+        let mut told = self.0.lock().unwrap();
+        told.entry(client).or_default().push(what);
+    }
+}
+
+/// No two attempts come from the same.
+fn address(number: usize) -> SocketAddr {
+    let [_, high, middle, low] = u32::try_from(number).unwrap().to_be_bytes();
+    ([10, high, middle, low], 4000).into()
+}
+
+fn number_of(address: SocketAddr) -> usize {
+    match address {
+        SocketAddr::V4(v4) => (u32::from_be_bytes(v4.ip().octets()) & 0x00ff_ffff) as usize,
+        SocketAddr::V6(_) => panic!("{address}"),
+    }
+}
+
+fn server(ca: &TestCa, trail: &Memory, denied: &DenyList<DnsName>) -> Acceptor<DnsName> {
+    let policy = |peer: &Peer<DnsName>| match peer.identity().as_str() {
+        "denied.example" => Decision::deny("not today"),
+        _ => Decision::allow("everybody else"),
+    };
+    acceptor(ca, policy)
+        .named(NAME)
+        .deny_list(denied)
+        .handshake_timeout(Duration::from_secs(2))
+        .audit_refusals_per_second(None)
+        .audit(trail.clone())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_twenty_thousand_attempts_has_one_outcome() {
+    support::in_own_process!(each_of_twenty_thousand_attempts_has_one_outcome);
+    let prometheus = PrometheusBuilder::new().install_recorder().unwrap();
+    let ca = TestCa::new("Root");
+    let (trail, denied, told) = (Memory::new(), DenyList::new(), Told::default());
+    denied.insert(DenyEntry::Identity("listed.example".parse().unwrap()));
+    let acceptor = server(&ca, &trail, &denied);
+    let (sender, incoming) = sent();
+    let refused = told.clone();
+    let mut listener = Listener::builder(acceptor.clone())
+        .max_handshakes(ATTEMPTS)
+        .admit(|client: SocketAddr| Plan::of(number_of(client)) != Plan::Shed)
+        .on_refused(move |client, error| refused.tell(client.unwrap(), error.reason()))
+        .listen(incoming);
+    let handle = listener.handle();
+    let admitted = told.clone();
+    let accepting = tokio::spawn(async move {
+        while let Some(stream) = listener.accept().await {
+            let client = stream.peer().connection().remote_addr();
+            admitted.tell(client.unwrap(), "admitted");
+        }
+    });
+
+    attack(&ca, &acceptor, &sender, &told).await;
+    handle.shutdown(Duration::from_secs(60)).await;
+    accepting.await.unwrap();
+
+    let told = std::mem::take(&mut *told.0.lock().unwrap());
+    let events = trail.take();
+    let outcomes: Vec<_> = events.iter().filter(|e| e.action.ends_attempt()).collect();
+
+    // One each, and the one that the caller was told.
+    assert_eq!(told.len(), ATTEMPTS);
+    assert_eq!(outcomes.len(), ATTEMPTS);
+    let mut plans: BTreeMap<Plan, BTreeMap<&str, usize>> = BTreeMap::new();
+    let (mut connections, mut ids) = (HashMap::new(), HashMap::new());
+    for event in &outcomes {
+        let client = event.info.remote_addr().unwrap();
+        let what = event.reason.unwrap_or(event.action.as_str());
+        assert_eq!(told[&client], [what], "{client}: {event}");
+        let plan = Plan::of(number_of(client));
+        *plans.entry(plan).or_default().entry(what).or_default() += 1;
+        connections.insert(event.connection.unwrap(), client);
+        ids.insert(event.id, client);
+    }
+    assert_eq!(connections.len(), ATTEMPTS);
+    assert_eq!(ids.len(), ATTEMPTS);
+    println!("{plans:#?}");
+    for plan in Plan::ALL {
+        let reason = plan.reason();
+        let count = plans[&plan].get(reason).copied().unwrap_or(0);
+        assert!(
+            count > 100,
+            "{plan:?}: {count} {reason} of {:?}",
+            plans[&plan]
+        );
+    }
+
+    // Everybody who was admitted has left, and that was told once as well.
+    let admitted = outcomes.iter().filter(|e| e.action == Action::Admitted);
+    let mut admitted: Vec<_> = admitted.map(|e| e.connection.unwrap()).collect();
+    let ended = events.iter().filter(|e| e.action == Action::Closed);
+    let mut ended: Vec<_> = ended.map(|e| e.connection.unwrap()).collect();
+    admitted.sort_unstable();
+    ended.sort_unstable();
+    assert_eq!(admitted, ended);
+    assert_eq!(
+        events.len(),
+        outcomes.len() + ended.len(),
+        "nothing else happened"
+    );
+
+    figures::agree(&acceptor.stats(), &prometheus.render(), &events, NAME);
+    let schema = schema::of_events();
+    for event in &events {
+        schema::assert_valid(&schema, event);
+    }
+}
+
+/// All attempts, `ABREAST` at a time.
+async fn attack(ca: &TestCa, acceptor: &Acceptor<DnsName>, sender: &Sender, told: &Told) {
+    let clients = Arc::new(Clients::new(ca));
+    let places = Arc::new(Semaphore::new(ABREAST));
+    let mut all = JoinSet::new();
+    for number in 0..ATTEMPTS {
+        let plan = Plan::of(number);
+        if plan == Plan::Abandoned {
+            abandon(acceptor, address(number), told);
+            continue;
+        }
+        let place = match plan {
+            Plan::Stalls => None,
+            _ => Some(places.clone().acquire_owned().await.unwrap()),
+        };
+        let io = from_socket(sender, Some(address(number)));
+        let clients = clients.clone();
+        all.spawn(async move {
+            clients.go(plan, io).await;
+            drop(place);
+        });
+    }
+    all.join_all().await;
+}
+
+/// Begins to accept, and thinks better of it.
+fn abandon(acceptor: &Acceptor<DnsName>, client: SocketAddr, told: &Told) {
+    let (near, _far) = tokio::io::duplex(1024);
+    let mut accepting = Box::pin(acceptor.accept_from(near, client));
+    let polled = accepting
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    drop(accepting);
+    told.tell(client, "abandoned");
+}

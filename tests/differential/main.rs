@@ -1,0 +1,9 @@
+//! countersign beside other implementations of the same rules, over generated inputs and published
+//! vectors.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod identity;
+mod limbo;
+mod listed_serials;
+mod pem;
+mod verification_cache;

@@ -1,0 +1,16 @@
+//! countersign under the crates that people serve and call HTTP by, each the real one.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod axum_serve;
+mod bindings;
+mod bypass;
+mod denied;
+mod denied_event;
+mod drain;
+mod forward;
+mod hyper_both;
+mod paths;
+mod reqwest_client;
+mod rotation;
+mod rules;
+mod slow;

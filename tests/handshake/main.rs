@@ -1,0 +1,15 @@
+//! Handshakes of both sides: options, rejections and their alerts, and the listener.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod alerts;
+mod bytes;
+mod doors;
+mod extremes;
+mod listener;
+mod listener_places;
+mod listener_refusals;
+mod options;
+mod proof;
+mod refusals;
+mod stalled;
+mod tls12;

@@ -1,0 +1,66 @@
+//! What is wrong with the name in a trusted certificate.
+
+use countersign::identity::{CommonName, DnsName, IdentityExtractor as _};
+use countersign::pki::Certificate;
+use countersign::testing::LeafBuilder;
+
+use super::cases::{Case, Situation};
+use super::world::{World, built};
+use support::interop::name;
+
+pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
+    let named = |change: fn(LeafBuilder) -> LeafBuilder| {
+        let issued = change(world.nameless(&world.root)).issue();
+        good.with(|call| call.client = Some(world.files(&issued)))
+    };
+    let by_dns = |change| {
+        let read = DnsName::extractor().try_map(|dns| dns.as_str().parse::<CommonName>());
+        named(change).with(|call| call.acceptor = built(world.acceptor_by(read)))
+    };
+    let mended = |_: &Certificate| Ok(name("alice"));
+
+    vec![
+        Case::new(
+            "An identity that is malformed",
+            by_dns(|leaf| leaf.dns("https://alice.example/")),
+            by_dns(|leaf| leaf.dns("alice.example")),
+            "Issue it with a value of the field's own form: a DNS name is no URL and has no port, an \
+             internationalised one is written in A-labels (`xn--`), no value has control characters.",
+        ),
+        Case::new(
+            "An identity that stands for many",
+            by_dns(|leaf| leaf.dns("*.example")),
+            by_dns(|leaf| leaf.dns("alice.example")),
+            "Issue the client a certificate of its own: a wildcard is for servers, and says not who \
+             calls. Invisible characters in a name are refused as well.",
+        ),
+        Case::new(
+            "An identity that is too long",
+            named(|leaf| leaf.common_name(&"alice".repeat(13))),
+            good.clone(),
+            "Shorten it: a common name has 64 characters at most (RFC 5280, `ub-common-name`); or put \
+             it into a subject alternative name, and read that.",
+        ),
+        Case::new(
+            "An identity in an old encoding",
+            // A BMPString, as old tools of Windows make it.
+            named(|leaf| leaf.attribute("2.5.4.3", 0x1e, b"\0a\0l\0i\0c\0e")),
+            good.clone(),
+            "Issue it with a UTF8String or a PrintableString (`string_mask = utf8only` in OpenSSL's \
+             configuration).",
+        ),
+        Case::new(
+            "The extractor panics",
+            good.with(|call| {
+                let broken = |certificate: &Certificate| -> Result<CommonName, _> {
+                    let names = certificate.subject_alternative_names().unwrap_or_default();
+                    Ok(name(&format!("{:?}", names[0])))
+                };
+                call.acceptor = built(world.acceptor_by(broken));
+            }),
+            good.with(|call| call.acceptor = built(world.acceptor_by(mended))),
+            "The fault is the server's: its own extractor has a bug, of which the panic message on its \
+             standard error tells. An extractor returns an error for what it does not expect.",
+        ),
+    ]
+}

@@ -1,0 +1,175 @@
+//! How many connections may be open, in all and per identity.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use countersign::audit::Memory;
+use countersign::identity::DnsName;
+use countersign::testing::TestCa;
+use countersign::{Acceptor, Connector, Decision, Listener, Peer, policy};
+use rustls::AlertDescription;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use support::{SERVER, acceptor, alert_seen, connector, handshake};
+
+/// That the server refuses for this reason, and the client gets this alert.
+async fn is_refused(
+    acceptor: &Acceptor<DnsName>,
+    connector: &Connector<DnsName>,
+    reason: &str,
+    alert: AlertDescription,
+) {
+    let (server, client) = handshake(acceptor, connector).await;
+    let refused = server.expect_err("refused");
+    assert_eq!(refused.reason(), reason, "{refused}");
+    assert!(refused.certificate().is_some());
+    assert_eq!(alert_seen(client).await, alert);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_peers_are_refused_until_a_connection_is_dropped() {
+    let ca = TestCa::new("Root");
+    let audit = Memory::default();
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit(audit.clone())
+        .max_connections(2)
+        .build()
+        .unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let (reason, alert) = ("too_many_connections", AlertDescription::InternalError);
+    let (first, _client) = handshake(&acceptor, &connector).await;
+    let (second, _other) = handshake(&acceptor, &connector).await;
+    let (first, mut second) = (first.unwrap(), second.unwrap());
+    is_refused(&acceptor, &connector, reason, alert).await;
+    is_refused(&acceptor, &connector, reason, alert).await;
+    drop(first);
+    let (third, _client) = handshake(&acceptor, &connector).await;
+    let third = third.unwrap();
+    is_refused(&acceptor, &connector, reason, alert).await;
+
+    // A connection that was cut holds its place until the application drops it.
+    assert_eq!(acceptor.close_where(|_| true), 2);
+    second.read_u8().await.unwrap_err();
+    is_refused(&acceptor, &connector, reason, alert).await;
+    drop((second, third));
+    let (last, _client) = handshake(&acceptor, &connector).await;
+    last.unwrap();
+
+    let events = audit.events();
+    let refused = events.iter().filter(|event| event.reason == Some(reason));
+    let alerts: Vec<_> = refused.map(|event| format!("{:?}", event.alert)).collect();
+    assert_eq!(alerts, [r#"Some(Sent("internal_error"))"#; 4]);
+}
+
+#[tokio::test]
+async fn each_identity_has_a_limit_of_its_own() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .max_connections_per_identity(1)
+        .build()
+        .unwrap();
+    let alice = connector(&ca, "alice.example").build().unwrap();
+    let bob = connector(&ca, "bob.example").build().unwrap();
+    // By another certificate of the same identity, too.
+    let renewed = connector(&ca, "alice.example").build().unwrap();
+    let (reason, alert) = (
+        "too_many_connections_of_identity",
+        AlertDescription::AccessDenied,
+    );
+    let (of_alice, _client) = handshake(&acceptor, &alice).await;
+    let of_alice = of_alice.unwrap();
+    is_refused(&acceptor, &alice, reason, alert).await;
+    is_refused(&acceptor, &renewed, reason, alert).await;
+    let (of_bob, _client) = handshake(&acceptor, &bob).await;
+    let _of_bob = of_bob.unwrap();
+    drop(of_alice);
+    let (again, _client) = handshake(&acceptor, &renewed).await;
+    again.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_is_denied_takes_no_place() {
+    let ca = TestCa::new("Root");
+    let only_alice = |peer: &Peer<DnsName>| {
+        if peer.identity().as_str() == "alice.example" {
+            Decision::allow("alice")
+        } else {
+            Decision::deny("not alice")
+        }
+    };
+    let acceptor = acceptor(&ca, only_alice)
+        .max_connections(1)
+        .max_connections_per_identity(1)
+        .build()
+        .unwrap();
+    let mallory = connector(&ca, "mallory.example").build().unwrap();
+    let denied = AlertDescription::AccessDenied;
+    for _ in 0..3 {
+        is_refused(&acceptor, &mallory, "denied", denied).await;
+    }
+    let alice = connector(&ca, "alice.example").build().unwrap();
+    let (of_alice, _client) = handshake(&acceptor, &alice).await;
+    let of_alice = of_alice.unwrap();
+    // The policy's answer comes first.
+    is_refused(&acceptor, &mallory, "denied", denied).await;
+    drop(of_alice);
+}
+
+/// Of 64 peers that are allowed at the same time, as many are admitted as the limit says, through a listener.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_come_at_once_do_not_exceed_a_limit() {
+    const PEERS: usize = 64;
+
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .max_connections(5)
+        .build()
+        .unwrap();
+    // All of them have their answers at about the same time.
+    acceptor.set_async_policy(
+        async |_: Peer<DnsName>| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Decision::allow("asked")
+        },
+        Duration::from_secs(30),
+    );
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let mut listener = Listener::builder(acceptor.clone())
+        .on_refused(move |_, error| tell.send(error.reason()).unwrap())
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let open = Arc::new(Mutex::new(Vec::new()));
+    let held = Arc::clone(&open);
+    let serving = tokio::spawn(async move {
+        while let Some(stream) = listener.accept().await {
+            held.lock().unwrap().push(stream);
+        }
+    });
+    let mut clients = JoinSet::new();
+    for _ in 0..PEERS {
+        let connector = connector.clone();
+        clients.spawn(async move {
+            let tcp = TcpStream::connect(address).await.unwrap();
+            connector.connect(SERVER, tcp).await
+        });
+    }
+    // Those that are admitted stay.
+    let clients = clients.join_all().await;
+    for _ in 0..PEERS - 5 {
+        let reason = told.recv().await.unwrap();
+        assert_eq!(reason, "too_many_connections");
+    }
+    assert_eq!(acceptor.connections().len(), 5);
+    assert_eq!(acceptor.stats().admitted, 5);
+    drop(clients);
+    serving.abort();
+    assert!(serving.await.unwrap_err().is_cancelled());
+    open.lock().unwrap().clear();
+    let (again, _client) = handshake(&acceptor, &connector).await;
+    again.unwrap();
+}

@@ -1,0 +1,113 @@
+//! What each feature brings in, and that the default brings in none of it.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// The crates that a user of these features gets, by name.
+fn crates(arguments: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(support::workspace())
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none"])
+        .args(["--format", "{p}"])
+        .args(arguments)
+        .output()
+        .expect("cargo starts");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let names = said.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+fn those_of<'a>(found: &'a BTreeSet<String>, names: &[&'a str]) -> Vec<&'a str> {
+    let all = names.iter().copied();
+    all.filter(|name| found.contains(*name)).collect()
+}
+
+/// In the order of the alphabet.
+const HTTP: [&str; 13] = [
+    "axum",
+    "axum-core",
+    "base64",
+    "h2",
+    "http",
+    "hyper",
+    "hyper-util",
+    "matchit",
+    "reqwest",
+    "tonic",
+    "tower",
+    "tower-layer",
+    "tower-service",
+];
+
+#[test]
+fn nobody_pays_for_http_who_did_not_ask_for_it() {
+    for arguments in [
+        &[][..],
+        &["--no-default-features", "--features", "ring"],
+        &["--features", "webpki-roots,serde,notify"],
+    ] {
+        let found = crates(arguments);
+        assert!(found.contains("rustls"), "{found:?}");
+        assert_eq!(those_of(&found, &HTTP), Vec::<&str>::new(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn each_feature_brings_in_what_its_name_says() {
+    for (feature, expected) in [
+        ("http", &["base64", "http"][..]),
+        (
+            "tower",
+            &["base64", "http", "matchit", "tower-layer", "tower-service"],
+        ),
+        (
+            "hyper",
+            &[
+                "base64",
+                "h2",
+                "http",
+                "hyper",
+                "hyper-util",
+                "tower-service",
+            ],
+        ),
+        (
+            "axum",
+            &[
+                "axum",
+                "axum-core",
+                "base64",
+                "http",
+                "hyper",
+                "hyper-util",
+                "matchit",
+                "tower",
+                "tower-layer",
+                "tower-service",
+            ],
+        ),
+        // Neither its router nor its code generation, nor its own TLS.
+        (
+            "tonic",
+            &[
+                "base64",
+                "h2",
+                "http",
+                "hyper",
+                "hyper-util",
+                "tonic",
+                "tower",
+                "tower-layer",
+                "tower-service",
+            ],
+        ),
+    ] {
+        let found = crates(&["--features", feature]);
+        assert_eq!(those_of(&found, &HTTP), expected, "{feature}");
+    }
+}

@@ -1,0 +1,8 @@
+//! What holds of the repository: layers, dependencies, auto traits, and pages that name tests.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod autotraits;
+mod dependencies;
+mod layering;
+mod remedies;
+mod threat_model;

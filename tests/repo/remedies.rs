@@ -1,0 +1,382 @@
+//! Every error is one line: the cause, a semicolon, and what to do.
+
+use std::time::Duration;
+
+use countersign::gate::AdmitError;
+use countersign::identity::{IdentityError, IdentityErrorKind};
+use countersign::pki::{CredentialsError, Crl, CrlFormatError, PemError};
+use countersign::policy::DeniedBy;
+use countersign::reload::ReloadError;
+use countersign::testing::{KeyUsageBits, TestCa};
+use countersign::trust::{BundleError, ChainError, CrlError, PathError, StatusError, TrustError};
+use countersign::{
+    AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, ShedReason,
+    TrustStore,
+};
+use rustls_pki_types::UnixTime;
+
+/// Cause and remedy have a word or more each, and `Display` joins them in one line.
+fn checked(error: &dyn Diagnostic) {
+    let line = error.to_string();
+    let (cause, remedy) = (Diagnostic::cause(error), error.remedy());
+    assert_eq!(line, format!("{cause}; {remedy}"));
+    assert!(cause.len() > 10, "{line}");
+    assert!(remedy.contains(' '), "{line}");
+    assert!(!line.chars().any(char::is_control), "{line:?}");
+    assert!(!line.ends_with('.'), "{line}");
+}
+
+fn certificate() -> Certificate {
+    TestCa::new("Root")
+        .leaf()
+        .common_name("a")
+        .dns("a.example")
+        .issue()
+        .certificate()
+}
+
+fn io() -> std::io::Error {
+    std::io::ErrorKind::PermissionDenied.into()
+}
+
+#[test]
+fn of_chains() {
+    let certificate = certificate();
+    let usage = {
+        let bits = KeyUsageBits::KEY_CERT_SIGN;
+        let issued = TestCa::new("Root").leaf().key_usage(Some(bits)).issue();
+        issued.certificate().key_usage().unwrap()
+    };
+    let now = UnixTime::now();
+    let malformed = Certificate::from_der(&[0x30, 0]).unwrap_err();
+    let identity = IdentityError::new(IdentityErrorKind::Missing, "the certificate has no URI SAN");
+    let c = || certificate.clone();
+    let crl = Crl::from_der(&TestCa::new("Root").crl().build()).unwrap();
+    for error in [
+        ChainError::NoCertificate,
+        ChainError::TooLong {
+            length: 11,
+            limit: 10,
+        },
+        ChainError::Malformed {
+            position: 2,
+            source: malformed,
+        },
+        ChainError::Version1 { certificate: c() },
+        ChainError::KeyTooLarge {
+            certificate: c(),
+            bits: 16_384,
+            limit: 8_192,
+        },
+        ChainError::CaAsEndEntity { certificate: c() },
+        ChainError::EndEntityMaySign {
+            certificate: c(),
+            usage,
+        },
+        ChainError::NoDigitalSignature {
+            certificate: c(),
+            usage,
+        },
+        ChainError::IssuerMayNotSign { certificate: c() },
+        ChainError::Expired {
+            certificate: c(),
+            now,
+            not_after: now,
+        },
+        ChainError::NotYetValid {
+            certificate: c(),
+            now,
+            not_before: now,
+        },
+        ChainError::UnknownIssuer {
+            certificate: c(),
+            roots: [].into_iter().collect(),
+        },
+        ChainError::BadSignature { certificate: c() },
+        ChainError::TooManyCandidates { certificate: c() },
+        ChainError::Revoked {
+            certificate: c(),
+            crl: crl.number().clone(),
+        },
+        ChainError::UnknownRevocationStatus {
+            certificate: c(),
+            cause: StatusError::NoCrl,
+        },
+        ChainError::UnknownRevocationStatus {
+            certificate: c(),
+            cause: StatusError::NotInForce {
+                this_update: now,
+                now,
+            },
+        },
+        ChainError::CrlExpired {
+            certificate: c(),
+            next_update: now,
+            now,
+        },
+        ChainError::MayNotSignCrls { certificate: c() },
+        ChainError::NoTrustDomain {
+            certificate: c(),
+            error: identity,
+        },
+        ChainError::UnknownTrustDomain {
+            certificate: c(),
+            trust_domain: "a.example".into(),
+            known: [].into_iter().collect(),
+        },
+        ChainError::WrongUsage {
+            certificate: c(),
+            wanted: "clientAuth",
+            present: [].into_iter().collect(),
+        },
+        ChainError::NameMismatch {
+            certificate: c(),
+            expected: "b.example".into(),
+            present: [].into_iter().collect(),
+        },
+        ChainError::BreaksRfc5280 {
+            certificate: c(),
+            rule: "no rule",
+            section: "4",
+        },
+        ChainError::Invalid {
+            certificate: c(),
+            problem: PathError::NameConstraints,
+        },
+    ] {
+        checked(&AdmitError::from(error));
+    }
+}
+
+#[test]
+fn of_the_gate() {
+    let certificate = certificate();
+    let c = || certificate.clone();
+    use IdentityErrorKind as K;
+    for kind in [
+        K::Missing,
+        K::Ambiguous,
+        K::BadEncoding,
+        K::BadSyntax,
+        K::TooLong,
+        K::Forbidden,
+        K::Panicked,
+    ] {
+        let error = IdentityError::new(kind, "the certificate has two");
+        checked(&AdmitError::Identity {
+            certificate: c(),
+            error,
+        });
+    }
+    for error in [
+        AdmitError::DenyListed {
+            certificate: c(),
+            by: DeniedBy::Key,
+        },
+        AdmitError::Denied {
+            certificate: c(),
+            reason: "closed".into(),
+        },
+        AdmitError::PolicyPanicked { certificate: c() },
+        AdmitError::PolicyTimedOut {
+            certificate: c(),
+            timeout: Duration::from_secs(1),
+        },
+        AdmitError::PolicyNotAsked { certificate: c() },
+        AdmitError::TooManyConnections {
+            certificate: c(),
+            limit: 3,
+        },
+        AdmitError::TooManyConnectionsOfIdentity {
+            certificate: c(),
+            limit: 3,
+        },
+        AdmitError::PolicyIsAsync,
+        AdmitError::HandshakeIncomplete,
+        AdmitError::UnknownServerName,
+        AdmitError::NoClock,
+    ] {
+        checked(&error);
+    }
+}
+
+#[test]
+fn of_connections() {
+    for error in [
+        HandshakeError::KeyNotProven {
+            certificate: certificate(),
+        },
+        HandshakeError::VersionTooOld,
+        HandshakeError::PlaintextHttp,
+        HandshakeError::Tls(rustls::Error::DecryptError),
+        HandshakeError::Closed { received: 0 },
+        HandshakeError::TimedOut {
+            timeout: Duration::from_secs(10),
+            received: 3,
+        },
+        HandshakeError::TooMuchReceived { limit: 1 },
+        HandshakeError::Io(io()),
+    ] {
+        checked(&AcceptError::Handshake(error));
+    }
+    for shed in [
+        ShedReason::TooManyHandshakes,
+        ShedReason::TooManyOfAddress,
+        ShedReason::EarlyDrop,
+        ShedReason::Displaced,
+        ShedReason::AddressNotAdmitted,
+    ] {
+        checked(&AcceptError::Shed(shed));
+    }
+    checked(&ConnectError::NotAsked);
+    checked(&ConnectError::InvalidServerName {
+        name: "a\nb".into(),
+    });
+}
+
+#[test]
+fn of_files() {
+    let pem = |text: &str| TrustStore::from_pem(text).unwrap_err();
+    let root = TestCa::new("Root");
+    let leaf = root.leaf().issue();
+    let pem_of_leaf = leaf.leaf_only().chain_pem();
+    for error in [
+        pem(""),
+        pem("0\u{1}"),
+        pem(&root.pem()[..60]),
+        pem("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+        pem("-----BEGIN CERTIFICATE---\n"),
+        pem("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"),
+        pem("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n"),
+        pem(&leaf.key_pem()),
+        pem(&pem_of_leaf),
+        TrustStore::from_pem_file("no-such-file.pem").unwrap_err(),
+        TrustError::EmptyFolder {
+            folder: "roots".into(),
+        },
+        TrustError::Version1 {
+            place: "a.pem".into(),
+            certificate: certificate(),
+        },
+    ] {
+        checked(&error);
+    }
+    let place = || "a.pem".to_owned();
+    for error in [
+        CredentialsError::Pem(PemError::Io {
+            file: "a.pem".into(),
+            source: io(),
+        }),
+        CredentialsError::Pem(PemError::NotAFile {
+            path: "a.pem".into(),
+        }),
+        CredentialsError::Pem(PemError::TooLarge {
+            file: "a.pem".into(),
+            limit: 1,
+        }),
+        CredentialsError::NoCertificate { place: place() },
+        CredentialsError::NoKey { place: place() },
+        CredentialsError::SeveralKeys { place: place() },
+        CredentialsError::Malformed {
+            position: 1,
+            source: Certificate::from_der(&[]).unwrap_err(),
+        },
+        CredentialsError::Version1 {
+            certificate: certificate(),
+        },
+        CredentialsError::UnusableKey {
+            place: place(),
+            problem: "it is odd".into(),
+        },
+        CredentialsError::KeyMismatch {
+            certificate: certificate(),
+            place: place(),
+            fitting_position: None,
+        },
+        CredentialsError::KeyMismatch {
+            certificate: certificate(),
+            place: place(),
+            fitting_position: Some(2),
+        },
+    ] {
+        checked(&error);
+    }
+    for problem in [
+        CrlFormatError::Malformed("it"),
+        CrlFormatError::Version1,
+        CrlFormatError::NoNextUpdate,
+        CrlFormatError::BadNumber("number is missing"),
+        CrlFormatError::Delta,
+        CrlFormatError::Indirect,
+        CrlFormatError::SomeReasons,
+        CrlFormatError::Scope("odd"),
+        CrlFormatError::CriticalExtension {
+            oid: "1.2.3".into(),
+        },
+    ] {
+        checked(&CrlError::Unusable {
+            place: place(),
+            problem,
+        });
+    }
+    checked(&CrlError::EmptyFolder {
+        folder: "crls".into(),
+    });
+    checked(&CrlError::None);
+}
+
+#[test]
+fn of_set_ups() {
+    let name = || "a.example".to_owned();
+    let now = UnixTime::now();
+    let crl = Crl::from_der(&TestCa::new("Root").crl().build()).unwrap();
+    for error in [
+        BuildError::EmptyTrust,
+        BuildError::NoProvider,
+        BuildError::Provider(rustls::Error::FailedToGetCurrentTime),
+        BuildError::InvalidAlpn,
+        BuildError::InvalidName { name: name() },
+        BuildError::NameTwice { name: name() },
+        BuildError::NamedByClient { name: name() },
+        BuildError::Bundle(BundleError::Empty {
+            trust_domain: "a.example".parse().unwrap(),
+        }),
+        BuildError::Bundle(BundleError::NotByTrustDomain),
+        BuildError::NoTicketer,
+        BuildError::CertificateExpired {
+            certificate: certificate(),
+            now,
+        },
+        BuildError::CertificateNotYetValid {
+            certificate: certificate(),
+            now,
+        },
+        BuildError::NoClock,
+        BuildError::CrlNotByIssuer { crl: crl.clone() },
+        BuildError::CrlRolledBack {
+            crl: crl.clone(),
+            in_force: crl,
+        },
+        BuildError::NotCovered {
+            name: name(),
+            certificate: certificate(),
+        },
+    ] {
+        checked(&error);
+    }
+    for error in [
+        ReloadError::TooLarge {
+            file: "a.pem".into(),
+            limit: 1,
+        },
+        ReloadError::NotAFile {
+            path: "a.pem".into(),
+        },
+        ReloadError::KeepsChanging { reads: 3 },
+        ReloadError::Panicked { part: None },
+        ReloadError::OtherDenyList,
+        ReloadError::Stopped,
+    ] {
+        checked(&error);
+    }
+}

@@ -1,0 +1,11 @@
+//! Chains: trust stores, revocation, trust domains, the verification cache and diagnoses.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod changes_midway;
+mod diagnose;
+mod domains;
+mod hostile_chains;
+mod loading;
+mod profile;
+mod revocation;
+mod verification_cache;

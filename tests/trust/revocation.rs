@@ -1,0 +1,15 @@
+//! What CRLs say of a chain, and that nothing which is wrong with them makes anybody pass.
+
+mod freshness;
+mod handshake;
+mod hostile;
+mod loading;
+mod not_in_force;
+mod other_ca;
+mod paths;
+mod refused_lists;
+mod rollback;
+mod scope;
+mod serials;
+mod support;
+mod unknown;

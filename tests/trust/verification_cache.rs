@@ -1,0 +1,7 @@
+//! What a remembered chain spares, and what it never does.
+
+mod bounds;
+mod handshake;
+mod support;
+mod time;
+mod what_counts;
