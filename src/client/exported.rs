@@ -10,7 +10,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// nobody after the handshake; such as reqwest, whose `tls_backend_preconfigured` takes it. Where a
     /// client takes a stream or a connector of ours, prefer that: it can do more.
     ///
-    /// ```no_run
+    /// ```ignore
     /// use countersign::{Connector, identity::SpiffeId};
     ///
     /// # fn client(connector: Connector<SpiffeId>) -> Result<reqwest::Client, reqwest::Error> {

@@ -34,13 +34,11 @@ use crate::Connector;
 /// use countersign::identity::SpiffeId;
 /// use countersign::integration::hyper::Client;
 /// use countersign::{Connector, Peer};
-/// use http_body_util::Empty;
-/// use hyper::body::Bytes;
 /// use hyper::Request;
 ///
 /// # async fn call(connector: Connector<SpiffeId>) -> Result<(), Box<dyn std::error::Error>> {
 /// let client = Client::new(connector);
-/// let request = Request::get("https://orders.internal/").body(Empty::<Bytes>::new())?;
+/// let request = Request::get("https://orders.internal/").body(String::new())?;
 /// let response = client.request(request).await?;
 /// let server = response.extensions().get::<Peer<SpiffeId>>();
 /// # Ok(())

@@ -32,14 +32,12 @@ use crate::{ConnectError, Connector, Diagnostic, DrainSignal, TlsStream};
 /// use countersign::identity::SpiffeId;
 /// use countersign::integration::hyper::HttpsConnector;
 /// use countersign::{Connector, Peer};
-/// use http_body_util::Empty;
-/// use hyper::body::Bytes;
 /// use hyper_util::client::legacy::Client;
 /// use hyper_util::rt::TokioExecutor;
 ///
 /// # async fn call(connector: Connector<SpiffeId>) -> Result<(), Box<dyn std::error::Error>> {
 /// let client = Client::builder(TokioExecutor::new())
-///     .build::<_, Empty<Bytes>>(HttpsConnector::new(connector));
+///     .build::<_, String>(HttpsConnector::new(connector));
 /// let response = client.get("https://orders.internal/".parse()?).await?;
 /// let server = response.extensions().get::<Peer<SpiffeId>>();
 /// # Ok(())
