@@ -1,5 +1,5 @@
 //! Twenty thousand attempts of every kind, beside each other: each has exactly one outcome in the
-//! audit trail, none is lost and none told twice, and the counts and the metrics say the same.
+//! audit trail, none is lost and none recorded twice, and the counts and the metrics agree.
 //!
 //! One test, because a process has one recorder of metrics.
 
@@ -29,14 +29,14 @@ const ATTEMPTS: usize = 20_000;
 const ABREAST: usize = 64;
 const NAME: &str = "of many";
 
-/// What whoever called us was told of each attempt, by the client's address.
+/// What the caller got of each attempt, by the client's address.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<HashMap<SocketAddr, Vec<&'static str>>>>);
+struct Reported(Arc<Mutex<HashMap<SocketAddr, Vec<&'static str>>>>);
 
-impl Told {
-    fn tell(&self, client: SocketAddr, what: &'static str) {
-        let mut told = self.0.lock().unwrap();
-        told.entry(client).or_default().push(what);
+impl Reported {
+    fn report(&self, client: SocketAddr, what: &'static str) {
+        let mut reported = self.0.lock().unwrap();
+        reported.entry(client).or_default().push(what);
     }
 }
 
@@ -73,42 +73,42 @@ async fn each_of_twenty_thousand_attempts_has_one_outcome() {
     support::in_own_process!(each_of_twenty_thousand_attempts_has_one_outcome);
     let prometheus = PrometheusBuilder::new().install_recorder().unwrap();
     let ca = TestCa::new("Root");
-    let (trail, denied, told) = (Memory::new(), DenyList::new(), Told::default());
+    let (trail, denied, reported) = (Memory::new(), DenyList::new(), Reported::default());
     denied.insert(DenyEntry::Identity("listed.example".parse().unwrap()));
     let acceptor = server(&ca, &trail, &denied);
     let (sender, incoming) = sent();
-    let refused = told.clone();
+    let refused = reported.clone();
     let mut listener = Listener::builder(acceptor.clone())
         .max_handshakes(ATTEMPTS)
         .admit(|client: SocketAddr| Plan::of(number_of(client)) != Plan::Shed)
-        .on_refused(move |client, error| refused.tell(client.unwrap(), error.reason()))
+        .on_refused(move |client, error| refused.report(client.unwrap(), error.reason()))
         .listen(incoming);
     let handle = listener.handle();
-    let admitted = told.clone();
+    let admitted = reported.clone();
     let accepting = tokio::spawn(async move {
         while let Some(stream) = listener.accept().await {
             let client = stream.peer().connection().remote_addr();
-            admitted.tell(client.unwrap(), "admitted");
+            admitted.report(client.unwrap(), "admitted");
         }
     });
 
-    attack(&ca, &acceptor, &sender, &told).await;
+    attack(&ca, &acceptor, &sender, &reported).await;
     handle.shutdown(Duration::from_secs(60)).await;
     accepting.await.unwrap();
 
-    let told = std::mem::take(&mut *told.0.lock().unwrap());
+    let reported = std::mem::take(&mut *reported.0.lock().unwrap());
     let events = trail.take();
     let outcomes: Vec<_> = events.iter().filter(|e| e.action.ends_attempt()).collect();
 
-    // One each, and the one that the caller was told.
-    assert_eq!(told.len(), ATTEMPTS);
+    // One each, and the one that the caller got.
+    assert_eq!(reported.len(), ATTEMPTS);
     assert_eq!(outcomes.len(), ATTEMPTS);
     let mut plans: BTreeMap<Plan, BTreeMap<&str, usize>> = BTreeMap::new();
     let (mut connections, mut ids) = (HashMap::new(), HashMap::new());
     for event in &outcomes {
         let client = event.info.remote_addr().unwrap();
         let what = event.reason.unwrap_or(event.action.as_str());
-        assert_eq!(told[&client], [what], "{client}: {event}");
+        assert_eq!(reported[&client], [what], "{client}: {event}");
         let plan = Plan::of(number_of(client));
         *plans.entry(plan).or_default().entry(what).or_default() += 1;
         connections.insert(event.connection.unwrap(), client);
@@ -127,7 +127,7 @@ async fn each_of_twenty_thousand_attempts_has_one_outcome() {
         );
     }
 
-    // Everybody who was admitted has left, and that was told once as well.
+    // All admitted clients have left, and that was recorded once as well.
     let admitted = outcomes.iter().filter(|e| e.action == Action::Admitted);
     let mut admitted: Vec<_> = admitted.map(|e| e.connection.unwrap()).collect();
     let ended = events.iter().filter(|e| e.action == Action::Closed);
@@ -149,14 +149,14 @@ async fn each_of_twenty_thousand_attempts_has_one_outcome() {
 }
 
 /// All attempts, `ABREAST` at a time.
-async fn attack(ca: &TestCa, acceptor: &Acceptor<DnsName>, sender: &Sender, told: &Told) {
+async fn attack(ca: &TestCa, acceptor: &Acceptor<DnsName>, sender: &Sender, reported: &Reported) {
     let clients = Arc::new(Clients::new(ca));
     let places = Arc::new(Semaphore::new(ABREAST));
     let mut all = JoinSet::new();
     for number in 0..ATTEMPTS {
         let plan = Plan::of(number);
         if plan == Plan::Abandoned {
-            abandon(acceptor, address(number), told);
+            abandon(acceptor, address(number), reported);
             continue;
         }
         let place = match plan {
@@ -174,7 +174,7 @@ async fn attack(ca: &TestCa, acceptor: &Acceptor<DnsName>, sender: &Sender, told
 }
 
 /// Begins to accept, and thinks better of it.
-fn abandon(acceptor: &Acceptor<DnsName>, client: SocketAddr, told: &Told) {
+fn abandon(acceptor: &Acceptor<DnsName>, client: SocketAddr, reported: &Reported) {
     let (near, _far) = tokio::io::duplex(1024);
     let mut accepting = Box::pin(acceptor.accept_from(near, client));
     let polled = accepting
@@ -182,5 +182,5 @@ fn abandon(acceptor: &Acceptor<DnsName>, client: SocketAddr, told: &Told) {
         .poll(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_pending());
     drop(accepting);
-    told.tell(client, "abandoned");
+    reported.report(client, "abandoned");
 }

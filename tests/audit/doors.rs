@@ -120,7 +120,7 @@ fn a_blocking_handshake_has_one_outcome_on_each_side() {
 }
 
 #[test]
-fn a_server_that_never_asks_is_told_of() {
+fn a_server_that_requests_no_certificate_is_recorded() {
     let ca = TestCa::new("Root");
     let trail = Memory::new();
     let server = ca.leaf().dns(SERVER).issue();
@@ -157,7 +157,7 @@ fn a_server_that_never_asks_is_told_of() {
     assert_eq!(identity(&event), Some((SERVER, "claimed")));
 }
 
-/// A configuration that others drive decides in the handshake, and tells it there.
+/// An exported configuration decides in the handshake, and records the outcome there.
 #[tokio::test]
 async fn an_exported_configuration_has_one_outcome_for_each_server() {
     let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));

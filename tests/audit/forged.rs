@@ -69,7 +69,7 @@ async fn a_client_cannot_forge_the_version_and_cipher_suite_of_its_event() {
     }
 }
 
-/// A client reads the choices of the server that it connects to, also if it refuses it.
+/// A client reads the choices of the server that it connects to, also if it rejects it.
 #[tokio::test]
 async fn the_event_of_a_refused_server_has_its_version_and_cipher_suite() {
     let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));

@@ -61,7 +61,7 @@ fn control_characters_and_bidi_marks_are_escaped_everywhere() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_by_its_digest_and_no_line_grows_without_end() {
+fn an_unreadable_certificate_is_recorded_by_its_digest_and_every_line_is_bounded() {
     let schema = schema::of_events();
     let ca = TestCa::new("Root");
     let trail = Memory::new();
@@ -80,10 +80,10 @@ fn what_cannot_be_read_is_told_by_its_digest_and_no_line_grows_without_end() {
     }
     let crowded = crowded.serial(&[0x7f; 4000]).issue();
     for chain in [&garbage[..], crowded.chain()] {
-        let judged = acceptor
+        let decided = acceptor
             .gate()
             .admit_chain(chain, ConnectionInfo::default());
-        judged.unwrap_err();
+        decided.unwrap_err();
         let events = trail.take();
         assert_eq!(events[0].action, Action::ChainRefused);
         let json = schema::assert_valid(&schema, &events[0]);
@@ -114,10 +114,10 @@ fn half_a_line_from_before_does_not_spoil_the_next() {
         .unwrap();
     let leaf = ca.leaf().common_name("alice").issue();
     for _ in 0..2 {
-        let judged = acceptor
+        let decided = acceptor
             .gate()
             .admit_chain(leaf.chain(), ConnectionInfo::default());
-        judged.unwrap();
+        decided.unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();

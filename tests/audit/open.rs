@@ -25,7 +25,7 @@ fn actions(events: &[Arc<AuditEvent>]) -> Vec<(Action, Option<&'static str>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_says_how_long_and_how_much() {
+async fn a_closed_event_has_duration_and_traffic() {
     let ca = TestCa::new("Root");
     let trail = Memory::new();
     let acceptor = acceptor(&ca, policy::allow_any())
@@ -63,9 +63,9 @@ async fn an_end_says_how_long_and_how_much() {
     assert_eq!(acceptor.stats().open, 0);
 }
 
-/// With TLS 1.3, that a server refuses us comes after our side of the handshake.
+/// With TLS 1.3, the alert of a server that rejects us comes after our side of the handshake.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_refused_late_tells_the_alert() {
+async fn a_client_that_is_rejected_late_records_the_alert() {
     let ca = TestCa::new("Root");
     let trail = Memory::new();
     let acceptor = acceptor(&ca, deny_all).build().unwrap();
@@ -97,7 +97,7 @@ async fn a_client_that_is_refused_late_tells_the_alert() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_change_of_the_rules_is_told_with_its_reason() {
+async fn each_change_of_the_rules_is_recorded_with_its_reason() {
     let ca = TestCa::new("Root");
     let (trail, denied) = (Memory::new(), DenyList::new());
     let acceptor = acceptor(&ca, policy::allow_any())
@@ -184,7 +184,7 @@ async fn who_expires_drains_and_is_cut_then() {
 
 /// What a listener has taken has an outcome, also if its task never ran.
 #[tokio::test]
-async fn whatever_a_listener_took_is_told() {
+async fn every_connection_of_a_listener_is_recorded() {
     const SENT: usize = 120;
 
     for shuts_down in [false, true] {
@@ -265,9 +265,9 @@ async fn who_gives_up_while_the_policy_thinks_is_named() {
     assert_eq!(events[0].certificates.len(), 1);
 }
 
-/// A listener that shuts down ends handshakes that are under way, and each of them is told.
+/// A listener that shuts down closes handshakes that are in progress, and each of them is recorded.
 #[tokio::test(start_paused = true)]
-async fn what_a_shutdown_ends_is_told() {
+async fn connections_that_a_shutdown_closes_are_recorded() {
     let ca = TestCa::new("Root");
     let trail = Memory::new();
     let acceptor = acceptor(&ca, policy::allow_any())

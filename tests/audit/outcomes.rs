@@ -24,7 +24,7 @@ fn classical_group() -> &'static str {
 }
 
 #[tokio::test]
-async fn an_admission_says_everything() {
+async fn an_admission_is_recorded_in_full() {
     for (version, number, suite, group) in [
         (
             Version::Tls13,
@@ -108,7 +108,7 @@ async fn an_admission_says_everything() {
 }
 
 #[tokio::test]
-async fn a_resumed_session_is_told_as_such() {
+async fn a_resumed_session_is_recorded_as_such() {
     let ca = TestCa::new("Root");
     let trail = Memory::new();
     let acceptor = acceptor(&ca, policy::allow_any())
@@ -154,7 +154,7 @@ struct Refused {
 }
 
 #[tokio::test]
-async fn a_refusal_says_how_far_it_came_and_what_was_shown() {
+async fn a_refusal_has_its_stage_and_the_presented_certificate() {
     let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
     let own = ca.leaf().dns("mallory.example").issue();
     let good = ca.leaf().dns("client.example").issue();
@@ -255,7 +255,7 @@ async fn a_refusal_says_how_far_it_came_and_what_was_shown() {
 
 /// What ends before there are keys is seen on the wire.
 #[tokio::test]
-async fn a_failed_handshake_says_which_alert_it_was() {
+async fn a_failed_handshake_has_its_alert() {
     let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
     let trail = Memory::new();
     let acceptor = acceptor(&ca, policy::allow_any())
@@ -288,7 +288,7 @@ async fn a_failed_handshake_says_which_alert_it_was() {
 }
 
 #[tokio::test]
-async fn the_client_tells_its_side() {
+async fn the_client_records_its_side() {
     let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
     let trail = Memory::new();
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();

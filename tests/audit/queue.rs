@@ -33,13 +33,13 @@ impl Stuck {
 
 impl AuditSink for Stuck {
     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
-        // Without anybody who allows, it is stuck no more.
+        // Without a holder of the gate it is no longer stuck.
         let _ = self.allowed.lock().unwrap().recv();
         self.trail.record(event)
     }
 }
 
-/// One good client after the other: how many are let in, of so many.
+/// One good client after the other: how many are admitted, of so many.
 async fn let_in(acceptor: &Acceptor<DnsName>, ca: &TestCa, clients: usize) -> usize {
     let connector = connector(ca, "client.example").build().unwrap();
     let mut admitted = 0;
@@ -54,7 +54,7 @@ async fn let_in(acceptor: &Acceptor<DnsName>, ca: &TestCa, clients: usize) -> us
 }
 
 #[tokio::test]
-async fn a_stuck_sink_stalls_nobody_where_losses_are_counted() {
+async fn a_stuck_sink_delays_no_peer_where_losses_are_counted() {
     let ca = TestCa::new("Root");
     let (stuck, allow, trail) = Stuck::new();
     let queue = Queue::builder(stuck).capacity(CAPACITY).start();
@@ -62,7 +62,7 @@ async fn a_stuck_sink_stalls_nobody_where_losses_are_counted() {
         .audit(queue.clone())
         .build()
         .unwrap();
-    // Nobody waits for the sink, which would be for ever.
+    // No client waits for the sink, which is stuck indefinitely.
     let clients = 5 * CAPACITY;
     let all = tokio::time::timeout(PATIENCE, let_in(&acceptor, &ca, clients));
     assert_eq!(all.await.unwrap(), clients);
@@ -71,19 +71,19 @@ async fn a_stuck_sink_stalls_nobody_where_losses_are_counted() {
     assert_eq!(acceptor.stats().audit_dropped as usize, lost);
     assert_eq!(trail.events().len(), 0);
 
-    // What waited is written, and how many are missing is told.
+    // What waited is written, and the number of missing events is recorded.
     drop(allow);
     assert!(queue.flush_within(PATIENCE));
-    let told = trail.take();
-    let missing: u64 = told.iter().filter_map(|event| event.dropped).sum();
-    let notices = told
+    let reported = trail.take();
+    let missing: u64 = reported.iter().filter_map(|event| event.dropped).sum();
+    let notices = reported
         .iter()
         .filter(|e| e.action == Action::EventsDropped)
         .count();
     assert_eq!(missing as usize, lost);
-    assert_eq!(told.len() - notices, CAPACITY);
+    assert_eq!(reported.len() - notices, CAPACITY);
     let schema = support::schema::of_events();
-    for event in &told {
+    for event in &reported {
         support::schema::assert_valid(&schema, event);
     }
     // And all is well again.
@@ -94,7 +94,7 @@ async fn a_stuck_sink_stalls_nobody_where_losses_are_counted() {
 }
 
 #[tokio::test]
-async fn a_stuck_sink_admits_nobody_where_each_must_be_recorded() {
+async fn a_stuck_sink_admits_no_peer_where_each_must_be_recorded() {
     let ca = TestCa::new("Root");
     let (stuck, allow, trail) = Stuck::new();
     let queue = Queue::builder(stuck)
@@ -105,7 +105,7 @@ async fn a_stuck_sink_admits_nobody_where_each_must_be_recorded() {
         .audit(queue.clone())
         .build()
         .unwrap();
-    // Each that is let in takes two places: that it came, and that it left.
+    // Each admitted client takes two places: its admission, and its close.
     let all = tokio::time::timeout(PATIENCE, let_in(&acceptor, &ca, CAPACITY));
     assert_eq!(all.await.unwrap(), CAPACITY / 2);
     let stats = acceptor.stats();
@@ -118,7 +118,7 @@ async fn a_stuck_sink_admits_nobody_where_each_must_be_recorded() {
     assert!(queue.flush_within(PATIENCE));
     let of = |action| trail.events().iter().filter(|e| e.action == action).count();
     assert_eq!((of(Action::Admitted), of(Action::Closed)), (5, 5));
-    // That four clients came and were refused: neither could be recorded, and that is told.
+    // Four clients were rejected since they could not be recorded, and their number is.
     let missing: u64 = trail
         .events()
         .iter()
@@ -127,7 +127,7 @@ async fn a_stuck_sink_admits_nobody_where_each_must_be_recorded() {
     assert_eq!(missing, 8);
 }
 
-/// Fails until it is told not to.
+/// Fails until it is switched off.
 struct Failing {
     fails: Arc<std::sync::atomic::AtomicBool>,
     trail: Memory,
@@ -143,7 +143,7 @@ impl AuditSink for Failing {
 }
 
 #[tokio::test]
-async fn a_full_disk_admits_nobody_until_there_is_space() {
+async fn a_full_disk_admits_no_peer_until_there_is_space() {
     let ca = TestCa::new("Root");
     let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let trail = Memory::new();
@@ -157,7 +157,7 @@ async fn a_full_disk_admits_nobody_until_there_is_space() {
         .audit(queue.clone())
         .build()
         .unwrap();
-    // The first was queued before anybody knew.
+    // The first was queued before the failure was known.
     assert_eq!(let_in(&acceptor, &ca, 1).await, 1);
     let knows = async {
         while let_in(&acceptor, &ca, 1).await == 1 {
@@ -212,7 +212,7 @@ async fn one_bad_event_costs_no_other() {
     assert_eq!((missing, acceptor.stats().audit_dropped), (3, 3));
 }
 
-/// A queue that nobody holds any more writes what it has.
+/// A queue whose last handle is dropped writes what it has.
 #[tokio::test]
 async fn nothing_is_lost_at_the_end() {
     let ca = TestCa::new("Root");

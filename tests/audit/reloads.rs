@@ -78,7 +78,7 @@ async fn what_was_taken_what_was_not_and_what_runs_out() {
 }
 
 #[test]
-fn stats_tell_the_age_of_the_oldest_crl_that_counts() {
+fn stats_have_the_age_of_the_oldest_crl_in_force() {
     let clock = FixedClock::now();
     let made = |days: u64| {
         let time = clock.time().as_secs() - days * DAY;
@@ -115,7 +115,7 @@ fn stats_tell_the_age_of_the_oldest_crl_that_counts() {
 
 /// A reload records its refusal, and the update that it tried does not record it again.
 #[tokio::test(start_paused = true)]
-async fn a_reload_to_an_earlier_crl_is_refused_in_one_event() {
+async fn a_reload_to_an_earlier_crl_is_rejected_in_one_event() {
     let ca = TestCa::new("Root");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.crl");

@@ -14,7 +14,7 @@ use countersign::{Acceptor, ConnectionInfo, policy};
 use crate::{identity, only};
 use support::acceptor;
 
-/// Fails, or panics, whenever somebody is to be admitted.
+/// Fails, or panics, at each admission.
 struct Broken {
     panics: bool,
 }
@@ -36,10 +36,10 @@ fn admit(
 ) -> (Acceptor<DnsName>, Option<&'static str>) {
     let acceptor = builder.build().unwrap();
     let leaf = ca.leaf().dns("client.example").issue();
-    let judged = acceptor
+    let decided = acceptor
         .gate()
         .admit_chain(leaf.chain(), ConnectionInfo::default());
-    let reason = judged.err().map(|error| error.reason());
+    let reason = decided.err().map(|error| error.reason());
     (acceptor, reason)
 }
 
@@ -68,7 +68,7 @@ fn without_a_record_there_is_no_session() {
 }
 
 #[tokio::test]
-async fn a_stream_without_a_record_is_refused_with_an_alert() {
+async fn a_stream_without_a_record_is_rejected_with_an_alert() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any())
         .audit(Broken { panics: false })
@@ -84,7 +84,7 @@ async fn a_stream_without_a_record_is_refused_with_an_alert() {
 }
 
 #[test]
-fn a_fan_out_tells_all_and_a_filter_some() {
+fn a_fan_out_reaches_all_sinks_and_a_filter_some() {
     let ca = TestCa::new("Root");
     let (all, failures, some) = (Memory::new(), Memory::new(), Memory::new());
     let sink = FanOut::new()
@@ -116,7 +116,7 @@ fn a_fan_out_tells_all_and_a_filter_some() {
 
 /// A sink that panics when it is only asked is no better, and ends nothing.
 #[tokio::test]
-async fn a_sink_that_panics_when_asked_admits_nobody() {
+async fn a_sink_that_panics_admits_no_peer() {
     struct Asked;
     impl AuditSink for Asked {
         fn record(&self, _: &Arc<AuditEvent>) -> Result<(), RecordError> {
@@ -138,9 +138,9 @@ async fn a_sink_that_panics_when_asked_admits_nobody() {
     assert_eq!(acceptor.stats().abandoned, 1);
 }
 
-/// What nobody wants is not made: the identity is not even written.
+/// An event that no sink wants is not built: the identity is not even formatted.
 #[test]
-fn what_nobody_wants_is_not_made() {
+fn an_event_without_a_sink_is_not_built() {
     struct Uninterested;
     impl AuditSink for Uninterested {
         fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
@@ -152,7 +152,7 @@ fn what_nobody_wants_is_not_made() {
         }
     }
     let ca = TestCa::new("Root");
-    let describe = |_: &DnsName| -> String { panic!("nobody asked") };
+    let describe = |_: &DnsName| -> String { panic!("not needed") };
     let quiet = acceptor(&ca, policy::allow_any()).audit_as(Uninterested, describe);
     let (acceptor, refused) = admit(quiet, &ca);
     assert_eq!(
@@ -164,7 +164,7 @@ fn what_nobody_wants_is_not_made() {
 
 /// The application's `Display` may have a bug, which is no reason to lose the event.
 #[test]
-fn an_identity_that_cannot_be_written_costs_nobody_the_connection() {
+fn an_identity_that_cannot_be_written_closes_no_connection() {
     struct Unspeakable;
     impl fmt::Display for Unspeakable {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -203,7 +203,7 @@ fn a_flood_of_refusals_leaves_the_admission_in_a_rotated_file() {
 
 /// The thread brings it: no event follows, and the acceptor lives.
 #[test]
-fn a_summary_comes_though_nothing_else_happens() {
+fn a_summary_is_recorded_without_further_events() {
     let ca = TestCa::new("Root");
     let (heard, hear) = std::sync::mpsc::channel();
     let heard = Mutex::new(heard);

@@ -1,7 +1,7 @@
 //! The test vectors of x509-limbo, over our verifier and over plain rustls-webpki.
 //!
 //! limbo is strict, so our verifier runs with its strict options. Where it still disagrees, the
-//! disagreement stands with its reason in `limbo/disagreements.txt`, and nowhere does it disagree
+//! disagreement is listed with its reason in `limbo/disagreements.txt`, and it never disagrees
 //! where plain rustls-webpki agrees. The vectors are in the folder `LIMBO_DIR`, or
 //! `../shared/limbo`.
 
@@ -37,8 +37,8 @@ fn problems_of(set: &str, cases: &[Case], frozen: &Frozen) -> Vec<String> {
     let (mut of_ours, mut of_plain) = (Tally::default(), Tally::default());
     for case in cases {
         let expected = case.expects_success();
-        let ours = ours::judge(case, Options::of_case(case));
-        let plain = plain::judge(case);
+        let ours = ours::decide(case, Options::of_case(case));
+        let plain = plain::decide(case);
         of_ours.count(ours.is_ok(), expected);
         of_plain.count(plain.is_ok(), expected);
 
@@ -58,18 +58,18 @@ fn problems_of(set: &str, cases: &[Case], frozen: &Frozen) -> Vec<String> {
 /// Where plain rustls-webpki is more lenient than limbo, and we are not; those that are a matter
 /// of choice pass by default.
 #[test]
-fn what_plain_webpki_lets_pass_is_refused() {
+fn what_plain_webpki_accepts_is_rejected() {
     let Some(folder) = folder() else { return };
     for set in SETS {
         let cases = load(&folder, set);
         for (id, reason, by_default) in CLOSED {
             let case = cases.iter().find(|case| case.id == *id).unwrap();
-            let strictly = ours::judge(case, Options::Strict);
+            let strictly = ours::decide(case, Options::Strict);
             let refused_for = strictly.map_err(|refusal| refusal.reason);
             assert_eq!(refused_for, Err(*reason), "{set} {id}");
-            let accepted = ours::judge(case, Options::Default).is_ok();
+            let accepted = ours::decide(case, Options::Default).is_ok();
             assert_eq!(accepted, *by_default == ByDefault::Passes, "{set} {id}");
-            assert_eq!(plain::judge(case), Ok(()), "{set} {id}");
+            assert_eq!(plain::decide(case), Ok(()), "{set} {id}");
         }
     }
 }

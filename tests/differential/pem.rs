@@ -2,7 +2,7 @@
 //!
 //! `rustls_pki_types::pem` took over from `rustls-pemfile`, which is archived
 //! (RUSTSEC-2025-0134) and used nowhere but here: both must read the same blocks from the same
-//! bytes. Beside that stands what [`TrustStore`] and [`Credentials`] make of the same file: they
+//! bytes. It is compared with what [`TrustStore`] and [`Credentials`] make of the same file: they
 //! take every block of it, or give a reason.
 
 use countersign::testing::{Issued, KeyType, TestCa, der};
@@ -276,7 +276,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// A block, or the kind of error that ended the reading.
+/// A block, or the kind of error at which the reading stopped.
 type Found = Result<(SectionKind, Vec<u8>), &'static str>;
 
 fn read_by_pki_types(pem: &[u8]) -> Vec<Found> {
@@ -310,7 +310,7 @@ fn read_by_pemfile(mut pem: &[u8]) -> Vec<Found> {
         Ok(Item::Crl(der)) => Ok((SectionKind::Crl, der.to_vec())),
         Ok(Item::Csr(der)) => Ok((SectionKind::Csr, der.to_vec())),
         Ok(other) => panic!("another item: {other:?}"),
-        // Its errors became `io::Error`s, of which only the text tells them apart.
+        // Its errors became `io::Error`s, which only the text distinguishes.
         Err(error) => Err(match error.to_string() {
             text if text.starts_with("section end") => "!missing_end",
             text if text.starts_with("illegal section start") => "!illegal_start",

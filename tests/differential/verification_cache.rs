@@ -73,7 +73,7 @@ fn check(side: Side, answers: &[&str]) {
                     continue;
                 };
                 let chain = &world.chains[*chain];
-                let [nothing, little, much] = gates.judge(chain, name);
+                let [nothing, little, much] = gates.decide(chain, name);
                 prop_assert_eq!(&nothing, &little, "step {}, {}", step, chain.label);
                 prop_assert_eq!(&nothing, &much, "step {}, {}", step, chain.label);
                 *reached.borrow_mut().entry(nothing.reason()).or_default() += 1;

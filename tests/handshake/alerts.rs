@@ -1,4 +1,4 @@
-//! A refused peer is told so, by the right alert, whenever the refusal comes.
+//! A rejected peer gets the right alert, whenever it is rejected.
 
 mod empty_certificate;
 mod key_update;
@@ -272,7 +272,7 @@ async fn the_alert_outruns_the_reset() {
 
 /// One line for each alert, on either side: who refused which certificate, why, and what to do.
 #[tokio::test(start_paused = true)]
-async fn an_alert_is_told_in_words() {
+async fn an_alert_is_described() {
     let ca = TestCa::new("Root");
     let stranger = TestCa::new("Stranger");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
@@ -330,7 +330,7 @@ async fn an_alert_is_told_in_words() {
         assert_eq!(alert.own_certificate(), Some(&client.certificate()));
     }
 
-    // A client that refuses our server's certificate.
+    // A client that rejects our server's certificate.
     for version in VERSIONS {
         let acceptor = Acceptor::builder()
             .credentials(
@@ -372,7 +372,7 @@ async fn refused_by_raw_client(
     (server.unwrap_err(), client.map(drop).unwrap_err())
 }
 
-/// Each alert has a cause and a remedy, whoever sends it.
+/// Each alert has a cause and a remedy, on either side.
 #[tokio::test(start_paused = true)]
 async fn every_alert_has_a_cause_and_a_remedy() {
     let ca = TestCa::new("Root");
@@ -388,7 +388,7 @@ async fn every_alert_has_a_cause_and_a_remedy() {
         };
         let (client, ()) = tokio::join!(connector.connect(SERVER, near), serve);
         let error = client.map(drop).unwrap_err();
-        // close_notify and user_canceled end a connection without refusing anybody.
+        // close_notify and user_canceled close a connection and reject no peer.
         if error.reason() != "alert_received" {
             assert!(matches!(number, 0 | 90), "{number}: {error}");
             continue;
@@ -402,7 +402,7 @@ async fn every_alert_has_a_cause_and_a_remedy() {
 
 /// Without tokio a read gives rustls' own error; the connector puts words to it.
 #[test]
-fn the_blocking_client_is_told_too() {
+fn the_blocking_client_gets_the_alert_too() {
     use std::io::Read as _;
 
     let ca = TestCa::new("Root");

@@ -157,7 +157,7 @@ async fn send(from: &mut Counting, to: &mut Counting, count: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acceptor_admits_at_the_limit_and_refuses_one_byte_above() {
+async fn an_acceptor_admits_at_the_limit_and_rejects_one_byte_above() {
     for version in VERSIONS {
         let world = World::new(version);
         let connector = world.connector(None);
@@ -182,7 +182,7 @@ async fn an_acceptor_admits_at_the_limit_and_refuses_one_byte_above() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connector_admits_at_the_limit_and_refuses_one_byte_above() {
+async fn a_connector_admits_at_the_limit_and_rejects_one_byte_above() {
     for version in VERSIONS {
         let world = World::new(version);
         let acceptor = world.acceptor(None);
@@ -201,7 +201,7 @@ async fn a_connector_admits_at_the_limit_and_refuses_one_byte_above() {
     }
 }
 
-/// The first bytes of a handshake message that is longer than what comes: whoever reads them waits
+/// The first bytes of a handshake message that is longer than what comes: the reader waits
 /// for the rest.
 fn unfinished(message: u8, length: usize) -> Vec<u8> {
     let mut bytes = vec![0x16, 3, 3, 0x40, 0, message, 0, 0x3f, 0xfc];
@@ -213,7 +213,7 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 
 #[tokio::test(start_paused = true)]
-async fn whoever_begins_a_long_message_is_refused_once_it_is_too_long() {
+async fn a_peer_with_a_long_message_is_rejected_once_it_is_too_long() {
     const LIMIT: usize = 4_000;
 
     let ca = TestCa::new("Root");
@@ -242,14 +242,14 @@ async fn whoever_begins_a_long_message_is_refused_once_it_is_too_long() {
     }
 }
 
-/// Behind a listener it is told of once, and the listener goes on.
+/// A listener reports it once, and continues.
 #[tokio::test]
-async fn a_listener_tells_of_it() {
+async fn a_listener_reports_it() {
     let world = World::new(Version::Tls13);
-    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let telling = told.clone();
+    let reported = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let reporting = reported.clone();
     let mut listener = Listener::builder(world.acceptor(Some(8_000)))
-        .on_refused(move |_, error| telling.lock().unwrap().push(error.reason()))
+        .on_refused(move |_, error| reporting.lock().unwrap().push(error.reason()))
         .bind("127.0.0.1:0")
         .await
         .unwrap();
@@ -267,5 +267,5 @@ async fn a_listener_tells_of_it() {
     };
     let (client, server) = tokio::join!(client, listener.accept());
     assert!(client.is_ok() && server.is_some());
-    assert_eq!(*told.lock().unwrap(), ["too_much_received"]);
+    assert_eq!(*reported.lock().unwrap(), ["too_much_received"]);
 }

@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection};
 use support::{SERVER, acceptor, connector, deny_all, handshake, provider, raw_client};
 
 #[test]
-fn a_blocking_client_refuses_a_server_by_name_and_policy() {
+fn a_blocking_client_rejects_a_server_by_name_and_policy() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -49,7 +49,7 @@ fn a_blocking_client_refuses_a_server_by_name_and_policy() {
 }
 
 #[test]
-fn a_blocking_client_is_not_content_with_a_server_that_never_asks() {
+fn a_blocking_client_rejects_a_server_that_requests_no_certificate() {
     let ca = TestCa::new("Root");
     let server = ca.leaf().dns(SERVER).issue();
     let config = ServerConfig::builder_with_provider(provider(support::Version::Tls13))
@@ -80,7 +80,7 @@ fn a_blocking_client_is_not_content_with_a_server_that_never_asks() {
 }
 
 #[test]
-fn an_unfinished_handshake_is_not_judged() {
+fn an_unfinished_handshake_is_not_authorized() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let connection = ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
@@ -98,7 +98,7 @@ fn an_unfinished_handshake_is_not_judged() {
 
 /// A connection of another configuration, without a client certificate, gets nothing.
 #[test]
-fn an_anonymous_connection_is_refused_by_the_gate() {
+fn the_gate_rejects_an_anonymous_connection() {
     let ca = TestCa::new("Root");
     let server = ca.leaf().dns(SERVER).issue();
     let config = ServerConfig::builder_with_provider(provider(support::Version::Tls13))
@@ -176,7 +176,7 @@ fn a_bare_chain_as_from_quic() {
 }
 
 #[test]
-fn a_bare_server_chain_needs_the_name_that_was_dialled() {
+fn a_bare_server_chain_needs_the_server_name() {
     let ca = TestCa::new("Root");
     let server = ca.leaf().dns(SERVER).issue();
     let gate = |rule| {
@@ -187,7 +187,7 @@ fn a_bare_server_chain_needs_the_name_that_was_dialled() {
             .gate()
             .clone()
     };
-    let judge = |rule, info| {
+    let decide = |rule, info| {
         gate(rule)
             .admit_chain(server.chain(), info)
             .map(drop)
@@ -195,20 +195,23 @@ fn a_bare_server_chain_needs_the_name_that_was_dialled() {
     };
     let named = |name: &str| ConnectionInfo::default().with_server_name(name);
     let nameless = ConnectionInfo::default;
-    assert_eq!(judge(ServerNameVerification::Verify, named(SERVER)), Ok(()));
     assert_eq!(
-        judge(ServerNameVerification::Verify, named("other.example")),
+        decide(ServerNameVerification::Verify, named(SERVER)),
+        Ok(())
+    );
+    assert_eq!(
+        decide(ServerNameVerification::Verify, named("other.example")),
         Err("name_mismatch")
     );
     assert_eq!(
-        judge(ServerNameVerification::Verify, named("a b")),
+        decide(ServerNameVerification::Verify, named("a b")),
         Err("unknown_server_name")
     );
     assert_eq!(
-        judge(ServerNameVerification::Verify, nameless()),
+        decide(ServerNameVerification::Verify, nameless()),
         Err("unknown_server_name")
     );
-    assert_eq!(judge(ServerNameVerification::ByPolicy, nameless()), Ok(()));
+    assert_eq!(decide(ServerNameVerification::ByPolicy, nameless()), Ok(()));
 }
 
 /// Whatever a customisation does, even to replace the whole configuration.

@@ -27,7 +27,7 @@ async fn connect(
 }
 
 #[tokio::test]
-async fn a_stalled_client_delays_nobody() {
+async fn a_stalled_client_delays_no_other() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let mut listener = Listener::bind(acceptor, "127.0.0.1:0").await.unwrap();
@@ -94,7 +94,7 @@ async fn further_connections_wait_or_are_shed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cheap_looks_come_first() {
+async fn cheap_checks_come_first() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let (sender, incoming) = sent();
@@ -144,7 +144,7 @@ async fn errors_of_the_system_end_nothing() {
     }
     let connector = connector(&ca, "client.example").build().unwrap();
     let client = connector.connect(SERVER, from(&sender, [192, 0, 2, 1]));
-    // The clock stands still while work is done: what went by is the pauses.
+    // The clock is stopped while work is done: only the pauses count.
     let (_, server) = tokio::join!(async { timeout(PATIENCE, client).await }, async {
         listener.accept().await
     });
@@ -189,7 +189,7 @@ async fn a_shutdown_finishes_what_has_begun() {
     drop(second_client);
     let why = second.read_to_end(&mut Vec::new()).await;
     drop(why);
-    // The second does not finish by itself.
+    // The second does not finish without help.
     shutdown.await.unwrap();
     let after = start.elapsed();
     assert!(after <= Duration::from_secs(6), "{after:?}");
@@ -224,9 +224,9 @@ async fn a_dropped_listener_leaves_connections_alone() {
     assert_eq!(server.read_u8().await.unwrap(), b'x');
 }
 
-/// A policy that is slow, and one that never answers: the timeout denies, and nobody else waits.
+/// A policy that is slow, and one that never decides: the timeout denies, and no other client waits.
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_never_answers_denies_and_delays_nobody() {
+async fn a_policy_that_never_decides_denies_and_delays_no_client() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     acceptor.set_async_policy(
@@ -258,7 +258,7 @@ async fn a_policy_that_never_answers_denies_and_delays_nobody() {
         let (good, io) = (good.clone(), from(&sender, [192, 0, 2, 2]));
         clients.spawn(async move { good.connect(SERVER, io).await.unwrap() });
     }
-    // The clock stands still while there is work to do: what goes by is the policy's time.
+    // The clock is stopped while there is work to do: only the policy's time counts.
     let mut admitted = Vec::new();
     for _ in 0..50 {
         admitted.push(listener.accept().await.unwrap());

@@ -1,4 +1,4 @@
-//! A listener tells of every connection that it did not admit: why, and once.
+//! A listener reports every connection that it did not admit, once and with the reason.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,14 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Whom a listener refused, and why.
 type Refusal = (Option<SocketAddr>, &'static str);
 
-/// What a listener told, in its order.
+/// What a listener reported, in its order.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<Refusal>>>);
+struct Reported(Arc<Mutex<Vec<Refusal>>>);
 
-impl Told {
+impl Reported {
     fn listen(&self) -> impl Fn(Option<SocketAddr>, &AcceptError) + Send + Sync + 'static {
-        let told = self.0.clone();
-        move |address, error| told.lock().unwrap().push((address, error.reason()))
+        let reported = self.0.clone();
+        move |address, error| reported.lock().unwrap().push((address, error.reason()))
     }
 
     fn all(&self) -> Vec<Refusal> {
@@ -55,7 +55,7 @@ async fn admitted(
     server.unwrap()
 }
 
-/// Ends all handshakes, so that nothing more can be told.
+/// Closes all handshakes, so that nothing more can be reported.
 async fn finish(listener: &Listener<DuplexStream, DnsName>) {
     listener.handle().shutdown(Duration::ZERO).await;
     // Handshakes that are under way end by their own timeout.
@@ -66,7 +66,7 @@ async fn finish(listener: &Listener<DuplexStream, DnsName>) {
 async fn an_address_that_is_not_admitted() {
     let ca = TestCa::new("Root");
     let (sender, incoming) = sent();
-    let told = Told::default();
+    let reported = Reported::default();
     let mut listener = Listener::builder(acceptor(&ca, policy::allow_any()).build().unwrap())
         .max_handshakes(1)
         .max_handshakes_per_address(1)
@@ -75,7 +75,7 @@ async fn an_address_that_is_not_admitted() {
             13 => panic!("a look with a bug"),
             port => port < 1000,
         })
-        .on_refused(told.listen())
+        .on_refused(reported.listen())
         .listen(incoming);
     let connector = connector(&ca, "client.example").build().unwrap();
     let refused = "address_not_admitted";
@@ -99,18 +99,18 @@ async fn an_address_that_is_not_admitted() {
         (Some(address(1, 3000)), refused),
         (Some(address(1, 1)), "closed"),
     ];
-    assert_eq!(told.all(), all);
+    assert_eq!(reported.all(), all);
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_many_handshakes() {
     let ca = TestCa::new("Root");
     let (sender, incoming) = sent();
-    let told = Told::default();
+    let reported = Reported::default();
     let mut listener = Listener::builder(acceptor(&ca, policy::allow_any()).build().unwrap())
         .max_handshakes(2)
         .when_full(WhenFull::Shed)
-        .on_refused(told.listen())
+        .on_refused(reported.listen())
         .listen(incoming);
     let connector = connector(&ca, "client.example").build().unwrap();
     let stalled = [1, 2].map(|last| from_socket(&sender, Some(address(last, 1))));
@@ -121,7 +121,7 @@ async fn too_many_handshakes() {
         (Some(address(3, 2)), "too_many_handshakes"),
         (Some(address(1, 2)), "too_many_handshakes"),
     ];
-    assert_eq!(told.all(), refused);
+    assert_eq!(reported.all(), refused);
 
     let [first, second] = stalled;
     drop(first);
@@ -129,19 +129,19 @@ async fn too_many_handshakes() {
     let server = admitted(&connector, &mut listener, &sender, Some(address(3, 3))).await;
     drop((second, server));
     finish(&listener).await;
-    assert_eq!(told.all()[..2], refused);
+    assert_eq!(reported.all()[..2], refused);
     let closed = [1, 2].map(|last| (Some(address(last, 1)), "closed"));
-    assert_eq!(told.all()[2..], closed);
+    assert_eq!(reported.all()[2..], closed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_many_handshakes_of_an_address() {
     let ca = TestCa::new("Root");
     let (sender, incoming) = sent();
-    let told = Told::default();
+    let reported = Reported::default();
     let mut listener = Listener::builder(acceptor(&ca, policy::allow_any()).build().unwrap())
         .max_handshakes_per_address(2)
-        .on_refused(told.listen())
+        .on_refused(reported.listen())
         .listen(incoming);
     let connector = connector(&ca, "client.example").build().unwrap();
     let stalled = [1, 2].map(|port| from_socket(&sender, Some(address(1, port))));
@@ -165,10 +165,10 @@ async fn too_many_handshakes_of_an_address() {
         (Some(address(1, 1)), "closed"),
         (Some(address(1, 2)), "closed"),
     ];
-    assert_eq!(told.all(), all);
+    assert_eq!(reported.all(), all);
 }
 
-/// How many events ended the attempt of each remote address.
+/// How many outcomes each remote address has in the log.
 #[derive(Clone, Default)]
 struct Outcomes(Arc<Mutex<HashMap<String, usize>>>);
 
@@ -209,25 +209,25 @@ impl Subscriber for Outcomes {
 }
 
 /// Ten thousand clients that send garbage, go at once, or reset the connection; good ones pass
-/// between them, and each of the others is told of once, to the application and to the log.
+/// between them, and each of the others is reported once, to the application and to the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_and_resets_end_nothing_and_are_told_of_once() {
-    support::in_own_process!(garbage_and_resets_end_nothing_and_are_told_of_once);
+async fn garbage_and_resets_are_reported_once_and_close_nothing_else() {
+    support::in_own_process!(garbage_and_resets_are_reported_once_and_close_nothing_else);
     const HOSTILE: usize = 10_000;
     const ABREAST: usize = 100;
 
     let outcomes = Outcomes::default();
     tracing::subscriber::set_global_default(outcomes.clone()).unwrap();
     let ca = TestCa::new("Root");
-    let told = Told::default();
+    let reported = Reported::default();
     // The system forgets a connection that is reset before the accept loop came to it when its
     // queue is full; so no more are there than it holds.
     let queue = Arc::new(Semaphore::new(ABREAST));
-    let (tell, free) = (told.listen(), queue.clone());
+    let (report, free) = (reported.listen(), queue.clone());
     let acceptor = acceptor(&ca, policy::allow_any()).audit_refusals_per_second(None);
     let mut listener = Listener::builder(acceptor.build().unwrap())
         .on_refused(move |address, error| {
-            tell(address, error);
+            report(address, error);
             free.add_permits(1);
         })
         .bind("127.0.0.1:0")
@@ -286,12 +286,12 @@ async fn garbage_and_resets_end_nothing_and_are_told_of_once() {
     assert_eq!(hostile.values().sum::<usize>(), HOSTILE);
     let mut refused: HashMap<SocketAddr, usize> = HashMap::new();
     let mut reasons: HashMap<&str, usize> = HashMap::new();
-    for (address, reason) in told.all() {
+    for (address, reason) in reported.all() {
         *refused.entry(address.unwrap()).or_default() += 1;
         *reasons.entry(reason).or_default() += 1;
     }
     println!("{good} good ones; {reasons:?}");
-    assert!(refused == hostile, "each of them once, and nobody else");
+    assert!(refused == hostile, "each of them once, and no other");
     let logged = outcomes.0.lock().unwrap().clone();
     let hostile: HashMap<String, usize> = hostile
         .into_iter()

@@ -137,7 +137,7 @@ async fn tls12_is_off_by_default_on_both_sides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_certificate_follows_the_name_asked_for_and_the_gate_stays() {
+async fn the_certificate_follows_the_requested_name_and_the_gate_stays() {
     let ca = TestCa::new("Root");
     let issue = |name: &str| ca.leaf().dns(name).issue().credentials();
     let acceptor = acceptor(&ca, policy::exact(["good.example".parse().unwrap()]))
@@ -178,7 +178,7 @@ async fn the_certificate_follows_the_name_asked_for_and_the_gate_stays() {
     ] {
         let (server, seen) = shown_for(asked, "good.example").await;
         assert_eq!((server, seen.as_deref()), (Ok(()), Some(shown)), "{asked}");
-        // The same policy stands behind every name.
+        // The same policy decides for every name.
         let (server, _) = shown_for(asked, "bad.example").await;
         assert_eq!(server, Err("denied"), "{asked}");
     }
@@ -215,7 +215,7 @@ fn a_certificate_under_a_wrong_name_is_found_at_start_up() {
 }
 
 #[test]
-fn what_a_builder_refuses() {
+fn what_a_builder_rejects() {
     let ca = TestCa::new("Root");
     let empty = Acceptor::builder()
         .credentials(ca.leaf().dns(SERVER).issue().credentials())
@@ -355,7 +355,7 @@ async fn a_spiffe_server_needs_no_host_name() {
     assert_eq!(connect(other).await, Err("denied"));
 }
 
-/// Counts what it is told.
+/// Counts the secrets that it gets.
 #[derive(Clone, Debug, Default)]
 struct CountingKeyLog(Arc<AtomicUsize>);
 
@@ -366,7 +366,7 @@ impl rustls::KeyLog for CountingKeyLog {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_logged_only_when_asked() {
+async fn keys_are_logged_only_when_enabled() {
     let ca = TestCa::new("Root");
     let log = CountingKeyLog::default();
     let acceptor = acceptor(&ca, policy::allow_any())
@@ -378,7 +378,7 @@ async fn keys_are_logged_only_when_asked() {
     let connector = connector(&ca, "client.example").build().unwrap();
     handshake(&acceptor, &connector).await.0.unwrap();
     assert!(log.0.load(Ordering::Relaxed) > 0);
-    // The public door has the same log; the connector, which was told nothing, has none.
+    // The public door has the same log; the connector, which has no log, has none.
     assert!(
         format!("{:?}", acceptor.unauthorized_rustls_config().key_log).contains("CountingKeyLog")
     );

@@ -50,7 +50,7 @@ async fn a_stolen_certificate_reaches_no_extractor_and_no_policy() {
     assert_eq!(extracted.load(Ordering::Relaxed), 0);
     assert_eq!(seen.count(), 0);
 
-    // The same machinery with the victim's own key: the test can tell the difference.
+    // The same machinery with the victim's own key: the test sees the difference.
     let owner = Connector::builder()
         .credentials(victim.credentials())
         .trust(ca.trust())

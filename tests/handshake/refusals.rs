@@ -13,7 +13,7 @@ use support::{
 use tokio::io::AsyncWriteExt as _;
 
 /// Connects with this client certificate, as a client that checks nothing of its own.
-async fn judge(
+async fn decide(
     acceptor: &Acceptor<DnsName>,
     ca: &TestCa,
     client: &Issued,
@@ -63,7 +63,7 @@ async fn chains() {
         .signed_by(&root);
 
     assert_eq!(
-        judge(&acceptor, &root, &leaf().issue()).await.as_deref(),
+        decide(&acceptor, &root, &leaf().issue()).await.as_deref(),
         Ok("client.example")
     );
     for (client, reason, words) in [
@@ -179,7 +179,7 @@ async fn chains() {
             &["a critical extension is not supported"],
         ),
     ] {
-        let (actual, message) = judge(&acceptor, &root, &client).await.expect_err(reason);
+        let (actual, message) = decide(&acceptor, &root, &client).await.expect_err(reason);
         assert_eq!(actual, reason, "{message}");
         for words in words {
             assert!(message.contains(words), "{words:?} is not in: {message}");
@@ -237,7 +237,7 @@ async fn identities() {
             "identity_too_long",
         ),
     ] {
-        let (actual, message) = judge(&acceptor, &ca, &client).await.expect_err(reason);
+        let (actual, message) = decide(&acceptor, &ca, &client).await.expect_err(reason);
         assert_eq!(actual, reason, "{message}");
         assert!(
             message.starts_with("no identity in certificate"),
@@ -257,7 +257,7 @@ async fn identities() {
         .build()
         .unwrap();
     let client = ca.leaf().dns("client.example").issue();
-    let (reason, _) = judge(&panicking, &ca, &client).await.unwrap_err();
+    let (reason, _) = decide(&panicking, &ca, &client).await.unwrap_err();
     assert_eq!(reason, "identity_panicked");
 }
 
@@ -424,7 +424,7 @@ async fn a_clock_without_time() {
         .build()
         .unwrap();
     let client = ca.leaf().dns("client.example").issue();
-    assert!(judge(&acceptor, &ca, &client).await.is_err());
+    assert!(decide(&acceptor, &ca, &client).await.is_err());
     let error = acceptor
         .gate()
         .admit_chain(client.chain(), countersign::ConnectionInfo::default())
@@ -459,36 +459,36 @@ async fn pins() {
             .unwrap()
     };
     let unpinned = with(ours.trust());
-    let (reason, _) = judge(&unpinned, &ours, &partner).await.unwrap_err();
+    let (reason, _) = decide(&unpinned, &ours, &partner).await.unwrap_err();
     assert_eq!(reason, "ca_as_end_entity");
 
     let pinned = with(TrustStore::empty().pin(&partner.certificate()));
     assert_eq!(
-        judge(&pinned, &ours, &partner).await.as_deref(),
+        decide(&pinned, &ours, &partner).await.as_deref(),
         Ok("partner.example")
     );
-    let (reason, _) = judge(&pinned, &ours, &impostor).await.unwrap_err();
+    let (reason, _) = decide(&pinned, &ours, &impostor).await.unwrap_err();
     assert_eq!(
         reason, "ca_as_end_entity",
         "the same name is not the same certificate"
     );
     // A pin is no root: what the pinned CA signs stays unknown.
     let signed_by_our_ca = ours.leaf().dns("client.example").issue();
-    let (reason, _) = judge(&pinned, &ours, &signed_by_our_ca).await.unwrap_err();
+    let (reason, _) = decide(&pinned, &ours, &signed_by_our_ca).await.unwrap_err();
     assert_eq!(reason, "unknown_issuer");
 
     let by_key = with(TrustStore::empty().pin_spki(partner.certificate().spki_sha256()));
     assert_eq!(
-        judge(&by_key, &ours, &partner).await.as_deref(),
+        decide(&by_key, &ours, &partner).await.as_deref(),
         Ok("partner.example")
     );
-    let (reason, _) = judge(&by_key, &ours, &impostor).await.unwrap_err();
+    let (reason, _) = decide(&by_key, &ours, &impostor).await.unwrap_err();
     assert_eq!(reason, "ca_as_end_entity");
 
     // A pin replaces the chain, not the validity nor the use.
     let server_only = ours.leaf().dns("partner.example").server_only().issue();
     let wrong_use = with(TrustStore::empty().pin(&server_only.certificate()));
-    let (reason, _) = judge(&wrong_use, &ours, &server_only).await.unwrap_err();
+    let (reason, _) = decide(&wrong_use, &ours, &server_only).await.unwrap_err();
     assert_eq!(reason, "wrong_extended_key_usage");
     let odd = ours
         .leaf()
@@ -496,10 +496,10 @@ async fn pins() {
         .extension("1.2.3.4", true, &[5, 0])
         .issue();
     let odd_pin = with(TrustStore::empty().pin(&odd.certificate()));
-    let (reason, message) = judge(&odd_pin, &ours, &odd).await.unwrap_err();
+    let (reason, message) = decide(&odd_pin, &ours, &odd).await.unwrap_err();
     assert_eq!(reason, "invalid_path", "{message}");
     clock.advance(Duration::from_secs(400 * 24 * 60 * 60));
-    let (reason, _) = judge(&pinned, &ours, &partner).await.unwrap_err();
+    let (reason, _) = decide(&pinned, &ours, &partner).await.unwrap_err();
     assert_eq!(reason, "expired");
 }
 
@@ -518,21 +518,21 @@ async fn extra_intermediates_complete_a_lone_leaf() {
             .build()
             .unwrap()
     };
-    let (reason, _) = judge(&with(root.trust()), &root, &lone).await.unwrap_err();
+    let (reason, _) = decide(&with(root.trust()), &root, &lone).await.unwrap_err();
     assert_eq!(reason, "unknown_issuer");
     let completed = with(root.trust().with_intermediate(middle.clone()));
     assert_eq!(
-        judge(&completed, &root, &lone).await.as_deref(),
+        decide(&completed, &root, &lone).await.as_deref(),
         Ok("client.example")
     );
-    // An intermediate is not believed by itself.
+    // An intermediate alone is not trusted.
     let stranger = TestCa::new("Stranger").trust().with_intermediate(middle);
-    let (reason, _) = judge(&with(stranger), &root, &lone).await.unwrap_err();
+    let (reason, _) = decide(&with(stranger), &root, &lone).await.unwrap_err();
     assert_eq!(reason, "unknown_issuer");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_asks() {
+async fn a_server_that_requests_no_certificate() {
     for version in VERSIONS {
         let ca = TestCa::new("Root");
         let server = ca.leaf().dns(SERVER).issue();

@@ -1,4 +1,4 @@
-//! Clients that stall are reaped in time, each with its event, and delay nobody.
+//! Stalled clients are rejected in time, each with its event, and delay no other.
 //!
 //! One test, because `tracing` remembers per process who listens.
 
@@ -124,8 +124,8 @@ async fn two_thousand_stalled_clients_are_reaped_and_good_ones_pass() {
         let (client, server) = tokio::join!(connector.connect(SERVER, far), listener.accept());
         assert!(client.is_ok() && server.is_some());
     }
-    // The clock stands still while there is work to do.
-    assert!(start.elapsed() < Duration::from_secs(1), "nobody waited");
+    // The clock is stopped while there is work to do.
+    assert!(start.elapsed() < Duration::from_secs(1), "no client waited");
 
     while let Some(ended) = stalled.join_next().await {
         let after = ended.unwrap() - start;

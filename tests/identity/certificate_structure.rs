@@ -89,7 +89,7 @@ fn what_is_der_is_read() {
 }
 
 #[test]
-fn a_length_that_is_not_minimal_is_refused_everywhere() {
+fn a_length_that_is_not_minimal_is_rejected_everywhere() {
     for original in certificates() {
         let copies = copies(&original, |tag, content| {
             let length = u16::try_from(content.len()).unwrap().to_be_bytes();
@@ -100,7 +100,7 @@ fn a_length_that_is_not_minimal_is_refused_everywhere() {
 }
 
 #[test]
-fn what_belongs_to_nothing_is_refused_everywhere() {
+fn trailing_data_is_rejected_everywhere() {
     for original in certificates() {
         // One NULL would be the parameters of an algorithm.
         let mut copies = copies(&original, |tag, content| {
@@ -117,7 +117,7 @@ fn what_belongs_to_nothing_is_refused_everywhere() {
 }
 
 #[test]
-fn what_is_cut_off_is_refused() {
+fn truncated_input_is_rejected() {
     for original in certificates() {
         let copies: Vec<_> = (0..original.len())
             .map(|length| original[..length].to_vec())

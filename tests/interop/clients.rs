@@ -1,5 +1,5 @@
-//! The example `server`, and other languages' clients and proxies: who is let in, what the others get
-//! to see, and what the server's log says.
+//! `countersign serve` and clients and proxies of other languages: which are admitted, what the others
+//! print, and what the server's log says.
 //!
 //! For curl and OpenSSL, see `interop_curl` and `interop_openssl`; for what each of these prints at
 //! each refusal, `troubleshooting`.
@@ -15,43 +15,43 @@ use support::running::{Server, with};
 
 #[tokio::test]
 async fn python() {
-    is_judged(Program::Python).await;
+    assert_outcomes(Program::Python).await;
 }
 
 #[tokio::test]
 async fn java() {
     // It makes Java's files.
     if has_openssl() {
-        is_judged(Program::Java).await;
+        assert_outcomes(Program::Java).await;
     }
 }
 
 #[tokio::test]
 async fn go() {
-    is_judged(Program::Go).await;
+    assert_outcomes(Program::Go).await;
 }
 
 #[tokio::test]
 async fn node() {
-    is_judged(Program::Node).await;
+    assert_outcomes(Program::Node).await;
 }
 
 #[tokio::test]
 async fn gnutls() {
-    is_judged(Program::GnuTls).await;
+    assert_outcomes(Program::GnuTls).await;
 }
 
 #[tokio::test]
 async fn nginx() {
-    is_judged(Program::Nginx).await;
+    assert_outcomes(Program::Nginx).await;
 }
 
 #[tokio::test]
 async fn haproxy() {
-    is_judged(Program::Haproxy).await;
+    assert_outcomes(Program::Haproxy).await;
 }
 
-async fn is_judged(program: Program) {
+async fn assert_outcomes(program: Program) {
     let Some(mut caller) = Caller::start(program).await else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Our acceptor and curl: who is let in, and what the others get to see.
+//! Our acceptor and curl: which clients are admitted, and what the others print.
 
 use std::path::Path;
 

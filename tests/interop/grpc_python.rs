@@ -23,7 +23,7 @@ fn python() -> Option<OsString> {
     .then_some(python)
 }
 
-/// Calls by generic methods, with messages as bytes, and tells as JSON what it sees.
+/// Calls by generic methods, with messages as bytes, and prints the results as JSON.
 const CLIENT: &str = r#"
 import grpc, json, sys
 
@@ -80,7 +80,7 @@ async fn grpcio_sees_who_may_do_what() {
     let seen = call(&python, &pki, server.port, Some(&pki.client("alice"))).await;
     assert_eq!(seen["create"], "\x08\x01\x12\x04ACME\x1a\x05alice");
     assert_eq!(seen["watch"], watched("alice"));
-    // What no rule allows is denied, before anybody says whether it exists.
+    // What no rule allows is denied, whether it exists or not.
     assert_eq!(seen["unknown"][0], "PERMISSION_DENIED");
     assert_eq!(
         server.logged().await["path"],

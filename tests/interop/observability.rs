@@ -59,7 +59,7 @@ fn problems(query: &Query) -> Vec<String> {
 }
 
 #[test]
-fn queries_ask_for_figures_that_exist() {
+fn queries_name_metrics_that_exist() {
     let queries: Vec<Query> = dashboard().into_iter().chain(alerts()).collect();
     assert!(queries.len() > 25, "{}", queries.len());
     let found: Vec<String> = queries.iter().flat_map(problems).collect();

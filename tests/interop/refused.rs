@@ -1,5 +1,5 @@
 //! Every refusal reaches real clients as its alert, and never as a reset, although they have sent
-//! a request by then that nobody reads.
+//! a request by then that the server does not read.
 
 use std::path::Path;
 
@@ -56,7 +56,7 @@ impl World {
             port,
             _listener: tokio::spawn(async move {
                 let admitted = listener.accept().await;
-                panic!("nobody is to be admitted: {admitted:?}");
+                panic!("no client is to be admitted: {admitted:?}");
             }),
         }
     }

@@ -11,7 +11,7 @@ use support::programs::{PATIENCE, command, has_openssl};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
-/// Who a client is was decided once; it does not become somebody else.
+/// The identity of a client is decided once, and cannot change.
 #[tokio::test]
 async fn a_client_cannot_renegotiate() {
     if !has_openssl() {

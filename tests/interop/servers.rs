@@ -1,5 +1,5 @@
-//! The example `client` and servers that nginx and HAProxy make: which it talks to, which it refuses,
-//! and what it says when it is refused.
+//! `countersign call` with nginx and HAProxy as servers: which it talks to, which it rejects,
+//! and what it prints when it is rejected.
 #![cfg(unix)] // as the proxies are
 
 use support::interop::{BOTH, Files, Pki, Tls};
@@ -21,9 +21,9 @@ async fn nginx_as_a_server() {
     }
     for tls in BOTH {
         let world = World::new(tls);
-        world.is_judged(nginx).await;
+        world.assert_outcomes(nginx).await;
 
-        // It finishes the handshake with anybody, and then answers as HTTP does.
+        // It finishes the handshake with any client, and then answers in HTTP.
         let server = nginx(&world.pki, tls, Asks::Yes).await;
         let impostor = world
             .call(&server, &world.pki.impostor(), &world.pki.ca_file)
@@ -40,7 +40,7 @@ async fn haproxy_as_a_server() {
     }
     for tls in BOTH {
         let world = World::new(tls);
-        world.is_judged(haproxy).await;
+        world.assert_outcomes(haproxy).await;
 
         let server = haproxy(&world.pki, tls, Asks::Yes).await;
         let alert = "error: the server refused our certificate \"CN=alice\": unknown_ca";
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// What does not depend on the server.
-    async fn is_judged(&self, start: impl AsyncFn(&Pki, Tls, Asks) -> Running) {
+    async fn assert_outcomes(&self, start: impl AsyncFn(&Pki, Tls, Asks) -> Running) {
         let (pki, tls) = (&self.pki, self.tls);
         let server = start(pki, tls, Asks::Yes).await;
         let talks = self.call(&server, &self.alice, &pki.ca_file).await;

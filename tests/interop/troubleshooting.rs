@@ -25,8 +25,8 @@ use world::{World, call, plain_alert};
 const UPDATE: &str = "UPDATE_MANUAL";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_tells_what_happens() {
-    // What our side does is told by these. And OpenSSL makes Java's files.
+async fn the_page_shows_what_happens() {
+    // These show what our side does, and OpenSSL makes Java's files.
     let needed = [Program::OpenSsl, Program::Curl, Program::GnuTls];
     if needed.iter().any(|program| program.version().is_none()) {
         return;
@@ -70,7 +70,7 @@ async fn produce(case: &Case, callers: &mut Callers) -> Section {
         };
         let said = answer.error();
         let Err(error) = served else {
-            assert!(case.refused.client_refuses(), "{program:?} was let in");
+            assert!(case.refused.client_rejects(), "{program:?} was admitted");
             let other = Some("lets it in, and it leaves".into());
             symptoms.insert(*program, Symptom { said, other });
             continue;
@@ -94,7 +94,7 @@ async fn produce(case: &Case, callers: &mut Callers) -> Section {
         alert: ours.alert,
         reason: ours.reason,
         message: ours.message,
-        decided_by: case.refused.client_refuses().then_some(ours.program),
+        decided_by: case.refused.client_rejects().then_some(ours.program),
         remedy: case.remedy,
         symptoms,
     }
@@ -122,7 +122,7 @@ impl Ours {
     }
 }
 
-/// The alert that one side sent and the other side tells of.
+/// The alert that one side sent and the other side reports.
 fn alert(said: &str, error: &AcceptError) -> Option<Alert> {
     let (number, sender) = match error {
         AcceptError::Handshake(HandshakeError::Alert(alert)) => {
@@ -159,7 +159,7 @@ async fn admits_the_cured(case: &Case, callers: &mut Callers) {
             assert!(!caller.has_ems(), "all others speak TLS of either version");
             continue;
         };
-        let name = served.expect("let in").identity;
+        let name = served.expect("admitted").identity;
         let page = Answer::Page(format!("hello {name}"));
         assert_eq!(answer, page, "{}: {program:?}", case.title);
     }

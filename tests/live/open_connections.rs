@@ -77,10 +77,10 @@ impl Asking {
     }
 }
 
-/// What else changes is looked at by itself, so that a policy whose backend is down ends no
+/// Other changes are checked separately, so that a policy whose backend is down closes no
 /// connection that it has once allowed. A new one has to say so again.
 #[tokio::test(start_paused = true)]
-async fn only_a_new_async_policy_is_asked_about_open_connections() {
+async fn only_a_new_async_policy_reauthorizes_open_connections() {
     let ca = TestCa::new("Root");
     let asking = Asking::new(&ca, Duration::ZERO);
     let mut open = Vec::new();
@@ -116,7 +116,7 @@ async fn only_a_new_async_policy_is_asked_about_open_connections() {
 
 /// Whoever can cause changes, by being put on a deny list, say, must not keep others out.
 #[tokio::test(start_paused = true)]
-async fn changes_do_not_keep_newcomers_waiting() {
+async fn changes_delay_no_new_connection() {
     let ca = TestCa::new("Root");
     let asking = Asking::new(&ca, Duration::from_millis(50));
     let list = asking.list.clone();
@@ -144,7 +144,7 @@ async fn changes_do_not_keep_newcomers_waiting() {
 
 /// The policy that is replaced while it is asked about open connections has no word any more.
 #[tokio::test(start_paused = true)]
-async fn a_replaced_policys_silence_cuts_nobody() {
+async fn a_replaced_policy_that_never_decides_cuts_no_connection() {
     let ca = TestCa::new("Root");
     let asking = Asking::new(&ca, Duration::ZERO);
     let connector = connector(&ca, "client.example").build().unwrap();
@@ -161,10 +161,10 @@ async fn a_replaced_policys_silence_cuts_nobody() {
     assert_eq!(client.read_u8().await.unwrap(), b's');
 }
 
-/// The task that asks belongs to a runtime. If that has ended, there is no answer, and no
+/// The task that runs the policy belongs to a runtime. If that is gone, there is no decision, and no
 /// connection without one.
 #[test]
-fn whom_nobody_can_be_asked_about_is_cut() {
+fn a_connection_whose_policy_cannot_run_is_cut() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let connector = connector(&ca, "client.example").build().unwrap();
@@ -179,14 +179,14 @@ fn whom_nobody_can_be_asked_about_is_cut() {
     drop(of_first);
     drop(first);
     second.block_on(async {
-        let allow = async |_: Peer<DnsName>| Decision::allow("anybody");
+        let allow = async |_: Peer<DnsName>| Decision::allow("any peer");
         acceptor.set_async_policy(allow, Duration::from_secs(1));
         let read = timeout(Duration::from_secs(30), server.read_u8()).await;
         assert_eq!(cut_for(&read.unwrap().unwrap_err()), "policy_not_asked");
         // Here there is a place to ask from.
         let (server, client) = handshake(&acceptor, &connector).await;
         let (mut server, _client) = (server.unwrap(), client.unwrap());
-        let deny = async |_: Peer<DnsName>| Decision::deny("nobody");
+        let deny = async |_: Peer<DnsName>| Decision::deny("no peer");
         acceptor.set_async_policy(deny, Duration::from_secs(1));
         let read = timeout(Duration::from_secs(30), server.read_u8()).await;
         assert_eq!(cut_for(&read.unwrap().unwrap_err()), "denied");
@@ -207,7 +207,7 @@ async fn a_new_policy_reaches_the_first_connection() {
                 while acceptor.connections().is_empty() && start.elapsed() < Duration::from_secs(10)
                 {
                 }
-                let deny = async |_: Peer<DnsName>| Decision::deny("nobody");
+                let deny = async |_: Peer<DnsName>| Decision::deny("no peer");
                 acceptor.set_async_policy(deny, Duration::from_secs(10));
             })
         };
@@ -216,7 +216,7 @@ async fn a_new_policy_reaches_the_first_connection() {
         tokio::task::spawn_blocking(move || changing.join().unwrap())
             .await
             .unwrap();
-        // The client leaves when it is told, or the server would wait for a second.
+        // The client closes when it gets the alert, or the server would wait for a second.
         tokio::spawn(async move { client.read_u8().await });
         let read = timeout(Duration::from_secs(30), server.read_u8()).await;
         assert_eq!(cut_for(&read.unwrap().unwrap_err()), "denied");
@@ -291,7 +291,7 @@ impl Wake for NoWaker {
 
 /// A request that waited for the end of its connection leaves nothing behind when it is done.
 #[tokio::test]
-async fn notices_that_nobody_waits_for_hold_nothing() {
+async fn notices_without_a_waiter_hold_nothing() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let connector = connector(&ca, "client.example").build().unwrap();
@@ -316,9 +316,9 @@ async fn notices_that_nobody_waits_for_hold_nothing() {
     assert_eq!(Arc::strong_count(&waits), held - 1);
 }
 
-/// A server that drops what was cut without another word, as frameworks do, has told why.
+/// A server that drops a cut stream without further calls, as frameworks do, has sent the alert.
 #[tokio::test]
-async fn a_stream_that_is_dropped_after_a_cut_has_told_why() {
+async fn a_stream_that_is_dropped_after_a_cut_has_sent_the_reason() {
     let ca = TestCa::new("Root");
     let list = DenyList::new();
     let acceptor = acceptor(&ca, policy::allow_any())
@@ -349,7 +349,7 @@ async fn a_stream_that_is_dropped_after_a_cut_has_told_why() {
 }
 
 #[tokio::test]
-async fn all_connections_of_an_identity_are_ended() {
+async fn all_connections_of_an_identity_are_closed() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let mut open = Vec::new();
@@ -372,5 +372,5 @@ async fn all_connections_of_an_identity_are_ended() {
     // A new one is as welcome as before.
     let connector = connector(&ca, "one.example").build().unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
-    assert!(server.is_ok() && client.is_ok(), "{SERVER} lets it in");
+    assert!(server.is_ok() && client.is_ok(), "{SERVER} admits it");
 }

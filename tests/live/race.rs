@@ -26,7 +26,7 @@ const CHANGES: [(What, &str); 5] = [
 ];
 
 /// What a read of a stream that was cut says.
-fn ended(error: io::Error) -> CloseReason {
+fn close_reason(error: io::Error) -> CloseReason {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
     error.downcast::<CloseReason>().expect("it says why")
 }
@@ -59,7 +59,7 @@ async fn a_change_while_a_connection_opens_reaches_it() {
                 if let Some(mut earlier) = earlier {
                     let stream = earlier.watched.as_mut().expect(&case);
                     let read = timeout(Duration::from_secs(10), stream.read_u8()).await;
-                    let why = ended(read.expect(&case).unwrap_err());
+                    let why = close_reason(read.expect(&case).unwrap_err());
                     assert_eq!(why.reason(), reason, "{case}");
                 }
                 assert_eq!(world.count(), 0, "{case}");

@@ -26,12 +26,12 @@ use tokio::time::timeout;
 type Stream = TlsStream<DuplexStream, DnsName>;
 
 /// What a read of a stream that was cut says.
-fn ended(error: io::Error) -> CloseReason {
+fn close_reason(error: io::Error) -> CloseReason {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
     error.downcast::<CloseReason>().expect("it says why")
 }
 
-/// The alert that a read of the other side gets; `None` for a goodbye.
+/// The alert that a read of the other side gets; `None` for close_notify.
 async fn alert_at(stream: &mut Stream) -> Option<AlertDescription> {
     match stream.read_u8().await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
@@ -56,14 +56,14 @@ async fn echo(server: &mut Stream, client: &mut Stream) {
 /// Both ends of a stream that was cut on the server's side.
 async fn cut(mut server: Stream, mut client: Stream) -> (CloseReason, Option<AlertDescription>) {
     let (server, alert) = tokio::join!(
-        async { ended(server.read_u8().await.expect_err("cut")) },
+        async { close_reason(server.read_u8().await.expect_err("cut")) },
         alert_at(&mut client)
     );
     (server, alert)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_policy_cuts_whom_it_denies_and_nobody_else() {
+async fn a_new_policy_cuts_the_peers_that_it_denies_and_no_other() {
     for version in VERSIONS {
         let ca = TestCa::new("Root");
         let acceptor = acceptor(&ca, policy::allow_any())
@@ -97,20 +97,20 @@ async fn a_new_policy_cuts_whom_it_denies_and_nobody_else() {
     }
 }
 
-/// A task that waits in a read is woken; a writer is told at once.
+/// A task that waits in a read is woken; a writer gets the error at once.
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_is_woken() {
+async fn a_waiting_reader_is_woken() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let connector = connector(&ca, "client.example").build().unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
     let (mut reader, mut writer) = tokio::io::split(server.unwrap());
     let mut client = client.unwrap();
-    let reading = tokio::spawn(async move { ended(reader.read_u8().await.unwrap_err()) });
+    let reading = tokio::spawn(async move { close_reason(reader.read_u8().await.unwrap_err()) });
     tokio::task::yield_now().await;
     acceptor.set_policy(deny_all);
     assert_eq!(
-        ended(writer.write_all(b"x").await.unwrap_err()).reason(),
+        close_reason(writer.write_all(b"x").await.unwrap_err()).reason(),
         "denied"
     );
     assert_eq!(
@@ -282,14 +282,18 @@ async fn a_connection_has_a_maximum_age() {
     let (server, client) = handshake(&acceptor, &connector).await;
     let start = tokio::time::Instant::now();
     let (why, alert) = cut(server.unwrap(), client.unwrap()).await;
-    assert_eq!((why.reason(), alert), ("max_age", None), "a plain goodbye");
+    assert_eq!(
+        (why.reason(), alert),
+        ("max_age", None),
+        "a plain close_notify"
+    );
     let after = start.elapsed().as_secs();
     assert!((98..=112).contains(&after), "{after} s");
     assert!(acceptor.connections().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_async_policy_judges_open_connections_and_those_under_way() {
+async fn an_async_policy_authorizes_open_connections_and_those_in_progress() {
     let ca = TestCa::new("Root");
     let welcome = Arc::new(AtomicBool::new(true));
     let slow = {
@@ -352,7 +356,7 @@ async fn a_connector_watches_its_servers() {
         .update(Update::new().credentials(own.credentials()))
         .unwrap();
     assert_eq!(draining.await.reason(), "credentials_replaced");
-    let why = ended(client.read_u8().await.unwrap_err());
+    let why = close_reason(client.read_u8().await.unwrap_err());
     assert_eq!(why.reason(), "credentials_replaced");
     drop(server);
     // A revoked server is left at once.
@@ -362,7 +366,7 @@ async fn a_connector_watches_its_servers() {
         .update(Update::new().revocation(Crls::new([crl]).unwrap()))
         .unwrap();
     let (why, seen) = tokio::join!(
-        async { ended(client.read_u8().await.unwrap_err()) },
+        async { close_reason(client.read_u8().await.unwrap_err()) },
         alert_at(&mut server)
     );
     assert_eq!(why.reason(), "revoked");

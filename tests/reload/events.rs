@@ -1,4 +1,4 @@
-//! With events, nobody waits for the interval.
+//! With events, no change waits for the interval.
 
 use std::fs;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use countersign::reload::{Reload, Source};
 use crate::material::{Folder, Material, NEVER, WAYS, Way, applied, own_number};
 
 #[tokio::test]
-async fn every_way_is_told() {
+async fn every_way_of_writing_is_noticed() {
     for way in WAYS {
         let first = Material::new(0);
         let folder = Folder::with(way, &first);
@@ -29,7 +29,7 @@ async fn every_way_is_told() {
 }
 
 #[tokio::test]
-async fn a_folder_and_what_its_links_lead_to_are_told() {
+async fn a_folder_and_the_targets_of_its_links_are_watched() {
     let sets: Vec<_> = (0..4).map(Material::new).collect();
     let folder = Folder::new(Way::Rename);
     let elsewhere = Folder::new(Way::Rename);
@@ -43,18 +43,18 @@ async fn a_folder_and_what_its_links_lead_to_are_told() {
         .await
         .unwrap();
     let mut generations = handle.generations();
-    let mut told = async |number: usize| {
+    let mut noticed = async |number: usize| {
         while sets[number].refused_by(&acceptor).is_some() {
             applied(&mut generations).await;
         }
     };
     folder.replace("1.pem", sets[1].ca.pem());
-    told(1).await;
+    noticed(1).await;
     elsewhere.replace("root.pem", sets[2].ca.pem());
     std::os::unix::fs::symlink(elsewhere.path("root.pem"), folder.path("2.pem")).unwrap();
-    told(2).await;
+    noticed(2).await;
     fs::write(elsewhere.path("root.pem"), sets[3].ca.pem()).unwrap();
-    told(3).await;
+    noticed(3).await;
     assert_eq!(sets[2].refused_by(&acceptor), Some("bad_signature"));
 }
 

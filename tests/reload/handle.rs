@@ -126,7 +126,7 @@ async fn a_reload_is_not_cancelled() {
 }
 
 #[tokio::test]
-async fn without_its_runtime_it_says_so() {
+async fn without_its_runtime_it_reports_that() {
     let material = Material::new(0);
     let acceptor = material.acceptor();
     let reload = Reload::of(&acceptor);
@@ -231,7 +231,7 @@ async fn events_and_warnings() {
     let left = |days: u64| Duration::from_secs(days * DAY);
     assert_eq!(handle.status().certificates[0].left, left(90));
 
-    // A third, a tenth, and none of its lifetime is left: each is told once.
+    // A third, a tenth, and none of its lifetime is left: each is logged once.
     clock.advance(left(59));
     sleep(Duration::from_secs(5)).await;
     assert_eq!(log.take(), Vec::<String>::new());
@@ -242,34 +242,37 @@ async fn events_and_warnings() {
     ] {
         clock.advance(left(days));
         sleep(Duration::from_secs(5)).await;
-        let told = log.only();
-        assert!(told.contains(level) && told.contains(words), "{told}");
-        assert!(told.contains("CN=set 0"), "{told}");
+        let logged = log.only();
+        assert!(logged.contains(level) && logged.contains(words), "{logged}");
+        assert!(logged.contains("CN=set 0"), "{logged}");
         assert_eq!(handle.status().certificates[0].left, left(remains));
     }
 
-    // A bad file is told once, with the file; that it is back, as well.
+    // A bad file is logged once, with its name; so is its return.
     folder.replace("tls.crt", "garbage");
     sleep(Duration::from_secs(30)).await;
-    let told = log.only();
+    let logged = log.only();
     assert!(
-        told.contains("WARN") && told.contains("reload refused"),
-        "{told}"
+        logged.contains("WARN") && logged.contains("reload refused"),
+        "{logged}"
     );
-    assert!(told.contains("reason=\"no_pem_block\""), "{told}");
-    assert!(told.contains("tls.crt holds no PEM block"), "{told}");
+    assert!(logged.contains("reason=\"no_pem_block\""), "{logged}");
+    assert!(logged.contains("tls.crt holds no PEM block"), "{logged}");
     write(&leaf(1, now + 90 * DAY));
     applied(&mut generations).await;
-    let told = log.only();
-    assert!(told.contains("reload applied"), "{told}");
+    let logged = log.only();
+    assert!(logged.contains("reload applied"), "{logged}");
     assert!(handle.status().last_error.is_none());
     assert_eq!(handle.status().last_success, clock.time());
 
     // The next one warns for itself: here of two stages at once, the last one only.
     clock.advance(left(82));
     sleep(Duration::from_secs(5)).await;
-    let told = log.only();
-    assert!(told.contains("CN=set 1") && told.contains("WARN"), "{told}");
+    let logged = log.only();
+    assert!(
+        logged.contains("CN=set 1") && logged.contains("WARN"),
+        "{logged}"
+    );
     drop(handle);
     let ended = timeout(Duration::from_secs(5), generations.changed()).await;
     assert!(ended.unwrap().is_err());

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use support::{self, SERVER};
 
-/// Everything of one set bears its number, or goes only with what does.
+/// Everything of one set has its number, or fits only to what has.
 pub struct Material {
     pub ca: TestCa,
     pub server: Issued,
@@ -55,7 +55,7 @@ impl Material {
             .unwrap()
     }
 
-    /// Why the acceptor would refuse this set's client.
+    /// Why the acceptor would reject this set's client.
     pub fn refused_by(&self, acceptor: &Acceptor<DnsName>) -> Option<&'static str> {
         let info = ConnectionInfo::default();
         let admitted = acceptor.gate().admit_chain(self.client.chain(), info);
@@ -78,7 +78,7 @@ pub fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
-/// How somebody replaces files.
+/// A way to replace files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// All at once: each file is a symlink through `..data`, which is swapped.
@@ -183,7 +183,7 @@ pub async fn applied(generations: &mut watch::Receiver<u64>) -> u64 {
     *generations.borrow_and_update()
 }
 
-/// A reload once a second, on a clock that stands still while anything is done.
+/// A reload once a second, on a clock that is stopped while work is done.
 pub async fn every_second(reload: Reload<DnsName>) -> (Handle, watch::Receiver<u64>) {
     let handle = reload.every(Duration::from_secs(1)).start().await.unwrap();
     let generations = handle.generations();

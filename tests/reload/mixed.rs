@@ -51,7 +51,7 @@ async fn a_set_that_is_written_file_by_file_is_applied_whole() {
             if way == Way::Kubernetes {
                 folder.write(&files);
             } else {
-                // In any order, quickly enough for somebody who waits 200 ms.
+                // In any order, within the 200 ms for which a reload waits.
                 let first = steps.below(4) as usize;
                 for index in 0..4 {
                     let file = &files[(first + index) % 4];
@@ -93,7 +93,7 @@ async fn sets_that_are_swapped_while_they_are_read_never_mix() {
         let mut looked = 0;
         while looked < 100 {
             let generation = applied(&mut generations).await;
-            // What is looked at must not change meanwhile.
+            // The files must not change while they are read.
             if handle.status().generation != generation {
                 continue;
             }

@@ -22,7 +22,7 @@ async fn no_peer_is_admitted_by_new_trust_under_an_old_policy() {
     let client = partner.leaf().dns("partner.example").issue();
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let folder = Folder::new(Way::Kubernetes);
-    // The partner is trusted, and nobody of it allowed; or it is not trusted, and anybody allowed.
+    // The partner is trusted, and none of its clients allowed; or it is not trusted, and all are allowed.
     let write = |is_trusted: bool| {
         let more = if is_trusted {
             partner.pem()

@@ -1,6 +1,6 @@
 //! Every way to replace files is noticed within two intervals.
 //!
-//! The clock is tokio's, and stands still while anything is done, so that the times are exact.
+//! The clock is tokio's, and is stopped while work is done, so that the times are exact.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -98,7 +98,7 @@ async fn files_of_a_folder_come_and_go() {
     crls.replace("2.crl", two.ca.crl().pem());
     applied(&mut generations).await;
     assert_eq!(two.refused_by(&acceptor), None);
-    // A root and its CRL go together: a CRL in its name would be nobody's.
+    // A root and its CRL go together: a CRL in its name would have no issuer.
     fs::remove_file(crls.path("1.crl")).unwrap();
     fs::remove_file(roots.path("1.pem")).unwrap();
     applied(&mut generations).await;

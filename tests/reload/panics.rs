@@ -35,7 +35,7 @@ const CASES: &[(&[&str], bool, Outcome)] = &[
     (&["clock"], true, Old("no_clock")),
     (&["clock", "drop policy 2"], true, Old("no_clock")),
     (&["touch", "drop policy 2"], true, New("denied")),
-    // While open connections are judged by it.
+    // While open connections are authorized by it.
     (&["clock"], false, New("denied")),
     (&["hash b.example"], true, New("authorization_panicked")),
     (&["policy 2 b.example"], true, New("policy_panicked")),
@@ -48,7 +48,7 @@ const CASES: &[(&[&str], bool, Outcome)] = &[
         false,
         New("denied"),
     ),
-    // When what was in force goes, and when it is told.
+    // When the old set is dropped, and when the change is recorded.
     (&["drop policy 1"], true, New("denied")),
     (&["drop gone.example"], true, New("denied")),
     (
@@ -98,7 +98,7 @@ async fn whatever_panics_a_reload_is_in_force_as_a_whole_or_not_at_all() {
         }
         assert_eq!(service.faults.left(), [""; 0], "{case}: did not happen");
         assert_eq!(service.in_force(), InForce::New, "{case}");
-        // Each open connection was judged, also those after the one where something panicked.
+        // Each open connection was authorized, also those after the one where something panicked.
         assert_eq!(why(&open[2].0), "deny_listed", "{case}");
         assert_eq!(why(&open[3].0), "unknown_issuer", "{case}");
         let left = service.acceptor.connections();

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::material::{Folder, Material, NEVER, Way, number_of};
 use support::{SERVER, acceptor, connector, handshake};
 
-/// Why a stream ended.
+/// Why a stream was closed.
 async fn why(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let error = stream.read_u8().await.expect_err("cut");
     let ended = error.downcast::<countersign::gate::CloseReason>();
@@ -61,7 +61,7 @@ async fn policy_and_deny_list_reach_open_connections() {
     let applied = handle.reload_now().await.unwrap();
     assert_eq!(applied.changed, [Part::Policy]);
     assert_eq!(applied.generation, 1, "the trust is that of the beginning");
-    assert!(generations.has_changed().unwrap(), "it is told anyhow");
+    assert!(generations.has_changed().unwrap(), "it is notified anyway");
     assert_eq!(*generations.borrow_and_update(), 1);
     assert_eq!(why(&mut b).await, "denied");
     drop((a, b));
@@ -70,10 +70,10 @@ async fn policy_and_deny_list_reach_open_connections() {
     assert_eq!(left[0].peer().identity().as_str(), "c.example");
 }
 
-/// What was in force before admits the peer, and what is now does; a mixture would not, and nobody is
-/// judged by one.
+/// The old set admits the peer, and so does the new one; a mixture would not, and no peer is
+/// authorized by one.
 #[tokio::test(start_paused = true)]
-async fn open_connections_are_judged_by_the_whole_set() {
+async fn open_connections_are_authorized_by_the_whole_set() {
     let material = Material::new(0);
     let folder = Folder::new(Way::Rename);
     folder.replace("ca.pem", material.ca.pem());

@@ -190,7 +190,7 @@ impl Service {
                 ("pem_cut_off", "ca.pem, block 2 (line ")
             }
             17 => {
-                // The root goes, its CRL stays: nobody's any more.
+                // The root goes, its CRL stays, without an issuer.
                 write("ca.pem", &ca.same_name_other_key().pem());
                 ("crl_not_by_issuer", "is signed by no authority")
             }
@@ -292,8 +292,8 @@ async fn two_hundred_bad_sets_are_reported_and_none_is_applied() {
                 sleep(Duration::from_secs(10)).await;
             }
             refused += 1;
-            let (count, told, text) = report(&handle);
-            assert_eq!((count, told), (refused, reason), "kind {kind}: {text}");
+            let (count, reported, text) = report(&handle);
+            assert_eq!((count, reported), (refused, reason), "kind {kind}: {text}");
             assert!(text.contains(words), "kind {kind}: {text}");
 
             let info = ConnectionInfo::default();
@@ -338,7 +338,7 @@ async fn nothing_starts_with_a_bad_set() {
 
 /// A certificate that is not valid yet waits for its time, without another word.
 #[tokio::test(start_paused = true)]
-async fn a_refused_set_may_become_good_by_itself() {
+async fn a_rejected_set_may_become_good_without_a_change() {
     let material = Material::new(0);
     let clock = FixedClock::now();
     let folder = Folder::with(Way::Rename, &material);
@@ -369,7 +369,7 @@ async fn a_refused_set_may_become_good_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_that_never_stand_still_are_reported_once() {
+async fn files_that_change_constantly_are_reported_once() {
     let material = Material::new(0);
     let folder = Arc::new(Folder::with(Way::Rename, &material));
     let acceptor = material.acceptor();
@@ -393,7 +393,7 @@ async fn files_that_never_stand_still_are_reported_once() {
     assert!(handle.status().last_error.is_none());
 }
 
-/// A list that nobody asks would deny nobody.
+/// A list that no gate consults would deny no peer.
 #[tokio::test(start_paused = true)]
 async fn the_deny_list_must_be_the_acceptors() {
     let service = Service::new();

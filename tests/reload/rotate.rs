@@ -71,7 +71,7 @@ async fn start(reload: Reload<DnsName>, folder: &Folder) -> Handle {
         .unwrap()
 }
 
-/// Holds a connection's peer to the generation by which it was judged.
+/// Compares a connection's peer with the generation by which it was authorized.
 fn check(stream: &TlsStream<DuplexStream, DnsName>, generation: u64, at_start: u64, at_end: u64) {
     let set = set_of(generation);
     assert!(
@@ -150,11 +150,11 @@ async fn a_thousand_rotations_and_not_one_failed_handshake() {
                         let found = list.iter().find(|one| one.id() == id);
                         found.expect("it is open").generation()
                     };
-                    let judged = [find(&open.0, server.id()), find(&open.1, stream.id())];
+                    let decided = [find(&open.0, server.id()), find(&open.1, stream.id())];
                     let ended = set_of(acceptor.gate().generation())
                         .max(set_of(connector.gate().generation()));
-                    check(&server, judged[0], set, ended);
-                    check(&stream, judged[1], set, ended);
+                    check(&server, decided[0], set, ended);
+                    check(&stream, decided[1], set, ended);
                     began[client].store(IDLE, Ordering::SeqCst);
                     count.fetch_add(1, Ordering::SeqCst);
                     tokio::task::yield_now().await;

@@ -92,7 +92,7 @@ impl Policy<Name> for Versioned {
         if self.0 > 1 && name == "b.example" {
             Decision::deny("not b")
         } else {
-            Decision::allow("anybody else")
+            Decision::allow("any other peer")
         }
     }
 }
@@ -261,7 +261,7 @@ impl Service {
         }
     }
 
-    /// Opens connections to those whom the old set admits, in their order.
+    /// Opens connections to the clients that the old set admits, in their order.
     pub async fn open(&self) -> Vec<(Stream, TlsStream<DuplexStream, DnsName>)> {
         let mut open = Vec::new();
         for (_, issued) in &self.peers[..4] {

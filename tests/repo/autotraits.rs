@@ -369,7 +369,7 @@ fn an_identity_that_is_not_send_makes_none_of_it_send() {
     assert!(!is_send!(TlsStream<Rc<u8>, u8>));
 }
 
-/// A public type that stands nowhere above fails here.
+/// A public type that is not named above fails here.
 #[test]
 fn no_public_type_is_forgotten() {
     let above = include_str!("autotraits.rs");

@@ -45,7 +45,7 @@ const HTTP: [&str; 13] = [
 ];
 
 #[test]
-fn nobody_pays_for_http_who_did_not_ask_for_it() {
+fn no_http_crate_is_compiled_without_its_feature() {
     for arguments in [
         &[][..],
         &["--no-default-features", "--features", "ring"],
@@ -58,7 +58,7 @@ fn nobody_pays_for_http_who_did_not_ask_for_it() {
 }
 
 #[test]
-fn each_feature_brings_in_what_its_name_says() {
+fn each_feature_adds_what_its_name_says() {
     for (feature, expected) in [
         ("http", &["base64", "http"][..]),
         (

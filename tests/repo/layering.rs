@@ -181,7 +181,7 @@ fn the_checker_sees_what_it_must() {
             "fn f() {} mod inner { use super::super::tls; }",
             "imports `tls`",
         ),
-        // Comments, strings and tests do not count; what stands behind the tests does.
+        // Comments, strings and tests do not count; what follows the tests does.
         (
             "pki/mod.rs",
             "/// [`x`](crate::trust::X)\nconst A: &str = \"crate::gate\"; /* crate::tls */",
@@ -430,7 +430,7 @@ fn top_level(path: &str) -> &str {
 /// For each path that leads to the crate's root, the names that follow there.
 fn crate_paths(file: &str, tokens: &[Token]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    // How deep below the root the code stands: by its file, and by the inline modules around it.
+    // How deep below the root the code is: by its file, and by the inline modules around it.
     let in_files = file
         .trim_end_matches("/mod.rs")
         .trim_end_matches(".rs")

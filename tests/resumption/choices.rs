@@ -29,7 +29,7 @@ async fn off_gives_no_session() {
     }
 }
 
-/// Nor does it when rustls is told to, and the client asks for it.
+/// Nor does it when rustls is configured to, and the client asks for it.
 #[tokio::test(start_paused = true)]
 async fn off_cannot_be_customized_away() {
     for version in VERSIONS {

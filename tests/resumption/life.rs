@@ -1,5 +1,5 @@
 //! How long a session lasts: as long as what it was granted on. After that a full handshake takes
-//! its place, and nobody sees an error.
+//! its place, and no side sees an error.
 
 mod connectors;
 mod exported;
@@ -85,7 +85,7 @@ async fn a_session_ends_a_day_after_the_key_was_proven() {
     }
 }
 
-/// What was granted on a CRL that has gone stale is judged by the next, or not at all.
+/// A session granted under a CRL that is now stale is checked against the next one, or rejected.
 #[tokio::test(start_paused = true)]
 async fn a_session_ends_with_the_crl() {
     for (version, kind) in all() {
@@ -161,7 +161,7 @@ async fn a_ticket_is_for_no_longer_than_the_certificate() {
             let client = RawClient::new(&ca, version, Some(issued));
             client.sessions.collect();
             assert!(!resumed(client.call(&acceptor).await));
-            // Only rustls' Debug tells.
+            // Only rustls' Debug shows it.
             let said = client.sessions.debug();
             let (_, hint) = said.split_once("lifetime_secs: ").unwrap();
             let digits: String = hint.chars().take_while(char::is_ascii_digit).collect();

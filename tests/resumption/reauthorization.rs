@@ -1,4 +1,4 @@
-//! A resumed session is judged like a new connection, by today's rules.
+//! A resumed session is authorized like a new connection, by the current rules.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn the_policy_judges_a_resumed_session_by_todays_rules() {
+async fn the_policy_authorizes_a_resumed_session_by_the_current_rules() {
     for version in VERSIONS {
         let ca = TestCa::new("Root");
         let seen = Recording::new(policy::allow_any());
@@ -101,7 +101,7 @@ async fn a_session_does_not_outlive_its_certificate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connector_judges_a_resumed_server_too() {
+async fn a_connector_authorizes_a_resumed_server_too() {
     for version in VERSIONS {
         let ca = TestCa::new("Root");
         let acceptor = acceptor(&ca, policy::allow_any())

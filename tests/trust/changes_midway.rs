@@ -1,4 +1,4 @@
-//! What changes while a handshake is under way: the new trust judges, whenever it comes.
+//! Changes during a handshake: the new trust decides, whenever it comes.
 
 mod decision;
 mod handshake;

@@ -1,4 +1,4 @@
-//! A trust domain vouches for itself, and for nobody else.
+//! A trust domain vouches only for itself.
 
 mod at_run_time;
 mod bundles;

@@ -21,7 +21,7 @@ const MAX_SIGNATURES: usize = 20;
 static SHAPES: LazyLock<Vec<shapes::Shape>> = LazyLock::new(shapes::all);
 
 #[test]
-fn every_hostile_chain_is_refused_for_its_reason_within_the_signature_limit() {
+fn every_hostile_chain_is_rejected_for_its_reason_within_the_signature_limit() {
     for shape in SHAPES.iter() {
         let root = TestCa::builder(TRUSTED).key(shape.root).root();
         let (refused, signatures) = verify(root.trust(), &shape.chain);
@@ -98,7 +98,7 @@ fn an_authority_that_was_re_keyed_is_found_without_key_identifiers() {
 }
 
 #[test]
-fn an_authority_with_more_keys_than_may_be_tried_is_refused_by_name() {
+fn an_authority_with_too_many_keys_is_rejected_by_name() {
     let root = TestCa::new(TRUSTED);
     let twins: Vec<TestCa> = (0..9).map(|_| root.same_name_other_key()).collect();
     let leaf = root.leaf().without_extensions().issue();

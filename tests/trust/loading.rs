@@ -71,7 +71,7 @@ fn every_kind_of_key_and_file_loads() {
 }
 
 #[test]
-fn what_credentials_refuse() {
+fn what_credentials_reject() {
     let folder = Folder::new();
     let one = issue(KeyType::P256);
     let other = issue(KeyType::P256);
@@ -237,7 +237,7 @@ fn trust_stores_from_files_folders_and_bytes() {
 }
 
 #[test]
-fn what_trust_stores_refuse() {
+fn what_trust_stores_reject() {
     let folder = Folder::new();
     let ca = TestCa::new("Root");
     let good = ca.pem();
@@ -478,7 +478,7 @@ fn certificates_are_read_strictly() {
 /// Two parsers must not see two certificates: rustls-webpki does not know this extension, and so it
 /// must be no subjectAltName to us either.
 #[test]
-fn an_object_identifier_written_in_another_way_is_refused() {
+fn an_object_identifier_in_another_encoding_is_rejected() {
     let ca = TestCa::new("Root");
     let san = [
         0x30, 11, 0x82, 9, b'v', b'.', b'e', b'x', b'a', b'm', b'p', b'l', b'e',

@@ -27,7 +27,7 @@ fn verify_der(
         .map(drop)
 }
 
-/// The chain passes by default, and the strict profile refuses the certificate at this position
+/// The chain passes by default, and the strict profile rejects the certificate at this position
 /// by this section.
 #[track_caller]
 fn breaks(trust: &TrustStore, chain: &Issued, position: usize, section: &str, words: &str) {
@@ -58,7 +58,7 @@ fn replaced(mut tbs: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     tbs
 }
 
-/// The object identifiers as they are encoded, 2.5.29.99 being nobody's.
+/// The object identifiers as they are encoded, 2.5.29.99 is unassigned.
 const NOBODYS: &[u8] = b"\x06\x03\x55\x1d\x63";
 const SUBJECT_KEY_ID: &[u8] = b"\x06\x03\x55\x1d\x0e";
 const AUTHORITY_KEY_ID: &[u8] = b"\x06\x03\x55\x1d\x23";
@@ -277,7 +277,7 @@ fn issuers_say_so_and_critically() {
 }
 
 #[test]
-fn end_entities_constrain_nobody() {
+fn end_entities_constrain_no_name() {
     let root = TestCa::new("Root");
     let leaf = || root.leaf().dns("a.example");
     let example = subtrees(0xa0, &["example"]);
@@ -357,7 +357,7 @@ fn constraints_on_policies_are_not_passed_over() {
             good_leaf(&middle.signed_by(&root))
         };
         breaks(&root.trust(), &under(false), 1, section, words);
-        // As it should be, nobody here could honour it.
+        // As it should be: this crate cannot honour it.
         for profile in [Profile::Compatible, Profile::Rfc5280] {
             let error = verify(root.trust(), &under(true), profile).unwrap_err();
             assert_eq!(error.reason(), "invalid_path", "{error}");

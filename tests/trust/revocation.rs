@@ -1,4 +1,4 @@
-//! What CRLs say of a chain, and that nothing which is wrong with them makes anybody pass.
+//! What CRLs say of a chain, and that no fault in a CRL admits a peer.
 
 mod freshness;
 mod handshake;

@@ -87,8 +87,8 @@ impl Case {
             .collect()
     }
 
-    /// The name that was dialled. Nobody dials a client: its names are the policy's.
-    pub(crate) fn dialled(&self) -> Option<ServerName<'static>> {
+    /// The server name. A client has none: its names are for the policy.
+    pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
         let name = self.expected_peer_name.as_ref()?;
         (self.peer == Side::Server).then(|| ServerName::try_from(name.value.clone()).unwrap())
     }

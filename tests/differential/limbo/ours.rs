@@ -40,7 +40,7 @@ macro_rules! refusal {
     };
 }
 
-pub(crate) fn judge(case: &Case, options: Options) -> Result<(), Refusal> {
+pub(crate) fn decide(case: &Case, options: Options) -> Result<(), Refusal> {
     let store = TrustStore::from_pem(case.trusted_certs.concat()).map_err(refusal!())?;
     let usage = match case.peer {
         Side::Client => Usage::Client,
@@ -58,7 +58,7 @@ pub(crate) fn judge(case: &Case, options: Options) -> Result<(), Refusal> {
     let chain = verifier
         .verify(&case.presented(), case.now())
         .map_err(refusal!())?;
-    match case.dialled() {
+    match case.server_name() {
         Some(name) => ChainVerifier::verify_name(chain.leaf(), &name).map_err(refusal!()),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! The verdict of rustls-webpki by itself, with its defaults.
+//! The verdict of plain rustls-webpki, with its defaults.
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -9,7 +9,7 @@ use webpki::{
 
 use super::case::{Case, Side};
 
-pub(crate) fn judge(case: &Case) -> Result<(), Error> {
+pub(crate) fn decide(case: &Case) -> Result<(), Error> {
     let roots: Vec<CertificateDer<'static>> = case
         .trusted_certs
         .iter()
@@ -46,7 +46,7 @@ pub(crate) fn judge(case: &Case) -> Result<(), Error> {
         revocation.ok().map(RevocationOptionsBuilder::build),
         None,
     )?;
-    match case.dialled() {
+    match case.server_name() {
         Some(name) => leaf.verify_is_valid_for_subject_name(&name),
         None => Ok(()),
     }

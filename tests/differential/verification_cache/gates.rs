@@ -80,10 +80,10 @@ impl<'w> Gates<'w> {
         gates
     }
 
-    pub(crate) fn judge(&self, chain: &Chain, name: &str) -> [Verdict; 3] {
+    pub(crate) fn decide(&self, chain: &Chain, name: &str) -> [Verdict; 3] {
         self.gates
             .each_ref()
-            .map(|gate| gate.door.judge(chain, name))
+            .map(|gate| gate.door.decide(chain, name))
     }
 
     /// How often each asked its extractor: of chains that it did not know.
@@ -155,7 +155,7 @@ impl Door {
             SpiffeId::extractor().extract(certificate)
         };
         let (credentials, trust) = (world.own.credentials(), world.trusts[2].clone());
-        let policy = |peer: &Peer<SpiffeId>| judge(Rule::AllowAny, peer);
+        let policy = |peer: &Peer<SpiffeId>| decide(Rule::AllowAny, peer);
         // Both sides' builders have the same options, and no trait says so.
         macro_rules! finish {
             ($start:expr) => {{
@@ -195,14 +195,14 @@ impl Door {
     }
 
     fn set_policy(&self, rule: Rule) {
-        let policy = move |peer: &Peer<SpiffeId>| judge(rule, peer);
+        let policy = move |peer: &Peer<SpiffeId>| decide(rule, peer);
         match self {
             Self::Acceptor(acceptor) => acceptor.set_policy(policy),
             Self::Connector(connector) => connector.set_policy(policy),
         }
     }
 
-    fn judge(&self, chain: &Chain, name: &str) -> Verdict {
+    fn decide(&self, chain: &Chain, name: &str) -> Verdict {
         let info = ConnectionInfo::default().with_server_name(name);
         match self.gate().admit_chain(&chain.certificates, info) {
             Ok(admission) => {
@@ -226,7 +226,7 @@ impl Door {
     }
 }
 
-fn judge(rule: Rule, peer: &Peer<SpiffeId>) -> Decision {
+fn decide(rule: Rule, peer: &Peer<SpiffeId>) -> Decision {
     let allowed = match rule {
         Rule::AllowAny => true,
         Rule::DenyAll => false,

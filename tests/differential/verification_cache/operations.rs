@@ -7,11 +7,11 @@ use proptest::prelude::*;
 
 use super::world::{EDGES, SERVER, World};
 
-/// Whose chains the gates judge.
+/// Whose chains the gates verify.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
     Clients,
-    /// With the name that was dialled.
+    /// With the server name.
     Servers,
 }
 

@@ -230,7 +230,7 @@ fn revocations(of: &Authorities, leaves: &Leaves, start: UnixTime) -> Vec<Revoca
         let second = if is(ca, &of.one) { 200 } else { 300 };
         Some(due(list, second))
     });
-    // Neither the namesake's: by itself it would not fit the trust.
+    // Neither that of the CA of the same name: alone it would not fit the trust.
     let roots = [&of.one, &of.two, &of.namesake];
     let without_roots = with(&|ca, list| (!roots.iter().any(|root| is(ca, root))).then_some(list));
     let serial = |ca: &TestCa| certificate(ca).serial().as_bytes().to_vec();

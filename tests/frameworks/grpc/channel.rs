@@ -1,4 +1,4 @@
-//! The client's channel: whom it does not call, and what it says then.
+//! The client's channel: which servers it does not call, and its error then.
 
 use std::error::Error;
 use std::time::Duration;
@@ -25,7 +25,7 @@ async fn create(connector: Connector<DnsName>, endpoint: Endpoint) -> Result<Str
     Ok(invoice.made_by)
 }
 
-/// With tonic's TLS compiled in (`cargo test --test grpc --features tonic/tls-aws-lc`), tonic refuses
+/// With tonic's TLS compiled in (`--test grpc --features tonic/tls-aws-lc`), tonic rejects
 /// the URI of every connector but its own. `TONIC_TLS` says that it is.
 #[tokio::test]
 async fn it_calls_https_whether_or_not_tonic_has_tls_of_its_own() {

@@ -21,7 +21,7 @@ fn deny_bob(peer: &Peer<DnsName>) -> Decision {
 
 /// The server's policy flips while calls are under way on open connections.
 #[tokio::test]
-async fn whom_the_server_denies_is_cut_off_in_the_middle_of_a_call() {
+async fn a_client_that_the_server_denies_is_cut_during_a_call() {
     let ca = TestCa::new("Root");
     for by in BOTH {
         let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
@@ -55,9 +55,9 @@ async fn whom_the_server_denies_is_cut_off_in_the_middle_of_a_call() {
     }
 }
 
-/// The client's policy flips: its own side cuts, and the channel connects to nobody.
+/// The client's policy flips: its own side cuts, and the channel connects to no server.
 #[tokio::test]
-async fn whom_the_client_denies_is_cut_off_too() {
+async fn a_server_that_the_client_denies_is_cut_too() {
     let ca = TestCa::new("Root");
     for by in BOTH {
         let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();

@@ -36,7 +36,7 @@ async fn a_call_that_is_denied_has_the_status_of_grpc() {
     }
 }
 
-/// What stands on the wire: gRPC's "Trailers-Only" for those who speak it, 403 for all others.
+/// The response on the wire: "Trailers-Only" for clients of gRPC, 403 for all others.
 #[tokio::test]
 async fn only_grpc_gets_the_status_of_grpc() {
     let ca = TestCa::new("Root");

@@ -43,7 +43,7 @@ async fn a_handler_knows_its_peer() {
 }
 
 #[test]
-fn without_a_peer_of_that_type_nobody_is_served() {
+fn without_a_peer_of_that_type_no_request_is_served() {
     let mut request = Request::new(());
     let status = request.peer::<DnsName>().unwrap_err();
     assert_eq!(
@@ -59,9 +59,9 @@ fn without_a_peer_of_that_type_nobody_is_served() {
     assert_eq!(*peer.identity(), name("alice.example"));
 }
 
-/// tonic awaits nothing of a handshake: those that stall and those that are refused delay nobody.
+/// tonic does not wait for handshakes: stalled and rejected ones delay no client.
 #[tokio::test]
-async fn others_handshakes_delay_nobody() {
+async fn other_handshakes_delay_no_client() {
     let ca = TestCa::new("Root");
     let builder = acceptor(&ca, policy::exact([name("alice.example")]));
     let acceptor = builder
@@ -94,7 +94,7 @@ async fn it_shuts_down_with_the_listener() {
         let mut alice = server.client(&h2(&ca, "alice.example"));
         let mut watched = alice.watch(3, Duration::from_millis(50)).await.unwrap();
         let handle = server.handle.clone();
-        // tonic does not tell its clients to drain, so that they end when the time is over.
+        // tonic does not ask its clients to drain, so that they are closed when the time is over.
         let time = match by {
             By::Tonic => Duration::from_secs(2),
             By::Ours => PATIENCE,
@@ -109,7 +109,7 @@ async fn it_shuts_down_with_the_listener() {
     }
 }
 
-/// By tonic's own shutdown and the listener's together: clients are told, and those that do not finish are
+/// By tonic's own shutdown and the listener's together: clients get GOAWAY, and those that do not finish are
 /// cut.
 #[tokio::test]
 async fn tonic_shuts_down_in_time() {

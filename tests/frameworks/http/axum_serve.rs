@@ -121,9 +121,9 @@ async fn a_denied_client_reaches_no_handler_of_axum_serve() {
     }
 }
 
-/// Connections that say nothing hold up nobody's handshake, and cost `axum::serve` no turn.
+/// Silent connections delay no other handshake, and `axum::serve` never sees them.
 #[tokio::test]
-async fn a_stalled_handshake_holds_up_nobody() {
+async fn a_stalled_handshake_delays_no_client() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let (listener, url) = listener(&acceptor).await;
@@ -168,7 +168,10 @@ async fn axum_serve_shuts_down_gracefully() {
         drop(finish);
         assert_eq!(text(response).await, "begun finished");
         timeout(PATIENCE, serving).await.unwrap().unwrap().unwrap();
-        assert!(client.request(get(&url)).await.is_err(), "nobody listens");
+        assert!(
+            client.request(get(&url)).await.is_err(),
+            "no listener is left"
+        );
     }
 }
 

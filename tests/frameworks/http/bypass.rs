@@ -119,7 +119,7 @@ async fn no_hostile_path_is_allowed_nor_reaches_a_handler_of_axum() {
     assert_eq!(reached.lock().unwrap().len(), 9);
 }
 
-/// The same table over the wire, where hyper reads the path, byte for byte as it stands.
+/// The same table over the wire, where hyper reads the path, byte for byte.
 #[tokio::test]
 async fn no_hostile_path_gets_through_over_the_wire() {
     let ca = TestCa::new("Root");
@@ -249,7 +249,7 @@ fn is_allowed(who: &str, path: &str) -> bool {
         .is_allowed()
 }
 
-/// The oracle can find something: a judge who compares paths as they stand falls for most of the table.
+/// The oracle finds something: rules that compare paths literally fail for most of the table.
 #[test]
 fn the_readers_see_through_the_table() {
     let seen = HOSTILE

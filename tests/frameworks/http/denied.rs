@@ -51,7 +51,7 @@ fn from(own: &str, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> 
 }
 
 #[tokio::test]
-async fn a_denied_request_gets_403_and_no_word_and_is_told_to_us() {
+async fn a_denied_request_gets_403_without_a_body_and_is_recorded() {
     let (_, service, denied) = noted(rules());
     let good = from("support.example", request(Method::GET, "/v1/invoices/7"));
     let response = service.clone().oneshot(good).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_policy_that_panics_denies_and_so_does_a_hook_that_does() {
 }
 
 #[tokio::test]
-async fn a_policy_can_be_replaced_while_it_is_asked() {
+async fn a_policy_can_be_replaced_while_it_decides() {
     let (layer, service, _) = noted(rules());
     let status = || async {
         let request = from("support.example", request(Method::GET, "/v1/invoices/7"));

@@ -96,7 +96,7 @@ async fn what_is_under_way_finishes_when_the_listener_shuts_down() {
 
         let handle = server.handle.clone();
         let shutdown = tokio::spawn(async move { handle.shutdown(PATIENCE).await });
-        // Once it is told, nobody new is let in.
+        // After the notice no new client is admitted.
         while acceptor.connections()[0].ending().is_none() {
             tokio::task::yield_now().await;
         }
@@ -107,7 +107,10 @@ async fn what_is_under_way_finishes_when_the_listener_shuts_down() {
         assert!(end.is_none(), "{alpn}: {end:?}");
         timeout(PATIENCE, shutdown).await.unwrap().unwrap();
         timeout(PATIENCE, server.task).await.unwrap().unwrap();
-        assert!(client.request(get(&url)).await.is_err(), "nobody listens");
+        assert!(
+            client.request(get(&url)).await.is_err(),
+            "no listener is left"
+        );
     }
 }
 

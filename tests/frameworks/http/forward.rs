@@ -120,7 +120,7 @@ fn rfc_9440_has_the_leaf_and_its_issuers() {
     assert_eq!(chain, issuers);
     assert_eq!(chain.len(), 2, "without the leaf, and without the root");
 
-    // Straight from a root: there is nobody between.
+    // Issued by a root: there are no intermediates.
     let leaf = root.leaf().dns("alice.example").issue();
     let headers = headers_of(&every_field(), &peer(&root, &leaf));
     assert!(headers.contains_key("client-cert"));
@@ -219,7 +219,7 @@ fn a_name_that_could_be_read_in_two_ways_is_not_forwarded() {
                 headers.is_empty(),
                 "neither the forged one nor half of ours: {headers:?}"
             );
-            // What has no names in it can still be told.
+            // A certificate without names can still be forwarded.
             xfcc([XfccField::Hash]).apply(&mut headers, &peer).unwrap();
             assert_eq!(headers.len(), 2);
         }
@@ -288,24 +288,24 @@ fn connection_does_not_take_our_headers_out() {
     }
 }
 
-/// A gateway: who calls it, its upstream is told, and nothing else.
+/// A gateway: its upstream gets the identity of the caller, and nothing else.
 #[tokio::test]
-async fn an_upstream_is_told_who_calls_its_gateway() {
+async fn an_upstream_receives_the_identity_of_the_caller() {
     let ca = TestCa::new("Root");
-    // The upstream says what it was told.
-    let told = tower::service_fn(|request: Request<RequestBody>| async move {
+    // The upstream returns what it got.
+    let received = tower::service_fn(|request: Request<RequestBody>| async move {
         let gateway = peer_in::<DnsName>(request.extensions())
             .unwrap()
             .identity()
             .clone();
-        let told = request.headers().get_all("x-forwarded-client-cert").iter();
-        let told: Vec<_> = told.map(|value| value.to_str().unwrap()).collect();
+        let received = request.headers().get_all("x-forwarded-client-cert").iter();
+        let received: Vec<_> = received.map(|value| value.to_str().unwrap()).collect();
         let forged = request.headers().contains_key("x-user");
-        let body = format!("{gateway} {forged} {told:?}");
+        let body = format!("{gateway} {forged} {received:?}");
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(body))))
     });
     let upstream_acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let upstream = serve(&upstream_acceptor, told).await;
+    let upstream = serve(&upstream_acceptor, received).await;
     let to_upstream = Client::new(connector(&ca, "gateway.example", "h2").build().unwrap());
     let url = upstream.url("/");
     let forward = ForwardedIdentity::new()

@@ -53,7 +53,7 @@ async fn a_resumed_session_has_its_peer_too() {
             let response = client.request(get(&server.url("/"))).await.unwrap();
             assert!(text(response).await.contains(resumed));
         }
-        // And is judged anew.
+        // And is authorized again.
         acceptor.set_policy(deny_all);
         let client = Client::new(alice.clone());
         let error = client.request(get(&server.url("/"))).await.unwrap_err();
@@ -102,7 +102,7 @@ async fn a_server_that_is_denied_gets_no_request() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_no_certificate_gets_no_request() {
+async fn a_server_that_requests_no_certificate_receives_no_request() {
     let ca = TestCa::new("Root");
     let leaf = ca.leaf().dns("localhost").issue();
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -139,7 +139,7 @@ async fn without_tls_there_is_no_connection() {
         let error = client.request(get(&url)).await.unwrap_err();
         assert_eq!(refused_in(&error), Some("not_https"), "{url}: {error:?}");
     }
-    // The twin: with https, somebody comes.
+    // The twin: with https, a client connects.
     let url = format!("https://localhost:{port}/");
     let (_, came) = tokio::join!(
         timeout(PATIENCE, async { drop(client.request(get(&url)).await) }),

@@ -1,4 +1,4 @@
-//! Paths that mean one thing to the one who judges and another to the one who serves.
+//! Paths that mean one thing to the rules and another to the service.
 
 /// What only the administrator may get.
 pub(crate) const GUARDED: [&str; 5] = [

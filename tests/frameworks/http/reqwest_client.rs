@@ -56,7 +56,7 @@ async fn the_server_knows_its_client_and_no_session_is_resumed() {
             assert_eq!(said, format!("alice.example resumed=false {version}"));
         }
     }
-    // The twin: this server resumes sessions with whoever does.
+    // The twin: this server resumes sessions with clients that do.
     let alice = connector(&ca, "alice.example", "h2").build().unwrap();
     for resumed in ["resumed=false", "resumed=true"] {
         let client = countersign::integration::hyper::Client::new(alice.clone());
@@ -82,7 +82,7 @@ async fn a_client_that_is_denied_sees_the_alert() {
     assert_eq!(service.count(), 0);
 }
 
-/// A server of plain rustls, with this certificate and this key, that tells how each handshake ended.
+/// A server of plain rustls, with this certificate and this key, that reports the result of each handshake.
 async fn raw_server(
     shown: &Issued,
     key_of: &Issued,
@@ -137,7 +137,7 @@ fn counting(count: &Arc<AtomicUsize>, answer: bool) -> impl countersign::Policy<
 
 /// A certificate that is shown is not a certificate that is owned.
 #[tokio::test]
-async fn the_policy_is_not_asked_about_a_stolen_certificate() {
+async fn the_policy_never_sees_a_stolen_certificate() {
     let ca = TestCa::new("Root");
     let (stolen, own) = (
         ca.leaf().dns("localhost").issue(),
@@ -162,7 +162,7 @@ async fn the_policy_is_not_asked_about_a_stolen_certificate() {
 /// The twin, and the order: the owner of the key is asked about once, and a refusal comes in time for
 /// the alert, and before the request.
 #[tokio::test]
-async fn the_policy_is_asked_once_when_the_key_is_proven() {
+async fn the_policy_decides_once_after_the_proof_of_the_key() {
     let ca = TestCa::new("Root");
     let own = ca.leaf().dns("localhost").issue();
     for builder in versions(|| connector(&ca, "alice.example", "http/1.1")) {
@@ -285,7 +285,7 @@ async fn policy_and_deny_list_reach_the_client_that_exists() {
     );
     assert_eq!(seen.lock().unwrap().len(), 1, "the policy was not asked");
 
-    // A policy that cannot be asked there lets nobody in.
+    // A policy that cannot run there admits no server.
     denied.remove(&DenyEntry::Identity(name("localhost")));
     ask(&client, &server).await.unwrap();
     alice.set_async_policy(Allowing, Duration::from_secs(5));
@@ -363,9 +363,9 @@ async fn no_request_of_reqwest_is_lost_while_credentials_are_replaced() {
     }
 }
 
-/// Beside each other on few threads, the judged are not mixed up.
+/// Concurrent handshakes on few threads are not mixed up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_handshakes_at_once_are_judged_each_by_its_own() {
+async fn concurrent_handshakes_are_authorized_each_for_itself() {
     let ca = TestCa::new("Root");
     let good = acceptor(&ca, policy::allow_any()).build().unwrap();
     let bad = acceptor(&ca, policy::allow_any()).build().unwrap();
@@ -375,7 +375,7 @@ async fn many_handshakes_at_once_are_judged_each_by_its_own() {
     let (for_good, for_bad) = (WhoAmI::default(), WhoAmI::default());
     let good = serve(&good, for_good.clone()).await;
     let bad = serve(&bad, for_bad.clone()).await;
-    // The name is no obstacle: only the policy tells them apart.
+    // The name is no obstacle: only the policy distinguishes them.
     let alice = connector(&ca, "alice.example", "http/1.1")
         .server_names(ServerNameVerification::ByPolicy)
         .build()
@@ -398,7 +398,7 @@ async fn many_handshakes_at_once_are_judged_each_by_its_own() {
 
 /// What is lost, as the documentation says: who knows it from here need not find it out.
 #[tokio::test]
-async fn a_server_that_never_asks_passes_and_an_open_connection_stays() {
+async fn a_server_that_requests_no_certificate_passes_and_an_open_connection_stays() {
     let ca = TestCa::new("Root");
     let own = ca.leaf().dns("localhost").issue();
     let alice = connector(&ca, "alice.example", "http/1.1").build().unwrap();
@@ -424,6 +424,6 @@ async fn a_server_that_never_asks_passes_and_an_open_connection_stays() {
     assert_eq!(acceptor.connections().len(), 1, "the same connection");
     assert!(
         ask(&client(&alice), &server).await.is_err(),
-        "a new one is judged"
+        "a new one is verified"
     );
 }

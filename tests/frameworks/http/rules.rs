@@ -121,7 +121,7 @@ fn a_rule_is_a_name_a_method_and_a_path() {
 }
 
 #[test]
-fn without_a_rule_nobody_may_do_anything() {
+fn without_a_rule_every_request_is_denied() {
     for path in ["/", "/v1", "/v1/invoices"] {
         let decision = decide(&RequestRules::new(), "a.example", Method::GET, path);
         assert_eq!(decision.reason(), Some("no rule is for this path"));

@@ -31,7 +31,7 @@ async fn connected(
     (server.unwrap(), client.unwrap())
 }
 
-/// For how long the server bears with a client that has sent this, and whether it says timeout.
+/// How long the server waits for a client that has sent this, and whether it answers 408.
 async fn patience_with(server: Server, alpn: &str, sent: &[u8]) -> Duration {
     let (stream, mut client) = connected(alpn).await;
     client.write_all(sent).await.unwrap();
@@ -50,7 +50,7 @@ async fn patience_with(server: Server, alpn: &str, sent: &[u8]) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_come_is_waited_for_30_seconds() {
+async fn a_missing_head_times_out_after_30_seconds() {
     for (alpn, sent) in [
         ("http/1.1", &b""[..]),
         ("http/1.1", b"GET / HTTP/1.1\r\nhost: local"),
@@ -97,7 +97,7 @@ async fn an_http2_client_that_answers_no_ping_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn http2_that_was_not_negotiated_is_refused() {
+async fn http2_that_was_not_negotiated_is_rejected() {
     let (stream, mut client) = connected("http/1.1").await;
     client
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
@@ -111,7 +111,7 @@ async fn http2_that_was_not_negotiated_is_refused() {
     assert!(error.is_parse_version_h2(), "{error:?}");
 }
 
-/// The twin: whoever speaks in time is served, however slowly, byte by byte.
+/// The twin: a client that sends in time is served, also byte by byte.
 #[tokio::test(start_paused = true)]
 async fn a_head_in_time_is_served() {
     let (stream, mut client) = connected("http/1.1").await;
@@ -169,7 +169,7 @@ async fn answer_to(server: Server, pieces: &[&str], apart: u64) -> (String, Dura
 const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 4\r\n\r\n";
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_answered_408_after_60_seconds() {
+async fn a_missing_body_is_answered_with_408_after_60_seconds() {
     let (answer, took) = answer_to(Server::new(), &[POST], 0).await;
     assert!(
         answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
@@ -228,7 +228,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_http2_only_the_stream_of_a_body_that_does_not_come_ends() {
+async fn with_http2_only_the_stream_of_a_missing_body_is_closed() {
     let (sender, serving) = http2_client(tower::service_fn(read_all)).await;
     let send = |body| {
         sender
@@ -263,13 +263,13 @@ async fn with_http2_only_the_stream_of_a_body_that_does_not_come_ends() {
 /// A conversation: the answer has begun, and the client may be silent.
 #[tokio::test(start_paused = true)]
 async fn a_body_may_wait_once_the_answer_has_begun() {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let tell = std::sync::Arc::new(std::sync::Mutex::new(Some(tell)));
+    let (sender, received) = tokio::sync::oneshot::channel();
+    let sender = std::sync::Arc::new(std::sync::Mutex::new(Some(sender)));
     let service = tower::service_fn(move |request: Request<RequestBody>| {
-        let tell = tell.lock().unwrap().take().unwrap();
+        let sender = sender.lock().unwrap().take().unwrap();
         tokio::spawn(async move {
             let body = request.into_body().collect().await;
-            tell.send(body.map(|body| body.to_bytes().len())).unwrap();
+            sender.send(body.map(|body| body.to_bytes().len())).unwrap();
         });
         async { Ok::<_, Infallible>(Response::new("begun".to_owned())) }
     });
@@ -281,7 +281,7 @@ async fn a_body_may_wait_once_the_answer_has_begun() {
     assert_eq!(response.status(), StatusCode::OK);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     drop(pieces);
-    let read = told.await.unwrap();
+    let read = received.await.unwrap();
     assert!(
         !matches!(read, Err(RequestBodyError::TimedOut { .. })),
         "{read:?}"

@@ -38,7 +38,7 @@ fn malformed(error: &AdmitError) -> usize {
 const ALERT: Error = Error::AlertReceived(AlertDescription::BadCertificate);
 
 #[tokio::test]
-async fn a_client_with_an_empty_certificate_entry_is_refused() {
+async fn a_client_with_an_empty_certificate_entry_is_rejected() {
     let ca = TestCa::new("Root");
     let client = ca.intermediate("CA").leaf().dns("client.example").issue();
     assert_eq!(client.chain().len(), 2);
@@ -72,7 +72,7 @@ async fn a_client_with_an_empty_certificate_entry_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_with_an_empty_certificate_entry_is_refused() {
+async fn a_server_with_an_empty_certificate_entry_is_rejected() {
     let ca = TestCa::new("Root");
     let server = ca.intermediate("CA").leaf().dns(SERVER).issue();
     for version in VERSIONS {

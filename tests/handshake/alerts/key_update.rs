@@ -264,7 +264,7 @@ async fn a_server_that_has_updated_its_keys_reads_why_it_is_cut() {
 
 /// The positive twin: an admitted stream goes on after KeyUpdates from both ends.
 #[tokio::test(start_paused = true)]
-async fn an_admitted_stream_goes_on_after_key_updates() {
+async fn an_admitted_stream_continues_after_key_updates() {
     let world = world();
     let (mut server, mut client) = opened(&world, 3).await;
     for _ in 0..3 {

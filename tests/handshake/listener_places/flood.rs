@@ -51,10 +51,10 @@ async fn beside_a_flood(
     let acceptor: Acceptor<DnsName> = acceptor(&ca, policy::allow_any()).build().unwrap();
     let (sender, incoming) = sent();
     let refused = Refused::default();
-    let told = Arc::clone(&refused);
+    let reported = Arc::clone(&refused);
     let builder = Listener::builder(acceptor).on_refused(move |address, error| {
         let key = (address.unwrap(), error.reason());
-        *told.lock().unwrap().entry(key).or_default() += 1;
+        *reported.lock().unwrap().entry(key).or_default() += 1;
     });
     let mut listener = options(builder).listen(incoming);
     let connector = connector(&ca, "client.example").build().unwrap();
@@ -148,11 +148,13 @@ async fn the_share_that_is_dropped_is_a_setting() {
 #[tokio::test]
 async fn over_tcp_the_flooding_address_is_dropped_and_another_is_admitted() {
     let ca = TestCa::new("Root");
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (report, mut reported) = tokio::sync::mpsc::unbounded_channel();
     let mut listener = Listener::builder(acceptor(&ca, policy::allow_any()).build().unwrap())
         .early_drop(EarlyDrop::new(2, 100, 2))
         .on_refused(move |address, error| {
-            tell.send((address.unwrap().ip(), error.reason())).unwrap();
+            report
+                .send((address.unwrap().ip(), error.reason()))
+                .unwrap();
         })
         .bind("127.0.0.1:0")
         .await
@@ -172,7 +174,7 @@ async fn over_tcp_the_flooding_address_is_dropped_and_another_is_admitted() {
     let (client, stream) = tokio::join!(connector.connect(SERVER, tcp), listener.accept());
     assert!(client.is_ok() && stream.is_some());
     for _ in 0..18 {
-        let refused = told.recv().await.unwrap();
+        let refused = reported.recv().await.unwrap();
         assert_eq!(refused, ([127, 0, 0, 2].into(), "early_drop"));
     }
 }

@@ -117,8 +117,8 @@ const RSA: &str = "AES128-GCM-SHA256";
 
 pub(super) const REQUEST: &str = "GET / HTTP/1.0\r\n\r\n";
 
-/// A page if there is one, or else the lines that tell of an error.
-fn answer(finished: &Finished, tells: impl Fn(&str) -> bool) -> Answer {
+/// A page if there is one, or else the lines about an error.
+fn answer(finished: &Finished, is_error: impl Fn(&str) -> bool) -> Answer {
     if let Some(page) = page(&finished.stdout) {
         return Answer::Page(page.into());
     }
@@ -127,7 +127,7 @@ fn answer(finished: &Finished, tells: impl Fn(&str) -> bool) -> Answer {
         .lines()
         .chain(finished.stdout.lines())
         .collect();
-    lines.retain(|line| tells(line));
+    lines.retain(|line| is_error(line));
     lines.dedup();
     assert!(
         !lines.is_empty(),
@@ -136,7 +136,7 @@ fn answer(finished: &Finished, tells: impl Fn(&str) -> bool) -> Answer {
     Answer::Error(lines.join(" "))
 }
 
-/// The body of the response that stands among the program's own words.
+/// The body of the response in the output of the program.
 pub(super) fn page(said: &str) -> Option<&str> {
     let (_, response) = said.split_once(" 200 OK\r\n")?;
     let (head, rest) = response.split_once("\r\n\r\n")?;

@@ -128,7 +128,7 @@ pub(crate) enum Speaks {
     TlsWithoutEms,
     /// TLS 1.2 with RSA key exchange only, which has no forward secrecy.
     TlsByRsa,
-    /// TLS with an application protocol (ALPN) that nobody has.
+    /// TLS with an application protocol (ALPN) that no side has.
     TlsForNobody,
     PlainHttp,
     /// SMTP, where the server begins.
@@ -166,7 +166,7 @@ pub(crate) struct Order<'a> {
     pub(crate) speaks: Speaks,
     /// Whom it believes.
     pub(crate) ca: &'a Path,
-    /// Who it is, if anybody.
+    /// The client's certificate, if any.
     pub(crate) files: Option<&'a Files>,
     pub(crate) tls: Tls,
     /// How long it waits for an answer, if that is the question.
@@ -237,7 +237,7 @@ impl Caller {
             (Speaks::PlainHttp, _) => self.scripted.is_some() || is_one_of(&[P::Curl, P::Nginx]),
             (Speaks::Smtp, _) => is_one_of(&[P::Curl]),
         };
-        // The others wait for ever or for long, or (Node) have no words of their own for it.
+        // The others wait indefinitely or long, or (Node) have no message of their own for it.
         let gives_up = is_one_of(&[P::Ours, P::Curl, P::Python, P::Java, P::Go]);
         speaks && (order.wait.is_none() || gives_up)
     }

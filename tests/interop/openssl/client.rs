@@ -130,7 +130,7 @@ async fn a_client_that_does_not_trust_the_server_leaves_with_an_alert() {
 }
 
 #[tokio::test]
-async fn a_resumed_session_is_judged_by_the_policy_of_the_day() {
+async fn a_resumed_session_is_authorized_by_the_current_policy() {
     if !has_openssl() {
         return;
     }

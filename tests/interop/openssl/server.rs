@@ -54,7 +54,7 @@ impl SServer {
         })
         .await
         .expect("s_server is ready in time");
-        // It writes about each connection; somebody must read, or it blocks.
+        // It writes about each connection, and blocks unless that is read.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self {
             port,
@@ -88,7 +88,7 @@ async fn ask(
             stream.write_all(request.as_bytes()).await?;
             let mut page = Vec::new();
             match stream.read_to_end(&mut page).await {
-                // Old versions of s_server end without saying goodbye.
+                // Old versions of s_server close without close_notify.
                 Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
                 _ => Ok(String::from_utf8_lossy(&page).into_owned()),
             }
@@ -128,7 +128,7 @@ async fn a_server_that_verifies_us_is_talked_to_and_resumed() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_asks_for_our_certificate_is_refused_every_time() {
+async fn a_server_that_requests_no_certificate_is_rejected_every_time() {
     if !has_openssl() {
         return;
     }
@@ -149,7 +149,7 @@ async fn a_server_that_never_asks_for_our_certificate_is_refused_every_time() {
 }
 
 #[tokio::test]
-async fn a_server_of_an_unknown_ca_is_refused() {
+async fn a_server_of_an_unknown_ca_is_rejected() {
     if !has_openssl() {
         return;
     }
@@ -169,7 +169,7 @@ async fn a_server_of_an_unknown_ca_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_the_policy_denies_is_refused() {
+async fn a_server_that_the_policy_denies_is_rejected() {
     if !has_openssl() {
         return;
     }
@@ -192,7 +192,7 @@ async fn a_server_that_does_not_trust_us_says_unknown_ca() {
         let server = SServer::start(&pki, tls, Some(&pki.strange_ca_file)).await;
         // s_server closes at once: bytes that it has not read would turn its alert into a reset.
         let called = ask(&pki.connector(), &server, "").await;
-        // TLS 1.2 refuses within the handshake, TLS 1.3 after it.
+        // TLS 1.2 rejects within the handshake, TLS 1.3 after it.
         let alert = match tls {
             Tls::V12 => match called.expect_err("refused") {
                 ConnectError::Handshake(error) => error.alert(),

@@ -50,9 +50,9 @@ pub(crate) struct Situation {
     pub(crate) host: &'static str,
     pub(crate) tls: Tls,
     pub(crate) speaks: Speaks,
-    /// How long the client waits for a server that does not answer meanwhile.
+    /// How long the client waits for a server that does not answer.
     pub(crate) wait: Option<Duration>,
-    /// What stands before the acceptor, if anything.
+    /// What is in front of the acceptor, if anything.
     pub(crate) door: Option<Door>,
     /// Which programs take the client's certificate. Others end before they call.
     pub(crate) by: &'static [Program],
@@ -60,7 +60,7 @@ pub(crate) struct Situation {
 
 impl Situation {
     /// Whether it is the client that has a fault to find.
-    pub(crate) fn client_refuses(&self) -> bool {
+    pub(crate) fn client_rejects(&self) -> bool {
         self.ca.ends_with("stranger.pem") || self.host != "localhost"
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
     let three = Limits::default().chain_length(3);
     // gnutls-cli takes no file with more than the 10 that are allowed unless set.
     let trusts_deepest = || built(world.acceptor_of(deepest.trust()).limits(three));
-    // An extension of 4 KiB that nobody reads.
+    // An unknown extension of 4 KiB.
     let wordy = world
         .alice()
         .extension("1.3.6.1.4.1.55555.1", false, &[0; 4096]);

@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// What a page of this would be found to lack, once it stands there.
+    /// What a page of this would lack.
     fn compare(written: &Page, happened: &Page) -> Vec<String> {
         let lines = written.lines();
         let lines: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();

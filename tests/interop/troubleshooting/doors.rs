@@ -11,15 +11,15 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use support::interop::Served;
 
-/// How many are let in.
+/// How many are admitted.
 #[derive(Clone, Copy)]
 pub(crate) struct Door {
     pub(crate) options: fn(ListenerBuilder<CommonName>) -> ListenerBuilder<CommonName>,
-    /// Whether somebody came before, whose handshake stands still.
+    /// Whether another client has a handshake that is stalled.
     pub(crate) is_crowded: bool,
 }
 
-/// Answers whoever is let in with `hello NAME`, and tells of the others.
+/// Answers admitted clients with `hello NAME`, and reports the others.
 pub(crate) async fn serve(
     door: Door,
     acceptor: Acceptor<CommonName>,
@@ -30,7 +30,7 @@ pub(crate) async fn serve(
     let mut listener = (door.options)(Listener::builder(acceptor))
         .on_refused(move |_, error| match error {
             AcceptError::Shed(shed) => drop(refusals.send(Err(AcceptError::Shed(*shed)))),
-            // That is nobody's outcome, and so the test ends in time.
+            // That is no outcome, and so the test ends in time.
             other => eprintln!("not shed: {other}"),
         })
         .listen(WhenItSpeaks(listener));

@@ -1,4 +1,4 @@
-//! The page's generated part: written, or compared with what stands there.
+//! The page's generated part: written, or compared with the page.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

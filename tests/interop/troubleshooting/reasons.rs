@@ -1,4 +1,4 @@
-//! Every reason for which an acceptor refuses stands in the page, or nobody there can meet it.
+//! Every reason for which an acceptor rejects is in the page, or no client there can cause it.
 
 use std::collections::BTreeSet;
 
@@ -89,18 +89,18 @@ fn every_reason_is_in_the_page_or_cannot_be_met() {
     }
     let all: BTreeSet<&str> = SOURCES.iter().flat_map(codes).collect();
     let page = page::text();
-    let told = told(&page);
+    let shown = shown(&page);
     let not_met: BTreeSet<&str> = NOT_MET.iter().map(|(code, _)| *code).collect();
-    assert_eq!(not_met.len(), NOT_MET.len(), "one stands there twice");
+    assert_eq!(not_met.len(), NOT_MET.len(), "one is listed twice");
 
     let names = |codes: BTreeSet<&str>| codes.into_iter().collect::<Vec<_>>().join(", ");
-    let either = &told | &not_met;
+    let either = &shown | &not_met;
     assert_eq!(
         names(&all - &either),
         "",
         "neither in a case nor in NOT_MET"
     );
-    assert_eq!(names(&told & &not_met), "", "in a case, and in NOT_MET");
+    assert_eq!(names(&shown & &not_met), "", "in a case, and in NOT_MET");
     assert_eq!(names(&either - &all), "", "no reason of an AcceptError");
 }
 
@@ -137,7 +137,7 @@ fn codes((source, of, refers): &(&'static str, &str, &[&str])) -> Vec<&'static s
 }
 
 /// What the page says of our side, for all programs or for one.
-fn told(page: &str) -> BTreeSet<&str> {
+fn shown(page: &str) -> BTreeSet<&str> {
     ["* **Server**: `", "(the server: `"]
         .iter()
         .flat_map(|start| page.split(start).skip(1))
@@ -151,7 +151,7 @@ fn told(page: &str) -> BTreeSet<&str> {
 fn codes_are_found_in_both_places() {
     let page = "| curl | `no` (the server: `io`) |\n| Go | `no` (the server: `a b`) |\n\
                 * **Server**: `tls`: `TLS failed`\n";
-    assert_eq!(told(page), BTreeSet::from(["io", "tls"]));
+    assert_eq!(shown(page), BTreeSet::from(["io", "tls"]));
     let source = "\nimpl E {\n    pub const fn reason(&self) -> &'static str {\n        match self {\n            \
                   Self::A => \"a\",\n            Self::B(error) => error.reason(),\n        }\n    }\n";
     assert_eq!(codes(&(source, "E", &["Self::B(error)"])), ["a"]);

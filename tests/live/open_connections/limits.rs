@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use support::{SERVER, acceptor, alert_seen, connector, handshake};
 
-/// That the server refuses for this reason, and the client gets this alert.
+/// Asserts that the server rejects for this reason, and that the client gets this alert.
 async fn is_refused(
     acceptor: &Acceptor<DnsName>,
     connector: &Connector<DnsName>,
@@ -29,7 +29,7 @@ async fn is_refused(
 }
 
 #[tokio::test]
-async fn beyond_the_limit_peers_are_refused_until_a_connection_is_dropped() {
+async fn beyond_the_limit_peers_are_rejected_until_a_connection_is_dropped() {
     let ca = TestCa::new("Root");
     let audit = Memory::default();
     let acceptor = acceptor(&ca, policy::allow_any())
@@ -119,7 +119,7 @@ async fn a_peer_that_is_denied_takes_no_place() {
 
 /// Of 64 peers that are allowed at the same time, as many are admitted as the limit says, through a listener.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn peers_that_come_at_once_do_not_exceed_a_limit() {
+async fn concurrent_peers_do_not_exceed_a_limit() {
     const PEERS: usize = 64;
 
     let ca = TestCa::new("Root");
@@ -135,9 +135,9 @@ async fn peers_that_come_at_once_do_not_exceed_a_limit() {
         },
         Duration::from_secs(30),
     );
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (report, mut reported) = tokio::sync::mpsc::unbounded_channel();
     let mut listener = Listener::builder(acceptor.clone())
-        .on_refused(move |_, error| tell.send(error.reason()).unwrap())
+        .on_refused(move |_, error| report.send(error.reason()).unwrap())
         .bind("127.0.0.1:0")
         .await
         .unwrap();
@@ -161,7 +161,7 @@ async fn peers_that_come_at_once_do_not_exceed_a_limit() {
     // Those that are admitted stay.
     let clients = clients.join_all().await;
     for _ in 0..PEERS - 5 {
-        let reason = told.recv().await.unwrap();
+        let reason = reported.recv().await.unwrap();
         assert_eq!(reason, "too_many_connections");
     }
     assert_eq!(acceptor.connections().len(), 5);

@@ -11,7 +11,7 @@ use countersign::{Acceptor, Connector, Decision, Peer, Update, policy};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use super::ended;
+use super::close_reason;
 use support::{SERVER, acceptor, connector, deny_all};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,7 +20,7 @@ const ROUNDS: std::ops::Range<usize> = 200..5_000;
 /// How often each outcome must be seen.
 const ENOUGH: usize = 20;
 
-/// For so long a policy thinks, in turns of a loop: a change that comes meanwhile must be seen.
+/// How long a policy takes, in turns of a loop: a change during that must be seen.
 const THOUGHT: usize = 20_000;
 
 fn spin(turns: usize) {
@@ -78,7 +78,7 @@ impl World {
     }
 }
 
-/// How the connections of a loop ended.
+/// How the connections of a loop were closed.
 #[derive(Debug, Default)]
 struct Tally {
     refused: usize,
@@ -143,7 +143,7 @@ async fn open(
     let (near, far) = tokio::io::duplex(64 * 1024);
     let connector = connector.clone();
     let client = tokio::spawn(async move {
-        // It reads until it is told that it is over, so that nobody waits for it.
+        // It reads until the connection is closed, so that no task waits for it.
         connector.connect(SERVER, far).await?.read_u8().await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     });
@@ -156,7 +156,7 @@ async fn open(
         Ok(mut server) => {
             let read = timeout(PATIENCE, server.read_u8()).await;
             let read = read.expect("an admitted connection is cut: this one slipped through");
-            assert_eq!(ended(read.unwrap_err()).reason(), reason);
+            assert_eq!(close_reason(read.unwrap_err()).reason(), reason);
             true
         }
     };
@@ -234,7 +234,7 @@ fn a_trust_that_flips() {
 }
 
 /// The first connection that an acceptor ever has is reached by an async policy that comes as soon
-/// as anybody can see it.
+/// as a caller can see it.
 #[test]
 fn the_very_first_connection() {
     const FIRSTS: usize = 200;

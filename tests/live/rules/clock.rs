@@ -13,7 +13,7 @@ use rustls_pki_types::UnixTime;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{sleep, timeout};
 
-use super::{Stream, ended};
+use super::{Stream, close_reason};
 use support::{acceptor, connector, handshake};
 
 /// Gives a time, or none, or panics.
@@ -92,7 +92,7 @@ async fn after_a_minute_without_a_clock_open_connections_drain_and_are_cut() {
         let cut = timeout(Duration::from_secs(32), server.read_u8())
             .await
             .unwrap();
-        assert_eq!(ended(cut.unwrap_err()).reason(), "no_clock");
+        assert_eq!(close_reason(cut.unwrap_err()).reason(), "no_clock");
         assert!(acceptor.connections().is_empty());
     }
 }
@@ -125,9 +125,9 @@ async fn certificates_expire_on_time_while_the_clock_gives_none() {
     }
 }
 
-/// Rules that change meanwhile reach whom they concern, and nobody else.
+/// A change of rules during that reaches the affected connections, and no other.
 #[tokio::test(start_paused = true)]
-async fn a_change_of_rules_without_a_clock_cuts_only_whom_it_concerns() {
+async fn a_change_of_rules_without_a_clock_cuts_only_the_affected_connections() {
     let (ca, clock, list) = (TestCa::new("Root"), Clock::new(), DenyList::new());
     let (acceptor, server, _client) = opened(&ca, &clock, &list, HOUR).await;
     clock.set(GIVES_NONE);

@@ -149,7 +149,7 @@ async fn the_path_that_an_update_finds_is_the_one_that_may_be_denied() {
 
 /// The trust changes while the policy is asked: the stream has the new path, and expires with it.
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_opens_while_the_trust_changes_goes_by_the_new_path() {
+async fn a_connection_that_opens_while_the_trust_changes_uses_the_new_path() {
     for is_async in [false, true] {
         let world = World::new();
         let acceptor = world.acceptor(world.pin(), &DenyList::new());
@@ -190,10 +190,10 @@ async fn a_connection_that_opens_while_the_trust_changes_goes_by_the_new_path() 
     }
 }
 
-/// A list that ended before there were computers is stale, and no more than that: each open
-/// connection is judged by it.
+/// A list that expired in 1970 is stale, and no more than that: each open
+/// connection is authorized by it.
 #[tokio::test(start_paused = true)]
-async fn a_crl_that_ended_by_1970_revokes_and_leaves_no_connection_unexamined() {
+async fn a_crl_that_expired_in_1970_revokes_and_leaves_no_connection_unexamined() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let mut open = Vec::new();

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::programs::{Finished, PATIENCE};
 
-/// Which TLS version the other program is told to speak.
+/// The TLS version of the other program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
     V12,
@@ -107,7 +107,7 @@ impl Pki {
         self.files(common_name, &issued)
     }
 
-    /// A client that calls itself `alice`, by an authority that nobody here trusts.
+    /// A client that calls itself `alice`, by an authority that no side here trusts.
     pub fn impostor(&self) -> Files {
         let issued = self.strange_ca.leaf().common_name("alice").issue();
         self.files("impostor", &issued)
@@ -197,7 +197,7 @@ pub async fn serve_once(
     Ok(served)
 }
 
-/// The same for a client that may leave when it was let in: whether it was answered.
+/// The same for a client that may close once it is admitted: whether it was answered.
 pub async fn serve(
     acceptor: &Acceptor<CommonName>,
     listener: &TcpListener,

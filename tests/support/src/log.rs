@@ -10,7 +10,7 @@ pub enum Outcome {
     Refused(String),
 }
 
-/// What a line says of a connection that was judged; other lines tell of its end, or of a reload.
+/// The outcome of an attempt in a line; other lines are about closed connections and reloads.
 ///
 /// The one place that knows the names of the log's fields.
 pub fn outcome(line: &Value) -> Option<Outcome> {
@@ -49,7 +49,7 @@ pub fn message(line: &Value) -> &str {
     line["message"].as_str().expect("every line has a message")
 }
 
-/// Those lines that tell of an attempt.
+/// The lines about attempts.
 pub fn attempts(lines: Vec<Value>) -> Vec<Value> {
     let mut lines = lines;
     lines.retain(|line| outcome(line).is_some());

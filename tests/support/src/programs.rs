@@ -48,7 +48,7 @@ pub fn is_there(found: bool, what: &str, in_ci: bool) -> bool {
     found
 }
 
-/// How a program ended.
+/// The exit code and the output of a program.
 #[derive(Debug)]
 pub struct Finished {
     pub code: Option<i32>,

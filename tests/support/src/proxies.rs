@@ -135,7 +135,7 @@ impl Running {
                 for output in outputs {
                     output.await.expect("it is read to its end");
                 }
-                return Err(said.lock().expect("nobody panicked").clone());
+                return Err(said.lock().expect("no panic").clone());
             }
             assert!(Instant::now() < deadline, "{proxy:?} is not ready in time");
             sleep(Duration::from_millis(10)).await;
@@ -167,7 +167,7 @@ impl Running {
     pub async fn line(&self, is_such: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let said = self.said.lock().expect("nobody panicked").clone();
+            let said = self.said.lock().expect("no panic").clone();
             if let Some(line) = said.lines().find(|line| is_such(line)) {
                 return line.to_owned();
             }
@@ -209,7 +209,7 @@ fn listen_to(
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             eprintln!("proxy: {line}"); // shown when the test fails
-            let mut said = said.lock().expect("nobody panicked");
+            let mut said = said.lock().expect("no panic");
             said.push_str(&line);
             said.push('\n');
         }

@@ -65,7 +65,7 @@ impl RawClient {
         self.meet(|io| serve(acceptor, io)).await
     }
 
-    /// Calls whoever sends one byte.
+    /// Calls a server that sends one byte.
     pub async fn meet<F: Future>(
         &self,
         server: impl FnOnce(DuplexStream) -> F,
@@ -157,7 +157,7 @@ impl ResolvesClientCert for ClientCertificate {
     }
 }
 
-/// Keeps sessions while it is told to keep, and hands them out while it is told to offer: each
+/// Keeps sessions while `keeps` is set, and returns them while `offers` is: each
 /// TLS 1.3 session once, the TLS 1.2 session again and again.
 #[derive(Default)]
 pub struct Hoard {

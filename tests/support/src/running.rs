@@ -49,7 +49,7 @@ pub struct Server {
     is_audit: bool,
 }
 
-/// How the server ended.
+/// The exit code and the output of the server.
 #[derive(Debug)]
 pub struct Stopped {
     pub code: Option<i32>,
@@ -116,7 +116,7 @@ impl Server {
         )
     }
 
-    /// The next line of the log that tells of this.
+    /// The next line of the log with this action.
     pub async fn logged_as(&mut self, action: &str) -> Value {
         loop {
             let line = self.logged().await;

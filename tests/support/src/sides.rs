@@ -148,7 +148,7 @@ where
     error.alert().expect("an alert")
 }
 
-/// Sends one byte each way, so that session tickets arrive, and says goodbye.
+/// Sends one byte each way, so that session tickets arrive, and closes with close_notify.
 pub async fn exchange_and_close<S, C>(server: Accepted<S>, client: Connected<C>) {
     let (mut server, mut client) = (server.unwrap(), client.unwrap());
     server.write_all(b"s").await.unwrap();
@@ -161,7 +161,7 @@ pub async fn exchange_and_close<S, C>(server: Accepted<S>, client: Connected<C>)
     server.shutdown().await.unwrap();
 }
 
-/// A policy that writes down whom it saw before it asks another.
+/// A policy that records the peers that it sees, and returns the decision of another.
 #[derive(Clone)]
 pub struct Recording<P> {
     pub seen: Arc<Mutex<Vec<Peer<DnsName>>>>,

@@ -19,7 +19,7 @@ use support::{SERVER, VERSIONS, Version, acceptor, connector, provider};
 const PIECE: usize = 96;
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_trusted_no_more_is_refused() {
+async fn a_client_that_is_no_longer_trusted_is_rejected() {
     for version in VERSIONS {
         for resumes in [false, true] {
             for number in 0.. {
@@ -44,7 +44,7 @@ async fn a_client_that_is_trusted_no_more_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_revoked_is_refused() {
+async fn a_client_that_is_revoked_is_rejected() {
     for version in VERSIONS {
         for number in 0.. {
             let ca = TestCa::new("Root");
@@ -102,7 +102,7 @@ async fn no_session_comes_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_trusted_no_more_is_refused() {
+async fn a_server_that_is_no_longer_trusted_is_rejected() {
     for version in VERSIONS {
         for resumes in [false, true] {
             for number in 0.. {

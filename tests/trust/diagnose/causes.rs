@@ -228,7 +228,7 @@ fn each_fault_has_its_name() {
     }
 }
 
-/// All of it is told, and first that for which the verifier refuses the chain.
+/// All findings are reported, and first that for which the verifier rejects the chain.
 #[test]
 fn several_things_are_wrong() {
     let (root, stranger) = (TestCa::new("Root"), TestCa::new("Stranger"));
@@ -442,7 +442,7 @@ fn a_crl_dated_in_the_future_has_a_remedy_of_its_own() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_told_from_a_certificate_that_is_new() {
+fn a_wrong_clock_is_distinguished_from_a_new_certificate() {
     let root = TestCa::new("Root");
     let issued = root
         .intermediate("Issuing")
@@ -463,7 +463,7 @@ fn a_clock_that_is_wrong_is_told_from_a_certificate_that_is_new() {
         .root();
     let new = old.leaf().common_name("alice").not_yet_valid().issue();
     assert_eq!(at(&new, old.trust(), in_days(0)), Some("not_yet_valid"));
-    // A pinned certificate alone tells nothing of the clock.
+    // A pinned certificate alone shows nothing about the clock.
     let alone = root.leaf().common_name("alice").self_signed();
     let pinned = TrustStore::empty().pin(&alone.certificate());
     assert_eq!(at(&alone, pinned, epoch), Some("not_yet_valid"));

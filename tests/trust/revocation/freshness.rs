@@ -118,7 +118,7 @@ fn the_same_list_twice_is_one_list() {
 
 /// nextUpdate itself is the first second without the list.
 #[test]
-fn an_expired_list_tells_nothing_good() {
+fn an_expired_list_shows_no_good_status() {
     let ca = TestCa::new("Root");
     let leaf = ca.leaf().issue();
     let due = hours(-2);

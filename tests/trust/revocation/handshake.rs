@@ -26,7 +26,7 @@ fn client(ca: &TestCa, issued: &Issued, version: Version) -> Connector<DnsName> 
         .unwrap()
 }
 
-/// Refused for this reason, and told so by this alert; or, without them, admitted.
+/// Rejected for this reason and with this alert; or, without them, admitted.
 async fn assert_verdict(
     acceptor: &Acceptor<DnsName>,
     client: &Connector<DnsName>,
@@ -43,7 +43,7 @@ async fn assert_verdict(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_is_told_what_the_lists_say() {
+async fn a_client_gets_the_alert_of_its_status() {
     let root = TestCa::new("Root");
     let issuing = root.intermediate("Issuing");
     let leaf = || issuing.leaf().dns("client.example").issue();
@@ -121,7 +121,7 @@ async fn a_new_list_takes_effect_at_once() {
     }
 }
 
-/// Nothing is loaded meanwhile: the time alone makes a list stale, for remembered chains and
+/// Nothing is loaded: the time alone makes a list stale, for remembered chains and
 /// sessions, too.
 #[tokio::test(start_paused = true)]
 async fn a_list_goes_stale_under_a_running_acceptor() {
@@ -152,7 +152,7 @@ async fn a_list_goes_stale_under_a_running_acceptor() {
 
 /// The same for servers, as a connector sees them.
 #[tokio::test(start_paused = true)]
-async fn a_revoked_server_is_told_too() {
+async fn a_revoked_server_gets_the_alert_too() {
     let ca = TestCa::new("Root");
     let server = ca.leaf().dns(SERVER).issue();
     let acceptor = Acceptor::builder()

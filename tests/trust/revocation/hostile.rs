@@ -32,7 +32,7 @@ fn no_part_of_a_list_is_a_list() {
 }
 
 /// Every byte with every bit flipped, and with all of them: what can still be read is not signed by
-/// the issuer any more, and nobody passes by it.
+/// the issuer any more, and admits no peer.
 #[test]
 fn a_list_with_one_other_byte_counts_for_nothing() {
     for key in [KeyType::Ed25519, KeyType::P256] {

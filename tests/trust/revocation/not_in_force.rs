@@ -48,7 +48,7 @@ fn a_crl_dated_in_the_future_counts_once_the_clock_reaches_it() {
 }
 
 #[test]
-fn alone_a_crl_dated_in_the_future_leaves_the_status_unknown_and_says_so() {
+fn a_crl_dated_in_the_future_alone_leaves_the_status_unknown_and_is_named() {
     let ca = TestCa::new("Root");
     let leaf = ca.leaf().issue();
     let future = || Revocation::new(crls([list(&ca, -24, 1).revoke(leaf.serial())]));

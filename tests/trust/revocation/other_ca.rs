@@ -38,9 +38,9 @@ fn unknown(verifier: &ChainVerifier, peer: &Issued) -> StatusError {
     }
 }
 
-/// Theirs is listed first or last, is newer and has the higher number: it disturbs nobody.
+/// Theirs is listed first or last, is newer and has the higher number: it affects no certificate.
 #[test]
-fn a_namesakes_list_disturbs_nobody() {
+fn a_list_of_another_ca_of_the_same_name_affects_no_certificate() {
     let ca = Namesakes::new();
     let ours = ca.ours.leaf().serial(SERIAL).issue();
     let theirs = ca.theirs.leaf().serial(SERIAL).issue();
@@ -87,7 +87,7 @@ fn with_a_namesakes_list_alone_the_status_is_unknown() {
     assert_eq!(unknown(&other_name, &ours), StatusError::NoCrl);
 }
 
-/// A list in our CA's name that anybody could have made, or that was damaged.
+/// A list in our CA's name that another party could have made, or that was damaged.
 #[test]
 fn a_forged_list_counts_for_nothing() {
     let ca = TestCa::new("Root");
@@ -125,7 +125,7 @@ fn a_forged_list_counts_for_nothing() {
 
 /// Of the lists in a known authority's name, one must be its own, and none may claim to be and not be.
 #[test]
-fn a_namesakes_list_disturbs_no_update_and_a_forged_one_is_refused() {
+fn a_list_of_another_ca_of_the_same_name_affects_no_update_and_a_forged_one_is_rejected() {
     let Namesakes { ours, theirs } = Namesakes::new();
     let acceptor = Acceptor::builder()
         .credentials(ours.leaf().dns("server.example").issue().credentials())

@@ -46,7 +46,7 @@ fn an_issuer_without_crl_sign_signs_no_list() {
 
 /// What it revokes is not good either, and `Allow` does not make its lists right.
 #[test]
-fn a_list_without_crl_sign_lets_nobody_pass() {
+fn a_list_without_crl_sign_admits_no_peer() {
     let ca = TestCa::builder("Root")
         .key_usage(Some(KeyUsageBits::KEY_CERT_SIGN))
         .root();
@@ -59,7 +59,7 @@ fn a_list_without_crl_sign_lets_nobody_pass() {
 }
 
 #[test]
-fn a_revoked_intermediate_vouches_for_nobody() {
+fn a_revoked_intermediate_vouches_for_no_certificate() {
     let root = TestCa::new("Root");
     let upper = root.intermediate("Upper");
     let lower = upper.intermediate("Lower");
@@ -86,7 +86,7 @@ fn a_revoked_intermediate_vouches_for_nobody() {
     assert_eq!(says(&confused, &leaf), "good");
 }
 
-/// Lists of intermediates that nobody knew before the peer sent them.
+/// Lists of intermediates that were unknown before the peer sent them.
 #[test]
 fn lists_of_intermediates_that_only_the_peer_sends() {
     let root = TestCa::new("Root");

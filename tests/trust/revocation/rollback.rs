@@ -71,7 +71,7 @@ fn update(ca: &TestCa, from: &[CrlBuilder], to: &[CrlBuilder]) -> Result<u64, &'
 const REFUSED: Result<u64, &str> = Err("crl_rolled_back");
 
 #[test]
-fn an_update_to_an_earlier_crl_is_refused_and_recorded() {
+fn an_update_to_an_earlier_crl_is_rejected_and_recorded() {
     let ca = TestCa::new("Root");
     let trail = Memory::new();
     for door in doors(&ca, &[list(&ca, 1, 2)], &trail) {

@@ -1,4 +1,4 @@
-//! When no list tells: the whole chain, one issuer's declaration, and who may leave it at that.
+//! Unknown status: the whole chain, one issuer's declaration, and where it is allowed.
 
 use countersign::testing::{Issued, TestCa};
 use countersign::trust::{ChainError, Revocation, RevocationDepth, StatusError, UnknownStatus};
@@ -60,7 +60,7 @@ fn the_whole_chain_needs_lists() {
 }
 
 #[test]
-fn end_entity_depth_asks_about_the_leaf_alone() {
+fn end_entity_depth_checks_the_leaf_alone() {
     let chain = Chain::new();
     let leaf_only = |choices: Revocation| choices.depth(RevocationDepth::EndEntity);
     assert_eq!(chain.says(leaf_only(chain.without_root_list())), "good");
@@ -91,7 +91,7 @@ fn an_issuer_that_publishes_none_is_declared() {
         .without_root_list()
         .no_crl_from(&certificate(&renewed));
     assert_eq!(chain.says(by_renewed), "good");
-    // The declaration is about the root, and about nobody else.
+    // The declaration is about the root only.
     let only_root = Revocation::new(crls([chain.root.crl()])).no_crl_from(&root);
     assert_eq!(chain.says(only_root), "unknown_revocation_status");
 }
@@ -135,7 +135,7 @@ fn a_declared_issuers_list_counts_nevertheless() {
     }
 }
 
-/// `Allow` is about what nobody knows, and not about what a list says.
+/// `Allow` is about unknown status, and not about what a list says.
 #[test]
 fn unknown_can_be_allowed_and_revoked_cannot() {
     let chain = Chain::new();

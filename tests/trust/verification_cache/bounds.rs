@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 
 use support::SERVER;
 
-/// An identity that is counted for as long as somebody holds it: the cache, after the connection
+/// An identity that is counted for as long as it is held: the cache, after the connection
 /// is gone.
 struct Held {
     alive: Arc<AtomicUsize>,
@@ -81,7 +81,7 @@ impl Remembering {
     }
 }
 
-/// As many different chains as are asked for, from one certificate: whoever owns it may send along
+/// As many different chains as are asked for, from one certificate: its owner may send along
 /// what he likes, in any order.
 fn never_seen(of: &Issued, count: usize) -> impl Iterator<Item = Vec<CertificateDer<'static>>> {
     let junk: Vec<_> = (0..10).map(|_| TestCa::new("").certificate_der()).collect();
@@ -137,7 +137,7 @@ fn a_flood_does_not_drive_out_a_returning_peer() {
 
 /// A flood of chains that are refused does not even come in.
 #[test]
-fn refused_chains_take_no_place() {
+fn rejected_chains_take_no_place() {
     let ca = TestCa::new("Root");
     let gate = Remembering::new(&ca, 2);
     let hot = ca.leaf().issue();
@@ -200,7 +200,7 @@ fn off_remembers_nothing() {
 
 /// Many at once, of which each sees its own answer.
 #[test]
-fn many_ask_at_once() {
+fn concurrent_requests_are_bounded_or_shared() {
     let ca = TestCa::new("Root");
     let gate = Remembering::new(&ca, 8);
     let good: Vec<_> = (0..12).map(|_| ca.leaf().issue()).collect();

@@ -28,7 +28,7 @@ impl Timeline {
     }
 }
 
-/// Judges at each of these seconds; whether the chain was known is told by the extractor.
+/// Verifies at each of these seconds; the extractor shows whether the chain was known.
 #[track_caller]
 fn assert_verdicts(
     time: &Timeline,

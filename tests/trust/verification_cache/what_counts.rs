@@ -62,7 +62,7 @@ fn every_certificate_of_a_chain_counts() {
 }
 
 #[test]
-fn the_policy_is_asked_every_time() {
+fn the_policy_decides_every_time() {
     let ca = TestCa::new("Root");
     let asked = Asked::default();
     let seen = Recording::new(policy::allow_any());
@@ -81,7 +81,7 @@ fn the_policy_is_asked_every_time() {
 }
 
 #[test]
-fn the_deny_list_is_asked_every_time() {
+fn the_deny_list_is_consulted_every_time() {
     let ca = TestCa::new("Root");
     let asked = Asked::default();
     let list = DenyList::new();
@@ -216,7 +216,7 @@ fn the_failure_of_an_extractor_is_not_remembered() {
         .credentials(ca.leaf().dns(SERVER).issue().credentials())
         .trust(ca.trust())
         .identify(moody)
-        .authorize(|_: &Peer<DnsName>| Decision::allow("anybody"))
+        .authorize(|_: &Peer<DnsName>| Decision::allow("any peer"))
         .build()
         .unwrap();
     for _ in 0..2 {
