@@ -1,16 +1,10 @@
-//! What the gateway adds to a request: `cargo bench -p countersign-benches --bench gateway`.
+//! `countersign gateway` beside no gateway: `cargo bench -p countersign-cli --bench gateway`.
 //!
 //! Everything runs over loopback, in this process. The bench times a response of one event, from the
 //! request to its first frame, over open connections: directly from the upstream server, in the clear
 //! and over mutual TLS, and through the gateway, which accepts mutual TLS and forwards in the clear.
 //! The first run has no other load. During the second, 500 streams through the gateway receive five
 //! events a second each.
-
-#[path = "../examples/gateway/proxy/mod.rs"]
-#[allow(dead_code, reason = "the program and its tests use the rest")]
-mod proxy;
-#[path = "../examples/shared/mod.rs"]
-mod shared;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +18,7 @@ use countersign::identity::DnsName;
 use countersign::integration::hyper::{Client, Server};
 use countersign::testing::TestCa;
 use countersign::{Acceptor, Connector, Listener, policy};
+use countersign_cli::gateway::proxy::{Audit, BoxError, Config, Gateway};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -34,9 +29,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 
-use proxy::{Audit, BoxError, Config, Gateway};
-
-/// The time between two events of a stream.
+/// How often a stream gets an event.
 const EVERY: Duration = Duration::from_millis(200);
 /// The number of streams on a connection.
 const PER_CONNECTION: usize = 100;

@@ -12,21 +12,21 @@ async fn grpc() {
     let finished = run(&mut example("grpc"), "").await;
     assert_eq!((finished.code, &*finished.stderr), (Some(0), ""));
     let said = finished.stdout;
-    let denied = "   the server logs:  denied: rule \"create\": spiffe://example.org/ns/support/worker does not match the only SPIFFE pattern\n   the client sees:  PERMISSION_DENIED\n";
+    let denied = "   server:  denied: rule \"create\": spiffe://example.org/ns/support/worker does not match the only SPIFFE pattern\n   client:  PERMISSION_DENIED\n";
     let made_by = "made by spiffe://example.org/ns";
     for part in [
         &*format!(
-            "billing calls Create\n   the client sees:  invoice 1 for ACME, {made_by}/billing/worker\n"
+            "billing calls Create\n   client:  invoice 1 for ACME, {made_by}/billing/worker\n"
         ),
         &*format!("support calls Create\n{denied}"),
         &*format!(
-            "support calls Watch\n   the client sees:  invoice 1 for watched, {made_by}/support/worker\n"
+            "support calls Watch\n   client:  invoice 1 for watched, {made_by}/support/worker\n"
         ),
         &*format!(
-            "and calls Create again\n   the client sees:  invoice 2 for ACME, {made_by}/billing/worker-2\n   the client sees:  invoice 1 for watched, {made_by}/billing/worker\n"
+            "and calls Create again\n   client:  invoice 2 for ACME, {made_by}/billing/worker-2\n   client:  invoice 1 for watched, {made_by}/billing/worker\n"
         ),
-        "   the client sees:  cut off (",
-        "   the client sees:  not let in again\n",
+        "   client:  disconnected (",
+        "   client:  not admitted again\n",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }

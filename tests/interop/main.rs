@@ -6,7 +6,6 @@ mod callers;
 mod clients;
 mod curl;
 mod diagnosis;
-mod examples;
 mod grpc_examples;
 mod grpc_python;
 mod observability;

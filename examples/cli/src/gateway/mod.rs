@@ -1,0 +1,72 @@
+//! `countersign gateway`: a reverse proxy over mutual TLS, for JSON APIs and for language models that
+//! answer in events.
+//!
+//! ```text
+//! countersign gateway
+//! countersign gateway --config gateway.toml
+//! ```
+//!
+//! The gateway authorizes each request by identity, method and path, limits the rate of each identity,
+//! and forwards the client's identity to the upstream in headers. It forwards each frame of a response
+//! when it arrives. Standard output gets one line, `listening on ADDR`. Standard error gets one line of
+//! JSON for every request; requests wait while that pipe is full. SIGTERM finishes the requests in flight
+//! and stops. SIGHUP reloads certificates and roots.
+//!
+//! Without a configuration it runs a demonstration with its own certificates and upstream.
+//! `gateway.toml` documents the whole configuration.
+
+mod demo;
+pub mod proxy;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::options::stop_signal;
+use crate::terminal::Failure;
+use proxy::{Audit, Config, Gateway};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration (TOML); without it, a demonstration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Serves until SIGTERM or ctrl-c, or runs the demonstration.
+pub async fn run(args: &Args) -> Result<(), Failure> {
+    match &args.config {
+        Some(config) => serve(config).await,
+        None => demo::run().await,
+    }
+}
+
+async fn serve(path: &Path) -> Result<(), Failure> {
+    let config = Config::from_file(path)?;
+    let stop = stop_signal()?;
+    let gateway = Gateway::bind(&config, Audit::new(|line| eprintln!("{line}"))).await?;
+    #[cfg(unix)]
+    reload_on_hangup(&gateway)?;
+    writeln!(std::io::stdout(), "listening on {}", gateway.address)?;
+    gateway.serve(stop).await;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn reload_on_hangup(gateway: &Gateway) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reloads = gateway.reloads();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let line = match Gateway::reload(&reloads).await {
+                Ok(()) => serde_json::json!({"event": "reloaded"}),
+                Err(error) => {
+                    serde_json::json!({"event": "reload_refused", "error": error.to_string()})
+                }
+            };
+            eprintln!("{line}");
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! One line for each request, when its response is complete or aborted.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The destination of the lines.
+#[derive(Clone)]
+pub struct Audit(Arc<dyn Fn(Value) + Send + Sync>);
+
+impl Audit {
+    pub fn new(write: impl Fn(Value) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(write))
+    }
+
+    pub fn write(&self, line: Value) {
+        (self.0)(line);
+    }
+}
+
+/// The line of one request; it is written when it is dropped.
+#[derive(Serialize)]
+pub(super) struct Entry {
+    event: &'static str,
+    method: String,
+    /// Without the query, which may contain secrets.
+    path: String,
+    identity: String,
+    pub(super) status: Option<u16>,
+    pub(super) route: Option<String>,
+    pub(super) upstream: Option<String>,
+    duration_ms: f64,
+    /// Bytes of the response's body.
+    pub(super) bytes: u64,
+    /// Why the request was denied or failed.
+    pub(super) reason: Option<String>,
+    /// Whether the whole response was sent.
+    pub(super) complete: bool,
+    #[serde(skip)]
+    began: Instant,
+    #[serde(skip)]
+    audit: Audit,
+}
+
+impl Entry {
+    pub(super) fn new(request: &http::request::Parts, identity: String, audit: &Audit) -> Self {
+        Self {
+            event: "request",
+            method: request.method.to_string(),
+            path: request.uri.path().to_owned(),
+            identity,
+            status: None,
+            route: None,
+            upstream: None,
+            duration_ms: 0.0,
+            bytes: 0,
+            reason: None,
+            complete: false,
+            began: Instant::now(),
+            audit: audit.clone(),
+        }
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    pub(super) fn responded(&mut self, status: StatusCode) {
+        self.status = Some(status.as_u16());
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.duration_ms = self.began.elapsed().as_micros() as f64 / 1000.0;
+        // Its fields always serialize.
+        let line = serde_json::to_value(&*self).unwrap_or_else(|_| json!({"event": self.event}));
+        self.audit.write(line);
+    }
+}

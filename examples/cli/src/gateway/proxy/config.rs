@@ -1,0 +1,211 @@
+//! The configuration: one TOML file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum as _;
+use countersign::integration::http::{ForwardedIdentity, XfccField};
+use http::HeaderName;
+use serde::{Deserialize, Deserializer};
+
+use crate::options::IdentityKind;
+use crate::terminal::Failure;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The gateway's certificate, and the clients that may connect.
+    pub tls: Tls,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub forward: Forward,
+    pub upstreams: BTreeMap<String, Upstream>,
+    pub routes: Vec<Route>,
+}
+
+/// One side of mutual TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// Roots, in PEM files.
+    pub trust: Vec<PathBuf>,
+    /// The field of the peer's certificate that is its identity: as `serve --identity`.
+    #[serde(deserialize_with = "identity_kind")]
+    pub identity: IdentityKind,
+    /// The allowed peers: as `serve --allow`.
+    pub allow: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The time for the head of a request.
+    #[serde(rename = "head_seconds", deserialize_with = "seconds")]
+    pub head: Duration,
+    /// The time to connect to an upstream, its handshake included.
+    #[serde(rename = "connect_seconds", deserialize_with = "seconds")]
+    pub connect: Duration,
+    /// The time from then to the head of its response, including the request's body.
+    #[serde(rename = "answer_seconds", deserialize_with = "seconds")]
+    pub answer: Duration,
+    /// The time for requests in flight when the gateway stops, and on connections to an upstream when the
+    /// gateway's certificate for it was replaced.
+    #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
+    pub drain: Duration,
+    /// The interval between checks of the certificates' files.
+    #[serde(rename = "reload_seconds", deserialize_with = "seconds")]
+    pub reload: Duration,
+    /// The limit of concurrent requests on one HTTP/2 connection.
+    pub max_streams: u32,
+    /// In bytes.
+    pub max_request_body: usize,
+    /// In bytes; without it, responses are unlimited.
+    pub max_response_body: Option<usize>,
+    /// For each identity; without it, there is no limit.
+    pub rate: Option<Rate>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+            reload: Duration::from_secs(60),
+            max_streams: 128,
+            max_request_body: 10 << 20,
+            max_response_body: None,
+            rate: None,
+        }
+    }
+}
+
+/// The rate of requests of each identity.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    pub per_minute: NonZeroU32,
+    /// The number of requests at once after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// How the gateway forwards the client's identity. It never forwards such headers of a client.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Forward {
+    /// `Client-Cert` of RFC 9440.
+    client_cert: bool,
+    /// Also `Client-Cert-Chain`.
+    client_cert_chain: bool,
+    /// The fields of Envoy's `X-Forwarded-Client-Cert`: hash, subject, uri, dns.
+    xfcc: Vec<Xfcc>,
+    /// Further headers that a client may not send.
+    strip: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Xfcc {
+    Hash,
+    Subject,
+    Uri,
+    Dns,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// `https://host:port`, or `http://` and a loopback address.
+    pub url: String,
+    /// The gateway's certificate for it, and the allowed servers: for `https`.
+    pub tls: Option<Tls>,
+    /// Whether to send all requests over one HTTP/2 connection if the upstream supports it. HTTP/1.1 is
+    /// better for streams of events: each takes one of the streams that the upstream allows on a connection
+    /// (hyper 200, others 100) for its whole duration.
+    #[serde(default)]
+    pub http2: bool,
+}
+
+/// Which clients may send which requests, and the upstream that gets them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub name: String,
+    /// As `allow` above.
+    pub who: Vec<String>,
+    pub methods: Vec<String>,
+    /// A path pattern of axum: `/v1/invoices/{id}`, `/v1/{*rest}`.
+    pub path: String,
+    pub upstream: String,
+}
+
+impl Config {
+    /// Paths are relative to the folder of the configuration.
+    pub fn from_file(path: &Path) -> Result<Self, Failure> {
+        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| named(&error))?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        let upstreams = config.upstreams.values_mut();
+        let all = upstreams.filter_map(|upstream| upstream.tls.as_mut());
+        for tls in all.chain([&mut config.tls]) {
+            for file in [&mut tls.cert, &mut tls.key]
+                .into_iter()
+                .chain(&mut tls.trust)
+            {
+                *file = folder.join(&*file);
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl Forward {
+    pub fn headers(&self) -> Result<ForwardedIdentity, Failure> {
+        let fields = self.xfcc.iter().map(|field| match field {
+            Xfcc::Hash => XfccField::Hash,
+            Xfcc::Subject => XfccField::Subject,
+            Xfcc::Uri => XfccField::Uri,
+            Xfcc::Dns => XfccField::Dns,
+        });
+        let mut forward = ForwardedIdentity::new().xfcc(fields);
+        if self.client_cert {
+            forward = forward.client_cert();
+        }
+        if self.client_cert_chain {
+            forward = forward.client_cert_chain();
+        }
+        for name in &self.strip {
+            let name = name.parse::<HeaderName>();
+            forward = forward.strip(name.map_err(|error| format!("forward.strip: {error}"))?);
+        }
+        // Only the gateway may state these.
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ] {
+            forward = forward.strip(HeaderName::from_static(name));
+        }
+        Ok(forward)
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn identity_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IdentityKind, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    IdentityKind::from_str(&name, false).map_err(serde::de::Error::custom)
+}

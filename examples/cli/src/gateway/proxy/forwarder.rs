@@ -1,0 +1,235 @@
+//! The path of a request: rate, rules, limits, upstream.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error;
+use std::iter::successors;
+use std::sync::Arc;
+
+use countersign::Peer;
+use countersign::integration::http::{ForwardedIdentity, peer_in};
+use countersign::integration::hyper::RequestBody as Received;
+use countersign::integration::tower::{RequestPolicy as _, RequestRules};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::LengthLimitError;
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy;
+use tokio::time::timeout;
+use tower::Service;
+
+use super::audit::{Audit, Entry};
+use super::body::{RequestBody, ResponseBody};
+use super::config::{Config, Limits};
+use super::headers::{strip_addressing, strip_hop_by_hop};
+use super::limits::RateLimits;
+use super::upstream::Upstream;
+use crate::options::{AllowList, Identity};
+use crate::terminal::Failure;
+
+/// The state that requests share.
+pub(super) struct Forwarder {
+    rules: RequestRules<Identity>,
+    /// The upstream's name by the rule's name.
+    routes: BTreeMap<String, String>,
+    upstreams: BTreeMap<String, Upstream>,
+    forward: ForwardedIdentity,
+    rates: RateLimits,
+    limits: Limits,
+    audit: Audit,
+}
+
+/// Why the gateway does not forward a request, or has no response.
+struct Refused {
+    status: StatusCode,
+    /// For the audit.
+    reason: String,
+    retry_after: Option<u64>,
+}
+
+pub(super) fn service(
+    forwarder: Arc<Forwarder>,
+) -> impl Service<Request<Received>, Response = Response<ResponseBody>, Error = Infallible, Future: Send>
++ Clone {
+    tower::service_fn(move |request| {
+        let forwarder = Arc::clone(&forwarder);
+        async move { Ok(forwarder.respond(request).await) }
+    })
+}
+
+impl Forwarder {
+    pub(super) fn new(
+        config: &Config,
+        upstreams: BTreeMap<String, Upstream>,
+        audit: Audit,
+    ) -> Result<Self, Failure> {
+        let mut rules = RequestRules::new();
+        let mut routes = BTreeMap::new();
+        for route in &config.routes {
+            let name = &route.name;
+            let at = |error: Failure| error.at(format_args!("routes: {name}"));
+            if !upstreams.contains_key(&route.upstream) {
+                let problem = format!("no upstream is called {}", route.upstream);
+                return Err(at(problem.into()));
+            }
+            let before = routes.insert(name.clone(), route.upstream.clone());
+            if before.is_some() {
+                return Err(at("two routes have this name".into()));
+            }
+            let who = AllowList::parse_option("who", config.tls.identity, &route.who);
+            let methods = route.methods.iter().map(|method| method.parse::<Method>());
+            let methods = methods.collect::<Result<Vec<_>, _>>();
+            let methods = methods.map_err(|error| at(error.into()))?;
+            if methods.contains(&Method::CONNECT) {
+                return Err(at("CONNECT cannot be forwarded".into()));
+            }
+            rules = rules
+                .allow(
+                    name.clone(),
+                    who.map_err(|error| at(error.into()))?,
+                    methods,
+                    &route.path,
+                )
+                .map_err(|error| at(error.into()))?;
+        }
+        Ok(Self {
+            rules,
+            routes,
+            upstreams,
+            forward: config.forward.headers()?,
+            rates: RateLimits::new(config.limits.rate),
+            limits: config.limits.clone(),
+            audit,
+        })
+    }
+
+    pub(super) fn tidy(&self) {
+        self.rates.tidy();
+    }
+
+    async fn respond(&self, request: Request<Received>) -> Response<ResponseBody> {
+        let (parts, body) = request.into_parts();
+        let peer = peer_in::<Identity>(&parts.extensions).cloned();
+        let who = peer.as_ref().map(|peer| peer.identity().to_string());
+        let mut entry = Entry::new(&parts, who.unwrap_or_default(), &self.audit);
+        let response = match peer {
+            Some(peer) => self.forward_request(parts, body, &peer, &mut entry).await,
+            None => Err(Refused::with(StatusCode::FORBIDDEN, "no peer")),
+        };
+        match response {
+            Ok(response) => {
+                entry.responded(response.status());
+                let limit = self.limits.max_response_body;
+                response.map(|body| ResponseBody::upstream(body, limit, entry))
+            }
+            Err(refused) => refused.into_response(entry),
+        }
+    }
+
+    async fn forward_request(
+        &self,
+        mut parts: http::request::Parts,
+        body: Received,
+        peer: &Peer<Identity>,
+        entry: &mut Entry,
+    ) -> Result<Response<Incoming>, Refused> {
+        // First, so that denied requests count, too.
+        self.rates
+            .check(peer.identity())
+            .map_err(Refused::too_many)?;
+        let decision = self.rules.authorize(peer, &parts);
+        let Some(rule) = decision.rule() else {
+            let reason = decision.reason().unwrap_or_default();
+            return Err(Refused::with(StatusCode::FORBIDDEN, reason));
+        };
+        entry.route = Some(rule.to_owned());
+        let name = self.routes.get(rule);
+        let upstream = name.and_then(|name| self.upstreams.get(name));
+        let (Some(name), Some(upstream)) = (name, upstream) else {
+            return Err(Refused::with(StatusCode::BAD_GATEWAY, "no upstream"));
+        };
+        entry.upstream = Some(name.clone());
+        let limit = self.limits.max_request_body;
+        if body.size_hint().lower() > limit as u64 {
+            return Err(Refused::too_large());
+        }
+
+        // First, so that a `Connection` header cannot name a header of the gateway.
+        strip_hop_by_hop(&mut parts.headers);
+        strip_addressing(&mut parts.headers);
+        self.forward
+            .apply(&mut parts.headers, peer)
+            .map_err(|error| Refused::with(StatusCode::FORBIDDEN, error.reason()))?;
+        if let Some(remote) = peer.connection().remote_addr() {
+            let address = HeaderValue::try_from(remote.ip().to_string());
+            let address = address
+                .map_err(|error| Refused::with(StatusCode::BAD_GATEWAY, &error.to_string()))?;
+            parts.headers.insert("x-forwarded-for", address);
+        }
+        let mut request = Request::new(RequestBody::new(body, limit));
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = parts.uri;
+        *request.headers_mut() = parts.headers;
+
+        let time = self.limits.connect + self.limits.answer;
+        let mut response = timeout(time, upstream.send(request))
+            .await
+            .map_err(|_| Refused::with(StatusCode::GATEWAY_TIMEOUT, "the upstream is late"))?
+            .map_err(Refused::by_upstream)?;
+        if let Some(limit) = self.limits.max_response_body
+            && response.body().size_hint().lower() > limit as u64
+        {
+            let reason = "the response is too large";
+            return Err(Refused::with(StatusCode::BAD_GATEWAY, reason));
+        }
+        strip_hop_by_hop(response.headers_mut());
+        Ok(response)
+    }
+}
+
+impl Refused {
+    fn with(status: StatusCode, reason: &str) -> Self {
+        Self {
+            status,
+            reason: reason.to_owned(),
+            retry_after: None,
+        }
+    }
+
+    fn too_many(seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::with(StatusCode::TOO_MANY_REQUESTS, "rate limit")
+        }
+    }
+
+    fn too_large() -> Self {
+        Self::with(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    }
+
+    fn by_upstream(error: legacy::Error) -> Self {
+        let first: &(dyn Error + 'static) = &error;
+        let causes: Vec<_> = successors(Some(first), |&error| error.source()).collect();
+        if causes.iter().any(|cause| cause.is::<LengthLimitError>()) {
+            return Self::too_large();
+        }
+        let causes: Vec<_> = causes.iter().map(ToString::to_string).collect();
+        Self::with(StatusCode::BAD_GATEWAY, &causes.join(": "))
+    }
+
+    /// The client gets the status only.
+    fn into_response(self, mut entry: Entry) -> Response<ResponseBody> {
+        entry.responded(self.status);
+        entry.reason = Some(self.reason);
+        let text = self.status.canonical_reason().unwrap_or_default();
+        let text = serde_json::json!({ "error": text }).to_string();
+        let mut response = Response::new(ResponseBody::own(text, entry));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,189 @@
+//! The reverse proxy, whose clients are identified by their certificates.
+
+mod audit;
+mod body;
+pub mod config;
+mod forwarder;
+mod headers;
+mod limits;
+mod upstream;
+
+pub use audit::Audit;
+pub use config::Config;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::integration::hyper::Server;
+use countersign::pki::CredentialsError;
+use countersign::reload::{Handle, Reload, ReloadError, Source};
+use countersign::trust::TrustError;
+use countersign::{
+    Acceptor, Certificate, Credentials, Incoming, Listener, ListenerHandle, TrustStore,
+};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+
+use self::config::Limits;
+use self::forwarder::Forwarder;
+use self::upstream::Upstream;
+use crate::options::{AllowList, Identity};
+use crate::terminal::Failure;
+
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A gateway that listens.
+pub struct Gateway {
+    pub acceptor: Acceptor<Identity>,
+    pub address: SocketAddr,
+    listener: Listener<TcpStream, Identity>,
+    server: Server,
+    forwarder: Arc<Forwarder>,
+    /// They apply changed files until they are dropped.
+    reloads: Vec<Handle>,
+    drain: Duration,
+}
+
+impl Gateway {
+    /// Reads all files, and listens.
+    pub async fn bind(config: &Config, audit: Audit) -> Result<Self, Failure> {
+        let tls = &config.tls;
+        let kind = tls.identity;
+        let acceptor = Acceptor::builder()
+            .credentials(credentials_of(tls)?)
+            .trust(trust_of(tls)?)
+            .identify(move |certificate: &Certificate| kind.extract(certificate))
+            .authorize(AllowList::parse_option("tls.allow", kind, &tls.allow)?)
+            .alpn(["h2", "http/1.1"])
+            .build()?;
+        let mut upstreams = BTreeMap::new();
+        let mut reloads = vec![keep(Reload::of(&acceptor), tls, &config.limits).await?];
+        for (name, settings) in &config.upstreams {
+            let upstream = Upstream::new(settings, &config.limits)
+                .await
+                .map_err(|failure| failure.at(format_args!("upstreams.{name}")))?;
+            reloads.extend(upstream.reload().cloned());
+            upstreams.insert(name.clone(), upstream);
+        }
+        let forwarder = Forwarder::new(config, upstreams, audit.clone())?;
+
+        let tcp = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+        let address = tcp.local_addr()?;
+        let listener = Listener::builder(acceptor.clone())
+            .on_refused(move |remote, error| {
+                let (reason, error) = (error.reason(), error.to_string());
+                audit.write(json!({
+                    "event": "refused", "remote": remote, "reason": reason, "error": error
+                }));
+            })
+            .listen(NoDelay(tcp));
+        let streams = config.limits.max_streams;
+        let server = Server::new()
+            .header_read_timeout(config.limits.head)
+            .http2(|http2| {
+                http2.max_concurrent_streams(streams);
+            });
+        Ok(Self {
+            acceptor,
+            address,
+            listener,
+            server,
+            forwarder: Arc::new(forwarder),
+            reloads,
+            drain: config.limits.drain,
+        })
+    }
+
+    /// Checks the files at once.
+    ///
+    /// # Errors
+    /// The first set that cannot be applied; the previous one stays in force.
+    pub async fn reload(reloads: &[Handle]) -> Result<(), ReloadError> {
+        for reload in reloads {
+            reload.reload_now().await?;
+        }
+        Ok(())
+    }
+
+    pub fn reloads(&self) -> Vec<Handle> {
+        self.reloads.clone()
+    }
+
+    pub fn handle(&self) -> ListenerHandle<Identity> {
+        self.listener.handle()
+    }
+
+    /// Serves until `stop` resolves; then it signals the clients, and finishes requests in flight.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+        let handle = self.handle();
+        let drain = self.drain;
+        let limits = Arc::clone(&self.forwarder);
+        let service = forwarder::service(self.forwarder);
+        let serving = self.server.serve(self.listener, service);
+        let stopping = async {
+            stop.await;
+            handle.shutdown(drain).await;
+        };
+        let tidying = async {
+            loop {
+                tokio::time::sleep(TIDY_EVERY).await;
+                limits.tidy();
+            }
+        };
+        let both = async { tokio::join!(serving, stopping) };
+        tokio::select! {
+            _ = both => {}
+            () = tidying => {}
+        }
+        drop(self.reloads);
+    }
+}
+
+/// Applies changes of one side's certificate and roots.
+async fn keep(
+    reload: Reload<Identity>,
+    tls: &config::Tls,
+    limits: &Limits,
+) -> Result<Handle, ReloadError> {
+    let trusting = tls.clone();
+    let reload = reload
+        .every(limits.reload)
+        .credentials(Source::pem_files(&tls.cert, &tls.key))
+        .trust(Source::files(tls.trust.clone(), move || {
+            trust_of(&trusting)
+        }));
+    reload.start().await
+}
+
+fn credentials_of(tls: &config::Tls) -> Result<Credentials, CredentialsError> {
+    Credentials::from_pem_files(&tls.cert, &tls.key)
+}
+
+fn trust_of(tls: &config::Tls) -> Result<TrustStore, TrustError> {
+    let mut store = TrustStore::empty();
+    for file in &tls.trust {
+        store = store.and(TrustStore::from_pem_file(file)?);
+    }
+    Ok(store)
+}
+
+/// Sends small frames at once: an event must not wait for the next event.
+struct NoDelay(TcpListener);
+
+impl Incoming for NoDelay {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        let (tcp, remote) = Incoming::accept(&mut self.0).await?;
+        tcp.set_nodelay(true)?;
+        Ok((tcp, remote))
+    }
+}

@@ -1,0 +1,5 @@
+//! The program `countersign`.
+
+fn main() -> std::process::ExitCode {
+    countersign_cli::run()
+}

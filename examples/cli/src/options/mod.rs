@@ -1,0 +1,13 @@
+//! Options that several commands have.
+
+mod allow;
+mod identity;
+mod stop;
+mod tls;
+mod trust;
+
+pub use allow::AllowList;
+pub use identity::{Identity, IdentityKind};
+pub use stop::stop_signal;
+pub use tls::TlsOptions;
+pub use trust::{TrustOptions, TrustOptionsError, TrustSettings};

@@ -1,0 +1,73 @@
+//! The connections of the server.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::{Acceptor, Listener, TlsStream};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::http::Answer;
+use crate::options::{AllowList, Identity};
+
+/// The time for requests and handshakes in flight when the server stops.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// The state that connections share.
+pub(super) struct Shared {
+    pub(super) acceptor: Acceptor<Identity>,
+    /// The clients that `GET /connections` answers.
+    pub(super) admins: Option<AllowList>,
+}
+
+/// Serves connections until `stop` resolves, then finishes those that are open.
+pub(super) async fn serve(
+    tcp: TcpListener,
+    shared: Shared,
+    max_handshakes: usize,
+    stop: impl Future<Output = ()>,
+) {
+    let mut listener = Listener::builder(shared.acceptor.clone())
+        .max_handshakes(max_handshakes)
+        .listen(tcp);
+    let handle = listener.handle();
+    let shared = Arc::new(shared);
+    let accepting = async {
+        while let Some(stream) = listener.accept().await {
+            tokio::spawn(handle_connection(stream, Arc::clone(&shared)));
+        }
+    };
+    let stopping = async {
+        stop.await;
+        // It aborts what takes longer.
+        handle.shutdown(DRAIN_TIME).await;
+    };
+    tokio::join!(accepting, stopping);
+}
+
+async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<Shared>) {
+    let peer = stream.peer().clone();
+    let answer = Answer::to(&stream);
+    let draining = stream.draining();
+    let service = service_fn(|request| {
+        let response = answer.respond(&request, &peer, &shared);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // With a timer, hyper limits the time for a request's head.
+    server.http1().timer(TokioTimer::new());
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    // The audit trail records how it closed.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = draining => {
+            connection.as_mut().graceful_shutdown(); // with HTTP/2, GOAWAY
+            let _ = connection.await;
+        }
+    }
+}

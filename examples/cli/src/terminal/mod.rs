@@ -1,0 +1,23 @@
+//! Output for people.
+//!
+//! Standard output and standard error are coloured where they are terminals, and `NO_COLOR` is not set.
+//! What is not for a terminal is the same text without colours.
+
+mod body;
+mod failure;
+
+use anstyle::{AnsiColor, Style};
+
+pub use body::write_json;
+pub use failure::Failure;
+
+pub const HEADING: Style = Style::new().bold();
+pub const LABEL: Style = Style::new().dimmed();
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Whether standard output gets colours: it is a terminal, and the environment does not forbid it.
+pub fn is_styled() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+}

@@ -1,0 +1,21 @@
+//! The program under test.
+
+use tokio::process::Command;
+
+use crate::programs::command;
+
+/// A subcommand of the program.
+pub(crate) fn countersign(subcommand: &str) -> Command {
+    let mut program = command(env!("CARGO_BIN_EXE_countersign"));
+    program.arg(subcommand);
+    program
+}
+
+/// The names that the shared helpers use for two of them.
+pub(crate) fn example(name: &str) -> Command {
+    match name {
+        "server" => countersign("serve"),
+        "client" => countersign("call"),
+        other => countersign(other),
+    }
+}

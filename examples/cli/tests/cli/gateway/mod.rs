@@ -1,0 +1,11 @@
+//! `countersign gateway`: in the test's process where a test looks inside, and as a program.
+
+mod behind;
+mod bounds;
+mod events;
+mod forging;
+mod front;
+mod program;
+mod rotation;
+mod routes;
+mod support;

@@ -1,0 +1,4 @@
+//! What several programs of this package use.
+#![allow(missing_docs, reason = "the API is not for other packages")]
+
+pub mod invoices;
