@@ -29,24 +29,19 @@ impl Policy<SpiffeId> for Orders {
     }
 }
 
-/// Accepts connections, and greets each client by its identity.
-async fn serve(listener: TcpListener, acceptor: Acceptor<SpiffeId>) -> std::io::Result<()> {
-    loop {
-        let (tcp, _) = listener.accept().await?;
-        let acceptor = acceptor.clone();
-        tokio::spawn(async move {
-            match acceptor.accept(tcp).await {
-                // The client has proved its identity, and the policy has allowed it.
-                Ok(mut stream) => {
-                    let greeting = format!("hello {}", stream.peer().identity());
-                    stream.write_all(greeting.as_bytes()).await?;
-                    stream.shutdown().await?;
-                }
-                Err(error) => println!("server: {}: {error}", error.reason()),
-            }
-            std::io::Result::Ok(())
-        });
+/// Accepts one connection, and greets the client by its identity.
+async fn serve(listener: &TcpListener, acceptor: &Acceptor<SpiffeId>) -> std::io::Result<()> {
+    let (tcp, _) = listener.accept().await?;
+    match acceptor.accept(tcp).await {
+        // The client has proved its identity, and the policy has allowed it.
+        Ok(mut stream) => {
+            let greeting = format!("hello {}", stream.peer().identity());
+            stream.write_all(greeting.as_bytes()).await?;
+            stream.shutdown().await?;
+        }
+        Err(error) => println!("server: {}: {error}", error.reason()),
     }
+    Ok(())
 }
 
 /// Connects with this certificate, and reads the greeting.
@@ -78,13 +73,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = listener.local_addr()?;
-    tokio::spawn(serve(listener, acceptor));
 
     let other_ca = TestCa::new("Other CA");
     for (issuer, name) in [(&ca, "billing"), (&ca, "shipping"), (&other_ca, "billing")] {
         let id = format!("spiffe://example.org/ns/{name}/worker");
         let own = issuer.leaf().common_name(name).spiffe(&id).issue();
-        match call(server, &ca, own).await {
+        // A server accepts in a loop, on a task for each connection; `Listener` does that.
+        let (served, called) = tokio::join!(serve(&listener, &acceptor), call(server, &ca, own));
+        served?;
+        match called {
             Ok(greeting) => println!("client {name}: {greeting}"),
             Err(error) => println!("client {name}: {error}"),
         }

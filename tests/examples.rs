@@ -65,7 +65,7 @@ fn own_extractor_reads_a_typed_identity() {
         printed("own_extractor"),
         "urn:device:acme:4711: Device { tenant: \"acme\", serial: 4711 }\n\
          urn:device:other:4711: denied\n\
-         urn:device:acme:unknown: bad_syntax\n"
+         urn:device:acme:unknown: identity_bad_syntax\n"
     );
 }
 
@@ -76,7 +76,7 @@ fn async_policy_asks_once_for_each_peer_and_denies_a_late_decision() {
         "alice: allowed by directory\n\
          alice: allowed by directory\n\
          eve: denied\n\
-         slow: denied\n\
+         slow: policy_timed_out\n\
          directory calls: 3\n"
     );
 }

@@ -51,7 +51,7 @@ impl Certificates {
             ),
             named(
                 "shipping",
-                "client  spiffe://example.org/ns/shipping/worker (for a denial)",
+                "client  spiffe://example.org/ns/shipping/worker (the commands below deny it)",
                 client().spiffe("spiffe://example.org/ns/shipping/worker"),
             ),
             named(

@@ -1,7 +1,8 @@
 //! Output for people.
 //!
-//! Standard output and standard error are coloured where they are terminals, and `NO_COLOR` is not set.
-//! What is not for a terminal is the same text without colours.
+//! Standard output and standard error have colours if they are terminals and `NO_COLOR` is not set, or if
+//! `CLICOLOR_FORCE` is set. Otherwise the text is the same without colours, and `call` writes the body
+//! unchanged.
 
 mod body;
 mod failure;
