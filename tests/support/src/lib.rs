@@ -1,7 +1,7 @@
 //! What the tests of several packages need. Each part is a module; the parts with dependencies of
 //! their own are behind features.
 #![allow(missing_docs, reason = "of no use outside of the tests")]
-#![allow(clippy::unwrap_used)] // a test fails where this fails
+#![allow(clippy::unwrap_used, clippy::new_without_default)] // a test fails where this fails
 
 pub mod client_hello;
 pub mod hostile_chains;
