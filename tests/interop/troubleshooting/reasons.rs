@@ -64,7 +64,11 @@ const SOURCES: &[(&str, &str, &[&str])] = &[
             "Self::Shed(shed)",
         ],
     ),
-    (include_str!("../../../src/server/error.rs"), "ShedReason", &[]),
+    (
+        include_str!("../../../src/server/error.rs"),
+        "ShedReason",
+        &[],
+    ),
     (
         include_str!("../../../src/gate/error.rs"),
         "AdmitError",
