@@ -56,7 +56,7 @@ fn number_of(address: SocketAddr) -> usize {
 fn server(ca: &TestCa, trail: &Memory, denied: &DenyList<DnsName>) -> Acceptor<DnsName> {
     let policy = |peer: &Peer<DnsName>| match peer.identity().as_str() {
         "denied.example" => Decision::deny("not today"),
-        _ => Decision::allow("everybody else"),
+        _ => Decision::allow("all others"),
     };
     acceptor(ca, policy)
         .named(NAME)

@@ -91,7 +91,7 @@ fn a_blocking_handshake_has_one_outcome_on_each_side() {
                     ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
                 while connection.is_handshaking() {
                     if connection.complete_io(&mut tcp).is_err() {
-                        return; // what rustls refuses, nobody asks the gate about
+                        return; // what rustls rejects does not reach the gate
                     }
                 }
                 acceptor.gate().admit(&connection, from).unwrap();

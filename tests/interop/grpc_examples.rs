@@ -32,7 +32,7 @@ async fn grpc() {
     }
 }
 
-/// The example's server: everybody whose common name is `alice` or `bob` may connect, alice may create.
+/// The example's server: clients with the common name `alice` or `bob` may connect, and alice may create.
 pub(crate) async fn serve(pki: &Pki) -> Server {
     let mut server = example("grpc");
     server.args(["server", "--listen", "127.0.0.1:0"]);

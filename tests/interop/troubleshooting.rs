@@ -1,7 +1,7 @@
 //! `manual/troubleshooting.md` says what real clients print when they are refused, and it is true:
 //! everything below its marker is written by this test, and compared with what happens here.
 //!
-//! `UPDATE_MANUAL=1 cargo test --test troubleshooting` writes it anew.
+//! `UPDATE_MANUAL=1 cargo test -p countersign-interop-tests troubleshooting` writes it anew.
 #![cfg(unix)] // proxies on Unix sockets
 
 mod cases;
@@ -71,7 +71,7 @@ async fn produce(case: &Case, callers: &mut Callers) -> Section {
         let said = answer.error();
         let Err(error) = served else {
             assert!(case.refused.client_rejects(), "{program:?} was admitted");
-            let other = Some("lets it in, and it leaves".into());
+            let other = Some("admits it, and it closes".into());
             symptoms.insert(*program, Symptom { said, other });
             continue;
         };

@@ -339,7 +339,11 @@ async fn a_stream_that_is_dropped_after_a_cut_has_sent_the_reason() {
     acceptor.close_where(|_| true);
     drop(server);
     let mut rest = Vec::new();
-    assert_eq!(client.read_to_end(&mut rest).await.unwrap(), 0, "goodbye");
+    assert_eq!(
+        client.read_to_end(&mut rest).await.unwrap(),
+        0,
+        "close_notify"
+    );
 
     let (server, mut client) = open().await;
     list.insert(identity("client.example"));

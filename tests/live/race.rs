@@ -89,7 +89,7 @@ async fn a_change_that_does_not_concern_it_leaves_a_connection_alone() {
                 let new_policy = matches!(what, What::Policy | What::AsyncPolicy);
                 let rule = if new_policy { "after" } else { "before" };
                 assert_eq!(stream.rule(), rule, "{case}: who admitted it");
-                tokio::time::sleep(Duration::from_secs(5)).await; // whoever is asked has answered
+                tokio::time::sleep(Duration::from_secs(5)).await; // every policy has decided
                 assert_eq!(world.count(), if is_first { 1 } else { 2 }, "{case}");
                 drop(earlier);
             }

@@ -55,7 +55,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
         |word| matches!(word, "TcpStream" | "TcpListener" | "UdpSocket"),
         &["stream/info.rs", "server/listener/"],
     ),
-    // The live connection is the gate's and everybody's below.
+    // The live connection is for the gate and all rows below.
     (
         |word| {
             matches!(
@@ -200,7 +200,7 @@ fn the_checker_sees_what_it_must() {
             "const QUOTE: char = '\"'; use crate::gate::x;",
             "imports `gate`",
         ),
-        // Nobody depends on what is made for tests, and it may use everybody.
+        // No module depends on what is made for tests, which may use every module.
         (
             "testing/connection.rs",
             "use crate::Acceptor;",

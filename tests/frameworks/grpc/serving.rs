@@ -33,7 +33,7 @@ pub(crate) struct Grpc {
 }
 
 impl Grpc {
-    /// Serves on loopback: alice may create, everybody who may connect may watch.
+    /// Serves on loopback: alice may create, every admitted client may watch.
     pub(crate) async fn serve(by: By, acceptor: &Acceptor<DnsName>) -> Self {
         let rules = RequestRules::<DnsName>::new()
             .allow(

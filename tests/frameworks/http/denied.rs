@@ -71,7 +71,7 @@ async fn a_denied_request_gets_403_without_a_body_and_is_recorded() {
 
 #[tokio::test]
 async fn a_request_without_a_peer_is_denied() {
-    let (_, service, denied) = noted(|_: &Peer<DnsName>, _: &_| Decision::allow("everybody"));
+    let (_, service, denied) = noted(|_: &Peer<DnsName>, _: &_| Decision::allow("all peers"));
     // None at all, and one of another type.
     let none = request(Method::GET, "/");
     let mut other = request(Method::GET, "/");
@@ -189,8 +189,8 @@ async fn a_denied_request_is_in_the_audit_trail() {
     let bad = from("eve.example", request(Method::GET, "/v1/invoices/7?q=1"));
     let response = service.clone().oneshot(bad).await.unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
-    let nobody = request(Method::GET, "/v1/invoices/7");
-    service.oneshot(nobody).await.unwrap();
+    let without_peer = request(Method::GET, "/v1/invoices/7");
+    service.oneshot(without_peer).await.unwrap();
     let [denied, nameless] = &trail.take()[..] else {
         panic!("one event each");
     };

@@ -49,7 +49,7 @@ pub(super) async fn openssl(order: Order<'_>) -> Answer {
     }
     match order.speaks {
         Speaks::TlsByRsa => drop(openssl.args(["-cipher", RSA])),
-        Speaks::TlsForNobody => drop(openssl.args(["-alpn", "nobody"])),
+        Speaks::TlsWithUnknownAlpn => drop(openssl.args(["-alpn", "unknown"])),
         _ => {}
     }
     if let Some(files) = order.files {
@@ -92,8 +92,8 @@ pub(super) async fn gnutls(order: Order<'_>) -> Answer {
                 (Tls::V13, _) => "NORMAL:-VERS-ALL:+VERS-TLS1.3",
             },
         ]);
-    if order.speaks == Speaks::TlsForNobody {
-        gnutls.args(["--alpn", "nobody"]);
+    if order.speaks == Speaks::TlsWithUnknownAlpn {
+        gnutls.args(["--alpn", "unknown"]);
     }
     if let Some(files) = order.files {
         gnutls.arg("--x509certfile").arg(&files.cert);

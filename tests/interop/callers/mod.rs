@@ -129,7 +129,7 @@ pub(crate) enum Speaks {
     /// TLS 1.2 with RSA key exchange only, which has no forward secrecy.
     TlsByRsa,
     /// TLS with an application protocol (ALPN) that no side has.
-    TlsForNobody,
+    TlsWithUnknownAlpn,
     PlainHttp,
     /// SMTP, where the server begins.
     Smtp,
@@ -233,7 +233,7 @@ impl Caller {
             (Speaks::Tls, Tls::V13) => true,
             (Speaks::TlsWithoutEms, _) => !self.has_ems() || is_one_of(&[P::GnuTls]),
             (Speaks::TlsByRsa, _) => is_one_of(&[P::Curl, P::OpenSsl, P::GnuTls]),
-            (Speaks::TlsForNobody, _) => is_one_of(&[P::OpenSsl, P::GnuTls]),
+            (Speaks::TlsWithUnknownAlpn, _) => is_one_of(&[P::OpenSsl, P::GnuTls]),
             (Speaks::PlainHttp, _) => self.scripted.is_some() || is_one_of(&[P::Curl, P::Nginx]),
             (Speaks::Smtp, _) => is_one_of(&[P::Curl]),
         };

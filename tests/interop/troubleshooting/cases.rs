@@ -268,7 +268,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
                 call.acceptor = allowed.build().expect("an acceptor");
             }),
             "The certificate is trusted and its identity is known: only the policy has to be \
-             changed, if this client should be let in (`--allow`). Nothing is wrong with the \
+             changed, if this client should be admitted (`--allow`). Nothing is wrong with the \
              certificate.",
         ),
         case(
@@ -320,10 +320,10 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
         ),
         case(
             "No application protocol in common",
-            good.with(|call| call.speaks = Speaks::TlsForNobody),
+            good.with(|call| call.speaks = Speaks::TlsWithUnknownAlpn),
             good.clone(),
             "Compare the client's ALPN protocols with those of the server's builder (`alpn`). A client \
-             that names none is let in.",
+             that names none is admitted.",
         ),
         case(
             "Plain HTTP",
@@ -343,8 +343,8 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "The server's certificate is for another name",
             good.with(|call| call.host = "127.0.0.1"),
             good.clone(),
-            "Dial a name that stands in the server's certificate, or issue that with the name (or \
-             the IP address) that is dialled as a subject alternative name. The common name does not \
+            "Connect to a name in the server's certificate, or issue a certificate with the name (or \
+             the IP address) as a subject alternative name. The common name does not \
              count.",
         ),
         case(

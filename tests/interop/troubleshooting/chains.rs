@@ -89,7 +89,7 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             shows(&world.alice_of(&last).issue()),
             "Path validation has found a rule of RFC 5280 broken: here a path length (`pathlen:0` has \
              no CA below). Name constraints and unknown critical extensions end like this. \
-             `cargo run --example inspect -- CERTIFICATE.pem` with the server's `--trust` tells which.",
+             `countersign inspect CERTIFICATE.pem` with the server's `--trust` shows which.",
         ),
         Case::new(
             "Too many certificates",

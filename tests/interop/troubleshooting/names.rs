@@ -28,7 +28,7 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
              internationalised one is written in A-labels (`xn--`), no value has control characters.",
         ),
         Case::new(
-            "An identity that stands for many",
+            "An identity for many hosts",
             by_dns(|leaf| leaf.dns("*.example")),
             by_dns(|leaf| leaf.dns("alice.example")),
             "Issue the client a certificate of its own: a wildcard is for servers, and says not who \
@@ -59,8 +59,8 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
                 call.acceptor = built(world.acceptor_by(broken));
             }),
             good.with(|call| call.acceptor = built(world.acceptor_by(mended))),
-            "The fault is the server's: its own extractor has a bug, of which the panic message on its \
-             standard error tells. An extractor returns an error for what it does not expect.",
+            "The fault is the server's: its own extractor has a bug; see the panic message on its \
+             standard error. An extractor returns an error for what it does not expect.",
         ),
     ]
 }

@@ -60,7 +60,8 @@ impl From<String> for Line {
     }
 }
 
-const MARKER: &str = "<!-- All that follows is written by a test: tests/troubleshooting.rs. -->";
+const MARKER: &str =
+    "<!-- All that follows is written by a test: tests/interop/troubleshooting.rs. -->";
 
 impl Page {
     pub(crate) fn write(&self) {

@@ -13,7 +13,7 @@ const NOT_MET: &[(&str, &str)] = &[
     ),
     (
         "name_mismatch",
-        "of servers' certificates: nobody dials a client by a name",
+        "of servers' certificates: no name is expected of a client",
     ),
     (
         "too_many_candidates",
@@ -21,7 +21,7 @@ const NOT_MET: &[(&str, &str)] = &[
     ),
     (
         "unknown_server_name",
-        "of a connector's gate: an acceptor dials nobody",
+        "of a connector's gate: an acceptor connects to no server",
     ),
     (
         "handshake_incomplete",

@@ -34,18 +34,18 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             "The policy panics",
             calls(world.acceptor_with(|peer: &Peer<CommonName>| {
                 let (_, team) = peer.identity().as_str().split_once('@').expect("a team");
-                Decision::deny(format!("nobody of {team}"))
+                Decision::deny(format!("no peer of {team}"))
             })),
             good.clone(),
-            "The fault is the server's: its own policy has a bug, of which the panic message on its \
-             standard error tells. Mend it; nobody is let in by a policy that panics.",
+            "The fault is the server's: its own policy has a bug; see the panic message on its \
+             standard error. A policy that panics admits no client.",
         ),
         Case::new(
             "No record can be made",
             calls(world.acceptor().audit(DiskFull)),
             calls(world.acceptor().audit(|_: &AuditEvent| {})),
-            "The fault is the server's: where the audit sink takes no record, nobody is let in. Look \
-             at its disk, or at whom it sends to; a `Queue` bridges a short outage.",
+            "The fault is the server's: where the audit sink takes no record, no client is admitted. Look \
+             at its disk, or at the receiver of its events; a `Queue` bridges a short outage.",
         ),
         Case::new(
             "Too many connections",

@@ -195,7 +195,7 @@ impl<P: Policy<DnsName>> Policy<DnsName> for Recording<P> {
     }
 }
 
-/// A policy that denies everybody.
+/// A policy that denies every peer.
 pub fn deny_all(_: &Peer<DnsName>) -> Decision {
     Decision::deny("closed for today")
 }

@@ -64,7 +64,7 @@ fn a_list_of_another_ca_of_the_same_name_affects_no_certificate() {
         assert_eq!(says(&only_ours, &ours), "good");
         assert_eq!(says(&only_ours, &theirs), "bad_signature");
     }
-    // The other way round: theirs lets everybody pass, and ours does not.
+    // The other way round: theirs admits every peer, and ours does not.
     let verifier = verifier(
         ca.trust(),
         crls([ca.theirs.crl().number(99), our_list.revoke(SERIAL)]),

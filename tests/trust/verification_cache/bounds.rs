@@ -61,7 +61,7 @@ impl Remembering {
         self.acceptor.gate().admit_chain(chain, info).unwrap();
     }
 
-    fn refuse(&self, chain: &[CertificateDer<'_>], reason: &str) {
+    fn reject(&self, chain: &[CertificateDer<'_>], reason: &str) {
         let refused = self
             .acceptor
             .gate()
@@ -145,8 +145,8 @@ fn rejected_chains_take_no_place() {
     let stranger = TestCa::new("Stranger").leaf().issue();
     let expired = ca.leaf().expired().issue();
     for (one, other) in never_seen(&stranger, 500).zip(never_seen(&expired, 500)) {
-        gate.refuse(&one, "unknown_issuer");
-        gate.refuse(&other, "expired");
+        gate.reject(&one, "unknown_issuer");
+        gate.reject(&other, "expired");
         assert!(gate.knows(hot.chain()));
         assert_eq!(gate.remembered(), 1);
     }
@@ -218,7 +218,7 @@ fn concurrent_requests_are_bounded_or_shared() {
                         .admit_chain(peer.chain(), info)
                         .unwrap();
                     assert_eq!(*admission.peer().certificate(), peer.certificate());
-                    gate.refuse(bad.chain(), "expired");
+                    gate.reject(bad.chain(), "expired");
                 }
             });
         }

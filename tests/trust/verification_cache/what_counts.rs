@@ -124,8 +124,8 @@ fn after_an_update_everything_is_looked_at_anew() {
         twice();
     }
     // An update that is refused changes nothing.
-    let nobody = Update::new().trust(countersign::TrustStore::empty());
-    assert_eq!(acceptor.update(nobody).unwrap_err().reason(), "empty_trust");
+    let empty = Update::new().trust(countersign::TrustStore::empty());
+    assert_eq!(acceptor.update(empty).unwrap_err().reason(), "empty_trust");
     assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
     assert_eq!(asked.take(), 0);
     // Nor does the acceptor beside it know what this one knows.
