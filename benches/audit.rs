@@ -127,8 +127,8 @@ impl Comparison {
             .lines()
             .count();
         assert_eq!(lines, 2 * (rounds + 1));
-        assert_eq!(self.on.stats().audit_dropped, 0);
-        assert!(self.on.stats().chains_remembered >= rounds as u64);
+        assert_eq!(self.on.control().stats().audit_dropped, 0);
+        assert!(self.on.control().stats().chains_remembered >= rounds as u64);
     }
 }
 

@@ -100,6 +100,7 @@ fn main() {
             let revocation = Revocation::new(crls).rollback(CrlRollback::Allow);
             let start = Instant::now();
             acceptor
+                .control()
                 .update(Update::new().revocation(revocation))
                 .expect("an update");
             swaps.push(start.elapsed());

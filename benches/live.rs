@@ -247,10 +247,12 @@ async fn flip(fixture: &Fixture, connections: usize) -> bool {
     let reauthorized = {
         let acceptor = acceptor.clone();
         tokio::task::spawn_blocking(move || {
-            acceptor.set_policy(|peer: &Peer<DnsName>| match peer.identity().as_str() {
-                "good.example" => Decision::allow("good"),
-                _ => Decision::deny("bad"),
-            });
+            acceptor
+                .control()
+                .set_policy(|peer: &Peer<DnsName>| match peer.identity().as_str() {
+                    "good.example" => Decision::allow("good"),
+                    _ => Decision::deny("bad"),
+                });
             start.elapsed()
         })
         .await
@@ -286,13 +288,14 @@ async fn flip(fixture: &Fixture, connections: usize) -> bool {
     })
     .await;
     println!("  access_denied      received by {half} of {half}");
-    assert_eq!(acceptor.connections().len(), half);
+    assert_eq!(acceptor.control().connections().len(), half);
 
     // The same with new trust, which verifies no signature again.
     let trust = fixture.ca.trust();
     let before = seen.counts();
     let start = Instant::now();
     acceptor
+        .control()
         .update(countersign::Update::new().trust(trust))
         .expect("an update");
     println!(
@@ -300,7 +303,7 @@ async fn flip(fixture: &Fixture, connections: usize) -> bool {
         start.elapsed()
     );
     seen.echoed(&before, 3).await;
-    assert_eq!(acceptor.connections().len(), half);
+    assert_eq!(acceptor.control().connections().len(), half);
     assert!(closings.try_recv().is_err(), "none of them was closed");
 
     phase.send_replace(Phase::Over);

@@ -66,7 +66,7 @@
 //!
 //! # What happens to a connection
 //!
-//! Chain, identity and policy are three steps of one [`Control`], in this order, for every connection of
+//! Chain, identity and policy are three steps of one gate, in this order, for every connection of
 //! either side. The chain is verified inside the handshake. Identity and policy wait until the peer
 //! has **proved** that it owns its key, because anyone can present a certificate. A peer that is
 //! rejected then still receives the fitting TLS alert, `access_denied`.
@@ -130,7 +130,6 @@
 
 pub mod audit;
 mod client;
-mod compat_tmp;
 pub mod diagnose;
 mod diagnostic;
 mod endpoint;
@@ -160,7 +159,7 @@ pub use rustls_pki_types as pki_types;
 
 pub use client::{ClientHandshake, ConnectError, Connector};
 pub use diagnostic::Diagnostic;
-pub use endpoint::{Control, Control as Gate, Update, builder};
+pub use endpoint::{Control, Update, builder};
 pub use peer::{ConnectionInfo, Peer};
 pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};

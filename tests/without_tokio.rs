@@ -25,7 +25,7 @@ fn serve(
     while connection.is_handshaking() {
         connection.complete_io(&mut tcp).unwrap();
     }
-    let admission = acceptor.gate().admit(&connection, address)?;
+    let admission = acceptor.control().admit(&connection, address)?;
     assert_eq!(admission.peer().connection().remote_addr(), Some(address));
     let mut stream = rustls::Stream::new(&mut connection, &mut tcp);
     let mut message = [0; 4];
@@ -85,7 +85,9 @@ fn blocking_connections_pass_the_same_gate() {
             let served = server.join().unwrap().unwrap();
             assert_eq!(served, ("client.example".into(), resumed));
         }
-        acceptor.set_policy(|_: &Peer<DnsName>| Decision::deny("closed for today"));
+        acceptor
+            .control()
+            .set_policy(|_: &Peer<DnsName>| Decision::deny("closed for today"));
         let server = scope.spawn(|| serve(&acceptor, &listener));
         assert!(call(&connector, address).is_err());
         assert_eq!(server.join().unwrap().unwrap_err().reason(), "denied");

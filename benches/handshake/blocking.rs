@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::identity::DnsName;
-use countersign::{ClientHandshake, ConnectError, Connector, Gate, HandshakeError};
+use countersign::{ClientHandshake, ConnectError, Connector, Control, HandshakeError};
 use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection};
 
 use crate::comparison::{Client, Driver, Server, Spent};
@@ -62,15 +62,16 @@ trait Endpoint {
 /// Writes the first byte at the end; with countersign, after the gate has admitted the client.
 struct AnyServer<'a> {
     connection: ServerConnection,
-    gate: Option<&'a Gate<DnsName>>,
+    gate: Option<&'a Control<DnsName>>,
 }
 
 impl<'a> AnyServer<'a> {
     fn new(server: Server<'a>) -> Self {
         let (config, gate) = match server {
-            Server::Ours(acceptor) => {
-                (acceptor.unauthorized_rustls_config(), Some(acceptor.gate()))
-            }
+            Server::Ours(acceptor) => (
+                acceptor.unauthorized_rustls_config(),
+                Some(acceptor.control()),
+            ),
             Server::Raw(config) => (config.clone(), None),
         };
         Self {

@@ -67,7 +67,7 @@ fuzz_target!(|input: &[u8]| {
         .with_alpn(text);
     let chain = [CertificateDer::from(der), CertificateDer::from(text)];
     // No trusted authority signed the chain.
-    let refused = acceptor.gate().admit_chain(&chain, info).unwrap_err();
+    let refused = acceptor.control().admit_chain(&chain, info).unwrap_err();
     for text in [refused.to_string(), format!("{refused:?}")] {
         assert!(text.len() <= 4096, "{} bytes: {text}", text.len());
     }

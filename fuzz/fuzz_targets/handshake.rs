@@ -53,7 +53,7 @@ fuzz_target!(|recipe: &[u8]| {
     // First the gate alone, then the gate after a handshake.
     let by_chain = fixture
         .acceptor
-        .gate()
+        .control()
         .admit_chain(&chain, ConnectionInfo::default());
     match &by_chain {
         Ok(admission) => {
@@ -71,7 +71,7 @@ fuzz_target!(|recipe: &[u8]| {
     let admitted = fixture
         .handshake(version, chain.clone())
         .is_some_and(|server| {
-            let admission = fixture.acceptor.gate().admit(&server, None);
+            let admission = fixture.acceptor.control().admit(&server, None);
             if let Ok(admission) = &admission {
                 let certificate = admission.peer().certificate();
                 assert_eq!(*certificate.der(), chain[0]);

@@ -57,7 +57,7 @@ pub struct AuditEvent {
     /// The acceptor's or connector's name, if the builder gave it one.
     pub name: Option<Arc<str>>,
     /// The connection's number in this process, as in
-    /// [`OpenConnection::id`](crate::gate::OpenConnection::id). `None` for events without a connection.
+    /// [`OpenConnection::id`](crate::live::OpenConnection::id). `None` for events without a connection.
     pub connection: Option<u64>,
     /// The stage that an attempt reached; `None` for other events.
     pub stage: Option<Stage>,

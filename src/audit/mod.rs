@@ -59,7 +59,7 @@
 //!
 //! # What is not recorded
 //! For rustls connections that you drive yourself (`Acceptor::unauthorized_rustls_config`), the trail
-//! begins with your call of [`Gate::admit`](crate::Gate::admit). It has no event for a handshake that
+//! begins with your call of [`Control::admit`](crate::Control::admit). It has no event for a handshake that
 //! failed before, nor for the close of such a connection. The event of a failed handshake has no ALPN
 //! protocol, and no parameter that the server had not chosen yet.
 //!
@@ -106,7 +106,7 @@
 //! [`Overflow::Count`], events that do not fit are counted and reported, and connections continue.
 //!
 //! # Counters
-//! `Acceptor::stats` and `Connector::stats` count without any sink. With the feature `metrics`, the same
+//! `Control::stats` counts without any sink. With the feature `metrics`, the same
 //! values go to the `metrics` facade: see the module `metrics`.
 
 mod bounds;

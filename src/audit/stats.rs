@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Action, Side};
 
-/// The counters and the current state of an acceptor or a connector, from `Acceptor::stats` and
-/// `Connector::stats`.
+/// The counters and the current state of an acceptor or a connector, from
+/// [`Control::stats`](crate::Control::stats).
 ///
 /// The outcomes (`admitted` to `abandoned`) are those of [`Action`] and count each attempt once. The
 /// values are read one after the other while peers connect, so sums may differ by attempts in between.
@@ -16,7 +16,7 @@ use super::{Action, Side};
 /// use countersign::Acceptor;
 ///
 /// fn health<I: Send + Sync + 'static>(acceptor: &Acceptor<I>) -> String {
-///     let stats = acceptor.stats();
+///     let stats = acceptor.control().stats();
 ///     let refused = stats.attempts() - stats.admitted;
 ///     format!("{} open, {} admitted, {refused} refused", stats.open, stats.admitted)
 /// }

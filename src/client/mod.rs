@@ -123,12 +123,6 @@ impl<I: Send + Sync + 'static> CurrentClient<I> for Endpoint<ClientSide, I> {
     }
 }
 
-impl<I> Connector<I> {
-    pub(crate) const fn control_ref(&self) -> &Control<I> {
-        &self.control
-    }
-}
-
 impl<I> Clone for Connector<I> {
     fn clone(&self) -> Self {
         Self {

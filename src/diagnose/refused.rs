@@ -245,7 +245,7 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         // Normally the examination of the path explains these.
         E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {
             (
-                cause_of(error),
+                error.cause().into_owned(),
                 "see the output of path validation, and issue the certificate again",
                 lines([
                     SHOW_CHAIN,
@@ -255,9 +255,4 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
         }
     };
     finding(error.reason(), about, (cause, remedy), try_this)
-}
-
-/// The error's cause, without its remedy.
-fn cause_of(error: &ChainError) -> String {
-    error.cause().into_owned()
 }

@@ -7,7 +7,7 @@ use super::AdmitError;
 use crate::Peer;
 use crate::policy::Verdict;
 
-/// A peer that was verified, identified and allowed: only [`Gate`](super::Gate) makes one.
+/// A peer that was verified, identified and allowed: only a decision of the gate makes one.
 pub struct Admission<I> {
     peer: Peer<I>,
     rule: Cow<'static, str>,

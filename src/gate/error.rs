@@ -248,7 +248,7 @@ impl Diagnostic for AdmitError {
                 "have it close some, or raise max_connections_per_identity()"
             }
             Self::Panicked { .. } => "see its panic message, and correct that code",
-            Self::PolicyIsAsync => "call Gate::admit_async",
+            Self::PolicyIsAsync => "call Control::admit_async",
             Self::HandshakeIncomplete => "call the gate when the handshake is finished",
             Self::UnknownServerName => {
                 "give its DNS name or IP address, or choose ServerNameVerification::ByPolicy"

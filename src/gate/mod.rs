@@ -21,8 +21,6 @@ use std::sync::Arc;
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-#[cfg(feature = "tokio")]
-pub use crate::live::{CloseReason, OpenConnection};
 pub use admission::Admission;
 pub(crate) use alert::{alert_name, certificate_error};
 pub(crate) use epoch::{Changed, Epoch};

@@ -20,7 +20,7 @@ use crate::pki::time::Rfc3339;
 /// ```
 /// use std::io;
 ///
-/// use countersign::gate::CloseReason;
+/// use countersign::live::CloseReason;
 ///
 /// /// Whether we closed the connection, and not the peer or the network.
 /// fn closed_by_us(error: &io::Error) -> Option<&CloseReason> {

@@ -153,7 +153,9 @@ pub(super) fn remedy_of<'e>(error: &'e (dyn Error + 'static)) -> Cow<'e, str> {
 
 /// A loader's error, if it is one of this crate's.
 fn diagnostic<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e dyn Diagnostic> {
-    fn of<'e, E: Diagnostic + Error + 'static>(error: &'e LoaderError) -> Option<&'e dyn Diagnostic> {
+    fn of<'e, E: Diagnostic + Error + 'static>(
+        error: &'e LoaderError,
+    ) -> Option<&'e dyn Diagnostic> {
         error.downcast_ref().map(|error: &'e E| error as _)
     }
 

@@ -28,7 +28,7 @@ use crate::pki::contained::caught;
 #[non_exhaustive]
 pub struct Status {
     /// The generation of trust that is in force. Each open connection has the one by which it was
-    /// authorized last. See [`Gate::generation`](crate::Gate::generation).
+    /// authorized last. See [`Control::generation`](crate::Control::generation).
     pub generation: u64,
     /// When something was applied last.
     pub last_success: UnixTime,

@@ -127,12 +127,6 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     }
 }
 
-impl<I> Acceptor<I> {
-    pub(crate) const fn control_ref(&self) -> &Control<I> {
-        &self.control
-    }
-}
-
 impl<I> Clone for Acceptor<I> {
     fn clone(&self) -> Self {
         Self {

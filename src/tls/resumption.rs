@@ -132,7 +132,7 @@ impl<I, S> Bound<I, S> {
         let origin = match probe::session_origin() {
             // It was proven now, or the session that is resumed ends no later than this.
             Some(origin) => origin.proven_at(self.in_force.gate()?.now().ok()?),
-            // The application drives rustls, and asks `Gate::admit`.
+            // The application drives rustls, and calls `Control::admit`.
             None => self.proofs.of_session(session)?,
         };
         let until = origin.until.as_secs().to_be_bytes();

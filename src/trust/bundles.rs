@@ -29,7 +29,7 @@ use crate::identity::TrustDomain;
 /// # }
 /// ```
 ///
-/// `Acceptor::set_trust_domain` and `Acceptor::remove_trust_domain` change the federated domains at run
+/// `Control::set_trust_domain` and `Control::remove_trust_domain` change the federated domains at run
 /// time, and so do the connector's methods of the same names.
 #[derive(Clone, Default)]
 #[doc(alias = "federation")]

@@ -141,7 +141,12 @@ async fn each_of_twenty_thousand_attempts_has_one_outcome() {
         "nothing else happened"
     );
 
-    figures::agree(&acceptor.stats(), &prometheus.render(), &events, NAME);
+    figures::agree(
+        &acceptor.control().stats(),
+        &prometheus.render(),
+        &events,
+        NAME,
+    );
     let schema = schema::of_events();
     for event in &events {
         schema::assert_valid(&schema, event);

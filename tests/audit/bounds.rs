@@ -174,7 +174,7 @@ fn hostile_certificates_are_short_in_every_error_sink_and_report() {
             let crowd = vec![issued.leaf_der().clone(); 10];
             for chain in [issued.chain(), &crowd] {
                 let refused = acceptor
-                    .gate()
+                    .control()
                     .admit_chain(chain, ConnectionInfo::default());
                 assert_short(&refused.unwrap_err(), what);
                 for verifier in [&verifier, &servers] {
@@ -211,7 +211,7 @@ fn names_of_a_usual_length_are_not_cut() {
     });
     let issued = leaf.issue();
     let refused = acceptor
-        .gate()
+        .control()
         .admit_chain(issued.chain(), ConnectionInfo::default());
     let error = refused.unwrap_err().to_string();
     assert!(error.contains(&name) && !error.contains("(+"), "{error}");
@@ -232,7 +232,7 @@ fn what_is_cut_says_how_much_is_missing() {
         .fold(leaf, |leaf, at| leaf.dns(&format!("{at}.example")))
         .issue();
     let refused = acceptor
-        .gate()
+        .control()
         .admit_chain(issued.chain(), ConnectionInfo::default());
     let error = refused.unwrap_err().to_string();
     let cut = format!("CN={}…(+60,017 bytes)\"", "x".repeat(253));
@@ -303,7 +303,7 @@ proptest! {
         let garbage = CertificateDer::from(text.as_bytes().to_vec());
         let issued = leaf.issue();
         for chain in [issued.chain(), &[garbage]] {
-            let refused = acceptor.gate().admit_chain(chain, info.clone());
+            let refused = acceptor.control().admit_chain(chain, info.clone());
             assert_short(&refused.unwrap_err(), &text);
         }
         assert_bounded(&trail.take(), "a text");

@@ -28,7 +28,10 @@ fn a_bare_chain_has_one_outcome() {
     };
     let leaf = ca.leaf().dns("client.example").issue();
 
-    acceptor.gate().admit_chain(leaf.chain(), info()).unwrap();
+    acceptor
+        .control()
+        .admit_chain(leaf.chain(), info())
+        .unwrap();
     let event = only(&trail);
     assert_eq!(
         (event.action, event.stage),
@@ -39,7 +42,7 @@ fn a_bare_chain_has_one_outcome() {
 
     let strange = other.leaf().dns("client.example").issue();
     acceptor
-        .gate()
+        .control()
         .admit_chain(strange.chain(), info())
         .unwrap_err();
     let event = only(&trail);
@@ -49,9 +52,9 @@ fn a_bare_chain_has_one_outcome() {
     );
     assert_eq!(identity(&event), Some(("client.example", "claimed")));
 
-    acceptor.set_policy(deny_all);
+    acceptor.control().set_policy(deny_all);
     acceptor
-        .gate()
+        .control()
         .admit_chain(leaf.chain(), info())
         .unwrap_err();
     let event = only(&trail);
@@ -63,9 +66,9 @@ fn a_bare_chain_has_one_outcome() {
 
     assert_eq!(event.alert, None, "telling the peer is not ours");
 
-    acceptor.gate().admit_chain(&[], info()).unwrap_err();
+    acceptor.control().admit_chain(&[], info()).unwrap_err();
     assert_eq!(only(&trail).reason, Some("no_certificate"));
-    let stats = acceptor.stats();
+    let stats = acceptor.control().stats();
     assert_eq!((stats.attempts(), stats.in_flight, stats.open), (4, 0, 0));
 }
 
@@ -94,7 +97,7 @@ fn a_blocking_handshake_has_one_outcome_on_each_side() {
                         return; // what rustls rejects does not reach the gate
                     }
                 }
-                acceptor.gate().admit(&connection, from).unwrap();
+                acceptor.control().admit(&connection, from).unwrap();
             });
             let mut tcp = TcpStream::connect(address).unwrap();
             tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -205,13 +208,13 @@ async fn an_exported_configuration_has_one_outcome_for_each_server() {
     assert_eq!(event.stage, Some(Stage::Proof));
     assert_eq!(identity(&event), Some((SERVER, "claimed")));
 
-    connector.set_policy(deny_all);
+    connector.control().set_policy(deny_all);
     assert!(!call(thief(&good, &good)).await);
     let event = only(&trail);
     assert_eq!(
         (event.action, event.reason),
         (Action::Denied, Some("denied"))
     );
-    assert_eq!(connector.stats().attempts(), 4);
-    assert_eq!(connector.stats().in_flight, 0);
+    assert_eq!(connector.control().stats().attempts(), 4);
+    assert_eq!(connector.control().stats().in_flight, 0);
 }

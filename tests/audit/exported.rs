@@ -80,7 +80,7 @@ impl World {
 
     /// The only event since the last time.
     fn only(&self) -> Arc<AuditEvent> {
-        assert_eq!(self.connector.stats().in_flight, 0);
+        assert_eq!(self.connector.control().stats().in_flight, 0);
         crate::only(&self.trail)
     }
 }
@@ -130,7 +130,7 @@ fn a_handshake_that_is_given_up_before_the_server_shows_its_certificate_has_no_e
         let mut hello = Vec::new();
         world.start().write_tls(&mut hello).unwrap();
         assert!(world.trail.take().is_empty());
-        assert_eq!(world.connector.stats().in_flight, 0);
+        assert_eq!(world.connector.control().stats().in_flight, 0);
     }
 }
 
@@ -158,7 +158,7 @@ fn a_refused_server_has_one_event() {
             let event = world.only();
             assert_eq!((event.action, event.reason), (action, Some(reason)));
         }
-        world.connector.set_policy(deny_all);
+        world.connector.control().set_policy(deny_all);
         let mut client = world.start();
         let good = thief(&world.good, &world.good);
         drive(&mut client, &mut server(good), |_, _| ()).unwrap_err();

@@ -44,7 +44,7 @@ fn control_characters_and_bidi_marks_are_escaped_everywhere() {
         for ca in [&ca, &other] {
             let leaf = ca.leaf().common_name(&text).dns(&text).uri(&text).issue();
             acceptor
-                .gate()
+                .control()
                 .admit_chain(leaf.chain(), info())
                 .unwrap_err();
         }
@@ -81,7 +81,7 @@ fn an_unreadable_certificate_is_recorded_by_its_digest_and_every_line_is_bounded
     let crowded = crowded.serial(&[0x7f; 4000]).issue();
     for chain in [&garbage[..], crowded.chain()] {
         let decided = acceptor
-            .gate()
+            .control()
             .admit_chain(chain, ConnectionInfo::default());
         decided.unwrap_err();
         let events = trail.take();
@@ -115,7 +115,7 @@ fn half_a_line_from_before_does_not_spoil_the_next() {
     let leaf = ca.leaf().common_name("alice").issue();
     for _ in 0..2 {
         let decided = acceptor
-            .gate()
+            .control()
             .admit_chain(leaf.chain(), ConnectionInfo::default());
         decided.unwrap();
     }
@@ -171,7 +171,7 @@ fn a_torn_line_does_not_spoil_the_next() {
     let leaf = ca.leaf().common_name("alice").issue();
     let admit = || {
         acceptor
-            .gate()
+            .control()
             .admit_chain(leaf.chain(), ConnectionInfo::default())
     };
     // Its admission is torn, so it is refused, and that line is whole.

@@ -35,7 +35,7 @@ async fn a_closed_event_has_duration_and_traffic() {
     let connector = connector(&ca, "client.example").build().unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
     let (mut server, mut client) = (server.unwrap(), client.unwrap());
-    assert_eq!(acceptor.stats().open, 1);
+    assert_eq!(acceptor.control().stats().open, 1);
     client.write_all(b"five!").await.unwrap();
     client.flush().await.unwrap();
     server.read_exact(&mut [0; 5]).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_closed_event_has_duration_and_traffic() {
         (&json["client"]["bytes"], &json["server"]["bytes"]),
         (&5.into(), &7.into())
     );
-    assert_eq!(acceptor.stats().open, 0);
+    assert_eq!(acceptor.control().stats().open, 0);
 }
 
 /// With TLS 1.3, the alert of a server that rejects us comes after our side of the handshake.
@@ -110,22 +110,28 @@ async fn each_change_of_the_rules_is_recorded_with_its_reason() {
         (
             "denied",
             Some("access_denied"),
-            &(|| acceptor.set_policy(deny_all)) as &dyn Fn(),
+            &(|| acceptor.control().set_policy(deny_all)) as &dyn Fn(),
         ),
         ("deny_listed", Some("access_denied"), &|| {
             denied.insert(DenyEntry::Identity("client.example".parse().unwrap()));
         }),
         ("unknown_issuer", Some("unknown_ca"), &|| {
             let other = TestCa::new("Other").trust();
-            acceptor.update(Update::new().trust(other)).unwrap();
+            acceptor
+                .control()
+                .update(Update::new().trust(other))
+                .unwrap();
         }),
         ("ended_by_application", None, &|| {
-            assert_eq!(acceptor.close_where(|_| true), 1);
+            assert_eq!(acceptor.control().close_where(|_| true), 1);
         }),
     ] {
-        acceptor.set_policy(policy::allow_any());
+        acceptor.control().set_policy(policy::allow_any());
         denied.replace([]);
-        acceptor.update(Update::new().trust(ca.trust())).unwrap();
+        acceptor
+            .control()
+            .update(Update::new().trust(ca.trust()))
+            .unwrap();
         let (server, client) = handshake(&acceptor, &connector).await;
         let (mut server, _client) = (server.unwrap(), client.unwrap());
         trail.take();
@@ -142,7 +148,7 @@ async fn each_change_of_the_rules_is_recorded_with_its_reason() {
         assert_eq!(identity(&events[0]), Some(("client.example", "proven")));
         assert!(events[0].detail.is_some());
     }
-    assert_eq!(acceptor.stats().cut, 4);
+    assert_eq!(acceptor.control().stats().cut, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +169,7 @@ async fn who_expires_drains_and_is_cut_then() {
         .issue();
     let connector = connector(&ca, "ignored.example").build().unwrap();
     connector
+        .control()
         .update(Update::new().credentials(leaf.credentials()))
         .unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
@@ -210,7 +217,7 @@ async fn every_connection_of_a_listener_is_recorded() {
         }
         drop(listener);
         let all_told = async {
-            while acceptor.stats().in_flight > 0 {
+            while acceptor.control().stats().in_flight > 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -220,7 +227,7 @@ async fn every_connection_of_a_listener_is_recorded() {
         let taken = taken.load(Ordering::SeqCst);
         assert!(taken > 0);
         assert_eq!(trail.take().len(), taken);
-        assert_eq!(acceptor.stats().attempts(), taken as u64);
+        assert_eq!(acceptor.control().stats().attempts(), taken as u64);
     }
 }
 
@@ -280,7 +287,7 @@ async fn connections_that_a_shutdown_closes_are_recorded() {
         .map(|last| from(&sender, [192, 0, 2, last]))
         .collect();
     sleep(Duration::from_millis(10)).await; // they have their places
-    assert_eq!(acceptor.stats().in_flight, 3);
+    assert_eq!(acceptor.control().stats().in_flight, 3);
     listener.handle().shutdown(Duration::ZERO).await;
     let events = trail.take();
     assert_eq!(
@@ -292,6 +299,6 @@ async fn connections_that_a_shutdown_closes_are_recorded() {
         .map(|event| event.info.remote_addr())
         .collect();
     assert_eq!(clients.len(), 3);
-    assert_eq!(acceptor.stats().in_flight, 0);
+    assert_eq!(acceptor.control().stats().in_flight, 0);
     drop(silent);
 }

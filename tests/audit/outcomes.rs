@@ -127,12 +127,15 @@ async fn a_resumed_session_is_recorded_as_such() {
         assert_eq!(events[1].action, Action::Closed);
     }
     assert_eq!(
-        (acceptor.stats().admitted, acceptor.stats().resumed),
+        (
+            acceptor.control().stats().admitted,
+            acceptor.control().stats().resumed
+        ),
         (2, 1)
     );
 
     // Judged anew, with what is remembered of it.
-    acceptor.set_policy(deny_all);
+    acceptor.control().set_policy(deny_all);
     let (server, _client) = handshake(&acceptor, &connector).await;
     assert_eq!(server.unwrap_err().reason(), "denied");
     let event = only(&trail);
@@ -306,7 +309,7 @@ async fn the_client_records_its_side() {
     assert_eq!(json["user"], serde_json::Value::Null, "a server is no user");
     trail.take(); // that it ended
 
-    good.set_policy(deny_all);
+    good.control().set_policy(deny_all);
     let (_server, client) = handshake(&acceptor, &good).await;
     client.unwrap_err();
     let event = only(&trail);

@@ -68,7 +68,7 @@ async fn a_stuck_sink_delays_no_peer_where_losses_are_counted() {
     assert_eq!(all.await.unwrap(), clients);
     // Each was admitted and has left.
     let lost = 2 * clients - CAPACITY;
-    assert_eq!(acceptor.stats().audit_dropped as usize, lost);
+    assert_eq!(acceptor.control().stats().audit_dropped as usize, lost);
     assert_eq!(trail.events().len(), 0);
 
     // What waited is written, and the number of missing events is recorded.
@@ -90,7 +90,7 @@ async fn a_stuck_sink_delays_no_peer_where_losses_are_counted() {
     assert_eq!(let_in(&acceptor, &ca, 1).await, 1);
     assert!(queue.flush_within(PATIENCE));
     assert_eq!(trail.take().len(), 2);
-    assert_eq!(acceptor.stats().audit_dropped as usize, lost);
+    assert_eq!(acceptor.control().stats().audit_dropped as usize, lost);
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_stuck_sink_admits_no_peer_where_each_must_be_recorded() {
     // Each admitted client takes two places: its admission, and its close.
     let all = tokio::time::timeout(PATIENCE, let_in(&acceptor, &ca, CAPACITY));
     assert_eq!(all.await.unwrap(), CAPACITY / 2);
-    let stats = acceptor.stats();
+    let stats = acceptor.control().stats();
     assert_eq!((stats.admitted, stats.denied), (4, 4));
     assert_eq!(trail.events().len(), 0);
 
@@ -169,7 +169,7 @@ async fn a_full_disk_admits_no_peer_until_there_is_space() {
         !queue.flush_within(Duration::from_millis(50)),
         "it cannot be written"
     );
-    let admitted = acceptor.stats().admitted;
+    let admitted = acceptor.control().stats().admitted;
 
     fails.store(false, std::sync::atomic::Ordering::SeqCst);
     assert!(queue.flush_within(PATIENCE));
@@ -209,7 +209,7 @@ async fn one_bad_event_costs_no_other() {
         .iter()
         .filter_map(|event| event.dropped)
         .sum();
-    assert_eq!((missing, acceptor.stats().audit_dropped), (3, 3));
+    assert_eq!((missing, acceptor.control().stats().audit_dropped), (3, 3));
 }
 
 /// A queue whose last handle is dropped writes what it has.

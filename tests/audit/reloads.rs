@@ -72,7 +72,7 @@ async fn what_was_taken_what_was_not_and_what_runs_out() {
         );
         assert_eq!(event.own_certificate.as_ref().unwrap(), &leaf.certificate());
     }
-    let stats = acceptor.stats();
+    let stats = acceptor.control().stats();
     assert_eq!(stats.own_certificate_left, Some(Duration::ZERO));
     assert_eq!((stats.crl_age, stats.generation), (None, 2));
 }
@@ -101,7 +101,7 @@ fn stats_have_the_age_of_the_oldest_crl_in_force() {
             .build()
             .unwrap()
     };
-    let age = |crls| acceptor(crls).stats().crl_age.unwrap().as_secs() / DAY;
+    let age = |crls| acceptor(crls).control().stats().crl_age.unwrap().as_secs() / DAY;
     assert_eq!(age(vec![crl(&ca, 1, 3)]), 3);
     // One that was replaced does not count; one of another authority does.
     assert_eq!(age(vec![crl(&ca, 1, 9), crl(&ca, 2, 3)]), 3);
@@ -144,7 +144,7 @@ async fn a_reload_to_an_earlier_crl_is_rejected_in_one_event() {
         (event.action, event.reason),
         (Action::ReloadRefused, reason)
     );
-    assert_eq!(acceptor.gate().generation(), 2);
+    assert_eq!(acceptor.control().generation(), 2);
     write(3);
     handle.reload_now().await.unwrap();
     assert_eq!(only(&trail).action, Action::ReloadApplied);
@@ -152,7 +152,10 @@ async fn a_reload_to_an_earlier_crl_is_rejected_in_one_event() {
     // Allowed, it is an event that a log reader can alert on.
     let crls = Crls::from_bytes(ca.crl().number(1).pem()).unwrap();
     let allowed = Revocation::new(crls).rollback(CrlRollback::Allow);
-    acceptor.update(Update::new().revocation(allowed)).unwrap();
+    acceptor
+        .control()
+        .update(Update::new().revocation(allowed))
+        .unwrap();
     let event = only(&trail);
     assert_eq!(event.action, Action::CrlRolledBack);
     let json = schema::assert_valid(&schema::of_events(), &event);

@@ -37,7 +37,7 @@ fn admit(
     let acceptor = builder.build().unwrap();
     let leaf = ca.leaf().dns("client.example").issue();
     let decided = acceptor
-        .gate()
+        .control()
         .admit_chain(leaf.chain(), ConnectionInfo::default());
     let reason = decided.err().map(|error| error.reason());
     (acceptor, reason)
@@ -57,7 +57,7 @@ fn without_a_record_there_is_no_session() {
             (Action::Denied, Some("not_audited"))
         );
         assert_eq!(identity(&event), Some(("client.example", "proven")));
-        let stats = acceptor.stats();
+        let stats = acceptor.control().stats();
         assert_eq!(
             (stats.admitted, stats.denied, stats.audit_dropped),
             (0, 1, 1)
@@ -79,8 +79,8 @@ async fn a_stream_without_a_record_is_rejected_with_an_alert() {
     assert_eq!(server.unwrap_err().reason(), "not_audited");
     let alert = support::alert_seen(client).await;
     assert_eq!(alert, rustls::AlertDescription::InternalError);
-    assert_eq!(acceptor.connections().len(), 0);
-    assert_eq!(acceptor.stats().open, 0);
+    assert_eq!(acceptor.control().connections().len(), 0);
+    assert_eq!(acceptor.control().stats().open, 0);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_fan_out_reaches_all_sinks_and_a_filter_some() {
         let leaf = ca.leaf().dns(name).issue();
         drop(
             acceptor
-                .gate()
+                .control()
                 .admit_chain(leaf.chain(), ConnectionInfo::default()),
         );
     }
@@ -135,7 +135,7 @@ async fn a_sink_that_panics_admits_no_peer() {
     let accepting = acceptor.accept(near);
     let gone = tokio::time::timeout(std::time::Duration::from_millis(10), accepting);
     assert!(gone.await.is_err());
-    assert_eq!(acceptor.stats().abandoned, 1);
+    assert_eq!(acceptor.control().stats().abandoned, 1);
 }
 
 /// An event that no sink wants is not built: the identity is not even formatted.
@@ -156,7 +156,7 @@ fn an_event_without_a_sink_is_not_built() {
     let quiet = acceptor(&ca, policy::allow_any()).audit_as(Uninterested, describe);
     let (acceptor, refused) = admit(quiet, &ca);
     assert_eq!(
-        (refused, acceptor.stats().admitted),
+        (refused, acceptor.control().stats().admitted),
         (None, 1),
         "and counted all the same"
     );
@@ -183,7 +183,7 @@ fn an_identity_that_cannot_be_written_closes_no_connection() {
         .unwrap();
     let leaf = ca.leaf().issue();
     acceptor
-        .gate()
+        .control()
         .admit_chain(leaf.chain(), ConnectionInfo::default())
         .unwrap();
     let event = only(&trail);

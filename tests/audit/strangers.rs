@@ -93,7 +93,7 @@ async fn what_is_recorded_and_what_is_summed_up_are_all_attempts() {
     all.join_all().await;
     handle.shutdown(Duration::from_secs(60)).await;
     accepting.await.unwrap();
-    let stats = acceptor.stats();
+    let stats = acceptor.control().stats();
 
     let events = trail.take();
     let (singly, summed) = tally(&events);
@@ -133,7 +133,7 @@ fn attack(ca: &TestCa, acceptor: &Acceptor<DnsName>, strangers: usize) {
     let other = TestCa::new("Other").leaf().dns("client.example").issue();
     let ask = |chain: &[_]| {
         acceptor
-            .gate()
+            .control()
             .admit_chain(chain, ConnectionInfo::default())
     };
     ask(known.chain()).unwrap();

@@ -371,7 +371,7 @@ proptest! {
             .unwrap();
         let extract_at_gate = |chain: &[rustls_pki_types::CertificateDer<'static>]| {
             acceptor
-                .gate()
+                .control()
                 .admit_chain(chain, ConnectionInfo::default())
                 .map(|admission| admission.peer().identity().to_string())
                 .map_err(|error| error.reason())

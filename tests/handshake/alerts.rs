@@ -33,13 +33,19 @@ fn panicking(_: &Peer<DnsName>) -> Decision {
 async fn a_denied_client_sees_access_denied() {
     type SetPolicy = fn(&Acceptor<DnsName>);
     let denials: [(&str, SetPolicy); 4] = [
-        ("denied", |acceptor| acceptor.set_policy(deny_all)),
+        ("denied", |acceptor| acceptor.control().set_policy(deny_all)),
         ("denied", |acceptor| {
-            acceptor.set_async_policy(deny_later, Duration::from_secs(1));
+            acceptor
+                .control()
+                .set_async_policy(deny_later, Duration::from_secs(1));
         }),
-        ("policy_panicked", |acceptor| acceptor.set_policy(panicking)),
+        ("policy_panicked", |acceptor| {
+            acceptor.control().set_policy(panicking)
+        }),
         ("policy_timed_out", |acceptor| {
-            acceptor.set_async_policy(never, Duration::from_secs(1));
+            acceptor
+                .control()
+                .set_async_policy(never, Duration::from_secs(1));
         }),
     ];
     for version in VERSIONS {
@@ -70,7 +76,7 @@ async fn a_denied_client_sees_access_denied() {
                 );
 
                 // The same two sides, once the policy allows again.
-                acceptor.set_policy(policy::allow_any());
+                acceptor.control().set_policy(policy::allow_any());
                 let (server, client) = handshake(&acceptor, &connector).await;
                 exchange_and_close(server, client).await;
             }

@@ -89,7 +89,7 @@ impl World {
         }
         let acceptor = builder.build().unwrap();
         let own = Update::new().credentials(self.server.credentials());
-        acceptor.update(own).unwrap();
+        acceptor.control().update(own).unwrap();
         acceptor
     }
 
@@ -103,7 +103,7 @@ impl World {
         }
         let connector = builder.build().unwrap();
         let own = Update::new().credentials(self.client.credentials());
-        connector.update(own).unwrap();
+        connector.control().update(own).unwrap();
         connector
     }
 }

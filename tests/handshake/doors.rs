@@ -40,7 +40,7 @@ fn a_blocking_client_rejects_a_server_by_name_and_policy() {
     let connector = connector(&ca, "client.example").build().unwrap();
     assert_eq!(dial(&connector, SERVER), Ok(()));
     assert_eq!(dial(&connector, "other.example"), Err("name_mismatch"));
-    connector.set_policy(deny_all);
+    connector.control().set_policy(deny_all);
     assert_eq!(dial(&connector, SERVER), Err("denied"));
     assert_eq!(
         connector.start("no name").unwrap_err().reason(),
@@ -84,7 +84,7 @@ fn an_unfinished_handshake_is_not_authorized() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let connection = ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
-    let error = acceptor.gate().admit(&connection, None).unwrap_err();
+    let error = acceptor.control().admit(&connection, None).unwrap_err();
     assert_eq!(error.reason(), "handshake_incomplete");
     let connector = connector(&ca, "client.example").build().unwrap();
     let error = connector
@@ -122,7 +122,7 @@ fn the_gate_rejects_an_anonymous_connection() {
         client.process_new_packets().unwrap();
     }
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    let error = acceptor.gate().admit(&connection, None).unwrap_err();
+    let error = acceptor.control().admit(&connection, None).unwrap_err();
     assert!(
         matches!(error, AdmitError::Chain(ChainError::NoCertificate)),
         "{error}"
@@ -144,12 +144,15 @@ fn a_bare_chain_as_from_quic() {
             .with_server_name(SERVER)
             .with_remote_addr(std::net::SocketAddr::from(([192, 0, 2, 7], 4433)))
     };
-    let admission = acceptor.gate().admit_chain(client.chain(), info()).unwrap();
+    let admission = acceptor
+        .control()
+        .admit_chain(client.chain(), info())
+        .unwrap();
     assert_eq!(admission.peer().identity().as_str(), "client.example");
     assert_eq!(admission.peer().connection(), &info());
     assert_eq!(
         acceptor
-            .gate()
+            .control()
             .admit_chain(&[], info())
             .unwrap_err()
             .reason(),
@@ -158,7 +161,7 @@ fn a_bare_chain_as_from_quic() {
     let garbage = [rustls_pki_types::CertificateDer::from(vec![0x30, 1, 0])];
     assert_eq!(
         acceptor
-            .gate()
+            .control()
             .admit_chain(&garbage, info())
             .unwrap_err()
             .reason(),
@@ -167,7 +170,7 @@ fn a_bare_chain_as_from_quic() {
     clock.advance(Duration::from_secs(400 * 24 * 60 * 60));
     assert_eq!(
         acceptor
-            .gate()
+            .control()
             .admit_chain(client.chain(), info())
             .unwrap_err()
             .reason(),
@@ -184,7 +187,7 @@ fn a_bare_server_chain_needs_the_server_name() {
             .server_names(rule)
             .build()
             .unwrap()
-            .gate()
+            .control()
             .clone()
     };
     let decide = |rule, info| {

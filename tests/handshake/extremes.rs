@@ -77,14 +77,18 @@ fn policy_of(knob: &str, Extreme(time, count): Extreme) -> impl Fn(&Acceptor<Dns
         Decision::allow("after a while")
     }
     move |acceptor| match knob {
-        "async policy's timeout" => acceptor.set_async_policy(slowly, time),
+        "async policy's timeout" => acceptor.control().set_async_policy(slowly, time),
         "cached: life and capacity" => {
             let cached = policy::cached(slowly, time, count);
-            acceptor.set_async_policy(cached, Duration::from_secs(5));
+            acceptor
+                .control()
+                .set_async_policy(cached, Duration::from_secs(5));
         }
         "cached: denials" => {
             let cached = policy::cached(slowly, Duration::MAX, 1).denials_for(time);
-            acceptor.set_async_policy(cached, Duration::from_secs(5));
+            acceptor
+                .control()
+                .set_async_policy(cached, Duration::from_secs(5));
         }
         _ => {}
     }
@@ -138,12 +142,12 @@ async fn a_connector_takes_every_duration_and_count() {
                     // What drains is the connection that has other credentials than are in force.
                     let own = ca.leaf().dns("client.example").issue();
                     let update = Update::new().credentials(own.credentials());
-                    connector.update(update).unwrap();
+                    connector.control().update(update).unwrap();
                     assert!(client.draining().why().is_some(), "{case}");
                     sleep(Duration::from_secs(40)).await;
                     let is_kept = *knob == "drain_time" && extreme == MOST;
                     assert_eq!(
-                        connector.connections().len(),
+                        connector.control().connections().len(),
                         usize::from(is_kept),
                         "{case}"
                     );
@@ -209,7 +213,7 @@ fn the_audit_trail_takes_every_duration_and_count() {
             .build()
             .unwrap();
         let info = countersign::ConnectionInfo::default();
-        let admitted = acceptor.gate().admit_chain(client.chain(), info);
+        let admitted = acceptor.control().admit_chain(client.chain(), info);
         assert!(admitted.is_ok(), "{admitted:?}");
         let _ = queue.flush_within(time);
         assert!(queue.flush_within(Duration::from_secs(30)));
@@ -245,6 +249,6 @@ fn a_clock_of_tests_stops_at_the_end_of_time() {
         .unwrap();
     let client = ca.leaf().dns("client.example").issue();
     let info = countersign::ConnectionInfo::default();
-    let refused = acceptor.gate().admit_chain(client.chain(), info);
+    let refused = acceptor.control().admit_chain(client.chain(), info);
     assert_eq!(refused.unwrap_err().reason(), "expired");
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
+use countersign::live::CloseReason;
 use countersign::testing::TestCa;
 use countersign::{Connector, Decision, Listener, Peer, TlsStream, WhenFull, policy};
 use support::sent::{from, is_closed, sent};
@@ -199,8 +199,8 @@ async fn a_shutdown_finishes_what_has_begun() {
         "shut_down"
     );
     drop(second);
-    assert_eq!(acceptor.connections().len(), 1);
-    assert!(acceptor.connections()[0].ending().is_none());
+    assert_eq!(acceptor.control().connections().len(), 1);
+    assert!(acceptor.control().connections()[0].close_reason().is_none());
     drop(other);
 }
 
@@ -229,7 +229,7 @@ async fn a_dropped_listener_leaves_connections_alone() {
 async fn a_policy_that_never_decides_denies_and_delays_no_client() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    acceptor.set_async_policy(
+    acceptor.control().set_async_policy(
         async |peer: Peer<DnsName>| {
             if peer.identity().as_str() == "never.example" {
                 std::future::pending::<()>().await;

@@ -47,12 +47,12 @@ async fn a_place_is_kept_until_the_connection_is_taken() {
         ));
     }
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(acceptor.connections().len(), 2);
+    assert_eq!(acceptor.control().connections().len(), 2);
     assert!(!clients[2].is_finished());
     // A place for it, once one of the others is taken.
     let _first = listener.accept().await.unwrap();
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(acceptor.connections().len(), 3);
+    assert_eq!(acceptor.control().connections().len(), 3);
     for client in clients {
         client.await.unwrap().unwrap();
     }
@@ -88,7 +88,7 @@ async fn a_shutdown_lets_handshakes_finish_until_its_deadline() {
         );
         assert_eq!(start.elapsed(), Duration::from_secs(1));
         assert_eq!(yielded.len(), usize::from(finishes));
-        assert!(acceptor.connections().is_empty());
+        assert!(acceptor.control().connections().is_empty());
         for mut stream in yielded {
             let cut = stream.read_u8().await.unwrap_err();
             assert_eq!(cut.kind(), io::ErrorKind::ConnectionAborted);

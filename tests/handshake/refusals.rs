@@ -203,12 +203,12 @@ async fn an_oversized_key_anywhere_in_the_chain() {
     let leaf = root.leaf().dns("client.example").issue();
     let chain = vec![leaf.leaf_der().clone(), big.leaf_der().clone()];
     let error = acceptor
-        .gate()
+        .control()
         .admit_chain(&chain, countersign::ConnectionInfo::default())
         .unwrap_err();
     assert_eq!(error.reason(), "key_too_large");
     acceptor
-        .gate()
+        .control()
         .admit_chain(&chain[..1], countersign::ConnectionInfo::default())
         .unwrap();
 }
@@ -426,7 +426,7 @@ async fn a_clock_without_time() {
     let client = ca.leaf().dns("client.example").issue();
     assert!(decide(&acceptor, &ca, &client).await.is_err());
     let error = acceptor
-        .gate()
+        .control()
         .admit_chain(client.chain(), countersign::ConnectionInfo::default())
         .unwrap_err();
     assert_eq!(error.reason(), "no_clock");
@@ -611,7 +611,7 @@ fn a_common_name_outside_the_dns_name_constraints_is_not_an_identity() {
         let ask = |ca: &TestCa, name: &str| {
             let leaf = ca.leaf().common_name(name).dns("a.partner.example").issue();
             let admitted = acceptor
-                .gate()
+                .control()
                 .admit_chain(leaf.chain(), ConnectionInfo::default());
             admitted
                 .map(drop)

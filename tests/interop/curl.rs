@@ -59,7 +59,7 @@ async fn a_client_that_the_policy_denies_sees_access_denied() {
         if asynchronous {
             deny(&acceptor, true);
         } else {
-            acceptor.set_policy(policy::exact([]));
+            acceptor.control().set_policy(policy::exact([]));
         }
         let curl = curl(port, tls, &pki.ca_file, Some(&mallory));
         let (served, curl) = meet(&acceptor, &listener, curl).await;

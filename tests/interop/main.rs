@@ -6,6 +6,7 @@ mod callers;
 mod clients;
 mod curl;
 mod diagnosis;
+mod examples;
 mod grpc_examples;
 mod grpc_python;
 mod observability;

@@ -44,7 +44,7 @@ async fn a_client_cannot_renegotiate() {
         while connection.is_handshaking() {
             connection.complete_io(&mut tcp).unwrap();
         }
-        acceptor.gate().admit(&connection, None).unwrap();
+        acceptor.control().admit(&connection, None).unwrap();
         let mut said = [0; 6];
         Stream::new(&mut connection, &mut tcp)
             .read_exact(&mut said)

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
+use countersign::live::CloseReason;
 use countersign::pki::Crl;
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{CrlBuilder, FixedClock, TestCa};
@@ -69,6 +69,7 @@ impl Asking {
             }
         };
         self.acceptor
+            .control()
             .set_async_policy(policy, Duration::from_secs(5));
     }
 
@@ -91,10 +92,13 @@ async fn only_a_new_async_policy_reauthorizes_open_connections() {
     }
     asking.down.store(true, Ordering::SeqCst);
     asking.list.insert(identity("stranger.example"));
-    asking.acceptor.update(Update::new()).unwrap();
+    asking.acceptor.control().update(Update::new()).unwrap();
     sleep(Duration::from_secs(60)).await;
     assert_eq!(
-        (asking.asked(), asking.acceptor.connections().len()),
+        (
+            asking.asked(),
+            asking.acceptor.control().connections().len()
+        ),
         (3, 3)
     );
 
@@ -102,7 +106,10 @@ async fn only_a_new_async_policy_reauthorizes_open_connections() {
     let cut = open[1].0.read_u8().await.unwrap_err();
     assert_eq!(cut_for(&cut), "deny_listed");
     assert_eq!(
-        (asking.asked(), asking.acceptor.connections().len()),
+        (
+            asking.asked(),
+            asking.acceptor.control().connections().len()
+        ),
         (3, 2)
     );
 
@@ -154,7 +161,7 @@ async fn a_replaced_policy_that_never_decides_cuts_no_connection() {
     asking.set_policy(Duration::ZERO);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(asking.asked(), 2, "it is being asked");
-    asking.acceptor.set_policy(policy::allow_any());
+    asking.acceptor.control().set_policy(policy::allow_any());
     sleep(Duration::from_secs(60)).await;
     server.write_all(b"s").await.unwrap();
     server.flush().await.unwrap();
@@ -180,14 +187,18 @@ fn a_connection_whose_policy_cannot_run_is_cut() {
     drop(first);
     second.block_on(async {
         let allow = async |_: Peer<DnsName>| Decision::allow("any peer");
-        acceptor.set_async_policy(allow, Duration::from_secs(1));
+        acceptor
+            .control()
+            .set_async_policy(allow, Duration::from_secs(1));
         let read = timeout(Duration::from_secs(30), server.read_u8()).await;
         assert_eq!(cut_for(&read.unwrap().unwrap_err()), "policy_not_asked");
         // Here there is a place to ask from.
         let (server, client) = handshake(&acceptor, &connector).await;
         let (mut server, _client) = (server.unwrap(), client.unwrap());
         let deny = async |_: Peer<DnsName>| Decision::deny("no peer");
-        acceptor.set_async_policy(deny, Duration::from_secs(1));
+        acceptor
+            .control()
+            .set_async_policy(deny, Duration::from_secs(1));
         let read = timeout(Duration::from_secs(30), server.read_u8()).await;
         assert_eq!(cut_for(&read.unwrap().unwrap_err()), "denied");
     });
@@ -204,11 +215,13 @@ async fn a_new_policy_reaches_the_first_connection() {
             let acceptor = acceptor.clone();
             std::thread::spawn(move || {
                 let start = std::time::Instant::now();
-                while acceptor.connections().is_empty() && start.elapsed() < Duration::from_secs(10)
-                {
-                }
+                while acceptor.control().connections().is_empty()
+                    && start.elapsed() < Duration::from_secs(10)
+                {}
                 let deny = async |_: Peer<DnsName>| Decision::deny("no peer");
-                acceptor.set_async_policy(deny, Duration::from_secs(10));
+                acceptor
+                    .control()
+                    .set_async_policy(deny, Duration::from_secs(10));
             })
         };
         let (server, client) = handshake(&acceptor, &connector).await;
@@ -271,7 +284,7 @@ async fn a_stale_list_hides_no_revocation() {
         let update = Update::new()
             .trust(new.trust().with_intermediate(crossed.clone()))
             .revocation(lists(vec![of_new, of_middle()]));
-        acceptor.update(update).unwrap();
+        acceptor.control().update(update).unwrap();
         if is_revoked {
             let read = timeout(Duration::from_secs(5), server.read_u8()).await;
             assert_eq!(cut_for(&read.unwrap().unwrap_err()), "revoked");
@@ -336,7 +349,7 @@ async fn a_stream_that_is_dropped_after_a_cut_has_sent_the_reason() {
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
 
     let (server, mut client) = open().await;
-    acceptor.close_where(|_| true);
+    acceptor.control().close_where(|_| true);
     drop(server);
     let mut rest = Vec::new();
     assert_eq!(
@@ -363,8 +376,13 @@ async fn all_connections_of_an_identity_are_closed() {
         open.push((server.unwrap(), client.unwrap()));
     }
     let one: DnsName = "one.example".parse().unwrap();
-    assert_eq!(acceptor.close_where(|peer| *peer.identity() == one), 2);
-    assert_eq!(acceptor.connections().len(), 1);
+    assert_eq!(
+        acceptor
+            .control()
+            .close_where(|peer| *peer.identity() == one),
+        2
+    );
+    assert_eq!(acceptor.control().connections().len(), 1);
     for ended in [0, 2] {
         let cut = open[ended].0.read_u8().await.unwrap_err();
         assert_eq!(cut_for(&cut), "ended_by_application");

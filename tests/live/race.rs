@@ -7,8 +7,8 @@ use std::io;
 use std::time::Duration;
 
 use countersign::TlsStream;
-use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
+use countersign::live::CloseReason;
 use midway::{Moment, Side, What, World};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::time::timeout;

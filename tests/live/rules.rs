@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
+use countersign::live::CloseReason;
 use countersign::pki::Crl;
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{FixedClock, TestCa};
@@ -83,14 +83,16 @@ async fn a_new_policy_cuts_the_peers_that_it_denies_and_no_other() {
         };
         let (mut good_server, mut good_client) = open("good.example").await;
         let (bad_server, bad_client) = open("bad.example").await;
-        assert_eq!(acceptor.connections().len(), 2);
+        assert_eq!(acceptor.control().connections().len(), 2);
 
-        acceptor.set_policy(policy::exact(["good.example".parse().unwrap()]));
+        acceptor
+            .control()
+            .set_policy(policy::exact(["good.example".parse().unwrap()]));
         let (why, alert) = cut(bad_server, bad_client).await;
         assert_eq!(why.reason(), "denied");
         assert_eq!(alert, Some(AlertDescription::AccessDenied), "{version:?}");
         echo(&mut good_server, &mut good_client).await;
-        let left = acceptor.connections();
+        let left = acceptor.control().connections();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].peer().identity().as_str(), "good.example");
         assert_eq!(left[0].id(), good_server.id());
@@ -108,7 +110,7 @@ async fn a_waiting_reader_is_woken() {
     let mut client = client.unwrap();
     let reading = tokio::spawn(async move { close_reason(reader.read_u8().await.unwrap_err()) });
     tokio::task::yield_now().await;
-    acceptor.set_policy(deny_all);
+    acceptor.control().set_policy(deny_all);
     assert_eq!(
         close_reason(writer.write_all(b"x").await.unwrap_err()).reason(),
         "denied"
@@ -162,25 +164,36 @@ async fn trust_crls_and_deny_list_cut_too() {
         let (server, client) = handshake(&acceptor, &connector).await;
         let (mut server, mut client) = (server.unwrap(), client.unwrap());
         // What does not concern the peer leaves it alone.
-        acceptor.update(Update::new().trust(both(&ca))).unwrap();
         acceptor
+            .control()
+            .update(Update::new().trust(both(&ca)))
+            .unwrap();
+        acceptor
+            .control()
             .update(Update::new().revocation(fresh(&ca)))
             .unwrap();
         list.insert(DenyEntry::Identity("other.example".parse().unwrap()));
         echo(&mut server, &mut client).await;
-        assert_eq!(acceptor.connections()[0].generation(), 3);
+        assert_eq!(acceptor.control().connections()[0].generation(), 3);
 
         let certificate = leaf.certificate();
         let serial = countersign::identity::SerialAndIssuer::of(&certificate).unwrap();
         match what {
-            "root" => drop(acceptor.update(Update::new().trust(other.trust())).unwrap()),
+            "root" => drop(
+                acceptor
+                    .control()
+                    .update(Update::new().trust(other.trust()))
+                    .unwrap(),
+            ),
             "crl" => drop(
                 acceptor
+                    .control()
                     .update(Update::new().revocation(revoking.clone()))
                     .unwrap(),
             ),
             "no crl" => drop(
                 acceptor
+                    .control()
                     .update(Update::new().revocation(fresh(&other)))
                     .unwrap(),
             ),
@@ -199,13 +212,20 @@ async fn a_pin_that_is_removed_cuts_its_owner() {
     let leaf = TestCa::new("Stranger").leaf().dns("client.example").issue();
     let pinned = ca.trust().pin(&leaf.certificate());
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    acceptor.update(Update::new().trust(pinned)).unwrap();
+    acceptor
+        .control()
+        .update(Update::new().trust(pinned))
+        .unwrap();
     let connector = connector(&ca, "client.example").build().unwrap();
     connector
+        .control()
         .update(Update::new().credentials(leaf.credentials()))
         .unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
-    acceptor.update(Update::new().trust(ca.trust())).unwrap();
+    acceptor
+        .control()
+        .update(Update::new().trust(ca.trust()))
+        .unwrap();
     let (why, alert) = cut(server.unwrap(), client.unwrap()).await;
     assert_eq!(why.reason(), "unknown_issuer");
     assert_eq!(alert, Some(AlertDescription::UnknownCA));
@@ -226,7 +246,10 @@ async fn age_is_no_revocation() {
     let (server, client) = handshake(&acceptor, &connector).await;
     let (mut server, mut client) = (server.unwrap(), client.unwrap());
     clock.advance(Duration::from_secs(8 * 86400));
-    acceptor.update(Update::new().revocation(crls())).unwrap();
+    acceptor
+        .control()
+        .update(Update::new().revocation(crls()))
+        .unwrap();
     echo(&mut server, &mut client).await;
     let (refused, _) = handshake(&acceptor, &connector).await;
     assert_eq!(refused.unwrap_err().reason(), "crl_expired");
@@ -249,6 +272,7 @@ async fn an_expired_chain_drains_and_is_cut() {
         .unwrap();
     let connector = connector(&ca, "client.example").build().unwrap();
     connector
+        .control()
         .update(Update::new().credentials(leaf.credentials()))
         .unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
@@ -289,7 +313,7 @@ async fn a_connection_has_a_maximum_age() {
     );
     let after = start.elapsed().as_secs();
     assert!((98..=112).contains(&after), "{after} s");
-    assert!(acceptor.connections().is_empty());
+    assert!(acceptor.control().connections().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,7 +336,9 @@ async fn an_async_policy_authorizes_open_connections_and_those_in_progress() {
         }
     };
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
-    acceptor.set_async_policy(slow.clone(), Duration::from_secs(5));
+    acceptor
+        .control()
+        .set_async_policy(slow.clone(), Duration::from_secs(5));
     let connector = connector(&ca, "client.example").build().unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
 
@@ -321,7 +347,9 @@ async fn an_async_policy_authorizes_open_connections_and_those_in_progress() {
     let change = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         welcome.store(false, Ordering::SeqCst);
-        acceptor.set_async_policy(slow.clone(), Duration::from_secs(5));
+        acceptor
+            .control()
+            .set_async_policy(slow.clone(), Duration::from_secs(5));
     };
     let ((second, _client), ()) = tokio::join!(under_way, change);
     assert_eq!(
@@ -339,6 +367,7 @@ async fn a_connector_watches_its_servers() {
     let server_leaf = ca.leaf().dns(SERVER).issue();
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     acceptor
+        .control()
         .update(Update::new().credentials(server_leaf.credentials()))
         .unwrap();
     let connector = connector_with(&ca, "client.example", policy::allow_any())
@@ -353,6 +382,7 @@ async fn a_connector_watches_its_servers() {
     let draining = client.draining();
     let own = ca.leaf().dns("client.example").issue();
     connector
+        .control()
         .update(Update::new().credentials(own.credentials()))
         .unwrap();
     assert_eq!(draining.await.reason(), "credentials_replaced");
@@ -363,6 +393,7 @@ async fn a_connector_watches_its_servers() {
     let (mut server, mut client) = open().await;
     let crl = Crl::from_der(&ca.crl().revoke(server_leaf.serial()).build()).unwrap();
     connector
+        .control()
         .update(Update::new().revocation(Crls::new([crl]).unwrap()))
         .unwrap();
     let (why, seen) = tokio::join!(
@@ -379,8 +410,8 @@ async fn the_application_ends_connections() {
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let connector = connector(&ca, "client.example").build().unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
-    for connection in acceptor.connections() {
-        connection.end();
+    for connection in acceptor.control().connections() {
+        connection.close();
     }
     let (why, alert) = cut(server.unwrap(), client.unwrap()).await;
     assert_eq!((why.reason(), alert), ("ended_by_application", None));

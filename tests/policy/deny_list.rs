@@ -13,7 +13,7 @@ use countersign::identity::{DnsName, SerialAndIssuer};
 use countersign::policy::{DeniedBy, DenyEntry, DenyList};
 use countersign::testing::{Issued, TestCa};
 use countersign::{
-    AcceptError, Acceptor, Certificate, ConnectError, ConnectionInfo, Connector, Decision, Gate,
+    AcceptError, Acceptor, Certificate, ConnectError, ConnectionInfo, Connector, Control, Decision,
     HandshakeError, Peer, TrustStore, policy,
 };
 use rustls::AlertDescription as A;
@@ -52,7 +52,7 @@ fn client(ca: &TestCa, issued: &Issued, version: Version) -> Connector<DnsName> 
 }
 
 /// `None` when it is admitted; otherwise what is on the list.
-fn denied(gate: &Gate<DnsName>, chain: &[CertificateDer<'_>]) -> Option<DeniedBy> {
+fn denied(gate: &Control<DnsName>, chain: &[CertificateDer<'_>]) -> Option<DeniedBy> {
     let info = ConnectionInfo::default().with_server_name(SERVER);
     match gate.admit_chain(chain, info) {
         Ok(_) => None,
@@ -158,7 +158,7 @@ fn an_entry_matches_nothing_else() {
         .unwrap();
     let verdicts = || {
         [&target, &same_number, &same_name, &other_name, &same_key]
-            .map(|peer| denied(acceptor.gate(), peer.chain()))
+            .map(|peer| denied(acceptor.control(), peer.chain()))
     };
     assert_eq!(verdicts(), [None; 5]);
     let certificate = target.certificate();
@@ -222,7 +222,7 @@ async fn an_intermediate_is_denied_with_all_below_it() {
             (leaf(&root).chain(), None),
             (&beside, None),
         ] {
-            assert_eq!(denied(acceptor.gate(), chain), expected);
+            assert_eq!(denied(acceptor.control(), chain), expected);
         }
         let client = client(&root, &leaf(&denied_ca), Version::Tls13);
         let (server, client) = handshake(&acceptor, &client).await;
@@ -233,11 +233,11 @@ async fn an_intermediate_is_denied_with_all_below_it() {
     list.replace([key(&certificate(&denied_ca))]);
     let renewed = denied_ca.cross_signed_by(&root);
     assert_eq!(
-        denied(acceptor.gate(), leaf(&renewed).chain()),
+        denied(acceptor.control(), leaf(&renewed).chain()),
         Some(DeniedBy::Key)
     );
     list.replace([serial(&certificate(&denied_ca))]);
-    assert_eq!(denied(acceptor.gate(), leaf(&renewed).chain()), None);
+    assert_eq!(denied(acceptor.control(), leaf(&renewed).chain()), None);
 }
 
 /// Of several entries, the identity decides the alert: a new certificate would not help the peer.
@@ -247,7 +247,7 @@ fn several_entries_for_one_peer() {
     let peer = ca.leaf().dns("client.example").issue();
     let list = DenyList::new();
     let acceptor = acceptor(&ca, deny_all).deny_list(&list).build().unwrap();
-    let says = || denied(acceptor.gate(), peer.chain());
+    let says = || denied(acceptor.control(), peer.chain());
     let entries = [
         key(&peer.certificate()),
         serial(&peer.certificate()),
@@ -266,7 +266,7 @@ fn several_entries_for_one_peer() {
     }
     list.remove(&entries[0]);
     let rejected = acceptor
-        .gate()
+        .control()
         .admit_chain(peer.chain(), ConnectionInfo::default());
     assert_eq!(
         rejected.unwrap_err().reason(),
@@ -318,7 +318,12 @@ fn acceptors_and_connectors_can_share_a_list() {
         .deny_list(&list)
         .build()
         .unwrap();
-    let gates = [one.gate(), two.gate(), connector.gate(), without.gate()];
+    let gates = [
+        one.control(),
+        two.control(),
+        connector.control(),
+        without.control(),
+    ];
     let verdicts = || gates.map(|gate| denied(gate, peer.chain()));
     assert_eq!(verdicts(), [None; 4]);
     list.insert(key(&peer.certificate()));
@@ -351,10 +356,10 @@ fn a_pin_does_not_help() {
             (identity("client.example"), DeniedBy::Identity),
         ] {
             list.replace([entry]);
-            assert_eq!(denied(acceptor.gate(), peer.chain()), Some(by));
+            assert_eq!(denied(acceptor.control(), peer.chain()), Some(by));
         }
         list.replace([]);
-        assert_eq!(denied(acceptor.gate(), peer.chain()), None);
+        assert_eq!(denied(acceptor.control(), peer.chain()), None);
     }
 }
 
@@ -386,7 +391,9 @@ async fn the_list_is_checked_again_after_a_slow_policy() {
                     }
                 }
             };
-            acceptor.set_async_policy(thinking, Duration::from_secs(1));
+            acceptor
+                .control()
+                .set_async_policy(thinking, Duration::from_secs(1));
             let client = client(&ca, &issued, version);
             for times in 1..=2 {
                 let (server, client) = handshake(&acceptor, &client).await;

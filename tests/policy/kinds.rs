@@ -161,12 +161,12 @@ async fn a_synchronous_call_does_not_skip_an_async_policy() {
     let client = ca.leaf().dns("client-2.example").issue();
     let info = countersign::ConnectionInfo::default;
     let error = acceptor
-        .gate()
+        .control()
         .admit_chain(client.chain(), info())
         .unwrap_err();
     assert_eq!(error.reason(), "policy_is_async");
     let admission = acceptor
-        .gate()
+        .control()
         .admit_chain_async(client.chain(), info())
         .await
         .unwrap();
@@ -272,7 +272,7 @@ async fn a_policy_runs_once_and_can_be_replaced() {
     let connector = connector(&ca, "client-2.example").build().unwrap();
     handshake(&acceptor, &connector).await.0.unwrap();
     assert_eq!(first.count(), 1);
-    acceptor.set_policy(support::deny_all);
+    acceptor.control().set_policy(support::deny_all);
     let (server, _client) = handshake(&clone, &connector).await;
     assert_eq!(
         server.unwrap_err().reason(),

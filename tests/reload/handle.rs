@@ -55,7 +55,9 @@ async fn what_the_application_pushes_is_proved_and_counted() {
         assert!(handle.status().last_error.is_some());
     }
     // The same proofs without a reload.
-    let error = acceptor.update(Update::new().trust(old.ca.trust()));
+    let error = acceptor
+        .control()
+        .update(Update::new().trust(old.ca.trust()));
     assert_eq!(error.unwrap_err().reason(), "crl_not_by_issuer");
 
     let status = handle.status();

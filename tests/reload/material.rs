@@ -58,7 +58,7 @@ impl Material {
     /// Why the acceptor would reject this set's client.
     pub fn refused_by(&self, acceptor: &Acceptor<DnsName>) -> Option<&'static str> {
         let info = ConnectionInfo::default();
-        let admitted = acceptor.gate().admit_chain(self.client.chain(), info);
+        let admitted = acceptor.control().admit_chain(self.client.chain(), info);
         admitted.err().map(|error| error.reason())
     }
 }

@@ -58,7 +58,7 @@ async fn no_peer_is_admitted_by_new_trust_under_an_old_policy() {
     let seen = Arc::new(seen);
     let knocking: Vec<_> = (0..2)
         .map(|_| {
-            let (gate, over, seen) = (acceptor.gate().clone(), over.clone(), seen.clone());
+            let (gate, over, seen) = (acceptor.control().clone(), over.clone(), seen.clone());
             let chain = client.chain().to_vec();
             thread::spawn(move || {
                 while !over.load(Ordering::SeqCst) {

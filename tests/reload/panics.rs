@@ -4,7 +4,7 @@
 use std::pin::{Pin, pin};
 use std::task::Context;
 
-use countersign::gate::CloseReason;
+use countersign::live::CloseReason;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::service::{InForce, Service};
@@ -83,9 +83,9 @@ async fn whatever_panics_a_reload_is_in_force_as_a_whole_or_not_at_all() {
             Old(reason) => {
                 assert_eq!(applied.unwrap_err(), *reason, "{case}");
                 assert_eq!(count(service.handle.status()), (1, 1), "{case}");
-                assert_eq!(service.acceptor.gate().generation(), 2, "{case}");
+                assert_eq!(service.acceptor.control().generation(), 2, "{case}");
                 assert_eq!(service.in_force(), InForce::Old, "{case}");
-                assert_eq!(service.acceptor.connections().len(), 4, "{case}");
+                assert_eq!(service.acceptor.control().connections().len(), 4, "{case}");
                 // The reload lives on.
                 service.handle.reload_now().await.expect(&case);
                 assert_eq!(why(&open[0].0), "denied", "{case}");
@@ -101,7 +101,7 @@ async fn whatever_panics_a_reload_is_in_force_as_a_whole_or_not_at_all() {
         // Each open connection was authorized, also those after the one where something panicked.
         assert_eq!(why(&open[2].0), "deny_listed", "{case}");
         assert_eq!(why(&open[3].0), "unknown_issuer", "{case}");
-        let left = service.acceptor.connections();
+        let left = service.acceptor.control().connections();
         let left: Vec<_> = left.iter().map(|open| open.id()).collect();
         assert_eq!(left, [open[1].0.id()], "{case}");
     }

@@ -13,7 +13,7 @@ use support::{SERVER, acceptor, connector, handshake};
 /// Why a stream was closed.
 async fn why(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let error = stream.read_u8().await.expect_err("cut");
-    let ended = error.downcast::<countersign::gate::CloseReason>();
+    let ended = error.downcast::<countersign::live::CloseReason>();
     ended.expect("it says why").reason().to_owned()
 }
 
@@ -65,7 +65,7 @@ async fn policy_and_deny_list_reach_open_connections() {
     assert_eq!(*generations.borrow_and_update(), 1);
     assert_eq!(why(&mut b).await, "denied");
     drop((a, b));
-    let left = acceptor.connections();
+    let left = acceptor.control().connections();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].peer().identity().as_str(), "c.example");
 }
@@ -79,7 +79,7 @@ async fn open_connections_are_authorized_by_the_whole_set() {
     folder.replace("ca.pem", material.ca.pem());
     folder.replace("policy.txt", "2");
     let acceptor = acceptor(&material.ca, policy::allow_any()).build().unwrap();
-    let gate = acceptor.gate().clone();
+    let gate = acceptor.control().clone();
     // Each policy goes with one generation of trust.
     let policy = Source::text_file(folder.path("policy.txt")).try_map(move |text| {
         let (gate, generation) = (gate.clone(), text.parse::<u64>()?);
@@ -107,7 +107,7 @@ async fn open_connections_are_authorized_by_the_whole_set() {
     folder.replace("policy.txt", "3");
     let applied = handle.reload_now().await.unwrap();
     assert_eq!(applied.generation, 3);
-    assert_eq!(acceptor.connections().len(), 1);
+    assert_eq!(acceptor.control().connections().len(), 1);
     // The twin: trust alone makes a mixture.
     folder.replace("ca.pem", material.ca.pem());
     handle.reload_now().await.unwrap();
@@ -267,7 +267,7 @@ async fn trust_domains_and_choices_reload_too() {
     let refused = |ca: &testing::TestCa, id: &str| {
         let leaf = ca.leaf().spiffe(id).issue();
         let admitted = acceptor
-            .gate()
+            .control()
             .admit_chain(leaf.chain(), ConnectionInfo::default());
         admitted.err().map(|error| error.reason())
     };
@@ -288,6 +288,7 @@ async fn trust_domains_and_choices_reload_too() {
 
     // A domain can be shut out at once, though its CRL is left, in the name of another's root.
     acceptor
+        .control()
         .remove_trust_domain(&"prod.example".parse().unwrap())
         .unwrap();
     assert_eq!(

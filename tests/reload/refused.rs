@@ -299,7 +299,7 @@ async fn two_hundred_bad_sets_are_reported_and_none_is_applied() {
             let info = ConnectionInfo::default();
             let admitted = service
                 .acceptor
-                .gate()
+                .control()
                 .admit_chain(service.material.client.chain(), info);
             assert!(admitted.is_ok(), "kind {kind}: {admitted:?}");
             service.restore();
@@ -331,9 +331,9 @@ async fn nothing_starts_with_a_bad_set() {
         assert!(error.to_string().contains(words), "{error}");
         service.restore();
     }
-    assert_eq!(service.acceptor.gate().generation(), 1);
+    assert_eq!(service.acceptor.control().generation(), 1);
     let _handle = service.reload().start().await.unwrap();
-    assert_eq!(service.acceptor.gate().generation(), 2);
+    assert_eq!(service.acceptor.control().generation(), 2);
 }
 
 /// A certificate that is not valid yet waits for its time, without another word.

@@ -145,14 +145,17 @@ async fn a_thousand_rotations_and_not_one_failed_handshake() {
                         server.unwrap_or_else(|error| panic!("set {set}: {error}")),
                         stream.unwrap_or_else(|error| panic!("set {set}: {error}")),
                     );
-                    let open = (acceptor.connections(), connector.connections());
-                    let find = |list: &[countersign::gate::OpenConnection<DnsName>], id| {
+                    let open = (
+                        acceptor.control().connections(),
+                        connector.control().connections(),
+                    );
+                    let find = |list: &[countersign::live::OpenConnection<DnsName>], id| {
                         let found = list.iter().find(|one| one.id() == id);
                         found.expect("it is open").generation()
                     };
                     let decided = [find(&open.0, server.id()), find(&open.1, stream.id())];
-                    let ended = set_of(acceptor.gate().generation())
-                        .max(set_of(connector.gate().generation()));
+                    let ended = set_of(acceptor.control().generation())
+                        .max(set_of(connector.control().generation()));
                     check(&server, decided[0], set, ended);
                     check(&stream, decided[1], set, ended);
                     began[client].store(IDLE, Ordering::SeqCst);

@@ -242,7 +242,7 @@ impl Service {
             .iter()
             .map(|(name, issued)| {
                 let info = ConnectionInfo::default();
-                let admitted = self.acceptor.gate().admit_chain(issued.chain(), info);
+                let admitted = self.acceptor.control().admit_chain(issued.chain(), info);
                 (*name, admitted.map_or_else(|e| e.reason(), |_| "admitted"))
             })
             .collect();

@@ -15,9 +15,7 @@ use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
 use countersign::diagnose::{self, Case, Finding, Report, Step};
-use countersign::gate::{
-    Admission, AdmitError, CloseReason, Handshaken, OpenConnection, ServerNameVerification,
-};
+use countersign::gate::{Admission, AdmitError, Handshaken, ServerNameVerification};
 use countersign::identity::{
     And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
     IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Multiple,
@@ -34,6 +32,7 @@ use countersign::integration::tower::{
     AuthorizeRequest, AuthorizedRequests, Denied, RequestPolicy, RequestRules, ResponseFuture,
     RuleError,
 };
+use countersign::live::{CloseReason, OpenConnection};
 use countersign::pki::{
     BlockPlace, CertificateError, CredentialsError, Crl, CrlFormatError, DistinguishedName,
     Excerpt, Extension, Fingerprint, FingerprintError, GeneralName, KeyUsage, NameAttribute,
@@ -58,9 +57,9 @@ use countersign::trust::{
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
-    ConnectionInfo, Connector, Credentials, Decision, DrainSignal, EarlyDrop, Gate, HandshakeError,
-    Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption, ShedReason,
-    TlsStream, TrustStore, Update, WhenFull,
+    ConnectionInfo, Connector, Control, Credentials, Decision, DrainSignal, EarlyDrop,
+    HandshakeError, Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption,
+    ShedReason, TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -217,7 +216,7 @@ fn values_go_everywhere() {
 fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Acceptor<SpiffeId>>();
     is_shareable::<Connector<SpiffeId>>();
-    is_shareable::<Gate<SpiffeId>>();
+    is_shareable::<Control<SpiffeId>>();
     is_shareable::<Handshaken<'_>>();
     is_shareable::<ClientHandshake<SpiffeId>>();
     is_shareable::<TlsStream<DuplexStream, SpiffeId>>();
@@ -316,7 +315,7 @@ fn futures_are_send() {
             None::<SocketAddr>,
         )));
     }
-    fn admit(gate: &Gate<Pinned>, connection: &rustls::ServerConnection) {
+    fn admit(gate: &Control<Pinned>, connection: &rustls::ServerConnection) {
         drop(is_send(gate.admit_async(connection, None::<SocketAddr>)));
         drop(is_send(
             gate.admit_chain_async(&[], ConnectionInfo::default()),

@@ -3,6 +3,7 @@
 
 mod autotraits;
 mod dependencies;
+mod diagnostics;
 mod layering;
 mod remedies;
 mod threat_model;

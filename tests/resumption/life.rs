@@ -137,7 +137,7 @@ async fn an_update_ends_every_session() {
             client.sessions.spend();
             assert!(resumed(client.call(&acceptor).await), "it is good");
 
-            acceptor.update(Update::new()).unwrap();
+            acceptor.control().update(Update::new()).unwrap();
             let met = client.call(&acceptor).await;
             assert!(met.1.offered);
             assert!(!resumed(met), "{version:?} {kind:?}");

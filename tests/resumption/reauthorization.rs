@@ -36,7 +36,7 @@ async fn the_policy_authorizes_a_resumed_session_by_the_current_rules() {
         );
 
         let deny = Recording::new(deny_all);
-        acceptor.set_policy(deny.clone());
+        acceptor.control().set_policy(deny.clone());
         let (server, _client) = handshake(&acceptor, &connector).await;
         assert_eq!(server.unwrap_err().reason(), "denied");
         assert_eq!(
@@ -45,7 +45,7 @@ async fn the_policy_authorizes_a_resumed_session_by_the_current_rules() {
             "{version:?}: it was a resumed session"
         );
 
-        acceptor.set_policy(seen.clone());
+        acceptor.control().set_policy(seen.clone());
         let (server, client) = handshake(&acceptor, &connector).await;
         exchange_and_close(server, client).await;
     }
@@ -153,7 +153,7 @@ async fn a_connector_offers_no_session_from_before_a_change() {
             }
         };
         twice().await;
-        connector.set_policy(seen.clone());
+        connector.control().set_policy(seen.clone());
         twice().await;
         let leaf = ca.leaf().dns("client.example").issue();
         for update in [
@@ -162,7 +162,7 @@ async fn a_connector_offers_no_session_from_before_a_change() {
             Update::new()
                 .revocation(Crls::new([Crl::from_der(&ca.crl().build()).unwrap()]).unwrap()),
         ] {
-            connector.update(update).unwrap();
+            connector.control().update(update).unwrap();
             twice().await;
         }
         assert_eq!(

@@ -243,7 +243,7 @@ impl Diagnostic for ForwardError {
                 "a name in {certificate} has characters that the forwarded header cannot represent unambiguously"
             ),
             Self::Names { certificate, error } => {
-                format!("the names in {certificate} cannot be forwarded: {error}")
+                format!("the names in {certificate} cannot be forwarded: {}", Diagnostic::cause(error))
             }
         }
         .into()

@@ -23,7 +23,7 @@ use crate::Connector;
 /// # Rotation
 /// A connection [drains](crate::TlsStream::draining) if our credentials were replaced, if it is too old, or
 /// if a certificate of the server's path expired. It gets no further requests. A request that starts after
-/// [`Connector::update`] has returned uses the new credentials, with every version of HTTP and any number of
+/// [`Control::update`](crate::Control::update) has returned uses the new credentials, with every version of HTTP and any number of
 /// concurrent requests.
 ///
 /// Earlier requests finish on the old connection within the connector's drain time (30 s by default). So do

@@ -234,7 +234,7 @@ impl Diagnostic for HttpsError {
                 format!("{uri} is no https:// URI with a host, and mutual TLS needs TLS").into()
             }
             Self::Transport(error) => format!("cannot connect: {error}").into(),
-            Self::Tls(error) => cause_of(error),
+            Self::Tls(error) => Diagnostic::cause(error),
         }
     }
 
@@ -244,26 +244,12 @@ impl Diagnostic for HttpsError {
             Self::Transport(_) => {
                 "see that the server's name resolves and that the server listens there".into()
             }
-            Self::Tls(error) => remedy_of(error),
+            Self::Tls(error) => error.remedy(),
         }
     }
 }
 
 display_diagnostic!(HttpsError);
-
-fn cause_of(error: &ConnectError) -> Cow<'_, str> {
-    error.to_string().split("; ").take(1).collect()
-}
-
-fn remedy_of(error: &ConnectError) -> Cow<'_, str> {
-    let parts: Vec<_> = error
-        .to_string()
-        .split("; ")
-        .skip(1)
-        .map(str::to_owned)
-        .collect();
-    parts.join("; ").into()
-}
 
 /// A connection to an admitted server, for hyper.
 ///

@@ -9,7 +9,7 @@ use countersign::pki::Certificate;
 use countersign::policy::DenyList;
 use countersign::testing::FixedClock;
 use countersign::trust::Anchor;
-use countersign::{Acceptor, ConnectionInfo, Connector, Decision, Gate, Peer, Update};
+use countersign::{Acceptor, ConnectionInfo, Connector, Control, Decision, Peer, Update};
 use rustls_pki_types::UnixTime;
 
 use super::operations::{Operation, Rule, Side};
@@ -179,17 +179,17 @@ impl Door {
         }
     }
 
-    fn gate(&self) -> &Gate<SpiffeId> {
+    fn gate(&self) -> &Control<SpiffeId> {
         match self {
-            Self::Acceptor(acceptor) => acceptor.gate(),
-            Self::Connector(connector) => connector.gate(),
+            Self::Acceptor(acceptor) => acceptor.control(),
+            Self::Connector(connector) => connector.control(),
         }
     }
 
     fn update(&self, update: Update) -> Result<u64, &'static str> {
         let taken = match self {
-            Self::Acceptor(acceptor) => acceptor.update(update),
-            Self::Connector(connector) => connector.update(update),
+            Self::Acceptor(acceptor) => acceptor.control().update(update),
+            Self::Connector(connector) => connector.control().update(update),
         };
         taken.map_err(|error| error.reason())
     }
@@ -197,8 +197,8 @@ impl Door {
     fn set_policy(&self, rule: Rule) {
         let policy = move |peer: &Peer<SpiffeId>| decide(rule, peer);
         match self {
-            Self::Acceptor(acceptor) => acceptor.set_policy(policy),
-            Self::Connector(connector) => connector.set_policy(policy),
+            Self::Acceptor(acceptor) => acceptor.control().set_policy(policy),
+            Self::Connector(connector) => connector.control().set_policy(policy),
         }
     }
 

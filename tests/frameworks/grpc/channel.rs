@@ -70,10 +70,10 @@ async fn a_server_that_is_not_admitted_is_not_called() {
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let server = Grpc::serve(By::Tonic, &acceptor).await;
     let denying = h2(&ca, "alice.example");
-    denying.set_policy(deny_all);
+    denying.control().set_policy(deny_all);
     let trusting_others = connector(&ca, "alice.example", "h2").build().unwrap();
     let others = countersign::Update::new().trust(strange.trust());
-    trusting_others.update(others).unwrap();
+    trusting_others.control().update(others).unwrap();
     for (connector, reason) in [(denying, "denied"), (trusting_others, "unknown_issuer")] {
         let status = create(connector, server.endpoint()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);

@@ -33,7 +33,7 @@ async fn a_client_that_the_server_denies_is_cut_during_a_call() {
         let mut of_bob = bob.watch(u64::MAX, every).await.unwrap();
         assert!(of_bob.message().await.unwrap().is_some());
 
-        acceptor.set_policy(deny_bob);
+        acceptor.control().set_policy(deny_bob);
         let status = timeout(PATIENCE, async {
             loop {
                 match of_bob.message().await {
@@ -51,7 +51,7 @@ async fn a_client_that_the_server_denies_is_cut_during_a_call() {
         for _ in 0..20 {
             assert!(of_alice.message().await.unwrap().is_some());
         }
-        assert_eq!(acceptor.connections().len(), 1);
+        assert_eq!(acceptor.control().connections().len(), 1);
     }
 }
 
@@ -69,17 +69,19 @@ async fn a_server_that_the_client_denies_is_cut_too() {
             .await
             .unwrap();
         assert!(watched.message().await.unwrap().is_some());
-        assert_eq!(connector.connections().len(), 1);
+        assert_eq!(connector.control().connections().len(), 1);
 
-        connector.set_policy(deny_all);
+        connector.control().set_policy(deny_all);
         let ended = timeout(PATIENCE, async {
             while watched.message().await.is_ok_and(|more| more.is_some()) {}
         });
         ended.await.unwrap();
         assert!(alice.create("ACME").await.is_err());
-        assert_eq!(connector.connections().len(), 0);
+        assert_eq!(connector.control().connections().len(), 0);
 
-        connector.set_policy(policy::exact([name("localhost")]));
+        connector
+            .control()
+            .set_policy(policy::exact([name("localhost")]));
         assert_eq!(alice.create("ACME").await.unwrap().made_by, "alice.example");
     }
 }
@@ -100,13 +102,13 @@ async fn a_connection_that_drains_is_replaced() {
 
         let renewed = ca.leaf().dns("renewed.example").issue();
         let update = Update::new().credentials(renewed.credentials());
-        connector.update(update).unwrap();
+        connector.control().update(update).unwrap();
         for client in [&mut alice, &mut clone] {
             let mut by_renewed = client.watch(1, Duration::ZERO).await.unwrap();
             let invoice = by_renewed.message().await.unwrap().unwrap();
             assert_eq!(invoice.made_by, "renewed.example");
         }
-        assert_eq!(connector.connections().len(), 2);
+        assert_eq!(connector.control().connections().len(), 2);
         for _ in 1..20 {
             let invoice = watched.message().await.unwrap().unwrap();
             assert_eq!(invoice.made_by, "alice.example");

@@ -52,17 +52,19 @@ async fn no_call_is_lost_while_credentials_are_replaced() {
             let own = ca.leaf().dns("alice.example").issue();
             let serial = own.certificate().serial().to_string();
             alice
+                .control()
                 .update(Update::new().credentials(own.credentials()))
                 .unwrap();
             let server_own = ca.leaf().dns("localhost").issue();
             acceptor
+                .control()
                 .update(Update::new().credentials(server_own.credentials()))
                 .unwrap();
             let deadline = Instant::now() + PATIENCE;
             while !seen.contains(&serial) {
                 assert!(Instant::now() < deadline, "the new certificate is not used");
                 sleep(Duration::from_millis(10)).await;
-                let open = acceptor.connections();
+                let open = acceptor.control().connections();
                 let serials = open.iter().map(|connection| {
                     let certificate = connection.peer().certificate();
                     certificate.serial().to_string()
@@ -72,7 +74,7 @@ async fn no_call_is_lost_while_credentials_are_replaced() {
         }
         // Long enough for what is left of the old ones to be cut.
         sleep(Duration::from_millis(2500)).await;
-        assert_eq!(alice.connections().len(), 1, "{by:?}");
+        assert_eq!(alice.control().connections().len(), 1, "{by:?}");
         stop.store(true, Ordering::SeqCst);
         let mut count = 0;
         for calling in calling {

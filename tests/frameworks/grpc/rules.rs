@@ -32,7 +32,7 @@ async fn a_call_that_is_denied_has_the_status_of_grpc() {
         assert!(watched.message().await.unwrap().is_some());
         let mut alice = server.client(&h2(&ca, "alice.example"));
         assert_eq!(alice.create("ACME").await.unwrap().number, 1);
-        assert_eq!(acceptor.connections().len(), 2);
+        assert_eq!(acceptor.control().connections().len(), 2);
     }
 }
 

@@ -38,7 +38,7 @@ async fn a_handler_knows_its_peer() {
             assert_eq!((invoice.number, &*invoice.made_by), (number, "bob.example"));
         }
         assert_eq!(watched.message().await.unwrap(), None);
-        assert_eq!(acceptor.connections().len(), 2);
+        assert_eq!(acceptor.control().connections().len(), 2);
     }
 }
 
@@ -105,7 +105,7 @@ async fn it_shuts_down_with_the_listener() {
         }
         timeout(PATIENCE, shutdown).await.unwrap().unwrap();
         timeout(PATIENCE, server.task).await.unwrap().unwrap();
-        assert_eq!(acceptor.connections().len(), 0);
+        assert_eq!(acceptor.control().connections().len(), 0);
     }
 }
 

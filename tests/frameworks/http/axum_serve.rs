@@ -115,9 +115,11 @@ async fn a_denied_client_reaches_no_handler_of_axum_serve() {
         let response = bob.request(get(&url)).await.unwrap();
         assert_eq!(text(response).await, "bob.example false");
         // Denied while it is connected.
-        acceptor.set_policy(deny_all);
+        acceptor.control().set_policy(deny_all);
         assert!(bob.request(get(&url)).await.is_err());
-        acceptor.set_policy(policy::exact([name("bob.example")]));
+        acceptor
+            .control()
+            .set_policy(policy::exact([name("bob.example")]));
     }
 }
 

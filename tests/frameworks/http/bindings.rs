@@ -37,7 +37,7 @@ async fn both_ends_have_the_same_binding_and_no_other_connection_has() {
             tokio::io::AsyncReadExt::read_u8(&mut client).await.unwrap();
             if resumed {
                 // One that was cut is tied to nothing any more.
-                acceptor.set_policy(deny_all);
+                acceptor.control().set_policy(deny_all);
                 assert!(tokio::io::AsyncReadExt::read_u8(&mut server).await.is_err());
                 assert_eq!(server.channel_binding(), None);
             }

@@ -205,5 +205,5 @@ async fn a_denied_request_is_in_the_audit_trail() {
     assert!(why.contains("rule \"support\": "), "{why}");
     let json = schema::assert_valid(&schema, nameless);
     assert_eq!(json["event"]["reason"], "no_peer");
-    assert_eq!(acceptor.stats().requests_denied, 2);
+    assert_eq!(acceptor.control().stats().requests_denied, 2);
 }

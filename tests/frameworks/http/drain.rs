@@ -97,7 +97,7 @@ async fn what_is_under_way_finishes_when_the_listener_shuts_down() {
         let handle = server.handle.clone();
         let shutdown = tokio::spawn(async move { handle.shutdown(PATIENCE).await });
         // After the notice no new client is admitted.
-        while acceptor.connections()[0].ending().is_none() {
+        while acceptor.control().connections()[0].close_reason().is_none() {
             tokio::task::yield_now().await;
         }
         answer.send("finished".into()).unwrap();
@@ -151,14 +151,14 @@ async fn a_client_that_is_denied_now_is_cut_in_the_middle_of_an_answer() {
         assert_eq!(next_piece(&mut body).await.unwrap().unwrap(), "begun ");
         let answer = answers.recv().await.unwrap();
 
-        acceptor.set_policy(deny_all);
+        acceptor.control().set_policy(deny_all);
         let error = next_piece(&mut body).await.unwrap().unwrap_err();
         assert!(is_access_denied(&error), "{alpn}: {error:?}");
         timeout(PATIENCE, answer.closed()).await.unwrap();
         let error = client.request(get(&server.url("/"))).await.unwrap_err();
         assert!(is_access_denied(&error), "{error:?}");
         // And is welcome again when the policy says so.
-        acceptor.set_policy(policy::allow_any());
+        acceptor.control().set_policy(policy::allow_any());
         client.request(get(&server.url("/"))).await.unwrap();
     }
 }
@@ -177,7 +177,7 @@ async fn a_server_that_is_denied_now_is_cut_in_the_middle_of_its_answer() {
         assert_eq!(next_piece(&mut body).await.unwrap().unwrap(), "begun ");
         let answer = answers.recv().await.unwrap();
 
-        alice.set_policy(deny_all);
+        alice.control().set_policy(deny_all);
         let cut = next_piece(&mut body).await.unwrap();
         assert!(cut.is_err(), "{alpn}");
         timeout(PATIENCE, answer.closed()).await.unwrap();
@@ -203,7 +203,7 @@ async fn what_waits_behind_a_request_is_not_served_after_a_cut() {
         .unwrap();
     stream.flush().await.unwrap();
     let first = timeout(PATIENCE, answers.recv()).await.unwrap().unwrap();
-    acceptor.set_policy(deny_all);
+    acceptor.control().set_policy(deny_all);
     drop(first); // its body is complete
     // The service is dropped with the connection, and was not asked again.
     server.handle.shutdown(PATIENCE).await;
@@ -271,7 +271,7 @@ async fn an_upgraded_connection_is_cut_too() {
     echo.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"hello");
 
-    acceptor.set_policy(deny_all);
+    acceptor.control().set_policy(deny_all);
     let error = timeout(PATIENCE, echo.read_u8())
         .await
         .unwrap()

@@ -37,7 +37,11 @@ async fn each_request_knows_its_client_and_each_response_its_server() {
             assert_eq!(said, format!("alice.example resumed=false {version}"));
         }
     }
-    assert_eq!(acceptor.connections().len(), 2, "each client has kept one");
+    assert_eq!(
+        acceptor.control().connections().len(),
+        2,
+        "each client has kept one"
+    );
 }
 
 #[tokio::test]
@@ -54,11 +58,11 @@ async fn a_resumed_session_has_its_peer_too() {
             assert!(text(response).await.contains(resumed));
         }
         // And is authorized again.
-        acceptor.set_policy(deny_all);
+        acceptor.control().set_policy(deny_all);
         let client = Client::new(alice.clone());
         let error = client.request(get(&server.url("/"))).await.unwrap_err();
         assert!(is_access_denied(&error), "{alpn}: {error:?}");
-        acceptor.set_policy(policy::allow_any());
+        acceptor.control().set_policy(policy::allow_any());
     }
 }
 
@@ -90,13 +94,13 @@ async fn a_server_that_is_denied_gets_no_request() {
     let service = WhoAmI::default();
     let server = serve(&acceptor, service.clone()).await;
     let alice = connector(&ca, "alice.example", "h2").build().unwrap();
-    alice.set_policy(deny_all);
+    alice.control().set_policy(deny_all);
     let client = Client::new(alice.clone());
     let error = client.request(get(&server.url("/"))).await.unwrap_err();
     assert_eq!(refused_in(&error), Some("denied"));
     assert_eq!(service.count(), 0);
 
-    alice.set_policy(policy::allow_any());
+    alice.control().set_policy(policy::allow_any());
     client.request(get(&server.url("/"))).await.unwrap();
     assert_eq!(service.count(), 1);
 }

@@ -146,7 +146,7 @@ async fn the_policy_never_sees_a_stolen_certificate() {
     for builder in versions(|| connector(&ca, "alice.example", "http/1.1")) {
         let alice = builder.build().unwrap();
         let asked = Arc::default();
-        alice.set_policy(counting(&asked, true));
+        alice.control().set_policy(counting(&asked, true));
         let (url, serving) = raw_server(&stolen, &own, "http/1.1").await;
         let error = client(&alice).get(&url).send().await.unwrap_err();
         let rustls_says = cause::<rustls::Error>(&error).unwrap();
@@ -168,7 +168,7 @@ async fn the_policy_decides_once_after_the_proof_of_the_key() {
     for builder in versions(|| connector(&ca, "alice.example", "http/1.1")) {
         let alice = builder.build().unwrap();
         let asked = Arc::default();
-        alice.set_policy(counting(&asked, false));
+        alice.control().set_policy(counting(&asked, false));
         let (url, serving) = raw_server(&own, &own, "http/1.1").await;
         let error = client(&alice).get(&url).send().await.unwrap_err();
         assert_eq!(
@@ -181,7 +181,7 @@ async fn the_policy_decides_once_after_the_proof_of_the_key() {
         );
         assert_eq!(asked.load(Ordering::SeqCst), 1);
 
-        alice.set_policy(counting(&asked, true));
+        alice.control().set_policy(counting(&asked, true));
         let (url, serving) = raw_server(&own, &own, "http/1.1").await;
         // It says nothing after the handshake.
         assert!(client(&alice).get(&url).send().await.is_err());
@@ -194,7 +194,7 @@ async fn the_policy_decides_once_after_the_proof_of_the_key() {
 async fn chain_and_name_are_verified() {
     let (ca, strange) = (TestCa::new("Root"), TestCa::new("Strange Root"));
     let alice = connector(&ca, "alice.example", "http/1.1").build().unwrap();
-    alice.set_policy(policy::allow_any());
+    alice.control().set_policy(policy::allow_any());
     let expired = ca.leaf().dns("localhost").expired().issue();
     for (shown, expected, alert) in [
         (
@@ -253,7 +253,7 @@ async fn policy_and_deny_list_reach_the_client_that_exists() {
     let client = client(&alice);
     ask(&client, &server).await.unwrap();
 
-    alice.set_policy(deny_all);
+    alice.control().set_policy(deny_all);
     let error = ask(&client, &server).await.unwrap_err();
     assert_eq!(
         refused(&error),
@@ -262,7 +262,7 @@ async fn policy_and_deny_list_reach_the_client_that_exists() {
     // What it is asked about.
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&seen);
-    alice.set_policy(move |peer: &Peer<DnsName>| {
+    alice.control().set_policy(move |peer: &Peer<DnsName>| {
         let connection = peer.connection();
         noted.lock().unwrap().push((
             peer.identity().to_string(),
@@ -288,7 +288,9 @@ async fn policy_and_deny_list_reach_the_client_that_exists() {
     // A policy that cannot run there admits no server.
     denied.remove(&DenyEntry::Identity(name("localhost")));
     ask(&client, &server).await.unwrap();
-    alice.set_async_policy(Allowing, Duration::from_secs(5));
+    alice
+        .control()
+        .set_async_policy(Allowing, Duration::from_secs(5));
     assert!(ask(&client, &server).await.is_err());
     assert_eq!(service.count(), 3);
 }
@@ -313,6 +315,7 @@ async fn new_credentials_and_trust_reach_the_client_that_exists() {
 
     let renamed = ca.leaf().dns("alice-2.example").issue();
     alice
+        .control()
         .update(Update::new().credentials(renamed.credentials()))
         .unwrap();
     let said = ask(&client, &server).await.unwrap();
@@ -321,12 +324,13 @@ async fn new_credentials_and_trust_reach_the_client_that_exists() {
     // The server moves to another authority: not before the client believes it.
     let moved = new.leaf().dns("localhost").issue();
     acceptor
+        .control()
         .update(Update::new().credentials(moved.credentials()))
         .unwrap();
     let error = ask(&client, &server).await.unwrap_err();
     assert_eq!(refused(&error), Some(CertificateError::UnknownIssuer));
     let both = TrustStore::from_der([ca.certificate_der(), new.certificate_der()]).unwrap();
-    alice.update(Update::new().trust(both)).unwrap();
+    alice.control().update(Update::new().trust(both)).unwrap();
     ask(&client, &server).await.unwrap();
 }
 
@@ -353,6 +357,7 @@ async fn no_request_of_reqwest_is_lost_while_credentials_are_replaced() {
         while !asking.iter().all(JoinHandle::is_finished) {
             let own = ca.leaf().dns("alice.example").issue();
             alice
+                .control()
                 .update(Update::new().credentials(own.credentials()))
                 .unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -370,7 +375,8 @@ async fn concurrent_handshakes_are_authorized_each_for_itself() {
     let good = acceptor(&ca, policy::allow_any()).build().unwrap();
     let bad = acceptor(&ca, policy::allow_any()).build().unwrap();
     let other = ca.leaf().dns("other.example").issue();
-    bad.update(Update::new().credentials(other.credentials()))
+    bad.control()
+        .update(Update::new().credentials(other.credentials()))
         .unwrap();
     let (for_good, for_bad) = (WhoAmI::default(), WhoAmI::default());
     let good = serve(&good, for_good.clone()).await;
@@ -418,10 +424,14 @@ async fn a_server_that_requests_no_certificate_passes_and_an_open_connection_sta
         .build()
         .unwrap();
     ask(&pooling, &server).await.unwrap();
-    assert_eq!(alice.connections().len(), 0);
-    alice.set_policy(deny_all);
+    assert_eq!(alice.control().connections().len(), 0);
+    alice.control().set_policy(deny_all);
     ask(&pooling, &server).await.unwrap();
-    assert_eq!(acceptor.connections().len(), 1, "the same connection");
+    assert_eq!(
+        acceptor.control().connections().len(),
+        1,
+        "the same connection"
+    );
     assert!(
         ask(&client(&alice), &server).await.is_err(),
         "a new one is verified"

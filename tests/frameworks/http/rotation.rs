@@ -62,16 +62,21 @@ async fn no_request_is_lost_while_everything_is_replaced() {
             .collect();
 
         let both = TrustStore::from_der([old.certificate_der(), new.certificate_der()]).unwrap();
-        acceptor.update(Update::new().trust(both.clone())).unwrap();
-        alice.update(Update::new().trust(both)).unwrap();
+        acceptor
+            .control()
+            .update(Update::new().trust(both.clone()))
+            .unwrap();
+        alice.control().update(Update::new().trust(both)).unwrap();
         for ca in [&old, &old, &new, &new] {
             let own = ca.leaf().dns("alice.example").issue();
             let serial = own.certificate().serial().to_string();
             alice
+                .control()
                 .update(Update::new().credentials(own.credentials()))
                 .unwrap();
             let server_own = ca.leaf().dns("localhost").issue();
             acceptor
+                .control()
                 .update(Update::new().credentials(server_own.credentials()))
                 .unwrap();
             let deadline = Instant::now() + PATIENCE;
@@ -130,6 +135,7 @@ async fn the_first_requests_after_an_update_have_the_new_identity() {
         let busy: Vec<_> = (0..4).map(|_| asking(&client, &url)).collect();
         for own in issued {
             alice
+                .control()
                 .update(Update::new().credentials(own.credentials()))
                 .unwrap();
             let requests: Vec<_> = (0..8)
@@ -160,6 +166,7 @@ async fn no_request_is_lost_under_rotations_every_few_milliseconds() {
         let busy: Vec<_> = (0..16).map(|_| asking(&client, &url)).collect();
         for own in issued {
             alice
+                .control()
                 .update(Update::new().credentials(own.credentials()))
                 .unwrap();
             sleep(Duration::from_millis(3)).await;
@@ -182,13 +189,13 @@ async fn a_request_after_a_cut_goes_over_a_new_connection() {
         for _ in 0..20 {
             let response = client.request(get(&url)).await.expect("no request is lost");
             text(response).await;
-            assert_eq!(alice.close_where(|_| true), 1, "{alpn}");
+            assert_eq!(alice.control().close_where(|_| true), 1, "{alpn}");
         }
         // The twin: a connection that stays is used again.
         for _ in 0..2 {
             text(client.request(get(&url)).await.unwrap()).await;
         }
-        assert_eq!(alice.connections().len(), 1, "{alpn}");
+        assert_eq!(alice.control().connections().len(), 1, "{alpn}");
     }
 }
 

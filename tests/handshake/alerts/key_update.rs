@@ -6,8 +6,8 @@
 use std::io::{ErrorKind, Read as _};
 use std::sync::Arc;
 
-use countersign::gate::CloseReason;
 use countersign::identity::DnsName;
+use countersign::live::CloseReason;
 use countersign::pki::Crl;
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{Issued, TestCa};
@@ -105,7 +105,7 @@ struct World {
 
 const CHANGES: [(Change, Option<AlertDescription>); 4] = [
     (
-        |world| world.acceptor.set_policy(deny_all),
+        |world| world.acceptor.control().set_policy(deny_all),
         Some(AlertDescription::AccessDenied),
     ),
     (
@@ -114,6 +114,7 @@ const CHANGES: [(Change, Option<AlertDescription>); 4] = [
             let crls = Crls::new([Crl::from_der(&crl.build()).unwrap()]).unwrap();
             world
                 .acceptor
+                .control()
                 .update(Update::new().revocation(crls))
                 .unwrap();
         },
@@ -129,7 +130,7 @@ const CHANGES: [(Change, Option<AlertDescription>); 4] = [
     // Without a refusal: close_notify.
     (
         |world| {
-            world.acceptor.close_where(|_| true);
+            world.acceptor.control().close_where(|_| true);
         },
         None,
     ),
@@ -215,7 +216,7 @@ async fn what_was_written_before_the_cut_is_read_before_the_alert() {
     };
     let (byte, ()) = tokio::join!(server.read_u8(), talk);
     assert_eq!(byte.unwrap(), b'c');
-    world.acceptor.set_policy(deny_all);
+    world.acceptor.control().set_policy(deny_all);
     let read = async {
         let mut read = Vec::new();
         let end = loop {
@@ -251,7 +252,7 @@ async fn a_server_that_has_updated_its_keys_reads_why_it_is_cut() {
         server.write_all(b"s").await.unwrap();
         server.flush().await.unwrap();
         assert_eq!(client.read_u8().await.unwrap(), b's');
-        connector.set_policy(deny_all);
+        connector.control().set_policy(deny_all);
         let (cut, seen) = tokio::join!(client.read_u8(), server.read_u8());
         assert!(cut.unwrap_err().downcast::<CloseReason>().is_ok());
         assert_eq!(
@@ -297,7 +298,7 @@ fn a_cut_stream_can_be_dropped_without_a_runtime() {
         .unwrap();
     let world = world();
     let (server, mut client) = runtime.block_on(opened(&world, 1));
-    runtime.block_on(async { world.acceptor.set_policy(deny_all) });
+    runtime.block_on(async { world.acceptor.control().set_policy(deny_all) });
     drop(server);
     let seen = runtime.block_on(client.read_u8());
     assert_eq!(alert(seen), Some(AlertDescription::AccessDenied));

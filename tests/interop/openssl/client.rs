@@ -68,7 +68,7 @@ async fn a_client_that_the_policy_denies_sees_access_denied() {
     let (acceptor, (listener, port)) = (pki.acceptor(), listen().await);
     for tls in BOTH {
         let call = || s_client(port, tls, &pki.ca_file, Some(&mallory), &[]);
-        acceptor.set_policy(policy::exact([]));
+        acceptor.control().set_policy(policy::exact([]));
         let (served, client) = meet(&acceptor, &listener, call()).await;
         assert_eq!(refusal(served), "denied");
         assert_alert(&client, "alert access denied", 49);
@@ -160,7 +160,7 @@ async fn a_resumed_session_is_authorized_by_the_current_policy() {
 
         for asynchronous in [false, true] {
             // TLS 1.3 tickets are for one use; get a fresh one.
-            acceptor.set_policy(policy::allow_any());
+            acceptor.control().set_policy(policy::allow_any());
             let (served, _) = meet(&acceptor, &listener, call("-sess_out")).await;
             assert!(!served.unwrap().resumed);
             deny(&acceptor, asynchronous);

@@ -14,7 +14,7 @@ use support::programs::{PATIENCE, command, has_openssl};
 async fn cut_after(pki: &Pki, letters: &str) -> String {
     let mallory = pki.client("mallory");
     let acceptor = pki.acceptor();
-    acceptor.set_policy(policy::allow_any());
+    acceptor.control().set_policy(policy::allow_any());
     let (listener, port) = listen().await;
     let mut openssl = command("openssl");
     openssl

@@ -275,7 +275,9 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "The policy does not answer",
             calls({
                 let acceptor = world.acceptor().build().expect("an acceptor");
-                acceptor.set_async_policy(never, Duration::from_millis(100));
+                acceptor
+                    .control()
+                    .set_async_policy(never, Duration::from_millis(100));
                 acceptor
             }),
             good.clone(),

@@ -50,7 +50,7 @@ async fn beyond_the_limit_peers_are_rejected_until_a_connection_is_dropped() {
     is_refused(&acceptor, &connector, reason, alert).await;
 
     // A connection that was cut holds its place until the application drops it.
-    assert_eq!(acceptor.close_where(|_| true), 2);
+    assert_eq!(acceptor.control().close_where(|_| true), 2);
     second.read_u8().await.unwrap_err();
     is_refused(&acceptor, &connector, reason, alert).await;
     drop((second, third));
@@ -128,7 +128,7 @@ async fn concurrent_peers_do_not_exceed_a_limit() {
         .build()
         .unwrap();
     // All of them have their answers at about the same time.
-    acceptor.set_async_policy(
+    acceptor.control().set_async_policy(
         async |_: Peer<DnsName>| {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Decision::allow("asked")
@@ -164,8 +164,8 @@ async fn concurrent_peers_do_not_exceed_a_limit() {
         let reason = reported.recv().await.unwrap();
         assert_eq!(reason, "too_many_connections");
     }
-    assert_eq!(acceptor.connections().len(), 5);
-    assert_eq!(acceptor.stats().admitted, 5);
+    assert_eq!(acceptor.control().connections().len(), 5);
+    assert_eq!(acceptor.control().stats().admitted, 5);
     drop(clients);
     serving.abort();
     assert!(serving.await.unwrap_err().is_cancelled());

@@ -95,23 +95,23 @@ enum Watching {
 impl Watching {
     fn update(&self, update: Update) {
         match self {
-            Self::Server(acceptor) => acceptor.update(update).unwrap(),
-            Self::Client(connector) => connector.update(update).unwrap(),
+            Self::Server(acceptor) => acceptor.control().update(update).unwrap(),
+            Self::Client(connector) => connector.control().update(update).unwrap(),
         };
     }
 
     fn set_policy(&self, policy: impl policy::Policy<DnsName> + 'static) {
         match self {
-            Self::Server(acceptor) => acceptor.set_policy(policy),
-            Self::Client(connector) => connector.set_policy(policy),
+            Self::Server(acceptor) => acceptor.control().set_policy(policy),
+            Self::Client(connector) => connector.control().set_policy(policy),
         }
     }
 
     fn set_async_policy(&self, policy: impl policy::AsyncPolicy<DnsName> + 'static) {
         let timeout = Duration::from_secs(5);
         match self {
-            Self::Server(acceptor) => acceptor.set_async_policy(policy, timeout),
-            Self::Client(connector) => connector.set_async_policy(policy, timeout),
+            Self::Server(acceptor) => acceptor.control().set_async_policy(policy, timeout),
+            Self::Client(connector) => connector.control().set_async_policy(policy, timeout),
         }
     }
 }
@@ -296,8 +296,8 @@ impl World {
     /// How many connections the side that watches has open.
     pub(crate) fn count(&self) -> usize {
         match &self.watching {
-            Watching::Server(acceptor) => acceptor.connections().len(),
-            Watching::Client(connector) => connector.connections().len(),
+            Watching::Server(acceptor) => acceptor.control().connections().len(),
+            Watching::Client(connector) => connector.control().connections().len(),
         }
     }
 }

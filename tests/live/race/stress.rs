@@ -167,7 +167,7 @@ async fn open(
 
 fn allow_again(world: &World) {
     world.deny_list.replace([]);
-    world.acceptor.set_policy(thoughtful);
+    world.acceptor.control().set_policy(thoughtful);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_policy_that_flips() {
         World::new(),
         &Round {
             allow: allow_again,
-            deny: |world| world.acceptor.set_policy(deny_all),
+            deny: |world| world.acceptor.control().set_policy(deny_all),
             reason: "denied",
         },
     );
@@ -189,11 +189,17 @@ fn an_async_policy_that_flips() {
         &Round {
             allow: |world| {
                 let timeout = Duration::from_secs(10);
-                world.acceptor.set_async_policy(thoughtful_async, timeout);
+                world
+                    .acceptor
+                    .control()
+                    .set_async_policy(thoughtful_async, timeout);
             },
             deny: |world| {
                 let timeout = Duration::from_secs(10);
-                world.acceptor.set_async_policy(deny_all_async, timeout);
+                world
+                    .acceptor
+                    .control()
+                    .set_async_policy(deny_all_async, timeout);
             },
             reason: "denied",
         },
@@ -222,11 +228,11 @@ fn a_trust_that_flips() {
         &Round {
             allow: |world| {
                 let trust = Update::new().trust(world.ca.trust());
-                world.acceptor.update(trust).unwrap();
+                world.acceptor.control().update(trust).unwrap();
             },
             deny: |world| {
                 let trust = Update::new().trust(world.other_ca.trust());
-                world.acceptor.update(trust).unwrap();
+                world.acceptor.control().update(trust).unwrap();
             },
             reason: "unknown_issuer",
         },
@@ -256,10 +262,12 @@ fn the_very_first_connection() {
         };
         let watched = world.acceptor.clone();
         let flip = std::thread::spawn(move || {
-            while watched.connections().is_empty() {
+            while watched.control().connections().is_empty() {
                 std::hint::spin_loop();
             }
-            watched.set_async_policy(deny_all_async, Duration::from_secs(10));
+            watched
+                .control()
+                .set_async_policy(deny_all_async, Duration::from_secs(10));
         });
         let begun = AtomicUsize::new(0);
         let was_cut = runtime.block_on(open(&world, &connector, "denied", &begun));

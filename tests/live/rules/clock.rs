@@ -67,6 +67,7 @@ async fn opened(
     let leaf = ca.leaf().dns("client.example").validity(now, end).issue();
     let connector = connector(ca, "unused.example").build().unwrap();
     connector
+        .control()
         .update(Update::new().credentials(leaf.credentials()))
         .unwrap();
     let (server, client) = handshake(&acceptor, &connector).await;
@@ -93,7 +94,7 @@ async fn after_a_minute_without_a_clock_open_connections_drain_and_are_cut() {
             .await
             .unwrap();
         assert_eq!(close_reason(cut.unwrap_err()).reason(), "no_clock");
-        assert!(acceptor.connections().is_empty());
+        assert!(acceptor.control().connections().is_empty());
     }
 }
 
@@ -108,7 +109,7 @@ async fn a_clock_that_returns_within_the_minute_changes_nothing() {
         sleep(Duration::from_secs(3)).await;
     }
     assert!(server.draining().why().is_none());
-    assert_eq!(acceptor.connections().len(), 1);
+    assert_eq!(acceptor.control().connections().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +133,10 @@ async fn a_change_of_rules_without_a_clock_cuts_only_the_affected_connections() 
     let (acceptor, server, _client) = opened(&ca, &clock, &list, HOUR).await;
     clock.set(GIVES_NONE);
     let other = TestCa::new("Other").trust().and(ca.trust());
-    acceptor.update(Update::new().trust(other)).unwrap();
+    acceptor
+        .control()
+        .update(Update::new().trust(other))
+        .unwrap();
     list.insert(DenyEntry::Identity("other.example".parse().unwrap()));
     assert!(server.draining().why().is_none());
     list.insert(DenyEntry::Identity("client.example".parse().unwrap()));

@@ -65,6 +65,7 @@ impl World {
             .build()
             .unwrap();
         connector
+            .control()
             .update(Update::new().credentials(self.client.credentials()))
             .unwrap();
         connector
@@ -76,7 +77,10 @@ impl World {
             .deny_list(list)
             .build()
             .unwrap();
-        acceptor.update(Update::new().trust(trust)).unwrap();
+        acceptor
+            .control()
+            .update(Update::new().trust(trust))
+            .unwrap();
         acceptor
     }
 
@@ -107,9 +111,10 @@ async fn an_open_connection_expires_with_the_path_that_an_update_finds() {
         let acceptor = world.acceptor(trust(before_is_pin), &DenyList::new());
         let (server, _client) = world.open(&acceptor).await;
         acceptor
+            .control()
             .update(Update::new().trust(trust(after_is_pin)))
             .unwrap();
-        let listed = acceptor.connections();
+        let listed = acceptor.control().connections();
         let path = listed[0].peer().chain();
         let is_pin = *path.anchor() == Anchor::PinnedCertificate;
         assert_eq!(is_pin, after_is_pin, "{case}");
@@ -125,8 +130,11 @@ async fn an_open_connection_keeps_a_path_that_is_still_good() {
     let acceptor = world.acceptor(world.by_root(), &DenyList::new());
     let (server, _client) = world.open(&acceptor).await;
     let more = world.by_root().and(TestCa::new("Another").trust());
-    acceptor.update(Update::new().trust(more)).unwrap();
-    let listed = acceptor.connections();
+    acceptor
+        .control()
+        .update(Update::new().trust(more))
+        .unwrap();
+    let listed = acceptor.control().connections();
     assert_eq!(listed[0].peer().chain().certificates().len(), 2);
     assert_eq!(in_two_hours(&world, &server).await, Some("expired"));
 }
@@ -141,6 +149,7 @@ async fn the_path_that_an_update_finds_is_the_one_that_may_be_denied() {
     list.insert(DenyEntry::Key(issuer.spki_sha256()));
     assert!(server.draining().why().is_none(), "it is not on its path");
     acceptor
+        .control()
         .update(Update::new().trust(world.by_root()))
         .unwrap();
     let (why, _) = cut(server, client).await;
@@ -164,7 +173,10 @@ async fn a_connection_that_opens_while_the_trust_changes_uses_the_new_path() {
                 let next = trust.lock().unwrap().take();
                 if let Some(next) = next {
                     let acceptor = own.get().unwrap();
-                    acceptor.update(Update::new().trust(next)).unwrap();
+                    acceptor
+                        .control()
+                        .update(Update::new().trust(next))
+                        .unwrap();
                 }
                 Decision::allow("asked")
             }
@@ -174,16 +186,18 @@ async fn a_connection_that_opens_while_the_trust_changes_uses_the_new_path() {
                 let change = change.clone();
                 async move { change(&peer) }
             };
-            acceptor.set_async_policy(policy, Duration::from_secs(5));
+            acceptor
+                .control()
+                .set_async_policy(policy, Duration::from_secs(5));
         } else {
-            acceptor.set_policy(change);
+            acceptor.control().set_policy(change);
         }
         own.set(acceptor.clone()).unwrap();
         let (server, _client) = world.open(&acceptor).await;
         // The policy has said yes to the path by which the peer is admitted.
         assert_eq!(*asked.lock().unwrap(), [1, 2], "async: {is_async}");
         assert_eq!(server.peer().chain().certificates().len(), 2);
-        let listed = acceptor.connections();
+        let listed = acceptor.control().connections();
         assert_eq!(listed[0].peer().chain().certificates().len(), 2);
         assert_eq!(listed[0].generation(), 3);
         assert_eq!(in_two_hours(&world, &server).await, Some("expired"));
@@ -202,6 +216,7 @@ async fn a_crl_that_expired_in_1970_revokes_and_leaves_no_connection_unexamined(
         let issued = ca.leaf().dns(name).issue();
         let connector = connector(&ca, "unused.example").build().unwrap();
         connector
+            .control()
             .update(Update::new().credentials(issued.credentials()))
             .unwrap();
         let (server, client) = handshake(&acceptor, &connector).await;
@@ -212,7 +227,7 @@ async fn a_crl_that_expired_in_1970_revokes_and_leaves_no_connection_unexamined(
     let crl = ca.crl().revoke(&serial).next_update(epoch).build();
     let crls = Crls::new([Crl::from_der(&crl).unwrap()]).unwrap();
     let update = Update::new().revocation(crls.clone());
-    acceptor.update(update).unwrap();
+    acceptor.control().update(update).unwrap();
     let (server, client) = open.pop().unwrap();
     assert_eq!(cut(server, client).await.0.reason(), "revoked");
     let (mut server, mut client) = open.pop().unwrap();
@@ -221,6 +236,9 @@ async fn a_crl_that_expired_in_1970_revokes_and_leaves_no_connection_unexamined(
     let (refused, late) = handshake(&acceptor, &late).await;
     assert_eq!(refused.unwrap_err().reason(), "crl_expired");
     alert_at(&mut late.unwrap()).await;
-    acceptor.update(Update::new().revocation(crls)).unwrap();
+    acceptor
+        .control()
+        .update(Update::new().revocation(crls))
+        .unwrap();
     echo(&mut server, &mut client).await;
 }

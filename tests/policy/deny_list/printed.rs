@@ -37,9 +37,9 @@ fn what_this_crate_prints_of_a_serial_number_denies_it_and_no_other() {
         let printed = peer.certificate().serial().to_string();
         let entry: DenyEntry<DnsName> = format!("serial:{printed} issuer:CN=Root").parse().unwrap();
         list.replace([entry]);
-        let by = denied(acceptor.gate(), peer.chain());
+        let by = denied(acceptor.control(), peer.chain());
         assert_eq!(by, Some(DeniedBy::Serial), "{printed}");
         let other = ca.leaf().dns("client.example").serial(&[2, 2]).issue();
-        assert_eq!(denied(acceptor.gate(), other.chain()), None, "{printed}");
+        assert_eq!(denied(acceptor.control(), other.chain()), None, "{printed}");
     }
 }

@@ -37,7 +37,7 @@ async fn a_second_signature_does_not_help() {
         .build()
         .unwrap();
     let original = ConnectionInfo::default();
-    let rejected = acceptor.gate().admit_chain(issued.chain(), original);
+    let rejected = acceptor.control().admit_chain(issued.chain(), original);
     assert_eq!(rejected.unwrap_err().reason(), "denied");
     let (server, client_side) = handshake(&acceptor, &client).await;
     exchange_and_close(server, client_side).await; // the fingerprint was evaded
@@ -51,7 +51,7 @@ async fn a_second_signature_does_not_help() {
         assert_eq!(server.unwrap_err().reason(), "deny_listed");
         assert_eq!(alert_seen(client).await, A::CertificateRevoked);
         let chain = std::slice::from_ref(&twin);
-        assert_eq!(denied(acceptor.gate(), chain), Some(by));
+        assert_eq!(denied(acceptor.control(), chain), Some(by));
     }
 }
 

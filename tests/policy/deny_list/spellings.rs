@@ -11,7 +11,7 @@ fn denies(ca: &TestCa, lines: &str, issued: &Issued) -> Option<DeniedBy> {
     let list = DenyList::new();
     list.replace(DenyEntry::parse_list(lines).unwrap());
     let acceptor = acceptor(ca, policy::allow_any()).deny_list(&list).build();
-    denied(acceptor.unwrap().gate(), issued.chain())
+    denied(acceptor.unwrap().control(), issued.chain())
 }
 
 #[test]
@@ -65,11 +65,11 @@ fn an_entry_is_removed_with_all_its_numbers() {
     list.insert(signed.clone());
     assert!(list.remove(&bare));
     assert_eq!(
-        denied(acceptor.gate(), issued.chain()),
+        denied(acceptor.control(), issued.chain()),
         Some(DeniedBy::Serial)
     );
     assert!(list.remove(&signed));
-    assert_eq!(denied(acceptor.gate(), issued.chain()), None);
+    assert_eq!(denied(acceptor.control(), issued.chain()), None);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_key_is_denied_in_each_of_its_encodings() {
         let acceptor = acceptor(&ca, policy::allow_any()).deny_list(&list).build();
         let acceptor = acceptor.unwrap();
         assert_eq!(
-            denied(acceptor.gate(), with(shown).chain()),
+            denied(acceptor.control(), with(shown).chain()),
             Some(DeniedBy::Key)
         );
     }
@@ -213,7 +213,7 @@ fn a_pinned_key_stays_exact() {
         .unwrap();
     let ask = |issued: &Issued| {
         let admitted = acceptor
-            .gate()
+            .control()
             .admit_chain(issued.chain(), ConnectionInfo::default());
         admitted.map(drop).map_err(|error| error.reason())
     };

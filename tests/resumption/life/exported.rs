@@ -24,7 +24,7 @@ async fn call(client: &RawClient, acceptor: &Acceptor<DnsName>) -> bool {
         if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
             client.sessions.forget(); // the new ones are on their way
         }
-        let admitted = acceptor.gate().admit(connection, None).unwrap();
+        let admitted = acceptor.control().admit(connection, None).unwrap();
         assert_eq!(admitted.peer().identity().as_str(), "client.example");
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         stream.write_all(b"s").await.unwrap();
@@ -140,7 +140,7 @@ async fn an_update_ends_the_sessions_of_both_doors() {
         let (_clock, acceptor, client) = world(version, kind);
         assert!(!call(&client, &acceptor).await);
         assert!(call(&client, &acceptor).await);
-        acceptor.update(Update::new()).unwrap();
+        acceptor.control().update(Update::new()).unwrap();
         assert!(!call(&client, &acceptor).await, "{version:?} {kind:?}");
         assert!(call(&client, &acceptor).await, "a new one");
     }

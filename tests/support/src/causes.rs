@@ -140,7 +140,7 @@ impl World {
             Cause::Revoked => self.revoke(2, Some(&self.client)),
             Cause::RootRemoved => self.trust(self.ca.trust()),
             Cause::PinRemoved => self.trust(self.ca.trust().and(self.clients.trust())),
-            Cause::PolicyFlipped => self.acceptor.set_policy(deny_all),
+            Cause::PolicyFlipped => self.acceptor.control().set_policy(deny_all),
             Cause::SerialDenied | Cause::KeyDenied | Cause::IdentityDenied => {
                 assert!(self.denied.insert(self.entry()));
             }
@@ -159,7 +159,7 @@ impl World {
             Cause::RootRemoved | Cause::PinRemoved => {
                 self.trust(trust(&self.ca, &self.clients, &self.client, self.cause));
             }
-            Cause::PolicyFlipped => self.acceptor.set_policy(policy::allow_any()),
+            Cause::PolicyFlipped => self.acceptor.control().set_policy(policy::allow_any()),
             Cause::SerialDenied | Cause::KeyDenied | Cause::IdentityDenied => {
                 assert!(self.denied.remove(&self.entry()));
             }
@@ -167,13 +167,16 @@ impl World {
     }
 
     fn trust(&self, trust: TrustStore) {
-        self.acceptor.update(Update::new().trust(trust)).unwrap();
+        self.acceptor
+            .control()
+            .update(Update::new().trust(trust))
+            .unwrap();
     }
 
     fn revoke(&self, number: u64, revoked: Option<&Issued>) {
         let crls = crl(&self.clients, number, revoked);
         let update = Update::new().revocation(crls);
-        self.acceptor.update(update).unwrap();
+        self.acceptor.control().update(update).unwrap();
     }
 
     fn entry(&self) -> DenyEntry<DnsName> {

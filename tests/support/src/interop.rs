@@ -58,11 +58,15 @@ pub async fn deny_later(peer: countersign::Peer<CommonName>) -> countersign::Dec
 /// Sets [`deny_later`], or the same without the thought.
 pub fn deny(acceptor: &Acceptor<CommonName>, asynchronous: bool) {
     if asynchronous {
-        acceptor.set_async_policy(deny_later, std::time::Duration::from_secs(5));
+        acceptor
+            .control()
+            .set_async_policy(deny_later, std::time::Duration::from_secs(5));
     } else {
-        acceptor.set_policy(|peer: &countersign::Peer<CommonName>| {
-            countersign::Decision::deny(format!("resumed: {}", peer.connection().is_resumed()))
-        });
+        acceptor
+            .control()
+            .set_policy(|peer: &countersign::Peer<CommonName>| {
+                countersign::Decision::deny(format!("resumed: {}", peer.connection().is_resumed()))
+            });
     }
 }
 

@@ -94,7 +94,10 @@ async fn one_client(version: Version, resumes: bool, step: Step, change: Change)
     *aside.lock().unwrap() = Some(Box::new(move || match change {
         Change::Nothing => {}
         Change::Trust => {
-            changed.update(Update::new().trust(other.trust())).unwrap();
+            changed
+                .control()
+                .update(Update::new().trust(other.trust()))
+                .unwrap();
         }
         Change::DenyList => {
             denied.insert(DenyEntry::Identity("client.example".parse().unwrap()));
@@ -142,7 +145,10 @@ async fn a_connector_does_too() {
                         let other = TestCa::new("Another Root");
                         let changed = connector.clone();
                         *aside.lock().unwrap() = Some(Box::new(move || {
-                            changed.update(Update::new().trust(other.trust())).unwrap();
+                            changed
+                                .control()
+                                .update(Update::new().trust(other.trust()))
+                                .unwrap();
                         }));
                     }
                     let result = server.serve(&connector, SERVER).await;

@@ -179,7 +179,7 @@ async fn meet(
     let (decided, changed) = (Cell::new(false), Cell::new(false));
     let change = |at| {
         if at == number && !decided.get() {
-            acceptor.update(update()).unwrap();
+            acceptor.control().update(update()).unwrap();
             changed.set(true);
         }
     };
@@ -213,7 +213,7 @@ async fn connect(
     let (decided, changed) = (Cell::new(false), Cell::new(false));
     let change = |at| {
         if at == number && !decided.get() {
-            connector.update(update()).unwrap();
+            connector.control().update(update()).unwrap();
             changed.set(true);
         }
     };

@@ -19,7 +19,9 @@ async fn a_federated_domain_is_added() {
         assert_eq!(server.unwrap_err().reason(), "unknown_trust_domain");
         assert_eq!(alert_seen(client_side).await, A::UnknownCA);
 
-        let generation = acceptor.set_trust_domain(domain("partner.example"), partner.trust());
+        let generation = acceptor
+            .control()
+            .set_trust_domain(domain("partner.example"), partner.trust());
         assert_eq!(generation.unwrap(), 2);
         let (server, client) = meet(&acceptor, &client).await;
         let identity = server.as_ref().unwrap().peer().identity().clone();
@@ -35,7 +37,7 @@ async fn a_federated_domain_is_removed() {
         let of = Domains::new();
         let resumed = Resumed::default();
         let acceptor = of.acceptor(of.trust()).build().unwrap();
-        acceptor.set_policy(resumed.policy());
+        acceptor.control().set_policy(resumed.policy());
         let staging = of.client(&member(&of.staging, STAGING), version);
         let prod = of.client(&member(&of.prod, PROD), version);
         for client in [&staging, &prod] {
@@ -46,7 +48,10 @@ async fn a_federated_domain_is_removed() {
         }
         assert_eq!(resumed.take(), [false, true, false, true]);
 
-        acceptor.remove_trust_domain(&domain(STAGING)).unwrap();
+        acceptor
+            .control()
+            .remove_trust_domain(&domain(STAGING))
+            .unwrap();
         for _ in 0..10 {
             let (server, client) = meet(&acceptor, &staging).await;
             assert_eq!(server.unwrap_err().reason(), "unknown_trust_domain");
@@ -61,6 +66,7 @@ async fn a_federated_domain_is_removed() {
         assert_eq!(resumed.take(), [false, true]);
 
         acceptor
+            .control()
             .set_trust_domain(domain(STAGING), of.staging.trust())
             .unwrap();
         let (server, client) = meet(&acceptor, &staging).await;
@@ -85,6 +91,7 @@ async fn a_domains_root_is_replaced() {
             "unknown_issuer"
         );
         acceptor
+            .control()
             .set_trust_domain(domain(STAGING), successor.trust())
             .unwrap();
         assert_eq!(
@@ -104,7 +111,7 @@ async fn an_error_leaves_everything_as_it_was() {
         .acceptor(of.trust().without(&domain(STAGING)))
         .build()
         .unwrap();
-    acceptor.set_policy(resumed.policy());
+    acceptor.control().set_policy(resumed.policy());
     let client = of.client(&member(&of.prod, PROD), Version::Tls13);
     let (server, client_side) = meet(&acceptor, &client).await;
     exchange_and_close(server, client_side).await;
@@ -112,33 +119,51 @@ async fn an_error_leaves_everything_as_it_was() {
     let root = || of.staging.trust();
     for (result, reason) in [
         (
-            acceptor.set_trust_domain(domain(PROD), TrustStore::empty()),
+            acceptor
+                .control()
+                .set_trust_domain(domain(PROD), TrustStore::empty()),
             "empty_trust_bundle",
         ),
-        (acceptor.remove_trust_domain(&domain(PROD)), "empty_trust"),
         (
-            acceptor.update(Update::new().trust(TrustStore::by_trust_domain())),
+            acceptor.control().remove_trust_domain(&domain(PROD)),
             "empty_trust",
         ),
         (
-            acceptor.update(Update::new().trust(TrustStore::empty())),
+            acceptor
+                .control()
+                .update(Update::new().trust(TrustStore::by_trust_domain())),
+            "empty_trust",
+        ),
+        (
+            acceptor
+                .control()
+                .update(Update::new().trust(TrustStore::empty())),
             "empty_trust",
         ),
     ] {
         assert_eq!(result.unwrap_err().reason(), reason);
-        assert_eq!(acceptor.gate().generation(), 1);
+        assert_eq!(acceptor.control().generation(), 1);
     }
     let (server, client_side) = meet(&acceptor, &client).await;
     exchange_and_close(server, client_side).await;
     assert_eq!(resumed.take(), [false, true], "even its session is resumed");
 
     // The twins: another domain first, and then this one may go.
-    acceptor.set_trust_domain(domain(STAGING), root()).unwrap();
-    acceptor.remove_trust_domain(&domain(PROD)).unwrap();
-    assert_eq!(acceptor.gate().generation(), 3);
+    acceptor
+        .control()
+        .set_trust_domain(domain(STAGING), root())
+        .unwrap();
+    acceptor
+        .control()
+        .remove_trust_domain(&domain(PROD))
+        .unwrap();
+    assert_eq!(acceptor.control().generation(), 3);
     let (server, _) = meet(&acceptor, &client).await;
     assert_eq!(server.unwrap_err().reason(), "unknown_trust_domain");
-    acceptor.remove_trust_domain(&domain(STAGING)).unwrap_err();
+    acceptor
+        .control()
+        .remove_trust_domain(&domain(STAGING))
+        .unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,8 +171,10 @@ async fn one_store_for_all_peers_has_no_domains() {
     let of = Domains::new();
     let acceptor = of.acceptor(of.prod.trust()).build().unwrap();
     for result in [
-        acceptor.set_trust_domain(domain(STAGING), of.staging.trust()),
-        acceptor.remove_trust_domain(&domain(PROD)),
+        acceptor
+            .control()
+            .set_trust_domain(domain(STAGING), of.staging.trust()),
+        acceptor.control().remove_trust_domain(&domain(PROD)),
     ] {
         let error = result.unwrap_err();
         assert_eq!(error.reason(), "not_by_trust_domain");
@@ -157,8 +184,14 @@ async fn one_store_for_all_peers_has_no_domains() {
     let (server, client) = meet(&acceptor, &client).await;
     exchange_and_close(server, client).await;
     // The one can become the other.
-    acceptor.update(Update::new().trust(of.trust())).unwrap();
-    acceptor.remove_trust_domain(&domain(STAGING)).unwrap();
+    acceptor
+        .control()
+        .update(Update::new().trust(of.trust()))
+        .unwrap();
+    acceptor
+        .control()
+        .remove_trust_domain(&domain(STAGING))
+        .unwrap();
 }
 
 /// The connector's methods of the same names.
@@ -181,7 +214,7 @@ async fn a_connector_federates_too() {
             .crypto_provider(provider(version))
             .build()
             .unwrap();
-        connector.set_policy(resumed.policy());
+        connector.control().set_policy(resumed.policy());
         let rejected = async || {
             let (_, client) = countersign::testing::handshake(&acceptor, &connector, SERVER).await;
             client.map(drop).unwrap_err().reason()
@@ -189,6 +222,7 @@ async fn a_connector_federates_too() {
         assert_eq!(rejected().await, "unknown_trust_domain");
         let root = partner.trust();
         connector
+            .control()
             .set_trust_domain(domain("partner.example"), root)
             .unwrap();
         for _ in 0..2 {
@@ -197,15 +231,21 @@ async fn a_connector_federates_too() {
         }
         assert_eq!(resumed.take(), [false, true]);
         connector
+            .control()
             .remove_trust_domain(&domain("partner.example"))
             .unwrap();
         assert_eq!(rejected().await, "unknown_trust_domain");
         assert!(resumed.take().is_empty());
 
-        let error = connector.set_trust_domain(domain(PROD), TrustStore::empty());
+        let error = connector
+            .control()
+            .set_trust_domain(domain(PROD), TrustStore::empty());
         assert_eq!(error.unwrap_err().reason(), "empty_trust_bundle");
-        connector.remove_trust_domain(&domain(PROD)).unwrap();
-        let error = connector.remove_trust_domain(&domain(STAGING));
+        connector
+            .control()
+            .remove_trust_domain(&domain(PROD))
+            .unwrap();
+        let error = connector.control().remove_trust_domain(&domain(STAGING));
         assert_eq!(error.unwrap_err().reason(), "empty_trust");
     }
 }

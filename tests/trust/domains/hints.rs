@@ -86,6 +86,7 @@ async fn a_server_names_the_authorities_in_force() {
         let server = server.spiffe("spiffe://prod.example/orders").issue();
         let acceptor = of.acceptor(of.trust()).build().unwrap();
         acceptor
+            .control()
             .update(Update::new().credentials(server.credentials()))
             .unwrap();
         let partner = TestCa::new("Partner Root");
@@ -97,6 +98,7 @@ async fn a_server_names_the_authorities_in_force() {
         assert_eq!(admitted, Err("unknown_trust_domain"));
 
         acceptor
+            .control()
             .set_trust_domain(domain("partner.example"), partner.trust())
             .unwrap();
         let (authorities, admitted) = asked().await;
@@ -104,7 +106,10 @@ async fn a_server_names_the_authorities_in_force() {
         assert_eq!(authorities, names(&[&partner, &of.prod, &of.staging]));
         assert_eq!(admitted, Ok(()));
 
-        acceptor.remove_trust_domain(&domain(STAGING)).unwrap();
+        acceptor
+            .control()
+            .remove_trust_domain(&domain(STAGING))
+            .unwrap();
         let (authorities, admitted) = asked().await;
         assert_eq!(authorities, names(&[&partner, &of.prod]));
         assert_eq!(admitted, Ok(()));
@@ -113,7 +118,10 @@ async fn a_server_names_the_authorities_in_force() {
         let issuing = partner.intermediate("Issuing");
         let intermediate = Certificate::from_der(&issuing.certificate_der()).unwrap();
         let store = partner.trust().with_intermediate(intermediate);
-        acceptor.update(Update::new().trust(store)).unwrap();
+        acceptor
+            .control()
+            .update(Update::new().trust(store))
+            .unwrap();
         let (authorities, admitted) = asked().await;
         assert_eq!(authorities, names(&[&partner, &issuing]));
         assert_eq!(admitted, Ok(()));
@@ -124,7 +132,10 @@ async fn a_server_names_the_authorities_in_force() {
             .unwrap()
             .with(domain("partner.example"), partner.trust())
             .unwrap();
-        acceptor.update(Update::new().trust(pinned)).unwrap();
+        acceptor
+            .control()
+            .update(Update::new().trust(pinned))
+            .unwrap();
         let (authorities, admitted) = asked().await;
         assert_eq!(authorities, names(&[]));
         assert_eq!(admitted, Ok(()));
@@ -139,9 +150,11 @@ async fn an_update_without_effect_on_trust_changes_no_name() {
     let server = server.spiffe("spiffe://prod.example/orders").issue();
     let acceptor = of.acceptor(of.trust()).build().unwrap();
     acceptor
+        .control()
         .update(Update::new().credentials(server.credentials()))
         .unwrap();
     acceptor
+        .control()
         .set_trust_domain(domain(STAGING), TrustStore::empty())
         .unwrap_err();
     let issued = member(&of.staging, STAGING);

@@ -100,7 +100,7 @@ async fn a_new_list_takes_effect_at_once() {
             .build()
             .unwrap();
         let client = client(&ca, &issued, version);
-        assert_eq!(acceptor.gate().generation(), 1);
+        assert_eq!(acceptor.control().generation(), 1);
         let is_revoked = Some(("revoked", A::CertificateRevoked));
         for (list, refusal) in [
             (ca.crl().number(2).revoke(issued.serial()), is_revoked),
@@ -113,11 +113,12 @@ async fn a_new_list_takes_effect_at_once() {
                 }
             }
             acceptor
+                .control()
                 .update(Update::new().revocation(crls([list])))
                 .unwrap();
             assert_verdict(&acceptor, &client, refusal).await;
         }
-        assert_eq!(acceptor.gate().generation(), 4);
+        assert_eq!(acceptor.control().generation(), 4);
     }
 }
 
@@ -144,6 +145,7 @@ async fn a_list_goes_stale_under_a_running_acceptor() {
         let is_stale = Some(("crl_expired", A::CertificateUnknown));
         assert_verdict(&acceptor, &client, is_stale).await;
         acceptor
+            .control()
             .update(Update::new().revocation(crls([ca.crl()])))
             .unwrap();
         assert_verdict(&acceptor, &client, None).await;
@@ -191,6 +193,7 @@ async fn a_revoked_server_gets_the_alert_too() {
             assert_eq!(error.alert(), Some(alert));
 
             connector
+                .control()
                 .update(Update::new().revocation(crls([ca.crl()])))
                 .unwrap();
             let (server, client) = handshake(&acceptor, &connector).await;

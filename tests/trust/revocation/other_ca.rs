@@ -137,7 +137,10 @@ fn a_list_of_another_ca_of_the_same_name_affects_no_update_and_a_forged_one_is_r
         .unwrap();
     let update = |lists: Vec<CrlBuilder>| {
         let update = Update::new().revocation(crls(lists));
-        acceptor.update(update).map_err(|error| error.reason())
+        acceptor
+            .control()
+            .update(update)
+            .map_err(|error| error.reason())
     };
     assert_eq!(update(vec![theirs.crl(), ours.crl()]), Ok(2));
     assert_eq!(update(vec![ours.crl(), theirs.crl().number(99)]), Ok(3));

@@ -23,15 +23,15 @@ impl Door {
 
     fn apply(&self, update: Update) -> Result<u64, BuildError> {
         match self {
-            Self::Acceptor(acceptor) => acceptor.update(update),
-            Self::Connector(connector) => connector.update(update),
+            Self::Acceptor(acceptor) => acceptor.control().update(update),
+            Self::Connector(connector) => connector.control().update(update),
         }
     }
 
     fn generation(&self) -> u64 {
         match self {
-            Self::Acceptor(acceptor) => acceptor.gate().generation(),
-            Self::Connector(connector) => connector.gate().generation(),
+            Self::Acceptor(acceptor) => acceptor.control().generation(),
+            Self::Connector(connector) => connector.control().generation(),
         }
     }
 }

@@ -58,13 +58,13 @@ impl Remembering {
 
     fn admit(&self, chain: &[CertificateDer<'_>]) {
         let info = ConnectionInfo::default();
-        self.acceptor.gate().admit_chain(chain, info).unwrap();
+        self.acceptor.control().admit_chain(chain, info).unwrap();
     }
 
     fn reject(&self, chain: &[CertificateDer<'_>], reason: &str) {
         let refused = self
             .acceptor
-            .gate()
+            .control()
             .admit_chain(chain, ConnectionInfo::default());
         assert_eq!(refused.map(drop).unwrap_err().reason(), reason);
     }
@@ -214,7 +214,7 @@ fn concurrent_requests_are_bounded_or_shared() {
                     let info = ConnectionInfo::default();
                     let admission = gate
                         .acceptor
-                        .gate()
+                        .control()
                         .admit_chain(peer.chain(), info)
                         .unwrap();
                     assert_eq!(*admission.peer().certificate(), peer.certificate());

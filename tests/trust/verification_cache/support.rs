@@ -8,7 +8,7 @@ use countersign::builder::{Builder, ClientSide, ServerSide};
 use countersign::identity::{DnsName, IdentityError, IdentityExtractor};
 use countersign::testing::TestCa;
 use countersign::{
-    Acceptor, Certificate, ConnectionInfo, Connector, Gate, Policy, Resumption, policy,
+    Acceptor, Certificate, ConnectionInfo, Connector, Control, Policy, Resumption, policy,
 };
 use rustls_pki_types::CertificateDer;
 
@@ -65,7 +65,7 @@ pub(crate) fn connector(ca: &TestCa, asked: &Asked) -> Builder<ClientSide, DnsNa
 }
 
 /// `good`, or the reason of the refusal.
-pub(crate) fn says(gate: &Gate<DnsName>, chain: &[CertificateDer<'_>]) -> &'static str {
+pub(crate) fn says(gate: &Control<DnsName>, chain: &[CertificateDer<'_>]) -> &'static str {
     match gate.admit_chain(chain, ConnectionInfo::default()) {
         Ok(_) => "good",
         Err(error) => error.reason(),

@@ -51,13 +51,13 @@ fn assert_verdicts(
     for &(second, verdict, calls) in expected {
         time.clock.set(time.at(second));
         assert_eq!(
-            says(remembering.gate(), peer.chain()),
+            says(remembering.control(), peer.chain()),
             verdict,
             "at {second}"
         );
         assert_eq!(asked.take(), calls, "at {second}");
         assert_eq!(
-            says(forgetting.gate(), peer.chain()),
+            says(forgetting.control(), peer.chain()),
             verdict,
             "at {second}"
         );
@@ -130,6 +130,7 @@ fn the_validity_of_a_pin() {
         .unwrap();
     let pinned = countersign::TrustStore::empty().pin(&leaf.certificate());
     acceptor
+        .control()
         .update(countersign::Update::new().trust(pinned))
         .unwrap();
     for (second, verdict, calls) in [
@@ -139,7 +140,11 @@ fn the_validity_of_a_pin() {
         (99, "not_yet_valid", 0),
     ] {
         time.clock.set(time.at(second));
-        assert_eq!(says(acceptor.gate(), leaf.chain()), verdict, "at {second}");
+        assert_eq!(
+            says(acceptor.control(), leaf.chain()),
+            verdict,
+            "at {second}"
+        );
         assert_eq!(asked.take(), calls, "at {second}");
     }
 }

@@ -28,7 +28,7 @@ fn every_certificate_of_a_chain_counts() {
     let whole = [alone.clone(), issuing.clone()];
     let asked = Asked::default();
     let known = acceptor(&root, &asked).build().unwrap();
-    assert_eq!(says(known.gate(), &whole), "good");
+    assert_eq!(says(known.control(), &whole), "good");
     assert_eq!(asked.take(), 1);
     // That the leaf is known, and the intermediate, says nothing of other chains.
     for (chain, verdict) in [
@@ -42,7 +42,7 @@ fn every_certificate_of_a_chain_counts() {
         (vec![issuing.clone(), alone.clone()], "ca_as_end_entity"),
         (vec![], "no_certificate"),
     ] {
-        assert_eq!(says(known.gate(), &chain), verdict);
+        assert_eq!(says(known.control(), &chain), verdict);
         assert_eq!(asked.take(), 0);
     }
     // What else the peer sends is part of what it presented: another entry, of the same verdict.
@@ -52,11 +52,11 @@ fn every_certificate_of_a_chain_counts() {
         vec![alone, issuing.clone(), issuing],
     ];
     for chain in &also {
-        assert_eq!(says(known.gate(), chain), "good");
+        assert_eq!(says(known.control(), chain), "good");
         assert_eq!(asked.take(), 1);
     }
     for chain in also.iter().map(Vec::as_slice).chain([&whole[..]]) {
-        assert_eq!(says(known.gate(), chain), "good");
+        assert_eq!(says(known.control(), chain), "good");
         assert_eq!(asked.take(), 0);
     }
 }
@@ -69,15 +69,15 @@ fn the_policy_decides_every_time() {
     let acceptor = acceptor_with(&ca, &asked, seen.clone()).build().unwrap();
     let leaf = ca.leaf().dns("client.example").issue();
     for count in 1..=3 {
-        assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
+        assert_eq!(says(acceptor.control(), leaf.chain()), "good");
         assert_eq!(seen.count(), count);
     }
-    acceptor.set_policy(deny_all);
-    assert_eq!(says(acceptor.gate(), leaf.chain()), "denied");
-    acceptor.set_policy(policy::allow_any());
-    assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
+    acceptor.control().set_policy(deny_all);
+    assert_eq!(says(acceptor.control(), leaf.chain()), "denied");
+    acceptor.control().set_policy(policy::allow_any());
+    assert_eq!(says(acceptor.control(), leaf.chain()), "good");
     assert_eq!(asked.take(), 1, "another policy costs no verification");
-    assert_eq!(acceptor.gate().generation(), 1);
+    assert_eq!(acceptor.control().generation(), 1);
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn the_deny_list_is_consulted_every_time() {
     let leaf = ca.leaf().dns("client.example").issue();
     let key = DenyEntry::Key(leaf.certificate().spki_sha256());
     for _ in 0..3 {
-        assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
+        assert_eq!(says(acceptor.control(), leaf.chain()), "good");
         list.insert(key.clone());
-        assert_eq!(says(acceptor.gate(), leaf.chain()), "deny_listed");
+        assert_eq!(says(acceptor.control(), leaf.chain()), "deny_listed");
         list.remove(&key);
     }
     assert_eq!(asked.take(), 1);
@@ -114,36 +114,42 @@ fn after_an_update_everything_is_looked_at_anew() {
     let acceptor = acceptor(&root, &asked).build().unwrap();
     let twice = || {
         for expected in [1, 0] {
-            assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
+            assert_eq!(says(acceptor.control(), leaf.chain()), "good");
             assert_eq!(asked.take(), expected);
         }
     };
     twice();
     for (update, generation) in updates().into_iter().zip(2..) {
-        assert_eq!(acceptor.update(update).unwrap(), generation);
+        assert_eq!(acceptor.control().update(update).unwrap(), generation);
         twice();
     }
     // An update that is refused changes nothing.
     let empty = Update::new().trust(countersign::TrustStore::empty());
-    assert_eq!(acceptor.update(empty).unwrap_err().reason(), "empty_trust");
-    assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
+    assert_eq!(
+        acceptor.control().update(empty).unwrap_err().reason(),
+        "empty_trust"
+    );
+    assert_eq!(says(acceptor.control(), leaf.chain()), "good");
     assert_eq!(asked.take(), 0);
     // Nor does the acceptor beside it know what this one knows.
     let beside = super::support::acceptor(&root, &asked).build().unwrap();
-    assert_eq!(says(beside.gate(), leaf.chain()), "good");
+    assert_eq!(says(beside.control(), leaf.chain()), "good");
     assert_eq!(asked.take(), 1);
 
     let connector = connector(&root, &asked).build().unwrap();
     let info = || countersign::ConnectionInfo::default().with_server_name(SERVER);
     let twice = || {
         for expected in [1, 0] {
-            connector.gate().admit_chain(leaf.chain(), info()).unwrap();
+            connector
+                .control()
+                .admit_chain(leaf.chain(), info())
+                .unwrap();
             assert_eq!(asked.take(), expected);
         }
     };
     twice();
     for update in updates() {
-        connector.update(update).unwrap();
+        connector.control().update(update).unwrap();
         twice();
     }
 }
@@ -158,12 +164,12 @@ fn an_update_ends_what_was_known() {
     let acceptor = acceptor(&root, &Asked::default()).build().unwrap();
     let verdicts = || {
         [
-            says(acceptor.gate(), leaf.chain()),
-            says(acceptor.gate(), new_leaf.chain()),
+            says(acceptor.control(), leaf.chain()),
+            says(acceptor.control(), new_leaf.chain()),
         ]
     };
     assert_eq!(verdicts(), ["good", "unknown_issuer"]);
-    let update = |update| acceptor.update(update).unwrap();
+    let update = |update| acceptor.control().update(update).unwrap();
     update(Update::new().trust(successor.trust()));
     assert_eq!(verdicts(), ["unknown_issuer", "good"]);
     update(Update::new().revocation(Crls::new([revoking]).unwrap()));
@@ -188,14 +194,15 @@ fn refusals_are_not_remembered() {
         .unwrap();
     for _ in 0..2 {
         assert_eq!(
-            says(unknown.gate(), leaf.chain()),
+            says(unknown.control(), leaf.chain()),
             "unknown_revocation_status"
         );
     }
     unknown
+        .control()
         .update(Update::new().revocation(no_crl_lists(&ca)))
         .unwrap();
-    assert_eq!(says(unknown.gate(), leaf.chain()), "good");
+    assert_eq!(says(unknown.control(), leaf.chain()), "good");
     assert_eq!(asked.take(), 1);
 }
 
@@ -220,11 +227,11 @@ fn the_failure_of_an_extractor_is_not_remembered() {
         .build()
         .unwrap();
     for _ in 0..2 {
-        assert_eq!(says(acceptor.gate(), leaf.chain()), "identity_missing");
+        assert_eq!(says(acceptor.control(), leaf.chain()), "identity_missing");
     }
     fails.store(false, Ordering::SeqCst);
-    assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
+    assert_eq!(says(acceptor.control(), leaf.chain()), "good");
     // What it said of the certificate is, as documented.
     fails.store(true, Ordering::SeqCst);
-    assert_eq!(says(acceptor.gate(), leaf.chain()), "good");
+    assert_eq!(says(acceptor.control(), leaf.chain()), "good");
 }

@@ -98,14 +98,18 @@ struct Open {
 }
 
 fn connections(acceptor: &Acceptor<Identity>) -> Vec<u8> {
-    let open = acceptor.connections().into_iter().map(|connection| Open {
-        id: connection.id(),
-        identity: connection.peer().identity().to_string(),
-        remote: connection.peer().connection().remote_addr(),
-        since: connection.since().as_secs(),
-        generation: connection.generation(),
-        ending: connection.ending().map(|why| why.reason()),
-    });
+    let open = acceptor
+        .control()
+        .connections()
+        .into_iter()
+        .map(|connection| Open {
+            id: connection.id(),
+            identity: connection.peer().identity().to_string(),
+            remote: connection.peer().connection().remote_addr(),
+            since: connection.since().as_secs(),
+            generation: connection.generation(),
+            ending: connection.close_reason().map(|why| why.reason()),
+        });
     let mut json = serde_json::to_vec(&open.collect::<Vec<_>>()).unwrap_or_default();
     json.push(b'\n');
     json

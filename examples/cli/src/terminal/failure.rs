@@ -7,6 +7,7 @@ use std::iter::successors;
 
 use countersign::integration::http::ForwardError;
 use countersign::integration::hyper::HttpsError;
+use countersign::integration::tower::RuleError;
 use countersign::pki::{CredentialsError, CrlFormatError, PemError};
 use countersign::reload::ReloadError;
 use countersign::trust::{BundleError, ChainError, CrlError, TrustError};
@@ -129,7 +130,7 @@ macro_rules! first_of {
     ($error:expr, $($type:ty),+ $(,)?) => {
         None$(.or_else(|| {
             let error = $error.downcast_ref::<$type>()?;
-            Some((&Of(error)).failure(error.reason()))
+            Some(failure(error))
         }))+
     };
 }
@@ -141,7 +142,11 @@ fn diagnosed(error: &(dyn Error + 'static)) -> Option<Failure> {
             TrustOptionsError::Trust(error) => diagnosed(error),
             TrustOptionsError::Bundle(error) => diagnosed(error),
             TrustOptionsError::Crl(error) => diagnosed(error),
-            TrustOptionsError::Issuer { .. } => Some(Of(error).without_remedy(error.reason())),
+            TrustOptionsError::Issuer { .. } => Some(Failure {
+                reason: Some(error.reason()),
+                cause: error.to_string(),
+                remedy: None,
+            }),
         };
     }
     first_of!(
@@ -160,52 +165,14 @@ fn diagnosed(error: &(dyn Error + 'static)) -> Option<Failure> {
         ReloadError,
         ForwardError,
         HttpsError,
+        RuleError,
     )
 }
 
-/// An error, to call the method of the traits below that the compiler prefers for its type.
-struct Of<'a, E>(&'a E);
-
-impl<E: Error> Of<'_, E> {
-    fn without_remedy(&self, reason: &'static str) -> Failure {
-        Failure {
-            reason: Some(reason),
-            cause: self.0.to_string(),
-            remedy: None,
-        }
-    }
-}
-
-/// The first choice: the error implements [`Diagnostic`].
-#[allow(
-    dead_code,
-    reason = "the choice depends on the types of the list above"
-)]
-trait WithRemedy {
-    fn failure(&self, reason: &'static str) -> Failure;
-}
-
-impl<E: Diagnostic> WithRemedy for Of<'_, E> {
-    fn failure(&self, reason: &'static str) -> Failure {
-        Failure {
-            reason: Some(reason),
-            cause: Diagnostic::cause(self.0).into_owned(),
-            remedy: Some(self.0.remedy().into_owned()),
-        }
-    }
-}
-
-/// The second choice.
-#[allow(
-    dead_code,
-    reason = "the choice depends on the types of the list above"
-)]
-trait WithoutRemedy {
-    fn failure(&self, reason: &'static str) -> Failure;
-}
-
-impl<E: Error> WithoutRemedy for &Of<'_, E> {
-    fn failure(&self, reason: &'static str) -> Failure {
-        self.without_remedy(reason)
+fn failure(error: &(impl Diagnostic + ?Sized)) -> Failure {
+    Failure {
+        reason: Some(error.reason()),
+        cause: error.cause().into_owned(),
+        remedy: Some(error.remedy().into_owned()),
     }
 }

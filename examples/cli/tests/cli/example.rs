@@ -10,12 +10,3 @@ pub(crate) fn countersign(subcommand: &str) -> Command {
     program.arg(subcommand);
     program
 }
-
-/// The names that the shared helpers use for two of them.
-pub(crate) fn example(name: &str) -> Command {
-    match name {
-        "server" => countersign("serve"),
-        "client" => countersign("call"),
-        other => countersign(other),
-    }
-}

@@ -48,10 +48,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("first:           {}", ask(&client, &url).await);
 
     let renewed = ca.leaf().dns("worker-2.example").issue();
-    connector.update(Update::new().credentials(renewed.credentials()))?;
+    connector
+        .control()
+        .update(Update::new().credentials(renewed.credentials()))?;
     println!("new certificate: {}", ask(&client, &url).await);
 
-    connector.set_policy(|_: &Peer<DnsName>| Decision::deny("the server is compromised"));
+    connector
+        .control()
+        .set_policy(|_: &Peer<DnsName>| Decision::deny("the server is compromised"));
     println!("new policy:      {}", ask(&client, &url).await);
     Ok(())
 }

@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use countersign::{Certificate, Diagnostic as _};
 use countersign::pki_types::CertificateDer;
 use countersign::pki_types::pem::{Error, PemObject as _};
+use countersign::{Certificate, Diagnostic as _};
 
 use super::text::on_one_line;
 

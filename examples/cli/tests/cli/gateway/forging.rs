@@ -125,7 +125,7 @@ async fn forged_headers_are_removed_over_http2_and_in_its_trailers() {
         let own = front.ca.leaf().dns("alice.example").issue();
         let connector = front.connector("alice.example", "h2");
         let update = countersign::Update::new().credentials(own.credentials());
-        connector.update(update).unwrap();
+        connector.control().update(update).unwrap();
         let alice = Client::new(connector);
         let mut trailers = HeaderMap::new();
         let mut request = Request::post(gateway.url(path));

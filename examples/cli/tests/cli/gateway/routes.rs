@@ -140,6 +140,7 @@ async fn a_client_that_is_denied_later_is_disconnected() {
     let _sender = front.behind.stream("1").await;
     gateway
         .acceptor
+        .control()
         .set_policy(policy::not(policy::allow_any()));
     let body = http_body_util::BodyExt::collect(response.into_body()).await;
     assert!(is_access_denied(&body.unwrap_err()));

@@ -80,7 +80,9 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     // With another name, which shows which certificate a call used.
     let renewed = ca.leaf().spiffe("spiffe://example.org/ns/billing/worker-2");
     let renewed = renewed.issue();
-    billing_connector.update(Update::new().credentials(renewed.credentials()))?;
+    billing_connector
+        .control()
+        .update(Update::new().credentials(renewed.credentials()))?;
     print(billing.create("ACME").await);
     while let Some(invoice) = under_way.message().await? {
         print(Ok(invoice));
@@ -94,10 +96,12 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
             .await?
             .ok_or_else(|| Status::unknown("the call closed early")),
     );
-    acceptor.set_policy(|peer: &Peer<SpiffeId>| match peer.identity().path() {
-        "/ns/support/worker" => Decision::deny("support is suspended"),
-        _ => Decision::allow("not support"),
-    });
+    acceptor
+        .control()
+        .set_policy(|peer: &Peer<SpiffeId>| match peer.identity().path() {
+            "/ns/support/worker" => Decision::deny("support is suspended"),
+            _ => Decision::allow("not support"),
+        });
     let cut = loop {
         match watched.message().await {
             Ok(Some(_)) => {}
