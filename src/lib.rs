@@ -146,6 +146,7 @@ pub mod policy;
 #[cfg(feature = "tokio")]
 pub mod reload;
 mod server;
+mod side;
 #[cfg(feature = "tokio")]
 mod stream;
 mod tls;
@@ -166,6 +167,7 @@ pub use policy::{Decision, Policy};
 pub use server::{AcceptError, Acceptor, ServerHandshake, ShedReason};
 #[cfg(feature = "tokio")]
 pub use server::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
+pub use side::Side;
 #[cfg(feature = "tokio")]
 pub use stream::{AlertWatch, DrainSignal, TlsStream};
 pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption};

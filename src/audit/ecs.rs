@@ -7,10 +7,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339 as Rfc3339Format;
 
-use super::{Action, Alert, AuditEvent, PresentedCertificate, Proof, Side};
+use super::{Action, Alert, AuditEvent, PresentedCertificate, Proof};
 use crate::pki::text::{Bounded, MAX_SENTENCE, MAX_VALUE, Thousands};
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, DistinguishedName, GeneralName, ShortName, ShortSerial};
+use crate::side::Side;
 
 /// The version of the Elastic Common Schema.
 const ECS_VERSION: &str = "8.17.0";

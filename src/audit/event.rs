@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::peer::ConnectionInfo;
 use crate::pki::{Certificate, Fingerprint};
+use crate::side::Side;
 
 /// The record of one outcome: of an attempt to connect, of a later change of an open connection,
 /// or of a reload.
@@ -167,19 +168,6 @@ pub enum Outcome {
     Success,
     /// It failed.
     Failure,
-}
-
-/// The side that we are.
-///
-/// ```
-/// assert_eq!(countersign::audit::Side::Server.as_str(), "server");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// We accept.
-    Server,
-    /// We connect.
-    Client,
 }
 
 /// The stage that an attempt reached, in order.
@@ -473,16 +461,6 @@ impl Outcome {
         match self {
             Self::Success => "success",
             Self::Failure => "failure",
-        }
-    }
-}
-
-impl Side {
-    /// `"server"` or `"client"`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
         }
     }
 }

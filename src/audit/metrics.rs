@@ -21,7 +21,8 @@ use std::time::Duration;
 use metrics::{Label, Unit, counter, gauge, histogram};
 use rustls_pki_types::UnixTime;
 
-use super::{Action, Outcome, Side};
+use super::{Action, Outcome};
+use crate::side::Side;
 
 /// The description of a metric: name, kind, labels beside `side` and `name`, and meaning.
 ///

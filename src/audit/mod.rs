@@ -123,7 +123,7 @@ mod text;
 
 pub use event::{
     Action, Alert, AuditEvent, AuditedIdentity, AuditedRequest, EventId, Outcome,
-    PresentedCertificate, Proof, Side, Stage, Suppressed, Traffic,
+    PresentedCertificate, Proof, Stage, Suppressed, Traffic,
 };
 #[cfg(feature = "audit-json")]
 pub use sink::Json;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::event::Suppressed;
 use super::sampling::{INTERVAL, LeftOut, Sampling};
 use super::stats::Counters;
-use super::{Action, AuditEvent, AuditSink, AuditedIdentity, Proof, RecordError, Side};
+use super::{Action, AuditEvent, AuditSink, AuditedIdentity, Proof, RecordError};
 use crate::pki::contained::caught;
 use crate::pki::text::Thousands;
+use crate::side::Side;
 
 /// Writes an identity of the application's type as text; `None` for a value of another type.
 pub(crate) type Describe = Box<dyn Fn(&dyn Any) -> Option<String> + Send + Sync>;

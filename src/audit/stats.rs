@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Action, Side};
+use super::Action;
+use crate::side::Side;
 
 /// The counters and the current state of an acceptor or a connector, from
 /// [`Control::stats`](crate::Control::stats).

@@ -55,10 +55,11 @@ impl fmt::Display for AuditEvent {
 mod tests {
     use super::*;
     use crate::audit::{
-        Action, Alert, AuditedIdentity, AuditedRequest, Proof, Side, Stage, Suppressed, Traffic,
+        Action, Alert, AuditedIdentity, AuditedRequest, Proof, Stage, Suppressed, Traffic,
     };
     use crate::peer::ConnectionInfo;
     use crate::pki::Certificate;
+    use crate::side::Side;
     use crate::testing::TestCa;
 
     fn hostile(text: &str) -> Certificate {

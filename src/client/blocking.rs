@@ -12,9 +12,9 @@ use super::{ConnectError, Connector, has_asked};
 use crate::ConnectionInfo;
 use crate::audit::Stage;
 use crate::gate::{Admission, AdmitError};
+use crate::side::Side;
 use crate::tls::blocking::BlockingHandshake;
 use crate::tls::{HandshakeError, PeerAlert, alert};
-use crate::trust::Usage;
 
 /// A client's handshake that you drive without tokio, from [`Connector::start`].
 ///
@@ -79,7 +79,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
         alert::named(error, |alert| {
             PeerAlert::of_handshake(
                 alert,
-                Usage::Server,
+                Side::Server,
                 Some(&self.endpoint.snapshot().tls.certificate),
             )
         })

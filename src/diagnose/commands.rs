@@ -5,7 +5,7 @@
 use crate::pki::named::describe_name;
 use crate::pki::text::MAX_VALUE;
 use crate::pki::{Certificate, GeneralName, key_purpose_name};
-use crate::trust::Usage;
+use crate::side::Side;
 
 /// The limit of names, and of purposes, in a command.
 const MAX_NAMES: usize = 16;
@@ -13,7 +13,7 @@ const MAX_NAMES: usize = 16;
 const MAX_NAME: usize = MAX_VALUE;
 
 /// Commands that issue an end entity's certificate again, with the same names and key.
-pub(super) fn reissue(leaf: &Certificate, usage: Usage, also_named: Option<&str>) -> Vec<String> {
+pub(super) fn reissue(leaf: &Certificate, usage: Side, also_named: Option<&str>) -> Vec<String> {
     let mut names: Vec<String> = also_named.into_iter().map(alternative_name).collect();
     let mut all_names_kept = true;
     for name in leaf.subject_alternative_names().unwrap_or_default() {
@@ -67,8 +67,8 @@ pub(super) fn lines<const N: usize>(commands: [&str; N]) -> Vec<String> {
 }
 
 /// The purpose that is required, and those that the certificate has already.
-fn purposes(leaf: &Certificate, usage: Usage) -> String {
-    let mut oids: Vec<&str> = vec![usage.oid()];
+fn purposes(leaf: &Certificate, usage: Side) -> String {
+    let mut oids: Vec<&str> = vec![usage.usage_oid()];
     for oid in leaf.extended_key_usage().unwrap_or_default() {
         let fits = oids.len() < MAX_NAMES && oid.len() <= MAX_NAME;
         if fits && !oids.contains(&&**oid) {

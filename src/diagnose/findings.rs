@@ -15,7 +15,7 @@ use crate::pki::named::{Named, describe_name};
 use crate::pki::text::{Brief, Escaped, Hex, Listed};
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, DistinguishedName, ShortName};
-use crate::trust::Usage;
+use crate::side::Side;
 
 /// The distance of two times: `3 days`.
 pub(super) struct Apart(pub(super) UnixTime, pub(super) UnixTime);
@@ -57,7 +57,7 @@ pub(super) const SHOW_CHAIN: &str =
 pub(super) fn expired(
     certificate: &Certificate,
     is_leaf: bool,
-    usage: Usage,
+    usage: Side,
     now: UnixTime,
 ) -> Finding {
     let end = certificate.not_after();
@@ -423,13 +423,13 @@ pub(super) fn critical_extension(certificate: &Certificate, oid: &str) -> Findin
 
 pub(super) fn wrong_usage_of_issuer(
     issuer: &Certificate,
-    usage: Usage,
+    usage: Side,
     present: &[String],
 ) -> Finding {
     let cause = format!(
         "{} is an issuer in the path and is not for {} (extendedKeyUsage: {}), which limits what it issues",
         Named(issuer),
-        usage.name(),
+        usage.usage(),
         Listed(present)
     );
     let remedy = "issue the leaf from an authority for this use, or this authority's certificate without extendedKeyUsage";

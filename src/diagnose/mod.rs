@@ -6,7 +6,8 @@
 //!
 //! ```no_run
 //! use countersign::diagnose::{Case, diagnose};
-//! use countersign::trust::{ChainVerifier, Usage};
+//! use countersign::Side;
+//! use countersign::trust::{ChainVerifier};
 //! use countersign::TrustStore;
 //! use rustls_pki_types::pem::PemObject as _;
 //! use rustls_pki_types::{CertificateDer, UnixTime};
@@ -15,7 +16,7 @@
 //! # let provider: rustls::crypto::CryptoProvider = unimplemented!();
 //! let chain: Vec<_> = CertificateDer::pem_file_iter("client.crt")?.collect::<Result<_, _>>()?;
 //! let trust = TrustStore::from_pem_file("clients-ca.crt")?;
-//! let verifier = ChainVerifier::new(trust, Usage::Client, &provider);
+//! let verifier = ChainVerifier::new(trust, Side::Client, &provider);
 //!
 //! let report = diagnose(&chain, &Case::new(&verifier, UnixTime::now()));
 //! println!("{report}"); // for people
@@ -54,7 +55,8 @@ use path::PathExamination;
 /// ```
 /// use countersign::diagnose::{Case, diagnose};
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{ChainVerifier};
 /// use rustls_pki_types::{ServerName, UnixTime};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
@@ -62,7 +64,7 @@ use path::PathExamination;
 /// let provider = rustls::crypto::aws_lc_rs::default_provider();
 /// let ca = TestCa::new("Root");
 /// let server = ca.leaf().dns("orders.example").issue();
-/// let verifier = ChainVerifier::new(ca.trust(), Usage::Server, &provider);
+/// let verifier = ChainVerifier::new(ca.trust(), Side::Server, &provider);
 ///
 /// let name = ServerName::try_from("billing.example").unwrap();
 /// let case = Case::new(&verifier, UnixTime::now())
@@ -128,7 +130,8 @@ impl<'a> Case<'a> {
 /// ```
 /// use countersign::diagnose::{Case, diagnose};
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{ChainVerifier};
 /// use rustls_pki_types::UnixTime;
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
@@ -136,7 +139,7 @@ impl<'a> Case<'a> {
 /// let provider = rustls::crypto::aws_lc_rs::default_provider();
 /// let ca = TestCa::new("Root");
 /// let client = ca.intermediate("Issuing").leaf().dns("client.example").issue();
-/// let verifier = ChainVerifier::new(ca.trust(), Usage::Client, &provider);
+/// let verifier = ChainVerifier::new(ca.trust(), Side::Client, &provider);
 ///
 /// // The client forgot its intermediate.
 /// let report = diagnose(client.leaf_only().chain(), &Case::new(&verifier, UnixTime::now()));
@@ -400,7 +403,7 @@ impl<'c> Examiner<'c> {
 
     /// Describes a leaf that is fit for its use.
     fn fit(&self, leaf: &Certificate) -> String {
-        let usage = self.case.verifier.usage().name();
+        let usage = self.case.verifier.usage().usage();
         let purposes = match leaf.extended_key_usage() {
             None => format!("for any use, {usage} included"),
             Some(_) => format!("for {usage}"),

@@ -12,8 +12,10 @@ use crate::identity::{IdentityExtractor as _, SpiffeId, TrustDomain};
 use crate::pki::key_id::AuthorityKey;
 use crate::pki::named::Named;
 use crate::pki::{Certificate, DistinguishedName, ShortName, der};
+use crate::side::Side;
+use crate::trust::for_webpki;
 use crate::trust::{
-    ChainError, ChainVerifier, MAX_DEPTH, Signature, Trust, TrustStore, Usage, name_constraints,
+    ChainError, ChainVerifier, MAX_DEPTH, Signature, Trust, TrustStore, name_constraints,
     path_length, unknown_critical,
 };
 
@@ -216,7 +218,7 @@ impl<'a> PathExamination<'a> {
             &anchor,
             &[],
             leaf.not_before(),
-            self.verifier.usage().for_webpki(),
+            for_webpki(self.verifier.usage()),
             None,
             None,
         );
@@ -321,14 +323,14 @@ impl<'a> PathExamination<'a> {
 }
 
 /// The problems of a path, for comparing paths. Names and revocation are not examined.
-fn problems_of(path: &Path<'_>, usage: Usage, now: UnixTime) -> Vec<Finding> {
+fn problems_of(path: &Path<'_>, usage: Side, now: UnixTime) -> Vec<Finding> {
     let mut found = limits(path, usage);
     found.extend(ages(&path.certificates, path.root, usage, now));
     found
 }
 
 /// Checks what each issuer may do, and the path length below it.
-fn limits(path: &Path<'_>, usage: Usage) -> Vec<Finding> {
+fn limits(path: &Path<'_>, usage: Side) -> Vec<Finding> {
     let mut found = Vec::new();
     let issuers = &path.certificates[1..];
     for (below, issuer) in issuers.iter().enumerate() {
@@ -340,7 +342,7 @@ fn limits(path: &Path<'_>, usage: Usage) -> Vec<Finding> {
             found.push(findings::path_length(issuer, allowed, below));
         }
         if let Some(purposes) = issuer.extended_key_usage()
-            && purposes.iter().all(|oid| oid != usage.oid())
+            && purposes.iter().all(|oid| oid != usage.usage_oid())
         {
             let names: Vec<String> = purposes
                 .iter()
@@ -368,7 +370,7 @@ fn limits(path: &Path<'_>, usage: Usage) -> Vec<Finding> {
 fn ages(
     path: &[&Certificate],
     root: Option<(&TrustAnchor<'static>, &crate::trust::Root)>,
-    usage: Usage,
+    usage: Side,
     now: UnixTime,
 ) -> Vec<Finding> {
     let certificate_of_root = root.and_then(|(_, root)| root.certificate.as_ref());

@@ -9,10 +9,11 @@ use crate::pki::named::Named;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};
-use crate::trust::{ChainError, StatusError, Usage};
+use crate::side::Side;
+use crate::trust::{ChainError, StatusError};
 
 /// The finding for an error of the verifier.
-pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand<'_>>) -> Finding {
+pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<'_>>) -> Finding {
     use ChainError as E;
 
     let about = error.certificate();
@@ -101,8 +102,8 @@ pub(super) fn of_error(error: &ChainError, usage: Usage, at_hand: Option<&AtHand
                 present
             ),
             match usage {
-                Usage::Client => "issue it with extendedKeyUsage=clientAuth",
-                Usage::Server => "issue it with extendedKeyUsage=serverAuth",
+                Side::Client => "issue it with extendedKeyUsage=clientAuth",
+                Side::Server => "issue it with extendedKeyUsage=serverAuth",
             },
             reissue(certificate, usage, None),
         ),

@@ -6,7 +6,8 @@ use rustls_pki_types::UnixTime;
 
 use crate::pki::Certificate;
 use crate::pki::time::Rfc3339;
-use crate::trust::{ChainError, Usage, VerifiedChain};
+use crate::side::Side;
+use crate::trust::{ChainError, VerifiedChain};
 
 /// The result of [`diagnose`](super::diagnose()): the cause first, then further findings, then every
 /// step of the examination.
@@ -26,7 +27,7 @@ use crate::trust::{ChainError, Usage, VerifiedChain};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    pub(super) usage: Usage,
+    pub(super) usage: Side,
     pub(super) now: UnixTime,
     pub(super) verified: Result<VerifiedChain, ChainError>,
     pub(super) steps: Vec<Step>,
@@ -211,8 +212,8 @@ impl StepResult {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = match self.usage {
-            Usage::Client => "client",
-            Usage::Server => "server",
+            Side::Client => "client",
+            Side::Server => "server",
         };
         let at = Rfc3339(self.now);
         match self.cause() {

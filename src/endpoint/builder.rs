@@ -454,7 +454,7 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
         .provider
         .or_else(provider::built_in)
         .ok_or(BuildError::NoProvider)?;
-    let mut verifier = ChainVerifier::new(builder.trust, S::PEER, &provider)
+    let mut verifier = ChainVerifier::new(builder.trust, S::SIDE.peer(), &provider)
         .extended_key_usage(builder.extended_key_usage)
         .profile(builder.profile)
         .root_constraints(builder.root_constraints)

@@ -4,12 +4,12 @@ use std::fmt;
 
 use rustls::{ClientConfig, ServerConfig};
 
-use crate::audit;
 use crate::gate::ServerNameVerification;
 use crate::pki::{Certificate, Credentials};
+use crate::side::Side;
 use crate::tls::config::{ClientTemplate, Common, ServerTemplate};
 use crate::tls::{BuildError, ClientConfigs, InForce, ServerConfigs};
-use crate::trust::{Trust, Usage};
+use crate::trust::Trust;
 
 #[expect(unnameable_types, reason = "only this crate implements it")]
 mod sealed {
@@ -45,9 +45,7 @@ impl Role for ClientSide {}
 /// A side's TLS configuration.
 pub(crate) trait TlsRole: Role + 'static {
     /// In events and figures.
-    const SIDE: audit::Side;
-    /// The side that is verified.
-    const PEER: Usage;
+    const SIDE: Side;
     /// Whether open connections close when our credentials are replaced, so that new ones use them.
     const RECONNECTS_WITH_NEW_CREDENTIALS: bool;
 
@@ -90,8 +88,7 @@ pub(crate) trait TlsRole: Role + 'static {
 }
 
 impl TlsRole for ServerSide {
-    const SIDE: audit::Side = audit::Side::Server;
-    const PEER: Usage = Usage::Client;
+    const SIDE: Side = Side::Server;
     const RECONNECTS_WITH_NEW_CREDENTIALS: bool = false;
 
     type Template = ServerTemplate;
@@ -142,8 +139,7 @@ impl TlsRole for ServerSide {
 }
 
 impl TlsRole for ClientSide {
-    const SIDE: audit::Side = audit::Side::Client;
-    const PEER: Usage = Usage::Server;
+    const SIDE: Side = Side::Client;
     const RECONNECTS_WITH_NEW_CREDENTIALS: bool = true;
 
     type Template = ClientTemplate;

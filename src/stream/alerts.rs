@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::sign::CertifiedKey;
 
+use crate::side::Side;
 use crate::tls::{PeerAlert, alert};
-use crate::trust::Usage;
 
 /// Puts words to the alert that a read gives, and remembers it.
 pub(super) struct Alerts {
-    peer: Usage,
+    peer: Side,
     shown: Option<Arc<CertifiedKey>>,
     /// Made when somebody asks for it, or an alert has come.
     heard: Option<Arc<OnceLock<PeerAlert>>>,
@@ -32,7 +32,7 @@ impl AlertWatch {
 
 impl Alerts {
     /// Of a peer of this side, which was shown this certificate of ours.
-    pub(super) const fn from(peer: Usage, shown: Option<Arc<CertifiedKey>>) -> Self {
+    pub(super) const fn from(peer: Side, shown: Option<Arc<CertifiedKey>>) -> Self {
         Self {
             peer,
             shown,

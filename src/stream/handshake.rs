@@ -22,9 +22,9 @@ use crate::endpoint::Bounds;
 use crate::gate::{Admission, AdmitError, Handshaken, Identified};
 use crate::live::{Connection, Live, Opening, Registration};
 use crate::pki::time::at_most_far;
+use crate::side::Side;
 use crate::tls::probe::HandshakeProbe;
 use crate::tls::{Attempt, Failure, HandshakeError, TooMuchReceived, most_telling, seal};
-use crate::trust::Usage;
 
 /// An attempt with its limits of time and bytes.
 pub(crate) struct Driver<I: Send + Sync + 'static, E> {
@@ -304,11 +304,11 @@ where
     let peer = match &mut tls {
         tokio_rustls::TlsStream::Client(tls) => {
             tls.get_mut().0.stop_watching();
-            Usage::Server
+            Side::Server
         }
         tokio_rustls::TlsStream::Server(tls) => {
             tls.get_mut().0.stop_watching();
-            Usage::Client
+            Side::Client
         }
     };
     let alerts = Alerts::from(peer, admitted.shown);

@@ -4,7 +4,8 @@ use rustls_pki_types::UnixTime;
 
 use super::{Issued, TestCa};
 use crate::pki::{Certificate, Credentials, provider};
-use crate::trust::{ChainVerifier, TrustStore, Usage};
+use crate::side::Side;
+use crate::trust::{ChainVerifier, TrustStore};
 use crate::{ConnectionInfo, Peer};
 
 impl TestCa {
@@ -88,7 +89,7 @@ pub fn peer_of<I>(
     connection: ConnectionInfo,
 ) -> Peer<I> {
     let provider = provider::built_in().expect("the feature aws-lc-rs or ring is enabled");
-    let verifier = ChainVerifier::new(ca.trust(), Usage::Client, &provider);
+    let verifier = ChainVerifier::new(ca.trust(), Side::Client, &provider);
     let chain = verifier
         .verify(issued.chain(), UnixTime::now())
         .expect("the CA issued the certificate");

@@ -13,7 +13,8 @@ use crate::gate::{alert_name, certificate_error};
 use crate::pki::named::Named;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, ShortName};
-use crate::trust::{ChainError, Usage};
+use crate::side::Side;
+use crate::trust::ChainError;
 
 /// The error of a verifier for which rustls sends the fitting alert.
 ///
@@ -35,11 +36,11 @@ pub(super) fn as_rustls(error: &ChainError) -> Error {
 ///
 /// ```
 /// use countersign::rustls::AlertDescription;
-/// use countersign::trust::Usage;
+/// use countersign::Side;
 /// use countersign::{Diagnostic, PeerAlert};
 ///
 /// // Of a QUIC connection that a server closed with the error code 0x0131.
-/// let alert = PeerAlert::new(AlertDescription::from(0x31), Usage::Server, None);
+/// let alert = PeerAlert::new(AlertDescription::from(0x31), Side::Server, None);
 /// assert_eq!(alert.alert(), AlertDescription::AccessDenied);
 /// assert_eq!(alert.remedy(), "have us allowed there, or use a certificate that is");
 /// ```
@@ -47,7 +48,7 @@ pub(super) fn as_rustls(error: &ChainError) -> Error {
 #[doc(alias = "AlertDescription")]
 pub struct PeerAlert {
     alert: AlertDescription,
-    peer: Usage,
+    peer: Side,
     own: Option<Certificate>,
 }
 
@@ -57,13 +58,13 @@ impl PeerAlert {
     ///
     /// For connections that this crate does not drive: with QUIC the alert is the error code of the
     /// close, minus `0x0100` (RFC 9001 section 4.8).
-    pub const fn new(alert: AlertDescription, peer: Usage, own: Option<Certificate>) -> Self {
+    pub const fn new(alert: AlertDescription, peer: Side, own: Option<Certificate>) -> Self {
         Self { alert, peer, own }
     }
 
     pub(crate) fn of_handshake(
         alert: AlertDescription,
-        peer: Usage,
+        peer: Side,
         shown: Option<&CertifiedKey>,
     ) -> Self {
         Self::new(alert, peer, shown.and_then(leaf_of))
@@ -75,7 +76,7 @@ impl PeerAlert {
     }
 
     /// Whether the peer is the client or the server.
-    pub const fn peer(&self) -> Usage {
+    pub const fn peer(&self) -> Side {
         self.peer
     }
 
@@ -89,7 +90,7 @@ impl PeerAlert {
         use AlertDescription as A;
 
         let its_log = "see its log for the reason";
-        let is_server = self.peer == Usage::Server;
+        let is_server = self.peer == Side::Server;
         let (whose, purpose) = if is_server {
             ("the server's", "clientAuth")
         } else {
@@ -204,8 +205,8 @@ impl Diagnostic for PeerAlert {
 
     fn cause(&self) -> Cow<'_, str> {
         let peer = match self.peer {
-            Usage::Server => "the server",
-            Usage::Client => "the client",
+            Side::Server => "the server",
+            Side::Client => "the client",
         };
         let refused = match (self.is_about_our_certificate(), &self.own) {
             (true, Some(own)) => format!("our certificate {}", Named(own)),

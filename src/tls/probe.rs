@@ -20,7 +20,8 @@ use super::resumption::a_day_after;
 use super::server_hello::{ServerHello, ServerHelloReader};
 use crate::gate::{GenerationId, Verified};
 use crate::pki::Certificate;
-use crate::trust::{ChainError, Usage, VerifiedChain};
+use crate::side::Side;
+use crate::trust::{ChainError, VerifiedChain};
 
 /// What was seen of one connection's handshake.
 #[derive(Debug, Default)]
@@ -220,10 +221,10 @@ impl HandshakeProbe {
     }
 
     /// Which side the peer is on: only a server's probe begins under a trust.
-    pub(super) const fn peer(&self) -> Usage {
+    pub(super) const fn peer(&self) -> Side {
         match self.began {
-            Some(_) => Usage::Client,
-            None => Usage::Server,
+            Some(_) => Side::Client,
+            None => Side::Server,
         }
     }
 
@@ -259,7 +260,7 @@ pub(crate) fn record_sent(bytes: &[u8]) {
         record(|probe| probe.sent_alert = Some(description.into()));
     }
     record(|probe| {
-        if probe.peer() == Usage::Client {
+        if probe.peer() == Side::Client {
             probe.hello.feed(bytes);
         }
     });
@@ -293,7 +294,7 @@ pub(super) fn record_shown(certificate: &Arc<CertifiedKey>) {
 pub(crate) fn record_received(bytes: &[u8]) {
     record(|probe| {
         // A client could send what looks like a ServerHello.
-        if probe.peer() == Usage::Server {
+        if probe.peer() == Side::Server {
             probe.hello.feed(bytes);
         }
         probe.receive(bytes);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustls_pki_types::{CertificateDer, Der, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, VerifiedPath};
 
+use super::for_webpki;
 use super::graph::{Graph, Link};
 use super::path::RootOfPath;
 use super::revocation::{CheckTime, Issuer, check_path};
@@ -168,7 +169,7 @@ impl<'a> PathBuilder<'a> {
                 slice::from_ref(anchor),
                 &ders,
                 self.now,
-                self.verifier.usage().for_webpki(),
+                for_webpki(self.verifier.usage()),
                 None,
                 Some(&is_this_path),
             )
@@ -236,7 +237,7 @@ impl<'a> PathBuilder<'a> {
             &[],
             &[],
             self.now,
-            self.verifier.usage().for_webpki(),
+            for_webpki(self.verifier.usage()),
             None,
             None,
         );

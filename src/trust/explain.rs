@@ -40,7 +40,7 @@ pub(super) fn rejected_by_webpki(
             let usage = builder.verifier.usage();
             let wrong = |c: &&Certificate| {
                 c.extended_key_usage()
-                    .is_some_and(|oids| oids.iter().all(|oid| oid != usage.oid()))
+                    .is_some_and(|oids| oids.iter().all(|oid| oid != usage.usage_oid()))
             };
             wrong_usage(&certificate_with(&wrong), usage)
         }

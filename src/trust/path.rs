@@ -11,6 +11,7 @@ use webpki::KeyUsage as WebpkiUsage;
 use super::extensions::name_constraints;
 use super::name_constraints as dns;
 use crate::pki::{Certificate, DistinguishedName, Fingerprint};
+use crate::side::Side;
 
 /// A verified certificate chain, from the leaf up to its anchor, which is not included.
 ///
@@ -22,7 +23,8 @@ use crate::pki::{Certificate, DistinguishedName, Fingerprint};
 /// ```
 /// use countersign::pki_types::UnixTime;
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{Anchor, ChainVerifier, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{Anchor, ChainVerifier};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
 /// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
@@ -31,7 +33,7 @@ use crate::pki::{Certificate, DistinguishedName, Fingerprint};
 /// # let provider = default_provider();
 /// let root = TestCa::new("Root");
 /// let peer = root.intermediate("Issuing").leaf().common_name("alice").issue();
-/// let verifier = ChainVerifier::new(root.trust(), Usage::Client, &provider);
+/// let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
 /// let chain = verifier.verify(peer.chain(), UnixTime::now())?;
 /// assert_eq!(chain.leaf(), &peer.certificate());
 /// assert_eq!(chain.certificates().len(), 2);
@@ -165,7 +167,8 @@ impl fmt::Debug for VerifiedChain {
 /// use countersign::pki_types::UnixTime;
 /// use countersign::TrustStore;
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{Anchor, ChainVerifier, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{Anchor, ChainVerifier};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
 /// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
@@ -174,7 +177,7 @@ impl fmt::Debug for VerifiedChain {
 /// # let provider = default_provider();
 /// let peer = TestCa::new("Root").leaf().common_name("alice").issue();
 /// let trust = TrustStore::empty().pin(&peer.certificate());
-/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider);
+/// let verifier = ChainVerifier::new(trust, Side::Client, &provider);
 /// let chain = verifier.verify(peer.chain(), UnixTime::now())?;
 /// assert_eq!(chain.anchor(), &Anchor::PinnedCertificate);
 /// # Ok::<(), countersign::trust::ChainError>(())
@@ -244,7 +247,8 @@ impl Limits {
 ///
 /// ```
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, EkuPolicy, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{ChainVerifier, EkuPolicy};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
 /// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
@@ -252,14 +256,14 @@ impl Limits {
 /// # use countersign::rustls::crypto::ring::default_provider;
 /// # let provider = default_provider();
 /// let trust = TestCa::new("Root").trust();
-/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider)
+/// let verifier = ChainVerifier::new(trust, Side::Client, &provider)
 ///     .extended_key_usage(EkuPolicy::Required);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EkuPolicy {
     /// The extension may be absent. If it is present, it must contain clientAuth or serverAuth,
-    /// depending on the [`Usage`].
+    /// depending on the [`Side`].
     #[default]
     RequiredIfPresent,
     /// The extension must be present and contain it.
@@ -274,7 +278,8 @@ pub enum EkuPolicy {
 ///
 /// ```
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, RootConstraints, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{ChainVerifier, RootConstraints};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
 /// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
@@ -282,7 +287,7 @@ pub enum EkuPolicy {
 /// # use countersign::rustls::crypto::ring::default_provider;
 /// # let provider = default_provider();
 /// let trust = TestCa::new("Root").trust();
-/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider)
+/// let verifier = ChainVerifier::new(trust, Side::Client, &provider)
 ///     .root_constraints(RootConstraints::Enforce);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -302,55 +307,10 @@ pub enum RootConstraints {
     Enforce,
 }
 
-/// The side of the peer, and so the purpose that its certificate must allow.
-///
-/// ```
-/// use countersign::pki_types::UnixTime;
-/// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, Usage};
-///
-/// # #[cfg(feature = "aws-lc-rs")]
-/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
-/// # #[cfg(not(feature = "aws-lc-rs"))]
-/// # use countersign::rustls::crypto::ring::default_provider;
-/// # let provider = default_provider();
-/// let root = TestCa::new("Root");
-/// let leaf = root.leaf().extended_key_usage(Some(&["1.3.6.1.5.5.7.3.2"])); // clientAuth
-/// let peer = leaf.issue();
-/// let verify = |usage| {
-///     let verifier = ChainVerifier::new(root.trust(), usage, &provider);
-///     verifier.verify(peer.chain(), UnixTime::now())
-/// };
-/// assert!(verify(Usage::Client).is_ok());
-/// assert_eq!(verify(Usage::Server).unwrap_err().reason(), "wrong_extended_key_usage");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usage {
-    /// The peer is a client: clientAuth.
-    Client,
-    /// The peer is a server: serverAuth.
-    Server,
-}
-
-impl Usage {
-    pub(crate) const fn oid(self) -> &'static str {
-        match self {
-            Self::Client => "1.3.6.1.5.5.7.3.2",
-            Self::Server => "1.3.6.1.5.5.7.3.1",
-        }
-    }
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Client => "clientAuth",
-            Self::Server => "serverAuth",
-        }
-    }
-
-    pub(crate) const fn for_webpki(self) -> WebpkiUsage {
-        match self {
-            Self::Client => WebpkiUsage::client_auth(),
-            Self::Server => WebpkiUsage::server_auth(),
-        }
+/// The extended key usage of this side, for webpki.
+pub(crate) const fn for_webpki(side: Side) -> WebpkiUsage {
+    match side {
+        Side::Client => WebpkiUsage::client_auth(),
+        Side::Server => WebpkiUsage::server_auth(),
     }
 }

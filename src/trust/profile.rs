@@ -11,7 +11,8 @@ use crate::pki::{Certificate, Extension, GeneralName};
 ///
 /// ```
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, Profile, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{ChainVerifier, Profile};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
 /// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
@@ -19,7 +20,7 @@ use crate::pki::{Certificate, Extension, GeneralName};
 /// # use countersign::rustls::crypto::ring::default_provider;
 /// # let provider = default_provider();
 /// let trust = TestCa::new("Root").trust();
-/// let verifier = ChainVerifier::new(trust, Usage::Client, &provider).profile(Profile::Rfc5280);
+/// let verifier = ChainVerifier::new(trust, Side::Client, &provider).profile(Profile::Rfc5280);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -55,7 +55,9 @@ fn check(
 ) -> Result<(), ChainError> {
     check_validity(root, now)?;
     if let Some(purposes) = root.extended_key_usage()
-        && purposes.iter().all(|oid| oid != verifier.usage().oid())
+        && purposes
+            .iter()
+            .all(|oid| oid != verifier.usage().usage_oid())
     {
         return Err(wrong_usage(root, verifier.usage()));
     }

@@ -8,11 +8,12 @@ use super::build::{PathBuilder, unchanged_around};
 use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, StaleCrls, check_path};
 use super::{
     Anchor, ChainError, EkuPolicy, Limits, PathError, Profile, RootConstraints, Trust, TrustStore,
-    Usage, VerifiedChain,
+    VerifiedChain,
 };
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
 use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purpose_name};
+use crate::side::Side;
 
 /// Verifies the chains of peers with one trust and its CRLs, which is the first step of the gate.
 ///
@@ -22,7 +23,8 @@ use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purp
 /// ```
 /// use countersign::pki_types::UnixTime;
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{ChainVerifier};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
 /// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
@@ -31,14 +33,14 @@ use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purp
 /// # let provider = default_provider();
 /// let root = TestCa::new("Root");
 /// let peer = root.leaf().common_name("alice").issue();
-/// let verifier = ChainVerifier::new(root.trust(), Usage::Client, &provider);
+/// let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
 /// assert!(verifier.verify(peer.chain(), UnixTime::now()).is_ok());
 /// ```
 #[derive(Debug)]
 pub struct ChainVerifier {
     trust: Trust,
     revocation: Option<CrlSet>,
-    usage: Usage,
+    usage: Side,
     extended_key_usage: EkuPolicy,
     limits: Limits,
     profile: Profile,
@@ -48,7 +50,7 @@ pub struct ChainVerifier {
 
 impl ChainVerifier {
     /// Makes a verifier for the chains of clients or servers, with the signature algorithms of `provider`.
-    pub fn new(trust: impl Into<Trust>, usage: Usage, provider: &CryptoProvider) -> Self {
+    pub fn new(trust: impl Into<Trust>, usage: Side, provider: &CryptoProvider) -> Self {
         Self {
             trust: trust.into(),
             revocation: None,
@@ -179,7 +181,7 @@ impl ChainVerifier {
         &self.algorithms
     }
 
-    pub(crate) const fn usage(&self) -> Usage {
+    pub(crate) const fn usage(&self) -> Side {
         self.usage
     }
 
@@ -343,7 +345,7 @@ impl ChainVerifier {
     }
 
     pub(crate) fn is_for_servers(&self) -> bool {
-        self.usage == Usage::Server
+        self.usage == Side::Server
     }
 
     /// Checks that a server's certificate is valid for the server name (RFC 9525).
@@ -424,7 +426,7 @@ impl ChainVerifier {
         let fits = match (present, self.extended_key_usage) {
             (None, EkuPolicy::RequiredIfPresent) => true,
             (None, EkuPolicy::Required) => false,
-            (Some(purposes), _) => purposes.iter().any(|oid| oid == self.usage.oid()),
+            (Some(purposes), _) => purposes.iter().any(|oid| oid == self.usage.usage_oid()),
         };
         if fits {
             return Ok(());
@@ -494,13 +496,13 @@ pub(super) fn oversized_rsa(certificate: &Certificate, limit: usize) -> Option<u
     }
 }
 
-pub(super) fn wrong_usage(certificate: &Certificate, wanted: Usage) -> ChainError {
+pub(super) fn wrong_usage(certificate: &Certificate, wanted: Side) -> ChainError {
     let present = certificate.extended_key_usage().unwrap_or_default();
     let named = present
         .iter()
         .map(|oid| key_purpose_name(oid).unwrap_or(oid));
     ChainError::WrongUsage {
-        wanted: wanted.name(),
+        wanted: wanted.usage(),
         present: Excerpt::new(named.map(str::to_owned), present.len()),
         certificate: certificate.clone(),
     }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
+use countersign::Side;
 use countersign::audit::{AuditEvent, AuditSink as _, Memory, Tracing};
 use countersign::diagnose::{Case, diagnose};
 use countersign::testing::{LeafBuilder, TestCa, der};
-use countersign::trust::{ChainVerifier, Usage};
+use countersign::trust::ChainVerifier;
 use countersign::{Acceptor, Certificate, ConnectionInfo, Decision, Peer, policy};
 use proptest::prelude::{ProptestConfig, proptest};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -162,8 +163,8 @@ fn hostile_certificates_are_short_in_every_error_sink_and_report() {
     let trail = Memory::new();
     let acceptor = credulous(&ca, &trail);
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let verifier = ChainVerifier::new(ca.trust(), Usage::Client, &provider);
-    let servers = ChainVerifier::new(ca.trust(), Usage::Server, &provider);
+    let verifier = ChainVerifier::new(ca.trust(), Side::Client, &provider);
+    let servers = ChainVerifier::new(ca.trust(), Side::Server, &provider);
     let name = "server.example".try_into().unwrap();
     for (what, edit) in HOSTILE {
         let leaves = [&ca, &other].map(|ca| ca.leaf());

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use countersign::audit::{Action, Alert, Memory, Proof, Side, Stage};
+use countersign::Side;
+use countersign::audit::{Action, Alert, Memory, Proof, Stage};
 use countersign::pki::Fingerprint;
 use countersign::testing::{FixedClock, TestCa};
 use countersign::{Connector, policy};

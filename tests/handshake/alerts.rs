@@ -332,7 +332,7 @@ async fn an_alert_is_described() {
         drop((stream, error));
         let alert = watch.get().expect("an alert");
         assert_eq!(alert.to_string(), message);
-        assert_eq!(alert.peer(), countersign::trust::Usage::Server);
+        assert_eq!(alert.peer(), countersign::Side::Server);
         assert_eq!(alert.own_certificate(), Some(&client.certificate()));
     }
 

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use countersign::Side;
 use countersign::diagnose::{Case, Finding, diagnose};
 use countersign::testing::{Issued, TestCa};
-use countersign::trust::{ChainVerifier, Trust, Usage};
+use countersign::trust::{ChainVerifier, Trust};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use support::programs::{command, has_openssl, run};
 
-fn verifier(trust: impl Into<Trust>, usage: Usage) -> ChainVerifier {
+fn verifier(trust: impl Into<Trust>, usage: Side) -> ChainVerifier {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     ChainVerifier::new(trust, usage, &provider)
 }
@@ -54,8 +55,8 @@ async fn a_certificate_is_issued_anew() {
     let stand_in = TestCa::new("Example CA");
     let name = ServerName::try_from("orders.example").unwrap();
     let (client, server) = (
-        verifier(store.clone(), Usage::Client),
-        verifier(store, Usage::Server),
+        verifier(store.clone(), Side::Client),
+        verifier(store, Side::Server),
     );
     let leaf = || stand_in.leaf().common_name("orders").dns("other.example");
     for (issued, verifier, wanted, code) in [
@@ -103,7 +104,7 @@ async fn every_command_runs() {
         .ca()
         .self_signed();
     let folder = tempfile::tempdir().unwrap();
-    let verifier = verifier(root.trust(), Usage::Client);
+    let verifier = verifier(root.trust(), Side::Client);
     let leaf = || root.leaf().common_name("alice").dns("alice.example");
     for issued in [
         leaf().not_yet_valid().issue(),

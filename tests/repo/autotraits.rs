@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
+use countersign::Side;
 use countersign::audit::metrics::{Kind, Metric};
 use countersign::audit::{
     Action, Alert, AuditEvent, AuditSink, AuditedIdentity, AuditedRequest, EventId, FanOut, Filter,
     Json, Memory, Outcome, Overflow, PresentedCertificate, Proof, Queue, QueueBuilder, RecordError,
-    RotatingFile, Side, Stage, Stats, Suppressed, Tracing, Traffic,
+    RotatingFile, Stage, Stats, Suppressed, Tracing, Traffic,
 };
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
@@ -53,7 +54,7 @@ use countersign::testing::{
 use countersign::trust::{
     Anchor, BundleError, ChainError, ChainVerifier, CrlError, CrlRollback, Crls, EkuPolicy,
     ExpiredCrl, Limits, PathError, Profile, Revocation, RevocationDepth, RootConstraints,
-    StatusError, Trust, TrustBundles, TrustError, UnknownStatus, Usage, VerifiedChain,
+    StatusError, Trust, TrustBundles, TrustError, UnknownStatus, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
@@ -155,7 +156,7 @@ fn values_go_everywhere() {
     is_plain::<KubernetesUser>();
     is_plain::<Psd2>();
     is_plain::<Psd2Role>();
-    is_plain::<Usage>();
+    is_plain::<Side>();
     is_plain::<SpiffePattern>();
     is_plain::<DnsPattern>();
     is_plain::<PatternSet<SpiffePattern>>();

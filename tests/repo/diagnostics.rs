@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::Side;
 use countersign::gate::AdmitError;
 use countersign::identity::{IdentityError, IdentityErrorKind};
 use countersign::live::CloseReason;
@@ -14,7 +15,7 @@ use countersign::policy::DeniedBy;
 use countersign::reload::{Part, ReloadError};
 use countersign::rustls::{self, AlertDescription, PeerIncompatible};
 use countersign::testing::TestCa;
-use countersign::trust::{ChainError, Usage};
+use countersign::trust::ChainError;
 use countersign::{
     AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, PeerAlert,
     ShedReason,
@@ -187,7 +188,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
         },
         HandshakeError::Alert(PeerAlert::new(
             AlertDescription::AccessDenied,
-            Usage::Server,
+            Side::Server,
             Some(certificate()),
         )),
         HandshakeError::VersionTooOld,
@@ -253,7 +254,7 @@ fn failures_of_handshakes() {
 #[test]
 fn alerts_of_peers() {
     for number in 0..=u8::MAX {
-        for peer in [Usage::Client, Usage::Server] {
+        for peer in [Side::Client, Side::Server] {
             for own in [None, Some(certificate())] {
                 let alert = PeerAlert::new(AlertDescription::from(number), peer, own);
                 check(&alert);

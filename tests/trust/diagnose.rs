@@ -3,18 +3,19 @@
 mod causes;
 mod verdict;
 
+use countersign::Side;
 use countersign::diagnose::{Case, Report, diagnose};
-use countersign::trust::{ChainVerifier, Trust, Usage};
+use countersign::trust::{ChainVerifier, Trust};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-pub(crate) fn verifier(trust: impl Into<Trust>, usage: Usage) -> ChainVerifier {
+pub(crate) fn verifier(trust: impl Into<Trust>, usage: Side) -> ChainVerifier {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     ChainVerifier::new(trust, usage, &provider)
 }
 
 /// What is said of a client's chain, now.
 pub(crate) fn examine(trust: impl Into<Trust>, chain: &[CertificateDer<'_>]) -> Report {
-    let verifier = verifier(trust, Usage::Client);
+    let verifier = verifier(trust, Side::Client);
     checked(
         chain,
         &verifier,

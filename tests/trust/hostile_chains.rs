@@ -3,11 +3,12 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use countersign::Side;
 use countersign::TrustStore;
 use countersign::diagnose::{Case, diagnose};
 use countersign::pki::Certificate;
 use countersign::testing::{Issued, TestCa, der};
-use countersign::trust::{ChainError, ChainVerifier, RootConstraints, Usage, VerifiedChain};
+use countersign::trust::{ChainError, ChainVerifier, RootConstraints, VerifiedChain};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, UnixTime,
@@ -41,7 +42,7 @@ fn a_report_about_a_hostile_chain_is_bounded_too() {
     for shape in SHAPES.iter() {
         let root = TestCa::builder(TRUSTED).key(shape.root).root();
         let (provider, count) = counting();
-        let verifier = ChainVerifier::new(root.trust(), Usage::Client, &provider);
+        let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
         let report = diagnose(&shape.chain, &Case::new(&verifier, UnixTime::now()));
         assert!(!report.findings().is_empty(), "{}", shape.name);
         let signatures = count.load(SeqCst);
@@ -180,7 +181,7 @@ fn a_root_is_held_to_its_certificate_only_when_that_is_chosen() {
         let root = builder.root();
         let leaf = root.intermediate("Issuing").leaf().dns("a.example").issue();
         let verifier =
-            ChainVerifier::new(root.trust(), Usage::Client, &aws_lc_rs::default_provider());
+            ChainVerifier::new(root.trust(), Side::Client, &aws_lc_rs::default_provider());
         assert!(
             verifier.verify(leaf.chain(), UnixTime::now()).is_ok(),
             "{reason}"
@@ -193,7 +194,7 @@ fn a_root_is_held_to_its_certificate_only_when_that_is_chosen() {
     }
     let root = TestCa::new("Good");
     let leaf = root.intermediate("Issuing").leaf().dns("a.example").issue();
-    let verifier = ChainVerifier::new(root.trust(), Usage::Client, &aws_lc_rs::default_provider())
+    let verifier = ChainVerifier::new(root.trust(), Side::Client, &aws_lc_rs::default_provider())
         .root_constraints(RootConstraints::Enforce);
     assert!(verifier.verify(leaf.chain(), UnixTime::now()).is_ok());
 }
@@ -209,7 +210,7 @@ fn a_renewed_root_of_the_same_key_counts_whichever_was_loaded_first() {
     let leaf = new.leaf().dns("a.example").issue();
     for roots in [[&old, &new], [&new, &old]] {
         let trust = TrustStore::from_der(roots.map(TestCa::certificate_der)).unwrap();
-        let verifier = ChainVerifier::new(trust, Usage::Client, &aws_lc_rs::default_provider())
+        let verifier = ChainVerifier::new(trust, Side::Client, &aws_lc_rs::default_provider())
             .root_constraints(RootConstraints::Enforce);
         let chain = verifier.verify(leaf.chain(), UnixTime::now()).unwrap();
         assert_eq!(
@@ -233,7 +234,7 @@ fn verify(
     chain: &[CertificateDer<'static>],
 ) -> (Result<VerifiedChain, ChainError>, usize) {
     let (provider, count) = counting();
-    let verifier = ChainVerifier::new(trust, Usage::Client, &provider);
+    let verifier = ChainVerifier::new(trust, Side::Client, &provider);
     (verifier.verify(chain, UnixTime::now()), count.load(SeqCst))
 }
 

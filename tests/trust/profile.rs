@@ -1,8 +1,9 @@
 //! `Profile::Rfc5280`: each refusal by its section, beside what passes.
 
+use countersign::Side;
 use countersign::identity::DnsName;
 use countersign::testing::{Issued, TestCa, TestCaBuilder, der};
-use countersign::trust::{ChainError, ChainVerifier, Profile, Usage};
+use countersign::trust::{ChainError, ChainVerifier, Profile};
 use countersign::{
     AcceptError, Acceptor, Certificate, Connector, HandshakeError, TrustStore, policy,
 };
@@ -21,7 +22,7 @@ fn verify_der(
     profile: Profile,
 ) -> Result<(), ChainError> {
     let provider = support::provider(Version::Tls13);
-    ChainVerifier::new(trust, Usage::Client, &provider)
+    ChainVerifier::new(trust, Side::Client, &provider)
         .profile(profile)
         .verify(presented, UnixTime::now())
         .map(drop)

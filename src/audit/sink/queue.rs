@@ -417,8 +417,9 @@ impl fmt::Debug for QueueBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Side, Stage};
+    use crate::audit::Stage;
     use crate::pki::Certificate;
+    use crate::side::Side;
     use crate::testing::TestCa;
 
     /// A queue whose sink blocks until the sender is dropped.

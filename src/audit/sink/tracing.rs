@@ -7,10 +7,11 @@ use tracing::{Level, enabled, event};
 
 use super::{AuditSink, RecordError};
 use crate::audit::text::{Cut, Parts};
-use crate::audit::{Action, Alert, AuditEvent, PresentedCertificate, Side};
+use crate::audit::{Action, Alert, AuditEvent, PresentedCertificate};
 use crate::pki::Certificate;
 use crate::pki::text::{Brief, Escaped};
 use crate::pki::time::Rfc3339;
+use crate::side::Side;
 
 /// Makes one event of [`tracing`] of each audit event, with the target `countersign::audit`. It is the
 /// default sink.

@@ -18,14 +18,15 @@ use crate::pki::{
 /// ```
 /// use countersign::pki_types::UnixTime;
 /// use countersign::testing::TestCa;
-/// use countersign::trust::{ChainVerifier, Usage};
+/// use countersign::Side;
+/// use countersign::trust::{ChainVerifier};
 ///
 /// # #[cfg(feature = "aws-lc-rs")]
 /// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
 /// # #[cfg(not(feature = "aws-lc-rs"))]
 /// # use countersign::rustls::crypto::ring::default_provider;
 /// # let provider = default_provider();
-/// let verifier = ChainVerifier::new(TestCa::new("Ours").trust(), Usage::Client, &provider);
+/// let verifier = ChainVerifier::new(TestCa::new("Ours").trust(), Side::Client, &provider);
 /// let peer = TestCa::new("Theirs").leaf().common_name("alice").issue();
 /// let error = verifier.verify(peer.chain(), UnixTime::now()).unwrap_err();
 /// assert_eq!(error.reason(), "unknown_issuer");

@@ -78,9 +78,10 @@ mod tests {
 
     use super::*;
     use crate::pki::Crl;
+    use crate::side::Side;
     use crate::testing::{CrlBuilder, TestCa};
     use crate::trust::revocation::StaleCrls;
-    use crate::trust::{ChainVerifier, Crls, Usage};
+    use crate::trust::{ChainVerifier, Crls};
 
     /// A source that is not a CRL: it knows each certificate by its common name.
     struct ByCommonName;
@@ -142,7 +143,7 @@ mod tests {
         let (revoked, good) = (leaf(), leaf());
         let verifier = |ca: &TestCa| {
             let provider = rustls::crypto::aws_lc_rs::default_provider();
-            ChainVerifier::new(ca.trust(), Usage::Client, &provider)
+            ChainVerifier::new(ca.trust(), Side::Client, &provider)
         };
         let crl = |list: CrlBuilder| Crl::from_der(&list.build()).expect("a CRL");
         let older = crl(middle.crl().number(1).this_update(hours_ago(8)));

@@ -1,6 +1,6 @@
 //! The verdict of our verifier.
 
-use countersign::trust::{ChainVerifier, Crls, EkuPolicy, Limits, Profile, Usage};
+use countersign::trust::{ChainVerifier, Crls, EkuPolicy, Limits, Profile};
 use countersign::{Certificate, TrustStore};
 
 use super::case::{Case, Side};
@@ -43,8 +43,8 @@ macro_rules! refusal {
 pub(crate) fn decide(case: &Case, options: Options) -> Result<(), Refusal> {
     let store = TrustStore::from_pem(case.trusted_certs.concat()).map_err(refusal!())?;
     let usage = match case.peer {
-        Side::Client => Usage::Client,
-        Side::Server => Usage::Server,
+        Side::Client => countersign::Side::Client,
+        Side::Server => countersign::Side::Server,
     };
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let verifier = ChainVerifier::new(store, usage, &provider).limits(limits(case));

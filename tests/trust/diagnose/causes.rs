@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use countersign::Side;
 use countersign::diagnose::{Case, StepResult};
 use countersign::pki::Crl;
 use countersign::testing::{Issued, KeyUsageBits, TestCa, der, oversized_rsa_spki};
-use countersign::trust::{ChainVerifier, Crls, Trust, Usage};
+use countersign::trust::{ChainVerifier, Crls, Trust};
 use countersign::{Certificate, TrustStore};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -302,7 +303,7 @@ fn an_intermediate_of_which_a_crl_is_loaded_is_missing() {
     let issuing = root.intermediate("Issuing");
     let alone = issuing.leaf().common_name("alice").issue().leaf_only();
     let lists = crls([issuing.crl().build().to_vec(), root.crl().build().to_vec()]);
-    let verifier = verifier(root.trust(), Usage::Client).revocation(lists);
+    let verifier = verifier(root.trust(), Side::Client).revocation(lists);
     let report = checked(
         alone.chain(),
         &verifier,
@@ -382,7 +383,7 @@ fn revocation() {
     let issued = issuing.leaf().common_name("alice").issue();
     let of_root = root.crl().build().to_vec();
     let with = |lists: Crls, now| {
-        let verifier = verifier(root.trust(), Usage::Client).revocation(lists);
+        let verifier = verifier(root.trust(), Side::Client).revocation(lists);
         checked(issued.chain(), &verifier, &Case::new(&verifier, now), now)
     };
     let good = with(
@@ -426,7 +427,7 @@ fn a_crl_dated_in_the_future_has_a_remedy_of_its_own() {
     let issued = root.leaf().common_name("alice").issue();
     let future = root.crl().this_update(in_days(3)).next_update(in_days(9));
     let lists = Crls::from_bytes(future.build().to_vec()).unwrap();
-    let verifier = verifier(root.trust(), Usage::Client).revocation(lists);
+    let verifier = verifier(root.trust(), Side::Client).revocation(lists);
     let report = |now| checked(issued.chain(), &verifier, &Case::new(&verifier, now), now);
     let refused = report(in_days(0));
     let cause = refused.cause().unwrap();
@@ -450,7 +451,7 @@ fn a_wrong_clock_is_distinguished_from_a_new_certificate() {
         .common_name("alice")
         .issue();
     let at = |issued: &Issued, trust: TrustStore, now| {
-        let verifier = verifier(trust, Usage::Client);
+        let verifier = verifier(trust, Side::Client);
         let report = checked(issued.chain(), &verifier, &Case::new(&verifier, now), now);
         report.cause().map(|cause| cause.code())
     };
@@ -502,7 +503,7 @@ fn name_and_key() {
     let root = TestCa::new("Root");
     let issued = root.leaf().dns("a.example").issue();
     let other = root.leaf().dns("b.example").issue();
-    let verifier: ChainVerifier = verifier(root.trust(), Usage::Server);
+    let verifier: ChainVerifier = verifier(root.trust(), Side::Server);
     let now = in_days(0);
     let name = |text: &'static str| ServerName::try_from(text).unwrap();
     let (good, bad) = (name("a.example"), name("c.example"));

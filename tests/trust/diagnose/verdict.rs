@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use countersign::Side;
 use countersign::diagnose::Case;
 use countersign::testing::{Issued, KeyUsageBits, LeafBuilder, TestCa, der};
-use countersign::trust::{Profile, Usage};
+use countersign::trust::Profile;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{checked, verifier};
@@ -105,9 +106,9 @@ fn it_never_disagrees_with_the_verifier() {
     let other = TestCa::new("Other");
     let (mut good, mut bad) = (0, 0);
     let verifiers = [
-        verifier(root.trust(), Usage::Client),
-        verifier(root.trust().and(other.trust()), Usage::Server).profile(Profile::Rfc5280),
-        verifier(other.trust(), Usage::Client),
+        verifier(root.trust(), Side::Client),
+        verifier(root.trust().and(other.trust()), Side::Server).profile(Profile::Rfc5280),
+        verifier(other.trust(), Side::Client),
     ];
     let chains = authorities(&root).into_iter().flat_map(|authority| {
         let vary = |vary: Vary| {
@@ -193,8 +194,8 @@ fn damaged_chains() {
         [&root, &issuing].map(|ca| countersign::pki::Crl::from_der(&ca.crl().build()).unwrap());
     let crls = countersign::trust::Crls::new(lists).unwrap();
     let verifiers = [
-        verifier(root.trust(), Usage::Client),
-        verifier(root.trust(), Usage::Client).revocation(crls),
+        verifier(root.trust(), Side::Client),
+        verifier(root.trust(), Side::Client).revocation(crls),
     ];
     // The same numbers in every run (xorshift).
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

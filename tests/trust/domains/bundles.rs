@@ -1,9 +1,10 @@
 //! Which bundle verifies a chain, without a handshake.
 
+use countersign::Side;
 use countersign::pki::{Certificate, Crl};
 use countersign::testing::{Issued, TestCa};
 use countersign::trust::{
-    Anchor, ChainError, ChainVerifier, Crls, Revocation, Trust, TrustBundles, Usage,
+    Anchor, ChainError, ChainVerifier, Crls, Revocation, Trust, TrustBundles,
 };
 use countersign::{Diagnostic as _, TrustStore};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -12,7 +13,7 @@ use rustls_pki_types::UnixTime;
 use super::support::{Domains, PROD, STAGING, domain, member};
 
 fn verifier(trust: impl Into<Trust>) -> ChainVerifier {
-    ChainVerifier::new(trust, Usage::Client, &default_provider())
+    ChainVerifier::new(trust, Side::Client, &default_provider())
 }
 
 fn says(verifier: &ChainVerifier, peer: &Issued) -> &'static str {

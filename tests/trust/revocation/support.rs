@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use countersign::Side;
 use countersign::TrustStore;
 use countersign::pki::{Certificate, Crl};
 use countersign::testing::{CrlBuilder, Issued, TestCa};
-use countersign::trust::{ChainError, ChainVerifier, Crls, Revocation, Usage, VerifiedChain};
+use countersign::trust::{ChainError, ChainVerifier, Crls, Revocation, VerifiedChain};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -42,7 +43,7 @@ pub(crate) fn serial(ca: &TestCa) -> Vec<u8> {
 }
 
 pub(crate) fn verifier(trust: TrustStore, revocation: impl Into<Revocation>) -> ChainVerifier {
-    ChainVerifier::new(trust, Usage::Client, &default_provider()).revocation(revocation)
+    ChainVerifier::new(trust, Side::Client, &default_provider()).revocation(revocation)
 }
 
 /// `good`, or the reason of the refusal.

@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, ValueEnum};
+use countersign::Side;
 use countersign::TrustStore;
 use countersign::pki_types::pem::PemObject as _;
 use countersign::pki_types::{PrivateKeyDer, ServerName, UnixTime};
-use countersign::trust::Usage;
 
 use crate::options::TrustOptions;
 use connect::{Call, Own, Seen, host_and_port};
@@ -60,8 +60,8 @@ pub struct Args {
     #[arg(long, value_name = "RFC3339", value_parser = report::parse_time)]
     at: Option<UnixTime>,
     /// The side that presents the certificate; with --connect, it is the server
-    #[arg(long = "as", conflicts_with = "connect", value_enum, value_name = "SIDE", default_value_t = Side::Client)]
-    side: Side,
+    #[arg(long = "as", conflicts_with = "connect", value_enum, value_name = "SIDE", default_value_t = SideOption::Client)]
+    side: SideOption,
     /// Explain why the chain is rejected, and what to do: the cause first, then every step
     #[arg(long, requires = "trusted")]
     explain: bool,
@@ -83,7 +83,7 @@ fn server_name(name: &str) -> Result<ServerName<'static>, &'static str> {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Side {
+enum SideOption {
     Client,
     Server,
 }
@@ -112,8 +112,8 @@ impl Args {
         Question {
             trusted: self.trust.read(TrustStore::empty()),
             usage: match self.side {
-                Side::Client if !is_call => Usage::Client,
-                Side::Client | Side::Server => Usage::Server,
+                SideOption::Client if !is_call => Side::Client,
+                SideOption::Client | SideOption::Server => Side::Server,
             },
             now: self.at.unwrap_or_else(UnixTime::now),
             // A call to a server is about trust.

@@ -12,13 +12,13 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use countersign::Side;
 use countersign::pki::DistinguishedName;
 use countersign::rustls::client::Resumption;
 use countersign::rustls::pki_types::pem::PemObject as _;
 use countersign::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use countersign::rustls::sign::CertifiedKey;
 use countersign::rustls::{self, AlertDescription, ClientConfig, ClientConnection, Error};
-use countersign::trust::Usage;
 use countersign::{Certificate, Credentials, PeerAlert};
 
 use watching::{Asked, Watching};
@@ -273,7 +273,7 @@ fn conclude(seen: &mut Seen, error: io::Error, call: &Call, wire: &Wire) {
                 }
                 _ => alert,
             };
-            let alert = PeerAlert::new(alert, Usage::Server, own);
+            let alert = PeerAlert::new(alert, Side::Server, own);
             if seen.chain.is_empty() {
                 seen.problem = Some(format!("the handshake failed: {alert}"));
             }

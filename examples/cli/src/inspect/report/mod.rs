@@ -13,8 +13,8 @@ use std::path::Path;
 
 use clap::ValueEnum as _;
 use countersign::Certificate;
+use countersign::Side;
 use countersign::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use countersign::trust::Usage;
 use serde::{Serialize, Serializer};
 
 use super::connect::Seen;
@@ -32,7 +32,7 @@ pub struct Question {
     /// Without trust, the chain is not verified.
     pub trusted: Result<TrustSettings, TrustOptionsError>,
     /// The side that presents the chain.
-    pub usage: Usage,
+    pub usage: Side,
     pub now: UnixTime,
     /// Whether to explain the verdict, step by step.
     pub explain: bool,
@@ -65,7 +65,7 @@ struct Aside {
     /// The number of the remaining certificates.
     more: usize,
     now: UnixTime,
-    usage: Usage,
+    usage: Side,
 }
 
 /// The value that each `--identity` reads from the certificate, in the order of the help.

@@ -1,8 +1,9 @@
 //! Whether a chain is trusted.
 
 use countersign::Certificate;
+use countersign::Side;
 use countersign::rustls::crypto::aws_lc_rs;
-use countersign::trust::{Anchor, ChainVerifier, Usage, VerifiedChain};
+use countersign::trust::{Anchor, ChainVerifier, VerifiedChain};
 use serde::Serialize;
 
 use super::chain::Chain;
@@ -61,7 +62,7 @@ pub(super) fn verify(chain: &Chain, question: &Question) -> Option<Outcome<Verdi
 }
 
 /// The verifier of a server or a client with the same options.
-pub(super) fn verifier(trusted: &TrustSettings, usage: Usage) -> ChainVerifier {
+pub(super) fn verifier(trusted: &TrustSettings, usage: Side) -> ChainVerifier {
     let provider = aws_lc_rs::default_provider();
     let verifier = ChainVerifier::new(trusted.trust.clone(), usage, &provider);
     match &trusted.revocation {
@@ -70,10 +71,10 @@ pub(super) fn verifier(trusted: &TrustSettings, usage: Usage) -> ChainVerifier {
     }
 }
 
-pub(super) const fn side(usage: Usage) -> &'static str {
+pub(super) const fn side(usage: Side) -> &'static str {
     match usage {
-        Usage::Client => "client",
-        Usage::Server => "server",
+        Side::Client => "client",
+        Side::Server => "server",
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use countersign::Side;
 use countersign::TrustStore;
 use countersign::testing::{Issued, TestCa};
-use countersign::trust::{TrustError, Usage};
+use countersign::trust::TrustError;
 use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -46,7 +47,7 @@ fn a_trusted_chain_is_reported_with_its_path() {
     let at = "2040-01-02T03:04:05Z";
     let sha256 = |der: &[u8]| hex(&Sha256::digest(der));
     assert_eq!(
-        verify(&issued, &asking(root.trust(), Usage::Server, time(at))),
+        verify(&issued, &asking(root.trust(), Side::Server, time(at))),
         json!({"ok": {
             "as": "server",
             "at": at,
@@ -65,8 +66,8 @@ fn a_rejected_chain_is_reported_with_its_reason() {
     let root = TestCa::new("Root");
     let issuing = root.intermediate("Issuing");
     let good = issuing.leaf().common_name("alice").issue();
-    let as_client = |now| asking(root.trust(), Usage::Client, now);
-    let as_server = |now| asking(root.trust(), Usage::Server, now);
+    let as_client = |now| asking(root.trust(), Side::Client, now);
+    let as_server = |now| asking(root.trust(), Side::Server, now);
     let strange = TestCa::new("Strange").trust();
     let today = in_days(0);
     let intermediate = || {
@@ -75,14 +76,14 @@ fn a_rejected_chain_is_reported_with_its_reason() {
         let file = folder.path().join("issuing.pem");
         std::fs::write(&file, pem).expect("written");
         let store = root.trust().with_intermediates_pem_file(file);
-        asking(store.expect("an issuer"), Usage::Client, today)
+        asking(store.expect("an issuer"), Side::Client, today)
     };
     let client_only = root.leaf().client_only().issue();
     let server_only = root.leaf().server_only().issue();
     let self_signed = root.leaf().common_name("me").ca().self_signed();
     let pinned = |issued: &Issued| {
         let store = TrustStore::empty().pin(&issued.certificate());
-        asking(store, Usage::Client, today)
+        asking(store, Side::Client, today)
     };
     let v1 = root.leaf().version(1).common_name("old").issue();
     let forged = root.leaf().signature(vec![0; 70]).issue();
@@ -109,7 +110,7 @@ fn a_rejected_chain_is_reported_with_its_reason() {
         (
             "another CA's",
             &good,
-            asking(strange, Usage::Client, today),
+            asking(strange, Side::Client, today),
             Some("unknown_issuer"),
         ),
         (
@@ -177,7 +178,7 @@ fn a_rejected_chain_is_reported_with_its_reason() {
 fn a_file_that_cannot_be_read_is_not_trusted() {
     let root = TestCa::new("Root");
     let pem = root.intermediate("Issuing").leaf().issue().chain_pem();
-    let question = || asking(root.trust(), Usage::Client, in_days(0));
+    let question = || asking(root.trust(), Side::Client, in_days(0));
     let cut_off = &pem.as_bytes()[..pem.len() - 9];
     let malformed = countersign::testing::der::pem("CERTIFICATE", b"\x30\0");
     let behind = format!("{pem}{malformed}");
@@ -200,7 +201,7 @@ fn a_file_that_cannot_be_read_is_not_trusted() {
     let missing: Result<TrustStore, TrustError> = TrustStore::from_pem_file("no-such-file.pem");
     let question = Question {
         trusted: Err(missing.expect_err("there is no such file").into()),
-        ..asking(TrustStore::empty(), Usage::Client, in_days(0))
+        ..asking(TrustStore::empty(), Side::Client, in_days(0))
     };
     let report = Report::on("it.pem", Ok(pem.as_bytes()), &question);
     let json = checked(&report);
@@ -219,7 +220,7 @@ fn the_text_has_the_verdict_with_its_side_and_time() {
     let pem = issued.chain_pem();
     let text = |question: &Question| Report::on("it.pem", Ok(pem.as_bytes()), question).to_string();
 
-    let trusted = text(&asking(root.trust(), Usage::Client, in_days(0)));
+    let trusted = text(&asking(root.trust(), Side::Client, in_days(0)));
     for part in [
         "\nTRUSTED as a client at ",
         "\n  path          CN=alice\n                CN=Issuing\n  anchored in   the root CN=Root\n",
@@ -227,7 +228,7 @@ fn the_text_has_the_verdict_with_its_side_and_time() {
         assert!(trusted.contains(part), "{part}\nis not in\n{trusted}");
     }
     let then = parse_time("2020-01-01T00:00:00Z").expect("a time");
-    let refused = text(&asking(root.trust(), Usage::Server, then));
+    let refused = text(&asking(root.trust(), Side::Server, then));
     for part in [
         "Z  (not yet)\n",
         "\nREFUSED as a server at 2020-01-01T00:00:00Z (not_yet_valid)\n",
@@ -235,7 +236,7 @@ fn the_text_has_the_verdict_with_its_side_and_time() {
     ] {
         assert!(refused.contains(part), "{part}\nis not in\n{refused}");
     }
-    let unasked = text(&asking(TrustStore::empty(), Usage::Client, then));
+    let unasked = text(&asking(TrustStore::empty(), Side::Client, then));
     assert!(
         unasked.contains("\nNot verified: give --trust, --trust-domain or --pin"),
         "{unasked}"

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign::Side;
 use countersign::identity::CommonName;
 use countersign::testing::{Issued, TestCa};
-use countersign::trust::Usage;
 use countersign::{Acceptor, Decision, Peer, Policy, policy};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -492,7 +492,7 @@ async fn a_changed_octet_anywhere() {
         assert!(found.address.is_some() && (found.problem.is_some() || found.answer.is_some()));
         let question = asking(
             world.ca.trust(),
-            Usage::Server,
+            Side::Server,
             rustls_pki_types::UnixTime::now(),
         );
         let report = Report::on_server("it", &found, &question);

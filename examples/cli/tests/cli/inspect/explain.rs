@@ -2,10 +2,11 @@
 //! incident. Run with `INSTA_UPDATE=always` to take new snapshots, and read them before they are
 //! committed.
 
+use countersign::Side;
 use countersign::TrustStore;
 use countersign::pki::Crl;
 use countersign::testing::{CrlBuilder, Issued, LeafBuilder, TestCa, TestCaBuilder, der};
-use countersign::trust::{Crls, Revocation, Usage};
+use countersign::trust::{Crls, Revocation};
 use rustls_pki_types::{ServerName, UnixTime};
 use serde_json::{Value, json};
 
@@ -48,7 +49,7 @@ impl Pki {
     fn question(&self) -> Question {
         Question {
             explain: true,
-            ..asking(self.root.trust(), Usage::Client, today())
+            ..asking(self.root.trust(), Side::Client, today())
         }
     }
 
@@ -223,7 +224,7 @@ fn wrong_extended_key_usage() {
 fn wrong_name() {
     let pki = Pki::new();
     let question = Question {
-        usage: Usage::Server,
+        usage: Side::Server,
         server_name: ServerName::try_from("orders.example").ok(),
         ..pki.question()
     };
@@ -294,7 +295,7 @@ fn without_chain_or_trust_there_is_no_explanation() {
     };
     let untrusting = Question {
         explain: true,
-        ..asking(TrustStore::empty(), Usage::Client, today())
+        ..asking(TrustStore::empty(), Side::Client, today())
     };
     for question in [unasked, untrusting] {
         let report = Report::on("it.pem", Ok(pem.as_bytes()), &question);

@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
+use countersign::Side;
 use countersign::TrustStore;
 use countersign::testing::LeafBuilder;
-use countersign::trust::{Trust, Usage};
+use countersign::trust::Trust;
 use jsonschema::Validator;
 use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
@@ -21,10 +22,10 @@ pub(crate) static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
 
 /// A question without trust.
 pub(crate) fn nothing() -> Question {
-    asking(TrustStore::empty(), Usage::Client, UnixTime::now())
+    asking(TrustStore::empty(), Side::Client, UnixTime::now())
 }
 
-pub(crate) fn asking(trust: impl Into<Trust>, usage: Usage, now: UnixTime) -> Question {
+pub(crate) fn asking(trust: impl Into<Trust>, usage: Side, now: UnixTime) -> Question {
     Question {
         trusted: Ok(TrustSettings {
             trust: trust.into(),

@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use countersign::Side;
 use countersign::testing::{TestCa, der};
-use countersign::trust::Usage;
 use rustls_pki_types::UnixTime;
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ fn whole_files(ca: &TestCa) -> Vec<Vec<u8>> {
 fn no_mutation_makes_it_fail() {
     const ROUNDS: usize = 60;
     let ca = TestCa::new("Root");
-    let question = asking(ca.trust(), Usage::Client, UnixTime::now());
+    let question = asking(ca.trust(), Side::Client, UnixTime::now());
     let files = whole_files(&ca);
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let (mut looked, mut read) = (0, 0);
@@ -100,7 +100,7 @@ fn no_mutation_makes_it_fail() {
 fn the_first_of_concatenated_files_is_reported() {
     let ca = TestCa::new("Root");
     let kinds = of_each_kind(&ca);
-    let question = asking(ca.trust(), Usage::Client, UnixTime::now());
+    let question = asking(ca.trust(), Side::Client, UnixTime::now());
     for pair in kinds.windows(2) {
         let [first, second] = pair else { continue };
         let both = [first.issued.chain_pem(), second.issued.chain_pem()].concat();

@@ -1,8 +1,8 @@
 //! The schema says something: it fits what is right, and nothing else.
 
 use clap::ValueEnum as _;
+use countersign::Side;
 use countersign::testing::TestCa;
-use countersign::trust::Usage;
 use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn a_changed_report_does_not_match_the_schema() {
     let issued = ca.leaf().common_name("alice").dns("a.example.org").issue();
     let question = Question {
         explain: true,
-        ..asking(ca.trust(), Usage::Client, UnixTime::now())
+        ..asking(ca.trust(), Side::Client, UnixTime::now())
     };
     let good = look_and_ask(issued.chain_pem(), &question);
     assert!(VALIDATOR.is_valid(&good));
