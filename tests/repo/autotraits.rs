@@ -156,7 +156,6 @@ fn values_go_everywhere() {
     is_plain::<KubernetesUser>();
     is_plain::<Psd2>();
     is_plain::<Psd2Role>();
-    is_plain::<Side>();
     is_plain::<SpiffePattern>();
     is_plain::<DnsPattern>();
     is_plain::<PatternSet<SpiffePattern>>();
