@@ -103,7 +103,7 @@ impl World {
         let server = start(pki, tls, Asks::No).await;
         let not_asked = self.call(&server, &self.alice, &pki.ca_file).await;
         assert_eq!((not_asked.code, &*not_asked.stdout), (Some(1), ""));
-        let says = "error: the server did not ask for our certificate";
+        let says = "error[not_asked]: the server did not ask for our certificate";
         assert!(not_asked.stderr.starts_with(says), "{not_asked:?}");
     }
 

@@ -15,7 +15,7 @@ use countersign::audit::{
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
-use countersign::diagnose::{self, Case, Finding, Report, Step};
+use countersign::diagnose::{self, Case, Finding, Report, Step, StepResult};
 use countersign::gate::{Admission, AdmitError, Handshaken, ServerNameVerification};
 use countersign::identity::{
     And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
@@ -85,6 +85,7 @@ fn values_go_everywhere() {
     is_plain::<diagnose::StepResult>();
     is_plain::<Report>();
     is_plain::<Step>();
+    is_plain::<StepResult>();
     is_plain::<Anchor>();
     is_plain::<EkuPolicy>();
     is_plain::<Limits>();
@@ -219,6 +220,7 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Control<SpiffeId>>();
     is_shareable::<Handshaken<'_>>();
     is_shareable::<ClientHandshake<SpiffeId>>();
+    is_shareable::<ServerHandshake<SpiffeId>>();
     is_shareable::<TlsStream<DuplexStream, SpiffeId>>();
     is_shareable::<TlsStream<tokio::net::TcpStream, SpiffeId>>();
     is_shareable::<OpenConnection<SpiffeId>>();

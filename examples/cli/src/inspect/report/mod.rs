@@ -12,9 +12,9 @@ mod verdict;
 use std::path::Path;
 
 use clap::ValueEnum as _;
-use countersign::Certificate;
 use countersign::Side;
 use countersign::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use countersign::{Certificate, Diagnostic as _};
 use serde::{Serialize, Serializer};
 
 use super::connect::Seen;
@@ -159,7 +159,7 @@ impl Report {
 fn summary(der: &CertificateDer<'_>) -> String {
     match Certificate::from_der(der) {
         Ok(certificate) => certificate.to_string(),
-        Err(error) => error.to_string(),
+        Err(error) => error.cause().into_owned(),
     }
 }
 
@@ -172,7 +172,7 @@ impl Extractors {
                 },
                 Err(error) => Outcome::Error {
                     error: error.reason(),
-                    message: error.to_string(),
+                    message: error.cause().into_owned(),
                 },
             },
             Err(problem) => Outcome::Error {
