@@ -238,8 +238,8 @@ async fn events_and_warnings() {
     sleep(Duration::from_secs(5)).await;
     assert_eq!(log.take(), Vec::<String>::new());
     for (days, level, words, remains) in [
-        (1, "WARN", "is about to expire", 30),
-        (21, "WARN", "is about to expire", 9),
+        (1, "WARN", "expires soon", 30),
+        (21, "WARN", "expires soon", 9),
         (10, "ERROR", "has expired", 0),
     ] {
         clock.advance(left(days));

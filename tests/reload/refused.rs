@@ -210,11 +210,11 @@ impl Service {
             }
             21 => {
                 write("policy.txt", &format!("a{round}.example\n*.*.example\n"));
-                ("load_failed", "policy.txt: \"*.*.example\"")
+                ("wildcard_not_leftmost", "policy.txt: \"*.*.example\"")
             }
             22 => {
                 write("deny.txt", &format!("a{round}.example\nnot a name\n"));
-                ("load_failed", "deny.txt: line 2: ")
+                ("invalid_identity", "deny.txt: line 2: ")
             }
             23 => {
                 self.folder.replace("deny.txt", b"a.example\n\xff\n");
