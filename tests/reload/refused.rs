@@ -214,7 +214,7 @@ impl Service {
             }
             22 => {
                 write("deny.txt", &format!("a{round}.example\nnot a name\n"));
-                ("invalid_identity", "deny.txt: line 2: ")
+                ("load_failed", "deny.txt: line 2: ")
             }
             23 => {
                 self.folder.replace("deny.txt", b"a.example\n\xff\n");
