@@ -22,20 +22,18 @@ use crate::diagnostic::display_diagnostic;
 /// [`Server::progress_timeout`](super::Server::progress_timeout).
 ///
 /// ```
-/// use countersign::integration::hyper::RequestBody;
-/// use http::{Request, Response, StatusCode};
-/// use http_body_util::{BodyExt as _, Full, Limited};
-/// use hyper::body::Bytes;
+/// use std::future::poll_fn;
+/// use std::pin::Pin;
 ///
-/// async fn upload(request: Request<RequestBody>) -> Response<Full<Bytes>> {
-///     match Limited::new(request.into_body(), 1 << 20).collect().await {
-///         Ok(body) => Response::new(Full::new(body.to_bytes())),
-///         Err(_) => {
-///             let mut response = Response::new(Full::default());
-///             *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-///             response
-///         }
+/// use countersign::integration::hyper::{RequestBody, RequestBodyError};
+/// use hyper::body::Body;
+///
+/// async fn count(mut body: RequestBody) -> Result<usize, RequestBodyError> {
+///     let mut bytes = 0;
+///     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+///         bytes += frame?.data_ref().map_or(0, |data| data.len());
 ///     }
+///     Ok(bytes)
 /// }
 /// ```
 pub struct RequestBody {
