@@ -15,6 +15,7 @@
 pub mod builder;
 mod change;
 mod checks;
+mod closures;
 mod control;
 mod side;
 mod update;
