@@ -1,4 +1,4 @@
-//! The one way to the audit trail: events are counted and given to the sink.
+//! Counts events and gives them to the sink. Nothing else writes to the audit trail.
 
 use std::any::Any;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(crate) type Describe = Box<dyn Fn(&dyn Any) -> Option<String> + Send + Sync>
 
 /// Records the events of one acceptor or connector.
 ///
-/// It has three entrances: [`record_outcome`](Self::record_outcome) for attempts to connect,
+/// It has three methods: [`record_outcome`](Self::record_outcome) for attempts to connect,
 /// [`record_connection`](Self::record_connection) for open connections, and [`emit`](Self::emit) for
 /// everything else.
 pub(crate) struct Recorder {
@@ -204,7 +204,8 @@ impl Recorder {
         recorded
     }
 
-    /// Whether the sink wants such events; one that panics is seen to when it is given one.
+    /// Whether the sink wants such events. If it panics here, the event is given to it, and its failure
+    /// is counted then.
     fn wants(&self, action: Action) -> bool {
         catch_unwind(AssertUnwindSafe(|| self.sink.wants(action))).unwrap_or(true)
     }
@@ -243,9 +244,9 @@ impl Recorder {
     }
 }
 
-/// Records summaries when their time has come, also if nothing else happens any more. There is one such
-/// thread at most, and only while something is left out: a timer of a runtime would bind the trail to
-/// one, and the one that is under attack may be late. Returns false when the system gives no thread.
+/// Records summaries when they are due, also if no further event occurs. There is at most one such thread,
+/// and only while events are left out. A timer of a runtime would bind the recorder to that runtime, and a
+/// runtime under attack may run its timers late. Returns false if the system creates no thread.
 fn wait_to_summarize(recorder: Weak<Recorder>) -> bool {
     let waiting = move || {
         loop {

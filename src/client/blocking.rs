@@ -19,7 +19,7 @@ use crate::tls::{HandshakeError, PeerAlert, alert};
 /// A client's handshake that you drive without tokio, from [`Connector::start`].
 ///
 /// It holds the rustls connection until the server is admitted, because only the handshake shows whether
-/// the server asked for our certificate. Every handshake leaves one event in the
+/// the server asked for our certificate. Every handshake has one event in the
 /// [audit trail](crate::audit).
 pub struct ClientHandshake<I: Send + Sync + 'static> {
     handshake: BlockingHandshake<I>,

@@ -73,7 +73,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
         let tls = Arc::clone(&endpoint.snapshot().tls);
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.private));
         let wire = driver.watch(io);
-        // Starting looks for a session to resume, which the probe sees.
+        // `connect` looks up a session to resume, and the probe records it.
         let handshake = driver
             .attempt
             .probe

@@ -1,4 +1,4 @@
-//! A connector for programs that make their TLS connections themselves.
+//! A connector for programs that drive rustls.
 
 use rustls::ClientConfig;
 
@@ -6,9 +6,9 @@ use super::Connector;
 use crate::tls::exported::authorizing_config;
 
 impl<I: Send + Sync + 'static> Connector<I> {
-    /// The configuration for an HTTP client, or another program, that drives rustls itself and asks
-    /// nobody after the handshake; such as reqwest, whose `tls_backend_preconfigured` takes it. Where a
-    /// client takes a stream or a connector of ours, prefer that: it can do more.
+    /// The configuration for an HTTP client or another library that drives rustls and calls no code of
+    /// this crate after the handshake. An example is reqwest, whose `tls_backend_preconfigured` takes it.
+    /// Where a library takes a stream or a connector of this crate, prefer that: it can do more.
     ///
     /// ```ignore
     /// use countersign::{Connector, identity::SpiffeId};
@@ -21,34 +21,34 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// # }
     /// ```
     ///
-    /// It stays tied to this connector and its clones: each handshake is judged by the trust, the CRLs,
-    /// the deny list and the policy of that moment, and shows the certificate of that moment. ALPN, TLS
-    /// versions and the rest are as they were when this was called.
+    /// It stays linked to this connector and its clones: each handshake uses the trust, the CRLs, the deny
+    /// list, the policy and our certificate that are in force at that moment. ALPN, TLS versions and all
+    /// other settings are those of the time of this call.
     ///
     /// # Security
-    /// Everything is decided inside of the handshake: chain and name, the proof that the server owns its
-    /// key, then its identity, the deny list and the policy, once. A server that is refused gets the alert
-    /// that fits, and no request. What a stream of [`connect`](Self::connect) has beyond that is lost:
+    /// All checks run inside the handshake, once: chain and name, the proof that the server owns its key,
+    /// then identity, deny list and policy. A rejected server gets the fitting alert, and no request. These
+    /// properties of a stream of [`connect`](Self::connect) are missing:
     ///
-    /// * Nobody sees whether the server asked for our certificate. One that never asks passes, if the
-    ///   policy allows it: the connection is authenticated in one direction only.
-    /// * The policy knows the server's identity, its certificates and the name that was dialled; of the
-    ///   connection (address, ALPN, TLS version) nothing. An async policy cannot be asked: every server is
-    ///   refused.
-    /// * Open connections are not listed, not judged again when the rules change, not ended when a
-    ///   certificate expires, and do not drain when our credentials are replaced. Let the client's pool
-    ///   forget them before long (reqwest: `pool_idle_timeout`).
-    /// * The handshake timeout and the limit of its bytes are the client's (reqwest: `connect_timeout`).
-    /// * Refusals show as rustls' errors; our reason for it is in the [audit trail](crate::audit), as is every
-    ///   admission. What happens before the server shows its certificate, and how long the connection lives,
-    ///   is not.
+    /// * It is not checked whether the server requested our certificate. A server that never does is
+    ///   admitted if the policy allows it. Such a connection is authenticated in one direction only.
+    /// * The policy gets the server's identity, its certificates and the server name, and no property of
+    ///   the connection (address, ALPN, TLS version). With an async policy, every server is rejected.
+    /// * Open connections are not listed. They are not authorized again when the rules change, not closed
+    ///   when a certificate expires, and do not drain when our credentials are replaced. Limit how long
+    ///   the client's pool keeps them (reqwest: `pool_idle_timeout`).
+    /// * The handshake timeout and a limit of handshake bytes are up to the client (reqwest:
+    ///   `connect_timeout`).
+    /// * Rejections are errors of rustls. The reason is in the [audit trail](crate::audit), as is every
+    ///   admission. Failures before the server presents its certificate, and the duration of the
+    ///   connection, are not recorded.
     ///
-    /// Sessions are **not resumed**, whatever the builder said: rustls does not call a verifier for them,
-    /// so that nobody would ask the policy, and a server that is denied or revoked by now would be let in.
-    /// Do not turn it on in what this returns, nor early data.
+    /// Sessions are **not resumed**, whatever the builder sets: rustls calls no verifier for a resumed
+    /// session, so the policy would not run, and a server that was denied or revoked since would be
+    /// admitted. Do not turn on resumption or early data in the returned configuration.
     ///
-    /// reqwest's own settings of TLS (`tls_danger_accept_invalid_certs`, `identity`, roots, CRLs, versions)
-    /// have no effect on it. Say `https_only(true)`, or a redirect may lead it to `http://`.
+    /// reqwest's own TLS settings (`tls_danger_accept_invalid_certs`, `identity`, roots, CRLs, versions)
+    /// have no effect on it. Set `https_only(true)`; otherwise a redirect can lead to `http://`.
     pub fn into_authorizing_rustls_config(self) -> ClientConfig {
         authorizing_config(self.endpoint)
     }

@@ -1,4 +1,4 @@
-//! What an error of connecting is to the audit trail and to the server.
+//! How the audit trail and the server see an error of connecting.
 
 use rustls::AlertDescription;
 

@@ -110,8 +110,8 @@ impl<I: Send + Sync + 'static> Connector<I> {
     }
 }
 
-/// Whether the server has asked for our certificate. One that never asks does not know who we are; one
-/// that resumes a session has asked when the session began.
+/// Whether the server requested our certificate. A server that never does has not authenticated us. In a
+/// resumed session, the request was part of the handshake that began the session.
 fn has_asked(connection: &ClientConnection, probe: &HandshakeProbe) -> bool {
     let resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
     resumed || probe.asked_for_certificate() || connection.is_handshaking()

@@ -1,10 +1,13 @@
-//! The builder of both sides: four decisions that the compiler asks for, then options.
+//! The builder of both sides: four required decisions, then options.
+//!
+//! Each decision is a type of its own, and only [`Builder`] has `build`. So the compiler rejects an
+//! acceptor without a policy:
 //!
 //! ```compile_fail
 //! # fn f(credentials: countersign::Credentials, trust: countersign::TrustStore) {
 //! use countersign::{Acceptor, identity::SpiffeId};
 //!
-//! // No policy, no acceptor: there is no allow-all by omission.
+//! // no method named `build` found for struct `NeedsPolicy`
 //! let acceptor = Acceptor::builder()
 //!     .credentials(credentials)
 //!     .trust(trust)
@@ -39,7 +42,21 @@ use crate::tls::config::Common;
 use crate::tls::{BuildError, InForce, Resumption};
 use crate::trust::{ChainVerifier, EkuPolicy, Limits, Profile, Revocation, RootConstraints, Trust};
 
-/// First decision: who we are.
+/// A builder without credentials. The next call is [`credentials`](Self::credentials).
+///
+/// From [`Acceptor::builder`](crate::Acceptor::builder) or
+/// [`Connector::builder`](crate::Connector::builder). The order of calls is `credentials`, `trust`,
+/// `identify`, `authorize` (or `authorize_async`), then options, then `build`.
+///
+/// ```
+/// use countersign::builder::{NeedsCredentials, NeedsTrust, ServerSide};
+/// use countersign::{Acceptor, testing::TestCa};
+///
+/// let ca = TestCa::new("Root");
+/// let builder: NeedsCredentials<ServerSide> = Acceptor::builder();
+/// let credentials = ca.leaf().dns("server.example").issue().credentials();
+/// let builder: NeedsTrust<ServerSide> = builder.credentials(credentials);
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct NeedsCredentials<S> {
@@ -60,7 +77,19 @@ impl<S> NeedsCredentials<S> {
     }
 }
 
-/// Second decision: whom we believe.
+/// A builder without trust. The next call is [`trust`](Self::trust).
+///
+/// After it come `identify`, `authorize` (or `authorize_async`), options and `build`.
+///
+/// ```
+/// use countersign::builder::{NeedsIdentity, NeedsTrust, ServerSide};
+/// use countersign::{Acceptor, testing::TestCa};
+///
+/// let ca = TestCa::new("Root");
+/// let credentials = ca.leaf().dns("server.example").issue().credentials();
+/// let builder: NeedsTrust<ServerSide> = Acceptor::builder().credentials(credentials);
+/// let builder: NeedsIdentity<ServerSide> = builder.trust(ca.trust());
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct NeedsTrust<S> {
@@ -82,7 +111,20 @@ impl<S> NeedsTrust<S> {
     }
 }
 
-/// Third decision: how a certificate names its holder.
+/// A builder without an identity extractor. The next call is [`identify`](Self::identify).
+///
+/// After it come `authorize` (or `authorize_async`), options and `build`.
+///
+/// ```
+/// use countersign::builder::{NeedsIdentity, NeedsPolicy, ServerSide};
+/// use countersign::{Acceptor, identity::DnsName, testing::TestCa};
+///
+/// let ca = TestCa::new("Root");
+/// let credentials = ca.leaf().dns("server.example").issue().credentials();
+/// let builder: NeedsIdentity<ServerSide> =
+///     Acceptor::builder().credentials(credentials).trust(ca.trust());
+/// let builder: NeedsPolicy<ServerSide, DnsName> = builder.identify(DnsName::extractor());
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct NeedsIdentity<S> {
@@ -106,7 +148,26 @@ impl<S> NeedsIdentity<S> {
     }
 }
 
-/// Fourth decision: who may connect.
+/// A builder without a policy. The next call is [`authorize`](Self::authorize), or `authorize_async`.
+///
+/// "no method named `build` found for struct `NeedsPolicy`" means that this call is missing. To admit
+/// every peer with a trusted certificate, call `authorize(policy::allow_any())`.
+///
+/// ```
+/// use countersign::builder::{Builder, NeedsPolicy, ServerSide};
+/// use countersign::{Acceptor, identity::DnsName, policy, testing::TestCa};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = TestCa::new("Root");
+/// let builder: NeedsPolicy<ServerSide, DnsName> = Acceptor::builder()
+///     .credentials(ca.leaf().dns("server.example").issue().credentials())
+///     .trust(ca.trust())
+///     .identify(DnsName::extractor());
+/// let builder: Builder<ServerSide, DnsName> =
+///     builder.authorize(policy::dns_patterns(["*.client.example"])?);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until build() is called"]
 pub struct NeedsPolicy<S, I> {
     side: PhantomData<S>,
@@ -121,8 +182,8 @@ impl<S: Role, I> NeedsPolicy<S, I> {
         self.with(Authorizer::sync(policy))
     }
 
-    /// Sets a policy that has to ask somebody. When `timeout` is over, the peer is denied; the
-    /// handshake timeout bounds it too.
+    /// Sets an asynchronous policy, such as one that queries a service. A peer without an answer
+    /// within `timeout` is denied. The handshake timeout bounds the answer too.
     #[cfg(feature = "tokio")]
     pub fn authorize_async(
         self,
@@ -171,7 +232,29 @@ impl<S: Role, I> NeedsPolicy<S, I> {
     }
 }
 
-/// All decisions are made; every option has a safe default.
+/// A builder with all decisions: options, each with a safe default, and `build`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use countersign::builder::{Builder, ServerSide};
+/// use countersign::{Acceptor, identity::DnsName, policy, testing::TestCa};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = TestCa::new("Root");
+/// let builder: Builder<ServerSide, DnsName> = Acceptor::builder()
+///     .credentials(ca.leaf().dns("server.example").issue().credentials())
+///     .trust(ca.trust())
+///     .identify(DnsName::extractor())
+///     .authorize(policy::dns_patterns(["*.client.example"])?);
+///
+/// let acceptor: Acceptor<DnsName> = builder
+///     .alpn(["h2", "http/1.1"])
+///     .handshake_timeout(Duration::from_secs(5))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until build() is called"]
 pub struct Builder<S, I> {
     credentials: Credentials,
@@ -231,8 +314,8 @@ impl<S, I> Builder<S, I> {
 
     /// Sets how long a handshake may take, from its start to the policy's decision.
     ///
-    /// Default: 10 s. Enforced by `accept` and `connect`; who drives rustls himself keeps his own
-    /// time.
+    /// Default: 10 s. `accept` and `connect` enforce it. A caller that drives rustls sets its own
+    /// timeout.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.bounds.handshake_timeout = timeout;
         self
@@ -241,14 +324,14 @@ impl<S, I> Builder<S, I> {
     /// Sets how many bytes a peer may send before it is admitted.
     ///
     /// Default: 256 KiB. A handshake with a chain of ten RSA certificates takes some 20 KiB, and
-    /// one message at most 64 KiB. Enforced by `accept` and `connect`.
+    /// one message at most 64 KiB. `accept` and `connect` enforce it.
     pub fn max_handshake_bytes(mut self, bytes: usize) -> Self {
         self.bounds.handshake_bytes = bytes;
         self
     }
 
-    /// Sets how long an open connection has to finish when it is to come to its end; up to a tenth
-    /// less, at random, so that not all end at once.
+    /// Sets how long an open connection may drain before it is cut. The time of each connection is
+    /// shortened by up to a tenth, at random, so that not all close at once.
     ///
     /// Default: 30 s. A peer that is newly denied or revoked is cut at once.
     #[cfg(feature = "tokio")]
@@ -257,10 +340,10 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Sets how old a connection may become; it is then asked to finish, and cut after the
-    /// [drain time](Self::drain_time). Up to a tenth less, at random.
+    /// Sets the maximum age of a connection. It then drains, and is cut after the
+    /// [drain time](Self::drain_time). The age is shortened by up to a tenth, at random.
     ///
-    /// Default: no limit but the peer's certificates.
+    /// Default: no limit other than the expiry of the peer's certificates.
     #[cfg(feature = "tokio")]
     pub fn max_connection_age(mut self, age: Duration) -> Self {
         self.lifetimes.max_age = Some(age);
@@ -283,8 +366,8 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Checks peers' certificates against CRLs: [`Crls`](crate::trust::Crls) as they are, for the
-    /// strictest choices, or a [`Revocation`].
+    /// Checks peers' certificates against CRLs: [`Crls`](crate::trust::Crls), with the strictest
+    /// options, or a [`Revocation`] with options of its own.
     ///
     /// Default: revocation is not checked.
     pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
@@ -292,7 +375,8 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Refuses whoever is on this list, whatever the policy says; keep a clone to change it.
+    /// Denies every peer on this list, also one that the policy allows. Keep a clone to change the
+    /// list.
     ///
     /// Default: none.
     pub fn deny_list(mut self, list: &DenyList<I>) -> Self
@@ -303,22 +387,22 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Sets of how many chains the verification is remembered, with the identity; 0 turns it off.
+    /// Sets how many verified chains are cached, with their identities; 0 turns the cache off.
     ///
-    /// A chain that was verified is not verified again, for as long as trust and CRLs are the
-    /// same, no certificate of the path expires and no CRL goes stale. That the peer owns its key
-    /// is proven every time, and the policy asked every time. The extractor is asked once for each
-    /// chain, so its answer must hang on the certificate alone.
+    /// A cached chain is not verified again while trust and CRLs are the same, no certificate of the
+    /// path expires and no CRL becomes stale. The peer proves its key in every handshake, and the
+    /// policy decides in every handshake. The extractor runs once for each chain, so its result must
+    /// depend on the certificate alone.
     ///
-    /// Default: 4,096. A chain counts for one per 8 KiB of certificates, and takes about three
-    /// times its size, so that the cache takes at most some 100 MiB; 4,096 usual chains of 1.5 KiB
-    /// take about 20 MiB.
+    /// Default: 4,096. A chain counts as one per 8 KiB of certificates, and takes about three times
+    /// its size in memory. So the default cache takes at most 100 MiB, and about 20 MiB with usual
+    /// chains of 1.5 KiB.
     pub fn verification_cache(mut self, chains: usize) -> Self {
         self.cache_capacity = chains;
         self
     }
 
-    /// Sets whether sessions are resumed, and who keeps them.
+    /// Sets whether sessions are resumed, and where they are kept.
     ///
     /// Default: [`Resumption::Stateful`], in memory.
     pub fn resumption(mut self, choice: Resumption) -> Self {
@@ -326,18 +410,19 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Sets how strictly the peer's certificate and its issuers' are held to RFC 5280.
+    /// Sets how strictly the certificates of the peer and its issuers must follow RFC 5280.
     ///
-    /// Default: [`Profile::Compatible`], to what decides about trust. [`Profile::Rfc5280`] also
-    /// refuses what a conforming issuer never issues, such as an empty subject with a
-    /// subjectAltName that is not critical; roots and pins are not looked at.
+    /// Default: [`Profile::Compatible`], which checks the rules that decide about trust.
+    /// [`Profile::Rfc5280`] also rejects certificates that a conforming issuer never issues, such as
+    /// one with an empty subject and a subjectAltName that is not critical. Roots and pins are not
+    /// checked.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
-    /// Sets whether a trusted root is held to its own certificate: its validity, path length, extended
-    /// key usage and critical extensions.
+    /// Sets whether the constraints in a trusted root's own certificate are enforced: its validity,
+    /// path length, extended key usage and critical extensions.
     ///
     /// Default: [`RootConstraints::Ignore`], which says why.
     pub const fn root_constraints(mut self, choice: RootConstraints) -> Self {
@@ -345,13 +430,13 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Sets who records every outcome: see [`audit`](crate::audit). Identities are written by their
-    /// `Display`.
+    /// Sets the sink that records every outcome: see [`audit`](crate::audit). Identities are written
+    /// by their `Display`.
     ///
     /// Default: [`Tracing`](crate::audit::Tracing), without identities.
     ///
-    /// With a sink that wants them, the extractor also reads certificates of refused peers, to say
-    /// who they claim to be.
+    /// For a sink that takes claimed identities, the extractor also reads the certificates of refused
+    /// peers.
     pub fn audit(self, sink: impl AuditSink + 'static) -> Self
     where
         I: fmt::Display + 'static,
@@ -392,8 +477,8 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Sets a name that tells this acceptor or connector from others of the program, in audit
-    /// events and metrics.
+    /// Sets the name of this acceptor or connector in audit events and metrics, for a program that has
+    /// several.
     ///
     /// Default: none.
     pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
@@ -401,16 +486,15 @@ impl<S, I> Builder<S, I> {
         self
     }
 
-    /// Sets the clock by which validity is judged.
+    /// Sets the clock that validity is checked against.
     ///
-    /// Default: the system's.
+    /// Default: the system's clock.
     ///
     /// # Security
-    /// Without a time nothing can be verified: while the clock gives none, or panics, new peers are
-    /// refused. For connections that are open, time goes on by the runtime's own clock for one
-    /// minute, and their certificates expire on time; if there is no time until then, they drain
-    /// (`live::CloseReason::NoClock`). A clock that returns within the minute changes
-    /// nothing.
+    /// While the clock returns no time, or panics, every new peer is rejected. For open connections
+    /// the runtime's own clock is used for one minute, so their certificates expire on time. If the
+    /// clock has returned no time by then, they drain (`live::CloseReason::NoClock`). A clock that
+    /// works again within the minute closes no connection.
     pub fn clock(mut self, clock: impl TimeProvider + 'static) -> Self {
         self.clock = Arc::new(CaughtClock(clock));
         self
@@ -419,17 +503,17 @@ impl<S, I> Builder<S, I> {
     /// Writes the secrets of every connection to a log, for Wireshark
     /// ([`rustls::KeyLogFile`] obeys `SSLKEYLOGFILE`).
     ///
-    /// Default: none; the environment is not consulted.
+    /// Default: none; environment variables have no effect.
     ///
     /// # Security
-    /// Whoever reads the log reads every connection.
+    /// The log decrypts every connection.
     pub fn key_log(mut self, key_log: impl KeyLog + 'static) -> Self {
         self.key_log = Some(Arc::new(key_log));
         self
     }
 }
 
-/// Checks everything, and builds what an acceptor or a connector is made of.
+/// Checks all settings, and builds the endpoint of an acceptor or a connector.
 pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
     builder: Builder<S, I>,
 ) -> Result<Arc<Endpoint<S, I>>, BuildError> {
@@ -492,7 +576,7 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
     })
 }
 
-/// A clock of the application: one that panics gives no time.
+/// A clock of the application. If it panics, it returns no time.
 #[derive(Debug)]
 struct CaughtClock<C>(C);
 
@@ -503,11 +587,11 @@ impl<C: TimeProvider> TimeProvider for CaughtClock<C> {
 }
 
 impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
-    /// Adds a certificate for clients that ask for this name (SNI); `*.example.org` stands for
-    /// every name with one more label.
+    /// Adds a certificate for clients that ask for this name (SNI); `*.example.org` matches every
+    /// name with one more label.
     ///
-    /// Default: none. A client that asks for another name, or for none, gets the certificate given
-    /// first; the gate is the same for all of them.
+    /// Default: none. A client that asks for another name, or for none, gets the certificate of
+    /// [`credentials`](NeedsCredentials::credentials). Trust and policy are the same for all names.
     pub fn credentials_for(mut self, name: impl Into<String>, credentials: Credentials) -> Self {
         self.side.named.push((name.into(), credentials));
         self
@@ -515,10 +599,10 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
 
     /// Sets how many connections may be open at once, of all peers together.
     ///
-    /// A further peer that the policy allows is refused after its handshake, with the alert
-    /// `internal_error`, and the reason `too_many_connections`. What counts is streams of
-    /// `Acceptor::accept` and of a `Listener` until they are dropped, also after a cut; connections that
-    /// [`Control::admit`](crate::Control::admit) admits do not. With 0, no peer is admitted.
+    /// A further peer that the policy allows is rejected after its handshake, with the alert
+    /// `internal_error` and the reason `too_many_connections`. Streams of `Acceptor::accept` and of a
+    /// `Listener` count until they are dropped, also after a cut. Connections that
+    /// [`Control::admit`](crate::Control::admit) admits do not count. With 0, no peer is admitted.
     ///
     /// Default: no limit.
     #[cfg(feature = "tokio")]
@@ -527,9 +611,9 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
         self
     }
 
-    /// Sets how many connections peers of one identity may have open at once; a further one is refused
-    /// with the alert `access_denied`, and the reason `too_many_connections_of_identity`. What counts is
-    /// as for [`max_connections`](Self::max_connections).
+    /// Sets how many connections peers of one identity may have open at once. A further one is
+    /// rejected with the alert `access_denied` and the reason `too_many_connections_of_identity`.
+    /// Connections count as for [`max_connections`](Self::max_connections).
     ///
     /// Default: no limit.
     #[cfg(feature = "tokio")]
@@ -543,10 +627,10 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
 
     /// Changes settings of rustls that this builder does not model.
     ///
-    /// Taken over are `ignore_client_order`, `max_fragment_size`, `send_tls13_tickets`,
-    /// `max_tls13_tickets` and certificate compression; everything else is set again afterwards:
-    /// verifier, certificates, ALPN, versions, session store, tickets, early data, half-RTT data,
-    /// key log, clock, extended master secret and secret extraction.
+    /// Only `ignore_client_order`, `max_fragment_size`, `send_tls13_tickets`, `max_tls13_tickets` and
+    /// certificate compression take effect. Everything else is set again afterwards: verifier,
+    /// certificates, ALPN, versions, session store, tickets, early data, half-RTT data, key log,
+    /// clock, extended master secret and secret extraction.
     pub fn customize_rustls(
         mut self,
         customize: impl FnOnce(&mut ServerConfig) + Send + 'static,
@@ -557,10 +641,10 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
 }
 
 impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
-    /// Sets whether the server's certificate must be valid for the name that is dialled.
+    /// Sets whether the server's certificate must be valid for the server name that `connect` gets.
     ///
     /// Default: [`ServerNameVerification::Verify`]. Choose [`ServerNameVerification::ByPolicy`] where the policy
-    /// names the server by its identity, as with SPIFFE IDs.
+    /// identifies the server, as with SPIFFE IDs.
     pub fn server_names(mut self, rule: ServerNameVerification) -> Self {
         self.side.server_names = rule;
         self
@@ -568,9 +652,9 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
 
     /// Changes settings of rustls that this builder does not model.
     ///
-    /// Taken over are `max_fragment_size`, `enable_sni` and certificate compression; everything
-    /// else is set again afterwards: verifier, certificate, ALPN, versions, session store, early
-    /// data, key log, clock, extended master secret and secret extraction.
+    /// Only `max_fragment_size`, `enable_sni` and certificate compression take effect. Everything else
+    /// is set again afterwards: verifier, certificate, ALPN, versions, session store, early data, key
+    /// log, clock, extended master secret and secret extraction.
     pub fn customize_rustls(
         mut self,
         customize: impl FnOnce(&mut ClientConfig) + Send + 'static,

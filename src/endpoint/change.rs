@@ -8,7 +8,7 @@ use crate::trust::{BundleError, TrustBundles};
 /// Adds or removes one bundle.
 pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundles, BundleError>;
 
-/// What is not set stays.
+/// Parts that are not set stay as they are.
 pub(crate) struct Change<I> {
     pub(crate) update: Option<Update>,
     pub(crate) authorizer: Option<Authorizer<I>>,

@@ -24,8 +24,8 @@ pub(super) fn is_valid_now<I>(credentials: &Credentials, gate: &Gate<I>) -> Resu
     Ok(())
 }
 
-/// Where CRLs bear the name of an authority that is known, it signed one, and none claims to be its
-/// own and is not.
+/// Where CRLs name a known authority as their issuer, this authority signed one of them, and every CRL
+/// that claims its key is signed by that key.
 pub(super) fn crls_are_their_issuers(verifier: &ChainVerifier) -> Result<(), BuildError> {
     match verifier.crl_not_by_its_issuer() {
         None => Ok(()),

@@ -18,12 +18,30 @@ mod sealed {
 
 /// The side of a connection that a [`Builder`](super::builder::Builder) builds for: [`ServerSide`] or
 /// [`ClientSide`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use countersign::builder::{Builder, Role};
+///
+/// /// Options that a program sets on both sides.
+/// fn with_our_timeouts<S: Role, I>(builder: Builder<S, I>) -> Builder<S, I> {
+///     builder.handshake_timeout(Duration::from_secs(5))
+/// }
+/// ```
 pub trait Role: sealed::Sealed + Default {}
 
 /// Changes a configuration of rustls.
 pub(super) type Customize<C> = Box<dyn FnOnce(&mut C) + Send>;
 
 /// The accepting side, with the options that only an acceptor has.
+///
+/// ```
+/// use countersign::Acceptor;
+/// use countersign::builder::{NeedsCredentials, ServerSide};
+///
+/// let builder: NeedsCredentials<ServerSide> = Acceptor::builder();
+/// ```
 #[derive(Default)]
 pub struct ServerSide {
     pub(super) named: Vec<(String, Credentials)>,
@@ -31,6 +49,13 @@ pub struct ServerSide {
 }
 
 /// The connecting side, with the options that only a connector has.
+///
+/// ```
+/// use countersign::Connector;
+/// use countersign::builder::{ClientSide, NeedsCredentials};
+///
+/// let builder: NeedsCredentials<ClientSide> = Connector::builder();
+/// ```
 #[derive(Default)]
 pub struct ClientSide {
     pub(super) server_names: ServerNameVerification,
@@ -64,7 +89,7 @@ pub(crate) trait TlsRole: Role + 'static {
         common: Common,
     ) -> Result<Self::Template, BuildError>;
 
-    /// The template with other certificates; what is not given stays.
+    /// The template with other certificates. Certificates that are not given stay.
     fn with_credentials(
         template: &Self::Template,
         default: Option<Credentials>,

@@ -1,4 +1,4 @@
-//! What is to change while an acceptor or a connector lives.
+//! A change of trust, CRLs or credentials at run time.
 
 use super::checks::{self, RolledBack};
 use crate::gate::Gate;
@@ -6,17 +6,23 @@ use crate::pki::Credentials;
 use crate::tls::BuildError;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 
-/// New trust, CRLs or credentials for an acceptor or a connector that lives on; what is not set
-/// stays.
+/// New trust, CRLs or credentials for an acceptor or a connector in use. Parts that are not set stay
+/// as they are.
 ///
-/// It is taken whole or not at all: everything is proved to fit first, and an error, or a panic of
-/// the crypto provider, changes nothing. Keys must match their certificates, and our own chains be valid now; somebody must be
-/// trusted; and where CRLs bear the name of an authority of the trust, it must have signed one of
-/// them, or nobody could be admitted of those whom it issued. (Those of another authority of that
-/// name, by their authorityKeyIdentifier, disturb nobody; those of authorities that are not known yet
-/// prove themselves when a peer shows one's certificate.) No CRL may replace a later one of the same
-/// issuer and scope, unless [`Revocation::rollback`] allows it. From then on every connection is judged by the new generation, those whose handshake is under
-/// way included, and no session of an older one is resumed.
+/// [`Control::update`](crate::Control::update) applies it as a whole, or not at all. It checks these
+/// rules first; an error, or a panic of the crypto provider, changes nothing:
+///
+/// * Each key matches its certificate, and our own chains are valid now.
+/// * The trust has a root or a pin.
+/// * Where CRLs name a trusted authority as their issuer, this authority has signed at least one of
+///   them. Otherwise no peer with a certificate of this authority could be admitted. CRLs of another
+///   authority of the same name, by their authorityKeyIdentifier, are ignored. CRLs of authorities
+///   that are not known yet are verified when a peer presents a certificate of theirs.
+/// * No CRL replaces a later one of the same issuer and scope, unless [`Revocation::rollback`] allows
+///   it.
+///
+/// After that, every connection is verified by the new generation, also one whose handshake is in
+/// progress, and no session of an older generation is resumed.
 ///
 /// ```no_run
 /// use countersign::trust::Crls;
@@ -38,12 +44,12 @@ pub struct Update {
     revocation: Option<Revocation>,
     credentials: Option<Credentials>,
     named: Vec<(String, Credentials)>,
-    /// A trust domain comes or goes: that must not depend on CRLs that are left from before.
+    /// Adds or removes a trust domain. This must not depend on the CRLs in force.
     is_of_bundles: bool,
 }
 
 impl Update {
-    /// Changes nothing yet. Applied like this, it only ends all sessions.
+    /// An update without changes. Applied as it is, it only invalidates all sessions.
     pub fn new() -> Self {
         Self::default()
     }
@@ -54,7 +60,7 @@ impl Update {
         self
     }
 
-    /// Sets the CRLs, with their choices.
+    /// Sets the CRLs, with their options.
     pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
         self.revocation = Some(revocation.into());
         self
@@ -82,7 +88,7 @@ impl Update {
         (self.credentials.take(), std::mem::take(&mut self.named))
     }
 
-    /// The verifier that would be in force, if it is one that can admit anybody.
+    /// The verifier that the update would put in force, if it can admit a peer.
     pub(super) fn verifier<I>(
         &mut self,
         gate: &Gate<I>,
@@ -106,7 +112,7 @@ impl Update {
         Ok((next, rolled_back))
     }
 
-    /// Finds out that peers could not accept our own certificates.
+    /// Checks that our own certificates are valid now, so that peers can accept them.
     pub(super) fn check_credentials<I>(&self, gate: &Gate<I>) -> Result<(), BuildError> {
         let named = self.named.iter().map(|(_, credentials)| credentials);
         for credentials in self.credentials.iter().chain(named) {

@@ -13,7 +13,7 @@ use crate::pki::contained::Contained;
 use crate::pki::{Certificate, Fingerprint};
 use crate::trust::{ChainError, ChainVerifier, VerifiedChain};
 
-/// Tells a generation of trust from all others in this process.
+/// Identifies a generation of trust in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GenerationId(u64);
 
@@ -56,24 +56,24 @@ impl Verified {
     }
 }
 
-/// Trust that never changes: what changes is which one is in force.
+/// One immutable generation of trust. A change puts another one in force.
 ///
-/// A chain's verification depends on its bytes, on this, and on the time, so the outcome is
-/// remembered for as long as it holds. Refusals are not: they are cheap for the one who provokes
-/// them, and would fill the memory of those who are admitted.
+/// A chain's verification depends on its bytes, on this, and on the time, so a verified chain is cached
+/// for as long as its verification holds. Rejected chains are not cached: any client can cause them, and
+/// they would displace the chains of admitted peers.
 pub(crate) struct TrustGeneration<I> {
     id: GenerationId,
-    /// Counted from 1, for people.
+    /// Counted from 1, for display.
     generation: u64,
     verifier: ChainVerifier,
-    /// Identities are the application's, and so is what dropping them runs.
+    /// Dropping an identity runs application code.
     known: Option<Contained<Remembered<I>>>,
     capacity: usize,
 }
 
 type Remembered<I> = Cache<Fingerprint, Arc<Known<I>>, BySize>;
 
-/// A verified chain with the identity that its leaf names, once that was asked for.
+/// A verified chain with the identity of its leaf, once that was extracted.
 struct Known<I> {
     chain: VerifiedChain,
     identity: OnceLock<Arc<I>>,
@@ -128,7 +128,7 @@ impl<I> TrustGeneration<I> {
         &self.verifier
     }
 
-    /// Verifies a chain, or remembers that it did. `read` gets the certificates that were read for it.
+    /// Verifies a chain, or finds it in the cache. `read` gets the certificates that were parsed for it.
     pub(super) fn verify(
         &self,
         presented: &[CertificateDer<'_>],
@@ -171,16 +171,16 @@ impl<I> TrustGeneration<I> {
         }
     }
 
-    /// The identity that is remembered with a chain; else what `extract` finds, and that is
-    /// remembered.
+    /// The identity that is cached with a chain; otherwise the one that `extract` returns, which is then
+    /// cached.
     pub(super) fn identity<E>(
         &self,
         verified: &Verified,
         extract: impl FnOnce() -> Result<I, E>,
     ) -> Result<Arc<I>, E> {
         let known = match (self.remembered(), verified.key) {
-            // Peeking, because the cache must not take this for the chain's return: those that come
-            // once would drive out those that come back.
+            // Peeking, so that the cache does not count this as a second use of the chain: otherwise chains
+            // of one-time clients would displace those of returning clients.
             (Some(cache), Some(key)) if verified.trust == self.id => cache.peek(&key),
             _ => None,
         };
@@ -206,7 +206,7 @@ impl<I> fmt::Debug for TrustGeneration<I> {
     }
 }
 
-/// Digests a chain with the lengths of its certificates, so that no two chains run into one.
+/// Digests a chain with the lengths of its certificates, so that no two chains have the same input.
 fn key_of(presented: &[CertificateDer<'_>]) -> Fingerprint {
     let mut digest = Sha256::new();
     for certificate in presented {

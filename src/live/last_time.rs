@@ -1,39 +1,39 @@
-//! What time it is for open connections while the clock gives none.
+//! The time for open connections while the clock returns none.
 //!
-//! New peers are refused without a time. Connections that are open cannot all be ended because the
-//! clock fails once, nor can they stay: then no certificate would ever expire. So the time goes on
-//! from the last one that was known, by the runtime's own clock, and only for so long.
+//! New peers are rejected without a time. Closing all open connections because the clock fails once
+//! would be an outage, and keeping them without a time would mean that no certificate ever expires. So
+//! the time continues from the last known one, by the runtime's own clock, for a limited period.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
 
-/// For how long there may be no time before open connections drain.
+/// How long the clock may return no time before open connections drain.
 const WITHOUT_CLOCK: Duration = Duration::from_secs(60);
 
-/// The last time that was known, of all connections of one gate.
+/// The last known time, for all connections of one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct LastTime(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// With the moment by the keeper's clock.
+    /// With the moment by the timers' clock.
     last: Option<(UnixTime, Duration)>,
-    /// Since when, by the keeper's clock, there has been none.
+    /// Since when, by the timers' clock, there has been no time.
     missing_since: Option<Duration>,
 }
 
-/// What time it is.
+/// The time, as far as it is known.
 pub(super) struct Now {
-    /// By the clock; or as it was last, with what has gone by since.
+    /// From the clock, or the last known time plus the time that has passed since.
     pub(super) time: Option<UnixTime>,
-    /// For how long the clock has given none, if that is too long.
+    /// How long the clock has returned no time, if that is too long.
     pub(super) missing_too_long: Option<Duration>,
 }
 
 impl LastTime {
-    /// At the moment `clock` of the keeper's clock, the time is `now`, if there is one.
+    /// Notes that the clock returned `now` at the moment `clock` of the timers' clock.
     pub(super) fn passes(&self, now: Option<UnixTime>, clock: Duration) -> Now {
         let mut state = self.state();
         if now.is_some() {

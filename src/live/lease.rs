@@ -13,8 +13,7 @@ const OPEN: u8 = 0;
 const DRAINING: u8 = 1;
 const CUT: u8 = 2;
 
-/// Asked before every read and write, at the price of one atomic load. One that has to wait also
-/// leaves word whom to wake.
+/// Checked before every read and write (one atomic load). A task that waits registers its waker here.
 pub(crate) struct Lease {
     phase: AtomicU8,
     draining: OnceLock<CloseReason>,
@@ -22,12 +21,12 @@ pub(crate) struct Lease {
     waiting: Mutex<Waiting>,
 }
 
-/// Who is to be woken when the lease changes.
+/// The tasks to wake when the lease changes.
 #[derive(Default)]
 struct Waiting {
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Those who wait for the end to come near, by number.
+    /// Tasks that wait for the signal to drain, by number.
     watchers: BTreeMap<u64, Waker>,
     next_watcher: u64,
 }
@@ -49,23 +48,23 @@ impl Lease {
         }
     }
 
-    /// Whether nothing may pass any more.
+    /// Whether no data may be transferred any more.
     pub(crate) fn is_cut(&self) -> bool {
         self.phase.load(Ordering::Acquire) == CUT
     }
 
-    /// Why nothing may pass any more.
+    /// Why no data may be transferred any more.
     pub(crate) fn why_cut(&self) -> Option<&CloseReason> {
         self.cut.get()
     }
 
-    /// Why the connection is to come to its end, or came to it.
+    /// Why the connection drains, or was cut.
     pub(crate) fn why_draining(&self) -> Option<&CloseReason> {
         self.cut.get().or_else(|| self.draining.get())
     }
 
-    /// Has the half woken when the lease is cut. Whoever calls it looks at
-    /// [`is_cut`](Self::is_cut) afterwards, lest the cut came before.
+    /// Registers a half to be woken when the lease is cut. The caller checks
+    /// [`is_cut`](Self::is_cut) afterwards, in case the cut came first.
     pub(crate) fn wake_when_cut(&self, half: Half, waker: &Waker) {
         let mut waiting = self.waiting();
         let place = match half {
@@ -78,15 +77,16 @@ impl Lease {
         }
     }
 
-    /// Has a watcher woken when the end comes near, unless that is so already. The watcher keeps
-    /// its number, and [gives it back](Self::forget_watcher) in the end.
+    /// Registers a watcher to be woken when the connection drains or is cut, or returns the reason if
+    /// it already does. The watcher keeps its number, and [removes it](Self::forget_watcher) when it is
+    /// dropped.
     pub(crate) fn wake_when_draining(
         &self,
         watcher: &mut Option<u64>,
         waker: &Waker,
     ) -> Option<CloseReason> {
         let mut waiting = self.waiting();
-        // Under the lock, which whoever sets it takes afterwards, to wake.
+        // Under the lock: `drain` and `cut` set the reason first, and then take the lock to wake.
         let why = self.why_draining().cloned();
         if why.is_none() {
             let number = *watcher.get_or_insert(waiting.next_watcher);
@@ -97,15 +97,15 @@ impl Lease {
     }
 
     pub(crate) fn forget_watcher(&self, number: u64) {
-        // Dropped without the lock: a waker is anybody's code.
+        // Dropped without the lock: a waker is code of the application.
         let _waker = self.waiting().watchers.remove(&number);
     }
 
-    /// Asks to come to an end; true the first time.
+    /// Signals to drain; true the first time.
     pub(super) fn drain(&self, why: CloseReason) -> bool {
         let first = self.draining.set(why).is_ok();
         if first {
-            // A cut one stays cut.
+            // A cut lease stays cut.
             let _ =
                 self.phase
                     .compare_exchange(OPEN, DRAINING, Ordering::AcqRel, Ordering::Acquire);
@@ -115,7 +115,7 @@ impl Lease {
         first
     }
 
-    /// Lets nothing pass from now on; true the first time.
+    /// Stops all transfer; true the first time.
     pub(super) fn cut(&self, why: CloseReason) -> bool {
         let first = self.cut.set(why).is_ok();
         if first {
@@ -135,7 +135,8 @@ impl Lease {
     }
 }
 
-/// Wakes all of them: a waker is the application's code, and one that panics keeps no other asleep.
+/// Wakes all of them. A waker is code of the application, and a panic in one must not keep the others
+/// from waking.
 fn wake(wakers: impl IntoIterator<Item = Waker>) {
     for waker in wakers {
         caught(|| waker.wake());

@@ -1,7 +1,7 @@
 //! How many connections may be open, in all and per identity.
 //!
-//! A connection takes its place when the policy has allowed its peer, and gives it back when it is dropped:
-//! so peers that are refused take none. Both counts change under one lock, so the limits are exact.
+//! A connection takes a place once the policy has allowed its peer, and releases it when it is dropped.
+//! So refused peers take no place. Both counts change under one lock, so the limits are exact.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -28,7 +28,7 @@ impl<I> Default for ConnectionLimits<I> {
     }
 }
 
-/// The open connections of each identity, without knowing that identities can be hashed.
+/// The open connections of each identity. The trait hides that identities must be `Hash`.
 pub(crate) trait PerIdentity<I>: Send + Sync {
     /// Counts one more.
     ///

@@ -22,7 +22,7 @@ impl<I> OpenConnection<I> {
         Self { connection, peer }
     }
 
-    /// Its number, unique in this process; its audit events carry it.
+    /// Its number, unique in this process. Its audit events have the same number.
     pub fn id(&self) -> u64 {
         self.connection.id()
     }

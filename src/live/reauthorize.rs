@@ -84,8 +84,8 @@ impl<I: Send + Sync + 'static> Live<I> {
     }
 }
 
-/// Open connections about which an asynchronous policy is still to be asked. Those about which it is
-/// never asked, because its runtime has ended, are cut.
+/// Open connections that an asynchronous policy has not decided about yet. If its runtime shuts down
+/// before it does, they are cut.
 struct ReauthorizationQueue<I: Send + Sync + 'static> {
     endpoint: Arc<dyn Current<I>>,
     /// The number of the policy: a newer one is asked about all connections again.
@@ -93,7 +93,7 @@ struct ReauthorizationQueue<I: Send + Sync + 'static> {
     waiting: Mutex<Vec<Arc<Connection<I>>>>,
 }
 
-/// One of them, while the policy is asked.
+/// One connection of the queue, while the policy decides about it.
 struct Question<'a, I: Send + Sync + 'static> {
     queue: &'a ReauthorizationQueue<I>,
     connection: Option<Arc<Connection<I>>>,

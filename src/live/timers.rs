@@ -48,7 +48,7 @@ impl ConnectionTimers {
     }
 }
 
-/// Set while the task runs. The task may end with its runtime while other runtimes go on.
+/// Set while the task runs. The task may stop with its runtime while other runtimes continue.
 struct Running(Arc<AtomicBool>);
 
 impl Drop for Running {
@@ -88,8 +88,7 @@ impl<I> Live<I> {
         self.drain_within(connection, why, self.timers.lifetimes.drain);
     }
 
-    /// Closes what is over by now: connections whose chains have expired, that are too old, or
-    /// whose time to drain is over.
+    /// Closes connections whose chains have expired, that are too old, or whose time to drain is over.
     fn tick(&self) {
         let clock = self.clock();
         let now = self.time.passes(self.clock.current_time(), clock);
@@ -100,8 +99,8 @@ impl<I> Live<I> {
 }
 
 impl<I: Send + Sync + 'static> Live<I> {
-    /// Starts the task unless it runs. To be called before a connection opens: whoever replaces an
-    /// asynchronous policy then finds a runtime to ask it on.
+    /// Starts the task unless it runs. Called before a connection opens, so that a change of the
+    /// asynchronous policy has a runtime to run it on.
     pub(crate) fn start_timers(self: &Arc<Self>) {
         if self.timers.is_running.swap(true, Ordering::SeqCst) {
             return;

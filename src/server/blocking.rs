@@ -17,7 +17,7 @@ use crate::tls::probe::HandshakeProbe;
 
 /// A server's handshake that you drive without tokio, from [`Acceptor::start`].
 ///
-/// It holds the rustls connection until the client is admitted. Every handshake leaves one event in the
+/// It holds the rustls connection until the client is admitted. Every handshake has one event in the
 /// [audit trail](crate::audit).
 pub struct ServerHandshake<I: Send + Sync + 'static> {
     handshake: BlockingHandshake<I>,

@@ -1,4 +1,4 @@
-//! What an error of accepting is to the audit trail and to the client.
+//! How the audit trail and the client see an error of accepting.
 
 use rustls::AlertDescription;
 

@@ -1,4 +1,4 @@
-//! The notice that a connection is to come to its end.
+//! The signal that a connection must close soon.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,15 +7,44 @@ use std::task::{Context, Poll};
 
 use crate::live::{CloseReason, Lease};
 
-/// Ends when a connection is to come to its end, and tells why; made by
+/// Completes with the reason when a connection drains or is cut; made by
 /// [`TlsStream::draining`](crate::TlsStream::draining).
 ///
-/// Finish what is under way then: the connection is cut soon after, by default after 30 s. One that
-/// is cut without notice ends it, too.
+/// Finish the work in progress then: a draining connection is cut later, by default after 30 s.
+///
+/// ```
+/// use countersign::TlsStream;
+/// use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+///
+/// /// Echoes until the peer closes the connection, or until it drains.
+/// async fn echo<IO, I>(mut stream: TlsStream<IO, I>) -> std::io::Result<()>
+/// where
+///     IO: AsyncRead + AsyncWrite + Unpin,
+/// {
+///     let mut draining = stream.draining();
+///     let mut bytes = [0; 1024];
+///     loop {
+///         let read = tokio::select! {
+///             why = &mut draining => {
+///                 println!("closing: {}", why.reason());
+///                 0
+///             }
+///             read = stream.read(&mut bytes) => read?,
+///         };
+///         if read == 0 {
+///             return stream.shutdown().await;
+///         }
+///         stream.write_all(&bytes[..read]).await?;
+///     }
+/// }
+/// ```
+///
+/// # Cancel safety
+/// It can be polled again after it lost a `select!`, and dropped at any time: the signal stays.
 #[must_use = "a future does nothing until it is awaited"]
 pub struct DrainSignal {
     lease: Arc<Lease>,
-    /// Its number among those who wait.
+    /// Its number among the waiting tasks.
     watcher: Option<u64>,
 }
 
@@ -27,14 +56,14 @@ impl DrainSignal {
         }
     }
 
-    /// Whether the connection was cut, so that nothing of the peer's may be done any more.
+    /// Whether the connection was cut, so that no request of the peer may be processed any more.
     #[cfg(feature = "hyper")]
     pub(crate) fn is_cut(&self) -> bool {
         self.lease.is_cut()
     }
 
-    /// Why the connection is to come to its end, or came to it; `None` as long as it is not, and
-    /// when the peer or the application closed it.
+    /// Why the connection drains or was cut. `None` while it is open without either, and when the peer
+    /// or the application closed it.
     pub fn why(&self) -> Option<CloseReason> {
         self.lease.why_draining().cloned()
     }

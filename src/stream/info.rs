@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::ConnectionInfo;
 
-/// What a transport tells of a connection: the addresses, if it is a TCP socket.
+/// The information of a transport: the addresses, if it is a TCP socket.
 pub(crate) fn info_of(io: &dyn Any) -> ConnectionInfo {
     let tcp = io.downcast_ref::<TcpStream>();
     ConnectionInfo::default()

@@ -43,6 +43,22 @@ use crate::live::{CloseReason, Half, Lease, Registration};
 /// Dropping it closes the transport; `shutdown` (of tokio's `AsyncWriteExt`) sends close_notify first,
 /// so that the peer can distinguish the end from a truncation. A stream that was cut sends its alert even
 /// when it is dropped, if the transport accepts it without waiting.
+///
+/// ```
+/// use countersign::{TlsStream, identity::SpiffeId};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::TcpStream;
+///
+/// async fn greet(mut stream: TlsStream<TcpStream, SpiffeId>) -> std::io::Result<()> {
+///     let greeting = format!("hello {}\n", stream.peer().identity());
+///     stream.write_all(greeting.as_bytes()).await?;
+///     stream.shutdown().await
+/// }
+/// ```
+///
+/// # Cancel safety
+/// Reads and writes are as cancel safe as those of any tokio stream: dropping a pending `read` or
+/// `write` transfers nothing, and dropping a pending `write_all` may have written a part.
 pub struct TlsStream<IO, I> {
     state: State<IO>,
     /// What `Drop` does after a cut, which itself has no bounds on the transport.
@@ -153,7 +169,7 @@ impl<IO, I> TlsStream<IO, I> {
         }
     }
 
-    /// Notes which listener returned it.
+    /// Sets the listener that returned it.
     pub(crate) fn set_listener(&self, listener: u64) {
         self.registration.connection().set_listener(listener);
     }
@@ -165,8 +181,8 @@ impl<IO, I> TlsStream<IO, I> {
     fn record_close(&self) {
         let connection = self.registration.connection();
         connection.recorder().counters().closed();
-        let heard = self.alerts.heard();
-        let reason = match (self.lease().why_draining(), heard) {
+        let alert = self.alerts.received();
+        let reason = match (self.lease().why_draining(), alert) {
             (Some(why), _) => why.reason(),
             (None, Some(_)) => "alert_received",
             (None, None) => "closed",
@@ -175,7 +191,7 @@ impl<IO, I> TlsStream<IO, I> {
             event.rule = Some(self.admission.rule_name());
             event.duration = Some(self.opened.elapsed());
             event.traffic = Some(self.traffic);
-            if let Some(alert) = heard {
+            if let Some(alert) = alert {
                 event.alert = Some(Alert::Received(alert_name(alert.alert()).into()));
                 event.detail = Some(alert.to_string());
             }

@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::tls::{TooMuchReceived, probe};
 
-/// Passes everything through; during the handshake it notes what crosses it, and bounds what comes from
-/// the peer.
+/// Passes all bytes through. During the handshake it records them in the probe, and limits how many the
+/// peer may send.
 #[derive(Debug)]
 pub(crate) struct Wire<IO> {
     io: IO,
@@ -18,7 +18,7 @@ pub(crate) struct Wire<IO> {
 }
 
 impl<IO> Wire<IO> {
-    /// Until it is told to stop, it lets this many bytes through.
+    /// Admits at most this many bytes of the peer until [`stop_watching`](Self::stop_watching).
     pub(crate) const fn watching(io: IO, bytes: usize) -> Self {
         Self {
             io,
@@ -34,7 +34,7 @@ impl<IO> Wire<IO> {
         &self.io
     }
 
-    /// Notes what of these the transport has taken.
+    /// Records the bytes that the transport has accepted.
     fn sent(&self, poll: &Poll<io::Result<usize>>, slices: &[io::IoSlice<'_>]) {
         let (Some(_), &Poll::Ready(Ok(mut count))) = (self.left, poll) else {
             return;

@@ -1,9 +1,9 @@
 //! When clients have proven their keys, for sessions of handshakes that the application drives.
 //!
-//! rustls hands a session out as bytes, and does not tell which connection it is for: a resumed
-//! connection gets new sessions exactly as a full one does. A connection of ours has its probe, which
-//! remembers what its own session was granted on. Without one, the client's certificate is the link: it
-//! is in the session, and the verifier of signatures has seen it when its key was proven.
+//! rustls gives a session to its store as bytes, without the connection that it is for, and a resumed
+//! connection gets new sessions exactly as a full one does. A connection that this crate drives has a
+//! probe, which knows the binding of its session. For other connections, the client's certificate is the
+//! link: the session contains it, and the verifier of signatures got it when the key was proven.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use super::probe::SessionBinding;
 use crate::pki::Fingerprint;
 
-/// How many certificates are remembered. A client that is forgotten is known again by its next handshake,
-/// full or resumed.
+/// How many certificates are kept. A client whose certificate was removed is added again by its next
+/// handshake, full or resumed.
 const CLIENTS: usize = 4096;
 
 /// What sessions may be granted on, by the certificate of which the key was proven.

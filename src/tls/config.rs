@@ -1,4 +1,4 @@
-//! rustls configurations, built so that nothing the application changes can open a hole.
+//! rustls configurations. Settings of the application cannot weaken them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::identity::DnsName;
 use crate::pki::{Certificate, Credentials};
 use crate::trust::{ChainVerifier, Trust};
 
-/// What both sides configure alike.
+/// The settings that both sides have.
 #[derive(Clone)]
 pub(crate) struct Common {
     pub(crate) provider: Arc<CryptoProvider>,
@@ -50,7 +50,7 @@ impl Common {
 pub(crate) struct ServerConfigs {
     /// For our own streams: secrets can be extracted, to seal a refusal.
     pub(crate) private: Arc<ServerConfig>,
-    /// For connections that leave our hands: they cannot.
+    /// For connections that the application drives. Their secrets cannot be extracted.
     pub(crate) public: Arc<ServerConfig>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct ServerConfigs {
 #[derive(Clone)]
 pub(crate) struct ServerTemplate {
     common: Common,
-    /// As the application left it: only settings that open nothing are taken over.
+    /// The application's configuration. Only settings that cannot weaken security are taken from it.
     customized: Arc<ServerConfig>,
     sessions: Arc<ServerSessions>,
     proofs: Arc<ClientProofs>,
@@ -95,7 +95,7 @@ impl ServerTemplate {
         })
     }
 
-    /// The same with other certificates; what is not given stays.
+    /// The same with other certificates. Certificates that are not given stay.
     pub(crate) fn with_credentials(
         &self,
         default: Option<Credentials>,
@@ -186,9 +186,9 @@ pub(crate) struct ClientConfigs {
     pub(crate) credentials: u64,
     /// For our own streams: secrets can be extracted, to seal a refusal.
     pub(crate) private: Arc<ClientConfig>,
-    /// For connections that leave our hands: they cannot.
+    /// For connections that the application drives. Their secrets cannot be extracted.
     pub(crate) public: Arc<ClientConfig>,
-    /// What they show.
+    /// The certificate that they present.
     pub(crate) certificate: Arc<CertifiedKey>,
 }
 
@@ -197,7 +197,7 @@ pub(crate) struct ClientConfigs {
 #[derive(Clone)]
 pub(crate) struct ClientTemplate {
     common: Common,
-    /// As the application left it: only settings that open nothing are taken over.
+    /// The application's configuration. Only settings that cannot weaken security are taken from it.
     customized: Arc<ClientConfig>,
     certificate: Arc<ClientCertificate>,
     replaced: u64,
@@ -332,9 +332,9 @@ fn certificates_by_name(
     Ok(by_name)
 }
 
-/// Finds out at start-up, and not from the first client, that a certificate is under a wrong name.
+/// Checks at start-up that a certificate is valid for the name that it was given for.
 fn check_covers(certificate: &Certificate, name: &str) -> Result<(), BuildError> {
-    // For a wildcard, any name below it stands for all.
+    // For a wildcard, one name below it represents all.
     let example = name
         .strip_prefix("*.")
         .map_or_else(|| name.to_owned(), |parent| format!("any.{parent}"));

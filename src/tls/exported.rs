@@ -1,4 +1,4 @@
-//! A client configuration for code that drives rustls itself: the gate decides inside the handshake.
+//! A client configuration for code that drives rustls: the gate decides inside the handshake.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -26,13 +26,13 @@ pub(crate) trait CurrentClient<I>: Current<I> {
     fn configs(&self) -> Arc<ClientConfigs>;
 }
 
-/// A configuration that asks `endpoint` in each handshake, and keeps it alive.
+/// A configuration that uses the rules of `endpoint` in each handshake, and keeps it alive.
 pub(crate) fn authorizing_config<I: Send + Sync + 'static>(
     endpoint: Arc<dyn CurrentClient<I>>,
 ) -> ClientConfig {
     let mut config = (*endpoint.configs().public).clone();
     config.client_auth_cert_resolver = Arc::new(ReloadingCertResolver(Arc::clone(&endpoint)));
-    // rustls asks no verifier about a resumed session.
+    // rustls calls no verifier for a resumed session.
     config.resumption = Resumption::disabled();
     let verifier = AuthorizingVerifier { endpoint };
     config
@@ -63,7 +63,7 @@ impl<I: Send + Sync + 'static> ResolvesClientCert for ReloadingCertResolver<I> {
 /// The gate's three steps as a verifier.
 ///
 /// rustls verifies the chain and then, in the same call, the signature that proves the key. The policy
-/// waits for the signature, so that the first step leaves what it found to the second on the thread.
+/// needs that proof, so the first call stores its result in the thread, and the second call takes it.
 struct AuthorizingVerifier<I> {
     endpoint: Arc<dyn CurrentClient<I>>,
 }
@@ -107,8 +107,8 @@ thread_local! {
     static UNPROVEN: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
-/// Finishes what is pending on this thread, whose handshake has ended. (Taken first: an audit sink may
-/// drive a handshake.)
+/// Finishes the pending attempt of this thread, whose handshake has failed. It is taken out first,
+/// because an audit sink may drive a handshake.
 fn finish_pending() {
     drop(UNPROVEN.take());
 }

@@ -1,4 +1,4 @@
-//! The way from a rustls callback to the rules in force.
+//! The link from a rustls callback to the rules in force.
 //!
 //! rustls holds verifiers, certificates and session stores in its configuration. The configuration is
 //! part of what an endpoint has in force, so that a pointer from a verifier back to the endpoint would
@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::audit::Recorder;
 use crate::gate::{Epoch, Gate};
 
-/// What the code around rustls asks of an endpoint.
+/// What the code around rustls needs of an endpoint.
 pub(crate) trait Current<I>: Send + Sync {
     /// The gate in force.
     fn gate(&self) -> Arc<Gate<I>>;

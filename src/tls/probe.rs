@@ -23,7 +23,7 @@ use crate::pki::Certificate;
 use crate::side::Side;
 use crate::trust::{ChainError, VerifiedChain};
 
-/// What was seen of one connection's handshake.
+/// The observations of one connection's handshake.
 #[derive(Debug, Default)]
 pub(crate) struct HandshakeProbe {
     /// The trust in force before the configuration was chosen.
@@ -77,7 +77,7 @@ impl SessionBinding {
     }
 }
 
-/// Enough of a peer's first bytes to tell HTTP from TLS.
+/// Enough of a peer's first bytes to distinguish HTTP from TLS.
 const PREFIX: usize = 8;
 
 /// How the peer began, and how much it sent in all.
@@ -162,7 +162,7 @@ impl HandshakeProbe {
         Some(self.verified.as_ref()?.as_ref().ok()?.chain())
     }
 
-    /// What the peer presented, if it was refused for that.
+    /// The chain that the peer presented, if it was rejected.
     pub(crate) fn presented(&self) -> &[CertificateDer<'static>] {
         &self.presented
     }

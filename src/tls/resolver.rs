@@ -1,4 +1,4 @@
-//! Which of our own certificates is shown.
+//! Which of our own certificates is presented.
 
 use std::collections::HashMap;
 use std::fmt;

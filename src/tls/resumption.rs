@@ -1,4 +1,4 @@
-//! A server's sessions, each bound to what it was granted on.
+//! A server's sessions, each bound to the trust and the proof that it was granted on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,16 +18,25 @@ use crate::gate::GenerationId;
 
 /// Whether sessions are resumed, which saves both sides most of a handshake.
 ///
-/// Every resumed connection is judged again: the chain that the session restores must pass the
-/// trust, the CRLs, the deny list and the policy of that moment. A session is never resumed after
-/// the trust or the credentials of its acceptor or connector changed, nor after its peer's
-/// certificate expired, nor 24 hours after the peer proved its key, whichever way the handshakes are
-/// driven; a full handshake takes its place, without an error. There is never early data
-/// (0-RTT).
+/// Every resumed connection is authorized again: the chain that the session restores is checked against
+/// the trust, the CRLs, the deny list and the policy in force. A session is not resumed once the trust or
+/// the credentials of its acceptor or connector have changed, once its peer's certificate has expired, or
+/// 24 hours after the peer proved its key. A full handshake replaces it, without an error. Early data
+/// (0-RTT) is never used.
 ///
-/// With [`Acceptor::unauthorized_rustls_config`](crate::Acceptor::unauthorized_rustls_config) all sessions of one certificate end
-/// together, 24 hours after the first proof of its key that one of them goes back to. 4,096 certificates
-/// are remembered for that.
+/// With [`Acceptor::unauthorized_rustls_config`](crate::Acceptor::unauthorized_rustls_config) all sessions
+/// of one certificate expire together, 24 hours after the earliest proof of its key that one of them is
+/// based on. The proofs of 4,096 certificates are kept for that.
+///
+/// ```
+/// use countersign::builder::{Builder, Role};
+/// use countersign::Resumption;
+///
+/// /// For a fleet behind a load balancer, where a session rarely returns to the same process.
+/// fn without_resumption<S: Role, I>(builder: Builder<S, I>) -> Builder<S, I> {
+///     builder.resumption(Resumption::Off)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resumption {
     /// Sessions are kept in memory: up to 1,024 by an acceptor (a connection takes two on TLS 1.3),
@@ -35,22 +44,22 @@ pub enum Resumption {
     #[default]
     Stateful,
     /// An acceptor gives its clients tickets that hold the whole session, encrypted with keys that
-    /// change every six hours and never leave the process; it keeps nothing. A ticket holds the
-    /// client's chain, so it has some kilobytes. To a connector it is the same as `Stateful`.
+    /// change every six hours and never leave the process. It keeps no session. A ticket contains the
+    /// client's chain, so it has some kilobytes. For a connector it is the same as `Stateful`.
     ///
     /// # Security
-    /// Whoever reads the process's memory can, for up to twelve hours back, decrypt what was
-    /// resumed with TLS 1.2 tickets.
+    /// An attacker who reads the process's memory can decrypt connections of the last twelve hours that
+    /// were resumed with TLS 1.2 tickets.
     Stateless,
     /// Every handshake is a full one.
     Off,
 }
 
-/// For how long after a peer has proven its key its sessions are resumed, in seconds; each resumption
-/// grants new sessions, which do not last longer (RFC 8446 section 4.6.1 wants a limit).
+/// How long after the proof of a peer's key its sessions are resumed, in seconds. Each resumption grants
+/// new sessions, which do not last longer (RFC 8446 section 4.6.1 requires a limit).
 const LONGEST: u64 = 24 * 60 * 60;
 
-/// The last second in which a session is resumed whose peer has proven its key at this time.
+/// The last second in which a session is resumed if its peer proved its key at this time.
 pub(super) fn a_day_after(proof: UnixTime) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(proof.as_secs().saturating_add(LONGEST)))
 }
@@ -59,8 +68,8 @@ pub(super) fn a_day_after(proof: UnixTime) -> UnixTime {
 /// each holds the client's chain, so about 2 KiB, and at most the 64 KiB of a handshake message.
 const SESSIONS: usize = 1024;
 
-/// What an acceptor's configurations, one after the other, share: a session that is granted by one
-/// is known to the next, which tells that it is of another generation.
+/// The sessions that successive configurations of an acceptor share. A later configuration finds a session
+/// of an earlier one, and sees that it is of another generation.
 pub(super) enum ServerSessions {
     Off,
     Stateful(Arc<dyn StoresServerSessions>),
@@ -119,7 +128,7 @@ fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
     Err(BuildError::NoTicketer)
 }
 
-/// Sessions or tickets of rustls' making, with what they were granted on put in front.
+/// Sessions or tickets of rustls, prefixed with the trust and the time that they are bound to.
 struct Bound<I, S> {
     in_force: InForce<I>,
     proofs: Arc<ClientProofs>,
@@ -127,10 +136,10 @@ struct Bound<I, S> {
 }
 
 impl<I, S> Bound<I, S> {
-    /// `None` if it is not known when the client has proven its key: it gets no session.
+    /// `None` if it is not known when the client proved its key. The client then gets no session.
     fn bind(&self, session: &[u8]) -> Option<Vec<u8>> {
         let origin = match probe::session_origin() {
-            // It was proven now, or the session that is resumed ends no later than this.
+            // The key was proven now, or the resumed session expires no later than this.
             Some(origin) => origin.proven_at(self.in_force.gate()?.now().ok()?),
             // The application drives rustls, and calls `Control::admit`.
             None => self.proofs.of_session(session)?,
@@ -139,8 +148,8 @@ impl<I, S> Bound<I, S> {
         Some([&origin.trust.to_bytes(), &until, session].concat())
     }
 
-    /// Gives a session back if what it was granted on still holds; otherwise rustls goes on with a
-    /// full handshake.
+    /// Returns a session if the trust that it was granted on is in force and it has not expired. Otherwise
+    /// rustls continues with a full handshake.
     fn unbind(&self, bound: &[u8]) -> Option<Vec<u8>> {
         let (trust, rest) = bound.split_first_chunk::<8>()?;
         let (until, session) = rest.split_first_chunk::<8>()?;
@@ -186,8 +195,8 @@ impl<I: Send + Sync> ProducesTickets for Bound<I, Arc<dyn ProducesTickets>> {
         self.inner.enabled()
     }
 
-    /// What the client is told, so that it need not try in vain: until the keys are gone, or its
-    /// own chain is no good any more.
+    /// The lifetime that the ticket states to the client: until the ticket keys are replaced, or the
+    /// client's chain expires.
     fn lifetime(&self) -> u32 {
         let longest = self.inner.lifetime();
         let now = self.in_force.gate().and_then(|gate| gate.now().ok());

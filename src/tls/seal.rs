@@ -1,13 +1,13 @@
-//! The last records of a connection that we close.
+//! The final records of a connection that we close.
 //!
-//! rustls can send no alert of our choosing once the handshake is over. But it can hand out the
-//! traffic secrets of a connection that ends: so the connection is taken apart, and the one record
-//! that is left to send, a fatal alert, is sealed here with rustls' own record encryption.
+//! rustls has no call to send an alert of our choice after the handshake. But it can return the traffic
+//! secrets of a connection. So the connection is taken apart, and its final record, a fatal alert, is
+//! sealed here with rustls' own record encryption.
 //!
-//! The secrets are those of the next record, and a peer can only open it if it has followed us to
-//! them. rustls answers a KeyUpdate that requests one of ours by changing its keys at once, and holds
-//! its own KeyUpdate back until the next write of data (RFC 8446 section 4.6.3 allows that);
-//! `write_tls` and `flush` do not send it. A write of no data does, so that comes first.
+//! The secrets are those of the next record, and the peer must have the same ones to decrypt it. rustls
+//! answers a KeyUpdate that requests one of ours by changing its keys at once, and holds its own KeyUpdate
+//! back until the next write of data (RFC 8446 section 4.6.3 allows that). `write_tls` and `flush` do not
+//! send it, but a write of no data does. So that comes first.
 
 use std::io::{self, Write as _};
 
@@ -17,8 +17,8 @@ use rustls::{
     ProtocolVersion, SupportedCipherSuite,
 };
 
-/// Ends a connection, and appends what is left to send on it to `records`: what rustls still had to
-/// send, and a fatal alert.
+/// Closes a connection, and appends its final records to `records`: those that rustls had not sent yet,
+/// and a fatal alert.
 ///
 /// # Errors
 /// No alert could be sealed, and none is appended: the connection has failed before (rustls' own
@@ -55,8 +55,8 @@ pub(crate) fn fatal_alert(
     Ok(())
 }
 
-/// Appends what is left to send on a connection that ends without a refusal: what rustls still had
-/// to send, and close_notify, unless that or a fatal alert was sent before.
+/// Appends the final records of a connection that closes without a refusal: those that rustls had not sent
+/// yet, and close_notify, unless that or a fatal alert was sent before.
 pub(crate) fn close_notify(mut connection: Connection, records: &mut Vec<u8>) {
     connection.send_close_notify(); // with a KeyUpdate that is due
     append_pending(&mut connection, records);

@@ -1,5 +1,5 @@
-//! What a ServerHello says: it crosses in the clear, and is all that is known of the parameters when a
-//! handshake fails after it.
+//! The parameters in a ServerHello. It is not encrypted, and when a handshake fails after it, nothing else
+//! is known of the parameters.
 
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 
@@ -8,7 +8,7 @@ use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 pub(crate) struct ServerHello {
     pub(crate) version: ProtocolVersion,
     pub(crate) cipher_suite: CipherSuite,
-    /// Of TLS 1.3: before, it stands in another message.
+    /// With TLS 1.3. With TLS 1.2 it is in another message.
     pub(crate) group: Option<NamedGroup>,
 }
 
@@ -24,8 +24,8 @@ const SERVER_HELLO: u8 = 2;
 
 /// Reads the ServerHello from what a server sends, in pieces of any size.
 ///
-/// It is the first message of a server, or the second after a HelloRetryRequest. Anything else there
-/// ends the search: what comes later on the stream can be chosen by a peer.
+/// It is the first message of a server, or the second after a HelloRetryRequest. Any other message stops
+/// the search, because a peer can choose what follows on the stream.
 #[derive(Debug, Default)]
 pub(super) struct ServerHelloReader {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Where a connector keeps the sessions that it may resume.
+//! The sessions that a connector may resume.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use super::resumption::a_day_after;
 
 /// How many servers a connector remembers.
 const SERVERS: usize = 256;
-/// How many TLS 1.3 tickets rustls keeps of each. Its store is measured by them: told only of the
-/// servers, it would remember an eighth.
+/// How many TLS 1.3 tickets rustls keeps for each server. The capacity of its store is in tickets, so it
+/// is the product of the two.
 const TICKETS: usize = 8;
 
-/// rustls' in-memory store, without the sessions of servers that never asked for our certificate,
-/// without those of servers whose certificate has expired since, and of those that have proven their
-/// key more than a day ago.
+/// rustls' in-memory store, without three kinds of sessions: of servers that never requested our
+/// certificate, of servers whose certificate has expired since, and of servers that proved their key more
+/// than a day ago.
 ///
-/// A resumed handshake has no CertificateRequest, so that a connector could not tell a server that
-/// never asked from one that knows us. And a session that would be refused is better not offered:
-/// the full handshake then finds the server's new certificate.
+/// A resumed handshake has no CertificateRequest, so a connector could not distinguish a server that
+/// never requested our certificate from one that authenticated us before. A session that would be
+/// rejected is not offered, so that a full handshake gets the server's new certificate.
 pub(super) struct ClientSessionCache {
     sessions: ClientSessionMemoryCache,
-    /// The last second in which the verification of a server's chain, and the proof of its key, holds. A session does not tell
-    /// by which chain it began, so all of a server's end with the first.
-    ends: Cache<ServerName<'static>, UnixTime>,
+    /// The last second in which the verification of a server's chain, and the proof of its key, holds. A
+    /// session does not contain the chain that it began with, so all sessions of a server expire together.
+    expiries: Cache<ServerName<'static>, UnixTime>,
     clock: Arc<dyn TimeProvider>,
 }
 
@@ -39,38 +39,38 @@ impl ClientSessionCache {
     pub(super) fn new(clock: Arc<dyn TimeProvider>) -> Self {
         Self {
             sessions: ClientSessionMemoryCache::new(SERVERS * TICKETS),
-            // With room to spare, because a cache of this kind does not fill evenly.
-            ends: Cache::new(SERVERS * 4),
+            // Larger than needed, because a cache of this kind does not fill evenly.
+            expiries: Cache::new(SERVERS * 4),
             clock,
         }
     }
 
-    /// Notes for how long the chain is good that this server has shown at this time: its sessions last
-    /// no longer, and no longer than a day, as those that an acceptor grants.
-    pub(super) fn end_at(&self, server_name: &ServerName<'_>, until: UnixTime, now: UnixTime) {
+    /// Sets until when the chain is valid that this server presented now. Its sessions expire then, or
+    /// after a day, as those of an acceptor do.
+    pub(super) fn expire_at(&self, server_name: &ServerName<'_>, until: UnixTime, now: UnixTime) {
         let until = until.min(a_day_after(now));
         let server_name = server_name.to_owned();
-        let known = self.ends.get(&server_name);
-        self.ends
+        let known = self.expiries.get(&server_name);
+        self.expiries
             .insert(server_name, known.map_or(until, |known| known.min(until)));
     }
 
-    /// Forgets a server's sessions when their time is over, or not known.
-    fn forget_ended(&self, server_name: &ServerName<'static>) {
-        let good = match (self.clock.current_time(), self.ends.get(server_name)) {
+    /// Removes a server's sessions if they have expired, or if their expiry is not known.
+    fn remove_expired(&self, server_name: &ServerName<'static>) {
+        let good = match (self.clock.current_time(), self.expiries.get(server_name)) {
             (Some(now), Some(until)) => now <= until,
             _ => false,
         };
         if !good {
             self.sessions.remove_tls12_session(server_name);
             while self.sessions.take_tls13_ticket(server_name).is_some() {}
-            self.ends.remove(server_name);
+            self.expiries.remove(server_name);
         }
     }
 }
 
-/// During a handshake: only if the server asked. After it, the connection was admitted, and that
-/// includes having been asked.
+/// Whether the server requested our certificate. After the handshake that is true, because otherwise the
+/// connection would not have been admitted.
 fn is_mutual() -> bool {
     probe::server_asked().unwrap_or(true)
 }
@@ -91,7 +91,7 @@ impl ClientSessionStore for ClientSessionCache {
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.forget_ended(&server_name.to_owned());
+        self.remove_expired(&server_name.to_owned());
         self.sessions.tls12_session(server_name)
     }
 
@@ -113,7 +113,7 @@ impl ClientSessionStore for ClientSessionCache {
         &self,
         server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
-        self.forget_ended(server_name);
+        self.remove_expired(server_name);
         self.sessions.take_tls13_ticket(server_name)
     }
 }

@@ -75,7 +75,7 @@ impl<I> PeerVerifier<I> {
                 let counters = endpoint.recorder().counters();
                 counters.chain(verified.is_remembered());
                 if let (Some(sessions), Some(name)) = (&self.sessions, server_name) {
-                    sessions.end_at(name, verified.chain().holds_until(), now);
+                    sessions.expire_at(name, verified.chain().holds_until(), now);
                 }
                 Ok(())
             }

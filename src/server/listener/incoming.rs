@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! Sources of connections.
 
 use std::future::Future;
 use std::io;
@@ -12,12 +12,13 @@ pub trait Incoming: Send + 'static {
     /// The transport of one connection.
     type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Waits for the next connection, with the peer's address where there is one. Dropping the
-    /// future loses no connection.
+    /// Waits for the next connection, with the peer's address where there is one.
     ///
     /// # Errors
-    /// A connection that could not be taken. The listener waits a little and asks again; it never
-    /// gives up.
+    /// A connection could not be accepted. The listener pauses and calls again, without a limit.
+    ///
+    /// # Cancel safety
+    /// Dropping the future must lose no connection.
     fn accept(&mut self)
     -> impl Future<Output = io::Result<(Self::Io, Option<SocketAddr>)>> + Send;
 }
@@ -28,8 +29,8 @@ impl Incoming for tokio::net::TcpListener {
 
     async fn accept(&mut self) -> io::Result<(Self::Io, Option<SocketAddr>)> {
         let (tcp, remote_addr) = Self::accept(self).await?;
-        // Records of TLS are whole messages: to hold one back until another is acknowledged only costs
-        // time. A peer that is gone already is found out by its handshake.
+        // TLS records are whole messages: delaying one until another is acknowledged only costs time. An
+        // error means that the peer is gone, and its handshake reports that.
         let _ = tcp.set_nodelay(true);
         Ok((tcp, Some(remote_addr)))
     }

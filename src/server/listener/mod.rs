@@ -1,4 +1,4 @@
-//! Accepting connections without end: handshakes beside each other, bounded in number and time.
+//! The accept loop: concurrent handshakes, bounded in number and time.
 
 mod early_drop;
 mod incoming;
@@ -27,22 +27,22 @@ use crate::TlsStream;
 use crate::live::CloseReason;
 use crate::pki::time::at_most_far;
 
-/// Yields connections to peers that were admitted, one after the other, whatever the others do.
+/// Yields connections to admitted peers.
 ///
-/// Handshakes run beside each other on tasks of their own: at most 1,024 by default, each within
-/// the acceptor's handshake timeout. A client that stalls, sends garbage or is refused delays
-/// nobody, and a failing `accept` of the system (no file descriptors left) is tried again.
+/// Handshakes run concurrently, each on its own task: at most 1,024 by default, each within the acceptor's
+/// handshake timeout. A client that stalls, sends garbage or is refused delays no other client. If the
+/// system's `accept` fails (no file descriptors left), the listener tries again.
 ///
 /// # Security
-/// A client that opens many connections and lets them stall must not keep others waiting. So new
+/// A client that opens many connections and lets them stall must not delay other clients. So new
 /// connections of one source, an IPv4 address or an IPv6 /64 network, are dropped at random once that
-/// source has many handshakes in progress ([`EarlyDrop`]), and when no place is free, the source that has
-/// the most of them loses its oldest one. Both happen before or during TLS, with an event each. A client
-/// that has many sources can still take all places, one for each.
+/// source has many handshakes in progress ([`EarlyDrop`]). When no place is free, the oldest handshake of
+/// the source with the most handshakes is closed. Both have an event each. A client with many sources can
+/// still take all places, one for each source.
 ///
-/// **Behind a load balancer** that hides the clients' addresses, all connections come from one source:
-/// turn it off there, with [`early_drop(None)`](ListenerBuilder::early_drop), and let the balancer limit
-/// clients.
+/// **Behind a load balancer** that hides the clients' addresses, all connections come from one source.
+/// Turn early drop off there, with [`early_drop(None)`](ListenerBuilder::early_drop), and limit clients in
+/// the load balancer.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -57,22 +57,30 @@ use crate::pki::time::at_most_far;
 /// # }
 /// ```
 ///
-/// Dropping it stops listening and ends the handshakes that are under way; open connections stay.
+/// Dropping it stops listening and closes the handshakes in progress. Open connections stay open.
 pub struct Listener<IO, I> {
     admitted: mpsc::Receiver<Admitted<IO, I>>,
     handle: ListenerHandle<I>,
     local_addr: Option<SocketAddr>,
-    /// Ends the task with the listener.
+    /// Aborts the task when the listener is dropped.
     _task: Task,
 }
 
 /// What happens to a connection when all places for handshakes are taken.
+///
+/// ```
+/// use countersign::{Acceptor, Listener, ListenerBuilder, WhenFull, identity::SpiffeId};
+///
+/// fn shedding(acceptor: Acceptor<SpiffeId>) -> ListenerBuilder<SpiffeId> {
+///     Listener::builder(acceptor).max_handshakes(256).when_full(WhenFull::Shed)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It waits until a handshake is over; further ones wait in the system's queue.
+    /// It waits until a handshake has finished. Further connections wait in the system's queue.
     #[default]
     Wait,
-    /// It is closed at once, without a word.
+    /// It is closed at once, without an alert.
     Shed,
 }
 
@@ -80,6 +88,19 @@ type Admit = Box<dyn Fn(SocketAddr) -> bool + Send + Sync>;
 type OnRefused = Arc<dyn Fn(Option<SocketAddr>, &AcceptError) + Send + Sync>;
 
 /// The options of a [`Listener`].
+///
+/// ```no_run
+/// use countersign::{Acceptor, Listener, identity::SpiffeId};
+///
+/// # async fn serve(acceptor: Acceptor<SpiffeId>) -> std::io::Result<()> {
+/// let listener = Listener::builder(acceptor)
+///     .max_handshakes(256)
+///     .on_refused(|address, error| println!("{address:?}: {error}"))
+///     .bind("127.0.0.1:8443")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until listen() or bind() is called"]
 pub struct ListenerBuilder<I> {
     acceptor: Acceptor<I>,
@@ -96,7 +117,10 @@ impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
     /// Must be called from within a tokio runtime.
     ///
     /// # Errors
-    /// The address is taken, not ours, or cannot be resolved.
+    /// The address is in use, is no address of this machine, or cannot be resolved.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
     pub async fn bind(acceptor: Acceptor<I>, address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::builder(acceptor).bind(address).await
     }
@@ -115,10 +139,9 @@ impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
 }
 
 impl<I: Send + Sync + 'static> ListenerBuilder<I> {
-    /// Sets how many handshakes may be under way, the policy's decision included. Default 1,024.
+    /// Sets how many handshakes may be in progress, including the policy's decision. Default: 1,024.
     ///
-    /// A connection that was admitted keeps its place until it is taken by
-    /// [`accept`](Listener::accept). 0 counts as 1, and more than tokio's `Semaphore::MAX_PERMITS` as
+    /// An admitted connection keeps its place until [`accept`](Listener::accept) returns it. 0 counts as 1, and more than tokio's `Semaphore::MAX_PERMITS` as
     /// that many.
     pub const fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = match handshakes {
@@ -129,15 +152,15 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
         self
     }
 
-    /// Sets what happens to further connections then. Default: they wait.
+    /// Sets what happens to further connections when all places are taken. Default: they wait.
     pub const fn when_full(mut self, rule: WhenFull) -> Self {
         self.when_full = rule;
         self
     }
 
     /// Sets when new connections of one source are dropped at random before any TLS work, so that no
-    /// client takes all places; `None` turns it off, and with it that a source with many handshakes makes
-    /// room for another. Default: [`EarlyDrop::default`].
+    /// client takes all places. `None` turns this off, and also that the oldest handshake of the largest
+    /// source is closed when no place is free. Default: [`EarlyDrop::default`].
     ///
     /// Turn it off behind a load balancer that hides the clients' addresses: all connections come from
     /// one source there. Connections whose transport has no address are never dropped.
@@ -146,8 +169,8 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
         self
     }
 
-    /// Sets how many of the handshakes may come from one IPv4 address or IPv6 /64 network; a further
-    /// one is closed at once. Default: no limit beside [`early_drop`](Self::early_drop).
+    /// Sets how many of the handshakes may come from one IPv4 address or IPv6 /64 network. A further one
+    /// is closed at once. Default: no limit other than [`early_drop`](Self::early_drop).
     ///
     /// Behind a proxy, all connections come from one address. 0 counts as 1.
     pub fn max_handshakes_per_address(mut self, handshakes: usize) -> Self {
@@ -155,30 +178,35 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
         self
     }
 
-    /// Sets a look at the peer's address before any TLS work; where it says no, the connection is
-    /// closed at once. Not asked where the transport has no addresses. Default: everybody.
+    /// Sets a filter by the peer's address. Where it returns `false`, the connection is closed before any
+    /// TLS work. It is not called where the transport has no addresses. Default: all addresses are
+    /// admitted.
     pub fn admit(mut self, admit: impl Fn(SocketAddr) -> bool + Send + Sync + 'static) -> Self {
         self.admit = Some(Box::new(admit));
         self
     }
 
-    /// Sets what is told of every connection that was not admitted, once: refused, failed, timed
-    /// out, or closed before its handshake. It runs on the connection's task, or in the accept loop
-    /// if it is closed before its handshake, so it must not block.
-    /// Default: nothing. The [audit trail](crate::audit) has them in any case, and those that a
-    /// shutdown ends, too.
+    /// Sets a closure that is called once for every connection that was not admitted: refused, failed,
+    /// timed out, or closed before its handshake. It runs on the connection's task, or in the accept
+    /// loop for a connection that is closed before its handshake, so it must not block.
+    ///
+    /// Default: none. The [audit trail](crate::audit) has these connections in any case, and also
+    /// those that a shutdown closes.
     pub fn on_refused(
         mut self,
-        tell: impl Fn(Option<SocketAddr>, &AcceptError) + Send + Sync + 'static,
+        notify: impl Fn(Option<SocketAddr>, &AcceptError) + Send + Sync + 'static,
     ) -> Self {
-        self.on_refused = Some(Arc::new(tell));
+        self.on_refused = Some(Arc::new(notify));
         self
     }
 
     /// Listens on a TCP address.
     ///
     /// # Errors
-    /// The address is taken, not ours, or cannot be resolved.
+    /// The address is in use, is no address of this machine, or cannot be resolved.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
     pub async fn bind(
         self,
         address: impl ToSocketAddrs,
@@ -215,9 +243,10 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
 }
 
 impl<IO, I: Send + Sync + 'static> Listener<IO, I> {
-    /// The next connection to a peer that was admitted; `None` after
-    /// [`shutdown`](ListenerHandle::shutdown), when the handshakes under way are over.
+    /// The next connection to an admitted peer. `None` after [`shutdown`](ListenerHandle::shutdown),
+    /// when the handshakes in progress have finished.
     ///
+    /// # Cancel safety
     /// Dropping the future loses no connection.
     pub async fn accept(&mut self) -> Option<TlsStream<IO, I>> {
         let admitted = self.admitted.recv().await?;
@@ -237,13 +266,31 @@ impl<IO, I: Send + Sync + 'static> Listener<IO, I> {
         self.local_addr
     }
 
-    /// To shut it down from elsewhere.
+    /// A handle that shuts it down from another task.
     pub fn handle(&self) -> ListenerHandle<I> {
         self.handle.clone()
     }
 }
 
 /// Shuts a [`Listener`] down.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use countersign::{Acceptor, Listener, identity::SpiffeId};
+///
+/// # async fn serve(acceptor: Acceptor<SpiffeId>) -> std::io::Result<()> {
+/// let mut listener = Listener::bind(acceptor, "127.0.0.1:8443").await?;
+/// let handle = listener.handle();
+/// tokio::spawn(async move {
+///     while let Some(stream) = listener.accept().await {
+///         println!("hello {}", stream.peer().identity());
+///     }
+/// });
+/// handle.shutdown(Duration::from_secs(10)).await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct ListenerHandle<I> {
     acceptor: Acceptor<I>,
     id: u64,
@@ -251,27 +298,30 @@ pub struct ListenerHandle<I> {
 }
 
 impl<I: Send + Sync + 'static> ListenerHandle<I> {
-    /// Stops listening, lets the handshakes under way finish, asks the listener's open connections
-    /// to come to their end, and waits until they are closed. Those that are left after `time` are
-    /// cut, and handshakes that are not finished by then are ended. More than 30 years count as 30
-    /// years.
+    /// Stops listening, lets the handshakes in progress finish, signals the listener's open connections
+    /// to drain, and waits until they are closed. After `time`, the remaining connections are cut, and
+    /// the remaining handshakes are closed. More than 30 years count as 30 years.
     ///
-    /// [`Listener::accept`] yields what was still admitted, and then `None`.
+    /// [`Listener::accept`] yields the connections that were admitted until then, and then `None`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the listener stopped and its connections draining, and cuts none of
+    /// them after `time`. Call it again to continue.
     pub async fn shutdown(&self, time: Duration) {
         self.stop_at_least(Stop::Accepting);
         let deadline = tokio::time::Instant::now() + at_most_far(time);
-        // Handshakes that end meanwhile add to them, so it looks again.
+        // Handshakes that finish during the shutdown add connections, so the list is read again.
         const EVERY: Duration = Duration::from_millis(20);
         loop {
             let open = self.acceptor.opened_by(self.id);
-            // The task holds the receiver for as long as a handshake is under way.
+            // The task holds the receiver while a handshake is in progress.
             if open.is_empty() && self.stop.receiver_count() == 0 {
                 return;
             }
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() && self.stop.receiver_count() > 0 {
                 self.stop_at_least(Stop::Handshakes);
-                // The task ends them, and with that itself: then nobody comes any more.
+                // The task aborts them and then stops, so that no connection is added afterwards.
                 self.stop.closed().await;
                 continue;
             }

@@ -1,8 +1,8 @@
-//! Which handshakes are in progress, by the source that they come from.
+//! The handshakes in progress, by source.
 //!
 //! Places for handshakes are shared by all sources. Three rules keep one source from taking them all: an
 //! optional limit, random early drop, and, when no place is free, displacement: the oldest handshake of the
-//! source that holds the most places ends. Honest handshakes take milliseconds, so the oldest one of a
+//! source with the most places is closed. Honest handshakes take milliseconds, so the oldest one of a
 //! flood is an idle one.
 //!
 //! The table has an entry per handshake in progress, so the listener's places bound its memory.
@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::early_drop::{Dice, EarlyDrop};
 use crate::server::ShedReason;
 
-/// How old a handshake is displaced whatever the others hold; a younger one may be honest.
+/// The age at which a handshake can be displaced by a source with as many places. A younger one may be
+/// honest.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// What counts as one client: an IPv4 address, or an IPv6 /64, of which one client has every address.
@@ -30,7 +31,7 @@ enum Source {
 
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
-        // The same client comes by either family.
+        // The same client can connect over either family.
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => {
@@ -89,7 +90,7 @@ impl Sources {
         self.early_drop.is_some()
     }
 
-    /// Enters a handshake, if its source may begin another one.
+    /// Adds a handshake, if its source may begin another one.
     ///
     /// # Errors
     /// Why its connection is closed instead.
@@ -120,8 +121,8 @@ impl Sources {
         })
     }
 
-    /// Ends a handshake in favour of a newcomer: the oldest one of the source that has the most, where
-    /// that source has more than the newcomer's or the handshake is old. Whether there was one.
+    /// Displaces a handshake for a new one: the oldest one of the source that has the most, if that source
+    /// has more than the new one's or the handshake is old. Returns whether there was one.
     pub(super) fn make_room(&self, newcomer: Option<&Entry>) -> bool {
         if !self.displace() {
             return false;
@@ -141,7 +142,7 @@ impl Sources {
         if count <= own && oldest.get().since.elapsed() < GRACE {
             return false;
         }
-        // It may have ended at this moment, which makes room too.
+        // It may have finished at this moment, which makes room too.
         let _ = oldest.remove().displace.send(());
         if handshakes.is_empty() {
             sources.remove(&heaviest);
@@ -151,7 +152,7 @@ impl Sources {
 }
 
 impl Entry {
-    /// What resolves with `Ok` when the handshake is to make room.
+    /// Resolves with `Ok` when the handshake is displaced.
     pub(super) const fn displaced(&mut self) -> Option<oneshot::Receiver<()>> {
         self.displaced.take()
     }
@@ -163,7 +164,7 @@ impl Drop for Entry {
         if let Some(of_source) = table.sources.get_mut(&self.source) {
             of_source.remove(&self.number);
             if of_source.is_empty() {
-                table.sources.remove(&self.source); // sources come and go without end
+                table.sources.remove(&self.source); // otherwise the table would grow without limit
             }
         }
     }

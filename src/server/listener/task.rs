@@ -22,23 +22,23 @@ use crate::stream::handshake::Cancel;
 use crate::stream::info_of;
 use crate::tls::Attempt;
 
-/// Whether the loop goes on.
+/// Whether the loop continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     GoOn,
-    /// No new connections; the handshakes under way may finish.
+    /// No new connections. The handshakes in progress may finish.
     Accepting,
-    /// They may not.
+    /// The handshakes in progress are aborted.
     Handshakes,
 }
 
-/// A stream that keeps its place among the handshakes until it is taken.
+/// A stream that keeps its place among the handshakes until the application accepts it.
 pub(super) struct Admitted<IO, I> {
     pub(super) stream: TlsStream<IO, I>,
     _place: OwnedSemaphorePermit,
 }
 
-/// The running loop; dropped, it ends with all its handshakes.
+/// The running loop. Dropping it aborts the loop and all its handshakes.
 #[derive(Debug)]
 pub(super) struct Task(JoinHandle<()>);
 
@@ -82,19 +82,19 @@ where
 {
     async fn run<S: Incoming<Io = IO>>(mut self, incoming: S, mut stopped: watch::Receiver<Stop>) {
         until(&mut stopped, Stop::Accepting, self.accept_all(incoming)).await;
-        // The socket is closed. What has begun is finished; `stopped` tells that it is not yet.
+        // The socket is closed. The receiver `stopped` exists until the handshakes have finished.
         let finish = async { while self.handshakes.join_next().await.is_some() {} };
         until(&mut stopped, Stop::Handshakes, finish).await;
         self.handshakes.shutdown().await;
-        // No refusal follows whose event would bring the summaries.
+        // No later refusal can cause the summaries to be recorded.
         self.options.acceptor.control().recorder().summarize(true);
     }
 
     async fn accept_all<S: Incoming<Io = IO>>(&mut self, mut incoming: S) {
         let mut pause = Pause::default();
         loop {
-            // Where all connections are alike, the next one waits in the system's queue. Where one source
-            // makes room for another, it is accepted first, to see where it comes from.
+            // Without displacement, the next connection waits in the system's queue. With displacement, it
+            // is accepted first, because the decision needs its source.
             let place = match self.options.when_full {
                 WhenFull::Wait if !self.options.sources.displace() => {
                     Arc::clone(&self.places).acquire_owned().await.ok()
@@ -116,7 +116,7 @@ where
         }
     }
 
-    /// Begins a handshake, unless a cheap look says no.
+    /// Begins a handshake, unless a check before TLS rejects the connection.
     async fn begin(
         &mut self,
         io: IO,
@@ -153,7 +153,7 @@ where
     ) -> Result<(OwnedSemaphorePermit, Option<Entry>), ShedReason> {
         let options = &self.options;
         let admitted = match (&options.admit, remote_addr) {
-            // A panic admits nobody, and must not end the loop.
+            // A panic rejects the connection, and must not stop the loop.
             (Some(admit), Some(address)) => {
                 catch_unwind(AssertUnwindSafe(|| admit(address))).unwrap_or(false)
             }
@@ -173,7 +173,7 @@ where
         Ok((place, of_source))
     }
 
-    /// A place among all, for which another handshake may have to end.
+    /// A place among all. Another handshake may be displaced for it.
     async fn place_for(
         &self,
         newcomer: Option<&Entry>,
@@ -187,7 +187,7 @@ where
             let acquired = if self.options.sources.make_room(newcomer) {
                 Some(freed.await)
             } else if self.options.when_full == WhenFull::Wait {
-                // Handshakes grow old, and are displaced then.
+                // A handshake that is older by then can be displaced.
                 timeout(GRACE, freed).await.ok()
             } else {
                 return Err(ShedReason::TooManyHandshakes);
@@ -209,15 +209,15 @@ fn record_shed<I: Send + Sync + 'static>(
     let error = AcceptError::Shed(shed);
     // It is closed whether or not that is recorded.
     let _ = attempt.finish(Err(&error), &[]);
-    tell(on_refused, remote_addr, &error);
+    notify(on_refused, remote_addr, &error);
 }
 
-/// Runs a future to its end, or until that much is to stop.
+/// Runs a future until it completes, or until the listener stops `what`.
 async fn until(stopped: &mut watch::Receiver<Stop>, what: Stop, future: impl Future<Output = ()>) {
     let mut stop = pin!(async {
         let asked = stopped.wait_for(|stop| *stop == what || *stop == Stop::Handshakes);
         if asked.await.is_err() {
-            pending().await // nobody is left who could ask
+            pending().await // no handle exists any more
         }
     });
     let mut future = pin!(future);
@@ -256,26 +256,26 @@ where
                     stream,
                     _place: self.place,
                 };
-                // It fails only when nobody listens any more.
+                // It fails only if the listener was dropped.
                 let _ = self.admitted.send(admitted).await;
             }
-            Err(error) => tell(self.on_refused.as_ref(), remote_addr, &error),
+            Err(error) => notify(self.on_refused.as_ref(), remote_addr, &error),
         }
     }
 }
 
-/// Runs the application's code; a panic in it is its own affair.
-fn tell(on_refused: Option<&OnRefused>, remote_addr: Option<SocketAddr>, error: &AcceptError) {
-    if let Some(tell) = on_refused {
-        let _ = catch_unwind(AssertUnwindSafe(|| tell(remote_addr, error)));
+/// Calls the application's closure. A panic in it affects nothing else.
+fn notify(on_refused: Option<&OnRefused>, remote_addr: Option<SocketAddr>, error: &AcceptError) {
+    if let Some(notify) = on_refused {
+        let _ = catch_unwind(AssertUnwindSafe(|| notify(remote_addr, error)));
     }
 }
 
-/// What to do after an error of the system.
+/// How long to pause after an error of the system.
 struct Pause {
-    /// How long to wait the next time, longer each time.
+    /// The next pause, longer each time.
     wait: Duration,
-    /// How many connections in a row were gone before they were accepted.
+    /// How many connections in a row were closed before they were accepted.
     gone: u32,
 }
 
@@ -291,7 +291,7 @@ impl Default for Pause {
 impl Pause {
     async fn after(&mut self, error: &io::Error, recorder: &Recorder) {
         const LONGEST: Duration = Duration::from_secs(1);
-        /// More of them in a row are not peers that left, but a transport that is broken.
+        /// More of them in a row mean that the transport is broken.
         const GONE: u32 = 100;
 
         let only_this_one = matches!(
@@ -301,7 +301,7 @@ impl Pause {
                 | io::ErrorKind::Interrupted
         );
         if only_this_one && self.gone < GONE {
-            // That is no reason to let others wait, but nor to keep the thread.
+            // Other connections must not wait for this, and other tasks must be able to run.
             self.gone += 1;
             return yield_now().await;
         }

@@ -45,7 +45,7 @@ impl Report {
         let (now, (not_before, not_after)) = (self.aside.now.as_secs(), of.validity);
         let begins = if now < not_before { "  (not yet)" } else { "" };
         let ends = if now > not_after { "  (expired)" } else { "" };
-        let issued_by_itself = if of.is_self_issued { "  (itself)" } else { "" };
+        let self_issued = if of.is_self_issued { "  (itself)" } else { "" };
         let bits = of.public_key.bits.map(|bits| format!(", {bits} bits"));
         let list = |names: &Option<Vec<String>>| match names.as_deref() {
             None => "(no such extension)".to_owned(),
@@ -54,10 +54,7 @@ impl Report {
         };
         for (what, value) in [
             ("subject", or_empty(&of.subject).to_owned()),
-            (
-                "issuer",
-                format!("{}{issued_by_itself}", or_empty(&of.issuer)),
-            ),
+            ("issuer", format!("{}{self_issued}", or_empty(&of.issuer))),
             ("serial", of.serial.clone()),
             ("valid from", format!("{}{begins}", of.not_before)),
             ("valid until", format!("{}{ends}", of.not_after)),
