@@ -7,3 +7,4 @@ mod diagnostics;
 mod layering;
 mod remedies;
 mod threat_model;
+mod words;
