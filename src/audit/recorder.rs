@@ -257,7 +257,7 @@ fn wait_to_summarize(recorder: Weak<Recorder>) -> bool {
             recorder.summarize(false);
             if !recorder.sampling.is_pending() {
                 recorder.has_waiter.store(false, Ordering::SeqCst);
-                // What was left out in between found a waiter, so this one goes on.
+                // Events that were left out in between found this thread waiting, so it continues.
                 if !recorder.sampling.is_pending()
                     || recorder.has_waiter.swap(true, Ordering::SeqCst)
                 {

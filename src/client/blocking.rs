@@ -21,6 +21,22 @@ use crate::tls::{HandshakeError, PeerAlert, alert};
 /// It holds the rustls connection until the server is admitted, because only the handshake shows whether
 /// the server asked for our certificate. Every handshake has one event in the
 /// [audit trail](crate::audit).
+///
+/// ```
+/// use std::net::TcpStream;
+///
+/// use countersign::gate::Admission;
+/// use countersign::identity::SpiffeId;
+/// use countersign::{ClientHandshake, ConnectError, rustls::ClientConnection};
+///
+/// fn finish(
+///     mut handshake: ClientHandshake<SpiffeId>,
+///     tcp: &mut TcpStream,
+/// ) -> Result<(ClientConnection, Admission<SpiffeId>), ConnectError> {
+///     handshake.complete(tcp)?;
+///     handshake.admit(tcp.peer_addr().ok())
+/// }
+/// ```
 pub struct ClientHandshake<I: Send + Sync + 'static> {
     handshake: BlockingHandshake<I>,
     server_name: ServerName<'static>,

@@ -166,8 +166,8 @@ impl<I: Send + Sync + 'static> Control<I> {
     /// session of an older generation is resumed. When a connector gets new credentials, its open
     /// connections [drain](crate::TlsStream::draining), so that pools connect with the new ones.
     ///
-    /// It takes as long as it takes to verify the signatures of the CRLs, so call it where blocking is
-    /// allowed if they are large. Connections go on concurrently.
+    /// It verifies the signatures of the CRLs, which takes time if they are large; call it where blocking
+    /// is allowed then. Connections continue concurrently.
     ///
     /// # Errors
     /// [`BuildError`], as [`Update`] describes; then nothing has changed.
@@ -186,7 +186,7 @@ impl<I: Send + Sync + 'static> Control<I> {
 
     /// Replaces the policy.
     ///
-    /// It authorizes every connection from now on, resumed ones included. Open connections are
+    /// The new policy authorizes every new connection, including resumed ones. Open connections are
     /// authorized again, and cut if they are denied. A connector forgets the sessions that servers
     /// granted before.
     pub fn set_policy(&self, policy: impl Policy<I> + 'static) {

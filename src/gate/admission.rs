@@ -7,14 +7,24 @@ use super::AdmitError;
 use crate::Peer;
 use crate::policy::Verdict;
 
-/// A peer that was verified, identified and allowed: only a decision of the gate makes one.
+/// The proof that a peer was verified, identified and allowed. Only a decision of the gate makes one.
+///
+/// ```
+/// use countersign::gate::Admission;
+/// use countersign::identity::SpiffeId;
+///
+/// /// Code that takes an admission cannot run for a peer that was not admitted.
+/// fn greeting(admission: &Admission<SpiffeId>) -> String {
+///     format!("hello {}, by {}", admission.peer().identity(), admission.rule())
+/// }
+/// ```
 pub struct Admission<I> {
     peer: Peer<I>,
     rule: Cow<'static, str>,
 }
 
 impl<I> Admission<I> {
-    /// Turns a policy's verdict about `peer` into an admission of that peer, or a refusal.
+    /// Converts a policy's verdict about `peer` into an admission of that peer, or an error.
     pub(super) fn of(verdict: Verdict, peer: Peer<I>) -> Result<Self, AdmitError> {
         let certificate = || peer.certificate().clone();
         match verdict {

@@ -1,4 +1,4 @@
-//! What the gate takes from a rustls connection.
+//! The data that the gate takes from a rustls connection.
 
 use std::net::SocketAddr;
 
@@ -10,6 +10,20 @@ use super::AdmitError;
 use crate::ConnectionInfo;
 
 /// A rustls connection that has finished its handshake.
+///
+/// ```
+/// use countersign::gate::{Admission, AdmitError};
+/// use countersign::identity::DnsName;
+/// use countersign::{Control, pki_types::ServerName, rustls};
+///
+/// fn admit(
+///     control: &Control<DnsName>,
+///     connection: &rustls::ClientConnection,
+///     server_name: &ServerName<'_>,
+/// ) -> Result<Admission<DnsName>, AdmitError> {
+///     control.admit((connection, server_name), None)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Handshaken<'c> {
@@ -46,7 +60,7 @@ impl<'c> Handshaken<'c> {
         if state.is_handshaking() {
             return Err(AdmitError::HandshakeIncomplete);
         }
-        // Without any, the chain is rejected for that reason.
+        // Without certificates, step 1 rejects the chain.
         let presented = state.peer_certificates().unwrap_or_default();
         let mut info = ConnectionInfo::default()
             .with_tls(state)

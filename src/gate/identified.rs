@@ -1,4 +1,4 @@
-//! A peer on its way through the gate.
+//! A peer between steps 2 and 3 of the gate.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Identified<'c, I> {
     pub(super) trust: GenerationId,
     allowed: Option<Allowed>,
     policy_time: Option<Duration>,
-    /// Of each further verification: whether its result was remembered.
+    /// For each further verification: whether its result was cached.
     pub(super) reverified: Vec<bool>,
 }
 
@@ -56,18 +56,18 @@ impl<'c, I> Identified<'c, I> {
         self.presented
     }
 
-    /// How long policies have taken since the last call, if one was asked.
+    /// How long policies have taken since the last call, if one ran.
     pub(crate) const fn take_policy_time(&mut self) -> Option<Duration> {
         self.policy_time.take()
     }
 
-    /// Of each verification since the last call that step 3 needed: whether its result was remembered.
+    /// For each verification of step 3 since the last call: whether its result was cached.
     pub(crate) fn take_reverified(&mut self) -> Vec<bool> {
         std::mem::take(&mut self.reverified)
     }
 
-    /// Whether the policy has allowed the path that the peer has now, under rules of which
-    /// `is_current` says that they still count.
+    /// Whether the policy has allowed the peer's current path, under rules that are in force according to
+    /// `is_current`.
     pub(super) fn is_allowed(&self, is_current: impl FnOnce(Epoch) -> bool) -> bool {
         self.allowed.as_ref().is_some_and(|allowed| {
             allowed.path.is_same_path(self.peer.chain()) && is_current(allowed.epoch)

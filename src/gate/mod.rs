@@ -52,14 +52,25 @@ pub(crate) struct Rules<I> {
 }
 
 /// Whether a server's certificate must be valid for the name of the server that was connected to.
+///
+/// ```
+/// use countersign::builder::{Builder, ClientSide};
+/// use countersign::gate::ServerNameVerification;
+/// use countersign::identity::SpiffeId;
+///
+/// /// With SPIFFE, the policy checks the server's ID.
+/// fn for_spiffe(builder: Builder<ClientSide, SpiffeId>) -> Builder<ClientSide, SpiffeId> {
+///     builder.server_names(ServerNameVerification::ByPolicy)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[doc(alias = "hostname verification")]
 pub enum ServerNameVerification {
     /// It must be valid for the name (RFC 9525).
     #[default]
     Verify,
-    /// The policy decides about the identity alone, as with SPIFFE IDs, where certificates carry
-    /// no host names.
+    /// Only the policy decides, by the identity, as with SPIFFE IDs, whose certificates contain no host
+    /// names.
     ByPolicy,
 }
 

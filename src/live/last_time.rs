@@ -82,7 +82,7 @@ mod tests {
         assert_eq!((now.time, missing(&now)), (Some(at(1001)), None));
         let now = time.passes(None, secs(70));
         assert_eq!((now.time, missing(&now)), (Some(at(1060)), None));
-        // One that returns begins anew.
+        // A clock that works again resets the limit.
         assert_eq!(missing(&time.passes(Some(at(1061)), secs(71))), None);
         assert_eq!(missing(&time.passes(None, secs(72))), None);
         let now = time.passes(None, secs(132));

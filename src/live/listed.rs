@@ -11,6 +11,19 @@ use crate::Peer;
 /// An open connection, from [`Control::connections`](crate::Control::connections).
 ///
 /// The connection may have closed since the listing.
+///
+/// ```
+/// use countersign::{Control, identity::SpiffeId};
+///
+/// /// Closes connections whose handshake was complete before this time.
+/// fn close_older_than(control: &Control<SpiffeId>, unix_seconds: u64) {
+///     for connection in control.connections() {
+///         if connection.since().as_secs() < unix_seconds {
+///             connection.close();
+///         }
+///     }
+/// }
+/// ```
 pub struct OpenConnection<I> {
     connection: Arc<Connection<I>>,
     peer: Peer<I>,

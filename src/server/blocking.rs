@@ -19,6 +19,22 @@ use crate::tls::probe::HandshakeProbe;
 ///
 /// It holds the rustls connection until the client is admitted. Every handshake has one event in the
 /// [audit trail](crate::audit).
+///
+/// ```
+/// use std::net::TcpStream;
+///
+/// use countersign::gate::Admission;
+/// use countersign::identity::SpiffeId;
+/// use countersign::{AcceptError, ServerHandshake, rustls::ServerConnection};
+///
+/// fn finish(
+///     mut handshake: ServerHandshake<SpiffeId>,
+///     tcp: &mut TcpStream,
+/// ) -> Result<(ServerConnection, Admission<SpiffeId>), AcceptError> {
+///     handshake.complete(tcp)?;
+///     handshake.admit(tcp.peer_addr().ok())
+/// }
+/// ```
 pub struct ServerHandshake<I: Send + Sync + 'static> {
     handshake: BlockingHandshake<I>,
 }

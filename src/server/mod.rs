@@ -110,10 +110,10 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     ///
     /// Its secrets cannot be extracted, so that a rejection after the handshake closes without an alert. A
     /// handshake that fails has no event: the [audit trail](crate::audit) begins with [`Control::admit`].
-    /// Its sessions end as all others do ([`Resumption`](crate::Resumption)).
+    /// Its sessions expire as all others do ([`Resumption`](crate::Resumption)).
     ///
     /// Call this for each connection: after an [`update`](Control::update) an older configuration still
-    /// shows the credentials and names the CAs of its own generation. Clients are verified by the trust in
+    /// presents the credentials and names the CAs of its own generation. Clients are verified by the trust in
     /// force in any case, and authorized once, when you call `admit`. Handshakes fail once the acceptor
     /// and its [`Control`]s are dropped.
     #[doc(alias = "ServerConfig")]

@@ -24,7 +24,7 @@ use crate::live::{Connection, Live, Opening, Registration};
 use crate::pki::time::at_most_far;
 use crate::side::Side;
 use crate::tls::probe::HandshakeProbe;
-use crate::tls::{Attempt, Failure, HandshakeError, TooMuchReceived, most_telling, seal};
+use crate::tls::{Attempt, Failure, HandshakeError, TooMuchReceived, most_specific, seal};
 
 /// An attempt with its limits of time and bytes.
 pub(crate) struct Driver<I: Send + Sync + 'static, E> {
@@ -35,8 +35,7 @@ pub(crate) struct Driver<I: Send + Sync + 'static, E> {
     cancel: Option<Cancel<E>>,
 }
 
-/// Ends an attempt early: the error that a signal stands for. The signal does not count when its sender
-/// is dropped.
+/// Cancels an attempt with an error when a signal is sent. Dropping the sender cancels nothing.
 pub(crate) struct Cancel<E> {
     pub(crate) signal: oneshot::Receiver<()>,
     pub(crate) error: fn() -> E,
@@ -46,7 +45,7 @@ pub(crate) struct Cancel<E> {
 pub(crate) struct Admitted<I> {
     admission: Admission<I>,
     pub(crate) registration: Registration<I>,
-    /// Our certificate, as the peer has seen it.
+    /// Our certificate that was presented to the peer.
     shown: Option<Arc<CertifiedKey>>,
 }
 
@@ -105,7 +104,7 @@ where
             Ok(Ok(tls)) => return Ok((self, tls)),
             Ok(Err((error, wire))) => {
                 let error = self.why(error);
-                (most_telling(error, &self.attempt.probe), Some(wire))
+                (most_specific(error, &self.attempt.probe), Some(wire))
             }
             Err(stop) => (self.stopped(stop), None),
         };
@@ -132,7 +131,7 @@ where
                     timeout: self.timeout,
                     received: self.attempt.probe.received().total,
                 };
-                most_telling(error, &self.attempt.probe)
+                most_specific(error, &self.attempt.probe)
             }
             Stop::Cancelled(error) => error,
         }
@@ -265,8 +264,8 @@ where
     Closing::new(wire, records).await;
 }
 
-/// Takes the transport out of a stream, with the records that are left to send: what rustls still had
-/// to send, and this alert, or close_notify where none is given.
+/// Takes the transport out of a stream, with the final records: those that rustls had not sent yet, and
+/// this alert, or close_notify if none is given.
 pub(super) fn final_records<IO>(
     tls: tokio_rustls::TlsStream<Wire<IO>>,
     alert: Option<AlertDescription>,

@@ -58,7 +58,7 @@ pub(crate) trait Failure: fmt::Display {
     fn late_alert(&self) -> AlertDescription;
 }
 
-/// What decides which alert a failed attempt has seen or caused.
+/// The state that determines which alert a failed attempt has received or sent.
 #[derive(Clone, Copy)]
 pub(crate) struct AlertContext<'a> {
     probe: &'a HandshakeProbe,
@@ -335,7 +335,7 @@ impl<I: Send + Sync + 'static> Attempt<I> {
         recorded
     }
 
-    /// Takes over what only the probe knows of a handshake that did not complete.
+    /// Takes the parameters of a handshake that did not complete from the probe.
     fn learn(&mut self) {
         if let Some(name) = self.probe.server_name()
             && self.info.server_name().is_none()
@@ -427,9 +427,9 @@ fn sent(alert: AlertDescription) -> Alert {
     Alert::Sent(alert_name(alert).into())
 }
 
-/// The error that says most about a failed handshake: the gate's reason for a rejected chain says more
-/// than what rustls made of it.
-pub(crate) fn most_telling<E>(error: HandshakeError, probe: &HandshakeProbe) -> E
+/// The most specific error of a failed handshake: the gate's reason for a rejected chain is more specific
+/// than rustls' error.
+pub(crate) fn most_specific<E>(error: HandshakeError, probe: &HandshakeProbe) -> E
 where
     E: From<AdmitError> + From<HandshakeError>,
 {

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use rustls::Connection;
 
-use super::attempt::{Attempt, Failure, most_telling};
+use super::attempt::{Attempt, Failure, most_specific};
 use super::error::HandshakeError;
 use super::probe::{record_received, record_sent};
 use crate::gate::AdmitError;
@@ -46,7 +46,7 @@ impl<I: Send + Sync + 'static> BlockingHandshake<I> {
         };
         let may_continue = error.kind() == io::ErrorKind::WouldBlock;
         let error = HandshakeError::from_io(error, &attempt.probe);
-        let error: E = most_telling(error, &attempt.probe);
+        let error: E = most_specific(error, &attempt.probe);
         if may_continue {
             self.attempt = Some(attempt);
         } else {
@@ -65,7 +65,7 @@ impl<I: Send + Sync + 'static> BlockingHandshake<I> {
     }
 }
 
-/// Notes what the peer sends, and what it is sent.
+/// Records the bytes in both directions in the probe.
 struct Watched<'a, IO>(&'a mut IO);
 
 impl<IO: Read> Read for Watched<'_, IO> {

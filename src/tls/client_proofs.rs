@@ -17,7 +17,7 @@ use crate::pki::Fingerprint;
 /// handshake, full or resumed.
 const CLIENTS: usize = 4096;
 
-/// What sessions may be granted on, by the certificate of which the key was proven.
+/// The bindings of sessions, by the certificate whose key was proven.
 pub(super) struct ClientProofs(Cache<Fingerprint, SessionBinding>);
 
 impl ClientProofs {
@@ -25,10 +25,10 @@ impl ClientProofs {
         Self(Cache::new(CLIENTS))
     }
 
-    /// Notes that the key of this certificate was proven now.
+    /// Records that the key of this certificate was proven now.
     ///
-    /// While an earlier proof counts, its end stays: a session does not say which proof it goes back to,
-    /// and a stolen session must not be prolonged by the proofs that the key's owner gives.
+    /// While an earlier proof is valid, its expiry stays. A session does not contain the proof that it is
+    /// based on, and later proofs of the key's owner must not prolong a stolen session.
     pub(super) fn insert(&self, leaf: &CertificateDer<'_>, origin: SessionBinding, now: UnixTime) {
         let client = Fingerprint::of(leaf);
         let origin = match self.0.get(&client) {
@@ -38,8 +38,8 @@ impl ClientProofs {
         self.0.insert(client, origin);
     }
 
-    /// Notes that this session is resumed, which was granted on this: no session that its client gets
-    /// from now on lasts longer.
+    /// Records that this session is resumed. Later sessions of its client do not last longer than its
+    /// binding.
     pub(super) fn resume(&self, session: &[u8], origin: SessionBinding) {
         if let Some(leaf) = leaf(session) {
             let client = Fingerprint::of(leaf);
@@ -49,10 +49,10 @@ impl ClientProofs {
         }
     }
 
-    /// What was noted last of the client of this session, if that is known.
+    /// The last binding of the client of this session, if it is known.
     pub(super) fn of_session(&self, session: &[u8]) -> Option<SessionBinding> {
-        // If another version of rustls encodes sessions differently, this is no certificate that is
-        // known, and no session is granted.
+        // If another version of rustls encodes sessions differently, this is no known certificate, and no
+        // session is granted.
         self.0.get(&Fingerprint::of(leaf(session)?))
     }
 }
@@ -73,7 +73,7 @@ fn leaf(session: &[u8]) -> Option<&[u8]> {
     prefixed(&mut chain, 3)
 }
 
-/// What follows its own length, a number of so many octets.
+/// The content of a field that begins with its length in this many octets.
 fn prefixed<'a>(bytes: &mut &'a [u8], octets: usize) -> Option<&'a [u8]> {
     let length = take(bytes, octets)?;
     let length = length

@@ -21,7 +21,7 @@ mod sessions;
 mod verifier;
 
 pub use alert::PeerAlert;
-pub(crate) use attempt::{AlertContext, Attempt, Failure, most_telling};
+pub(crate) use attempt::{AlertContext, Attempt, Failure, most_specific};
 pub use build_error::BuildError;
 pub(crate) use build_error::CRL_ROLLED_BACK;
 pub(crate) use config::{ClientConfigs, ServerConfigs};

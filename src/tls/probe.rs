@@ -1,4 +1,4 @@
-//! What one handshake has shown, for the code that drives it.
+//! The observations of one handshake, for the code that drives it.
 //!
 //! A verifier of rustls can only return yes or no: a rejected chain is missing from
 //! `peer_certificates()`, and a verified path would have to be computed again. A field of the
@@ -29,27 +29,27 @@ pub(crate) struct HandshakeProbe {
     /// The trust in force before the configuration was chosen.
     began: Option<GenerationId>,
     verified: Option<Result<Verified, ChainError>>,
-    /// What the peer presented, if it was refused for that.
+    /// The chain that the peer presented, if it was rejected.
     presented: Vec<CertificateDer<'static>>,
-    /// What of it was read.
+    /// The certificates of it that were parsed.
     read: Vec<Certificate>,
     /// The name that a client asked for (SNI).
     server_name: Option<Arc<str>>,
     /// The last alert that we sent in the clear.
     sent_alert: Option<AlertDescription>,
-    /// What the server sends first, either of us.
+    /// The first messages of the server, which is this side or the peer.
     hello: ServerHelloReader,
     resumed: Option<SessionBinding>,
     signature_failed: bool,
     asked_for_certificate: bool,
-    /// The certificate of ours that the peer is shown.
+    /// Our certificate that was presented to the peer.
     shown: Option<Arc<CertifiedKey>>,
     prefix: [u8; PREFIX],
     received: u64,
 }
 
-/// What a session was granted on: the trust that its chain was verified by, and the last second in
-/// which that verification holds.
+/// The conditions of a session: the trust that its chain was verified by, and the last second in which
+/// that verification holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SessionBinding {
     pub(super) trust: GenerationId,
@@ -57,7 +57,7 @@ pub(super) struct SessionBinding {
 }
 
 impl SessionBinding {
-    /// Good for no longer than a day after this time, in which the key was proven.
+    /// Limited to a day after this time, at which the key was proven.
     pub(super) fn proven_at(self, now: UnixTime) -> Self {
         Self {
             until: self.until.min(a_day_after(now)),
@@ -65,7 +65,7 @@ impl SessionBinding {
         }
     }
 
-    /// Good for no longer than the other, if that is of the same trust.
+    /// Limited to the time of the other, if that is of the same trust.
     pub(super) fn no_longer_than(self, other: Self) -> Self {
         if self.trust != other.trust {
             return self; // no session of the other is resumed any more
@@ -119,7 +119,7 @@ impl HandshakeProbe {
         feed()
     }
 
-    /// Notes the result of verifying what the peer presented.
+    /// Records the result of verifying the chain that the peer presented.
     pub(super) fn record_verification(
         &mut self,
         result: &Result<Verified, ChainError>,
@@ -177,7 +177,7 @@ impl HandshakeProbe {
         self.server_name.as_ref()
     }
 
-    /// What the server has chosen, either of us; `None` if it has sent no ServerHello.
+    /// The parameters that the server has chosen; `None` if it has sent no ServerHello.
     pub(crate) const fn server_hello(&self) -> Option<ServerHello> {
         self.hello.found()
     }
@@ -187,7 +187,7 @@ impl HandshakeProbe {
         self.sent_alert
     }
 
-    /// What came from the peer during the handshake.
+    /// The bytes that were received from the peer during the handshake.
     pub(crate) fn received(&self) -> Received<'_> {
         let known = usize::try_from(self.received).map_or(PREFIX, |total| total.min(PREFIX));
         Received {
@@ -204,8 +204,8 @@ impl HandshakeProbe {
         self.received += bytes.len() as u64;
     }
 
-    /// What a session of this connection is granted on, where that is known. If the trust changed
-    /// on the way, that is the old one: the client was shown the old credentials.
+    /// The binding of a session of this connection, where that is known. If the trust changed during the
+    /// handshake, it is bound to the old one, because the client received the old credentials.
     fn origin(&self) -> Option<SessionBinding> {
         let origin = match &self.verified {
             Some(Ok(verified)) => SessionBinding {
@@ -247,12 +247,12 @@ pub(super) fn record_verification(
     record(|probe| probe.record_verification(result, presented, read));
 }
 
-/// Notes the name that a client asks for.
+/// Records the name that a client asks for.
 pub(super) fn record_server_name(name: &str) {
     record(|probe| probe.server_name = Some(name.into()));
 }
 
-/// Notes bytes that the transport has taken for the peer.
+/// Records bytes that the transport has accepted for the peer.
 pub(crate) fn record_sent(bytes: &[u8]) {
     // A record of one alert, as RFC 8446 section 5.1 has it in the clear: content type, legacy
     // version, length, fatal, description.
@@ -266,13 +266,13 @@ pub(crate) fn record_sent(bytes: &[u8]) {
     });
 }
 
-/// Notes what the session that is being resumed was granted on.
+/// Records the binding of the session that is being resumed.
 pub(super) fn record_resumption(origin: SessionBinding) {
     record(|probe| probe.resumed = Some(origin));
 }
 
-/// What a session of the connection on this thread is granted on; `None` when no handshake is
-/// being driven, or nothing is verified yet.
+/// The binding of a session of the connection on this thread. `None` when no handshake is being driven, or
+/// no chain is verified yet.
 pub(super) fn session_origin() -> Option<SessionBinding> {
     ACTIVE.with_borrow(|entered| entered.as_ref().and_then(HandshakeProbe::origin))
 }
@@ -285,15 +285,15 @@ pub(super) fn record_request_for_certificate() {
     record(|probe| probe.asked_for_certificate = true);
 }
 
-/// Notes which certificate of ours the peer is shown.
+/// Records which of our certificates was presented to the peer.
 pub(super) fn record_shown(certificate: &Arc<CertifiedKey>) {
     record(|probe| probe.shown = Some(Arc::clone(certificate)));
 }
 
-/// Notes bytes that came from the peer.
+/// Records bytes that were received from the peer.
 pub(crate) fn record_received(bytes: &[u8]) {
     record(|probe| {
-        // A client could send what looks like a ServerHello.
+        // A client could send a message that looks like a ServerHello.
         if probe.peer() == Side::Server {
             probe.hello.feed(bytes);
         }
@@ -306,7 +306,8 @@ pub(super) fn is_active() -> bool {
     ACTIVE.with_borrow(Option::is_some)
 }
 
-/// What the handshake on this thread has seen; `None` when no handshake is being driven.
+/// Whether the server of the handshake on this thread requested our certificate. `None` when no handshake
+/// is being driven.
 pub(super) fn server_asked() -> Option<bool> {
     ACTIVE.with_borrow(|entered| entered.as_ref().map(HandshakeProbe::asked_for_certificate))
 }

@@ -1,4 +1,4 @@
-//! A recorder whose clock is set.
+//! Tests of a recorder with a clock that the test sets.
 
 use std::sync::Mutex;
 
@@ -9,7 +9,7 @@ use crate::peer::ConnectionInfo;
 fn new_recorder(sink: impl AuditSink + 'static, per_second: u32) -> Arc<Recorder> {
     let mut recorder = Recorder::new(Box::new(sink), Side::Server, None, Some(per_second), None);
     recorder.clock = Clock::Set(Mutex::new(Duration::ZERO));
-    // A test asks for summaries itself.
+    // A test calls `summarize`, so no thread is needed.
     recorder.has_waiter = AtomicBool::new(true);
     Arc::new(recorder)
 }
@@ -116,7 +116,7 @@ fn only_refusals_before_the_proof_of_a_key_are_left_out() {
         conclude(&recorder, stage, Action::HandshakeFailed, "tls");
     }
     assert_eq!(trail.take().len(), 0);
-    // A chain that trust no longer takes, while the policy was asked about its proven peer.
+    // The chain was revoked while the policy decided about a peer that had proven its key.
     let outcome = AttemptOutcome {
         action: Action::ChainRefused,
         reason: Some("revoked"),
@@ -156,7 +156,7 @@ fn what_the_sink_does_not_want_is_not_counted_as_left_out() {
     struct Admissions;
     impl AuditSink for Admissions {
         fn record(&self, _: &Arc<AuditEvent>) -> Result<(), RecordError> {
-            panic!("it is not wanted")
+            panic!("the sink does not want it")
         }
         fn wants(&self, action: Action) -> bool {
             action == Action::Admitted

@@ -8,6 +8,29 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A source of connections for a [`Listener`](super::Listener): a TCP listener, a Unix socket, or
 /// your own.
+///
+/// ```
+/// use std::io;
+/// use std::net::SocketAddr;
+///
+/// use countersign::Incoming;
+/// use tokio::io::DuplexStream;
+/// use tokio::sync::mpsc;
+///
+/// /// Connections in memory, for a test.
+/// struct InMemory(mpsc::Receiver<DuplexStream>);
+///
+/// impl Incoming for InMemory {
+///     type Io = DuplexStream;
+///
+///     async fn accept(&mut self) -> io::Result<(DuplexStream, Option<SocketAddr>)> {
+///         match self.0.recv().await {
+///             Some(stream) => Ok((stream, None)),
+///             None => std::future::pending().await,
+///         }
+///     }
+/// }
+/// ```
 pub trait Incoming: Send + 'static {
     /// The transport of one connection.
     type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;

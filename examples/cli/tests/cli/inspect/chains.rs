@@ -10,7 +10,7 @@ use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::looking::{asking, checked, look_and_ask};
+use super::reports::{asking, checked, report_for};
 use crate::identities::hex;
 use countersign_cli::inspect::report::{Question, Report, parse_time};
 
@@ -23,7 +23,7 @@ fn in_days(days: i64) -> UnixTime {
 }
 
 fn verify(issued: &Issued, question: &Question) -> Value {
-    look_and_ask(issued.chain_pem(), question)["verify"].clone()
+    report_for(issued.chain_pem(), question)["verify"].clone()
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_rejected_chain_is_reported_with_its_reason() {
             Some("invalid_path"),
         ),
     ] {
-        let report = look_and_ask(issued.chain_pem(), &question);
+        let report = report_for(issued.chain_pem(), &question);
         assert!(report["certificate"].is_object(), "{what}");
         let verify = &report["verify"];
         assert_eq!(verify["error"].as_str(), reason, "{what}: {verify:#}");
@@ -193,7 +193,7 @@ fn a_file_that_cannot_be_read_is_not_trusted() {
         ),
         ("many", root.pem().repeat(11).as_bytes(), "chain_too_long"),
     ] {
-        let report = look_and_ask(bytes, &question());
+        let report = report_for(bytes, &question());
         assert_eq!(report["verify"]["error"], reason, "{what}: {report:#}");
     }
 

@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::looking::{VALIDATOR, asking, checked, parse};
+use super::reports::{VALIDATOR, asking, checked, parse};
 use crate::example::countersign;
 use crate::programs::{PATIENCE, command, has_openssl, run};
 use countersign_cli::inspect::connect;

@@ -10,7 +10,7 @@ use countersign::trust::{Crls, Revocation};
 use rustls_pki_types::{ServerName, UnixTime};
 use serde_json::{Value, json};
 
-use super::looking::{asking, checked};
+use super::reports::{asking, checked};
 use countersign_cli::inspect::report::{Question, Report, parse_time};
 
 fn at(text: &str) -> UnixTime {

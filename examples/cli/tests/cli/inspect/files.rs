@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use countersign::testing::{TestCa, der};
 use serde_json::{Value, json};
 
-use super::looking::{assert_says, assert_unreadable, checked, look, nothing};
+use super::reports::{assert_says, assert_unreadable, checked, nothing, report_of};
 use countersign_cli::inspect::report::Report;
 
 #[test]
@@ -128,7 +128,7 @@ fn a_file_without_a_certificate_is_reported() {
         ),
     ] {
         let bytes: Vec<u8> = bytes;
-        assert_unreadable(what, &look(bytes), why);
+        assert_unreadable(what, &report_of(bytes), why);
     }
 }
 
@@ -176,7 +176,7 @@ fn a_certificate_is_found_among_other_content() {
                 json!(issued.certificate().sha256().to_string()),
             ),
         ];
-        assert_says(what, &look(bytes), &expected);
+        assert_says(what, &report_of(bytes), &expected);
     }
 }
 

@@ -5,7 +5,7 @@ use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::looking::{assert_says, assert_unreadable, look, look_at, nothing};
+use super::reports::{assert_says, assert_unreadable, nothing, report_of, report_of_leaf};
 use crate::identities::{hex, of_each_kind};
 use countersign_cli::inspect::report::Report;
 
@@ -13,11 +13,11 @@ use countersign_cli::inspect::report::Report;
 fn each_kind_of_identity_is_read() {
     let ca = TestCa::new("Root");
     for named in of_each_kind(&ca) {
-        let report = look(named.issued.chain_pem());
+        let report = report_of(named.issued.chain_pem());
         assert_eq!(report["problem"], Value::Null);
         let outcome = &report["extractors"][named.kind];
         assert_eq!(*outcome, json!({"ok": named.identity}), "{report:#}");
-        let other = look(named.other.chain_pem());
+        let other = report_of(named.other.chain_pem());
         let outcome = &other["extractors"][named.kind]["ok"];
         assert!(outcome.is_string(), "{other:#}");
         assert_ne!(*outcome, named.identity);
@@ -46,7 +46,7 @@ fn a_good_certificate_is_reported_completely() {
         .directory_name(&der::sequence(&[der::rdn(&[("2.5.4.3", 0x0c, b"dir")])]))
         .registered_id("1.2.3")
         .issue();
-    let report = look(issued.chain_pem());
+    let report = report_of(issued.chain_pem());
     let certificate = issued.certificate();
     let extension =
         |oid, name, critical: bool| json!({"oid": oid, "name": name, "critical": critical});
@@ -355,7 +355,7 @@ fn each_defect_of_a_certificate_is_reported() {
     ];
     assert!(rows.len() >= 20);
     for (what, leaf, expected) in rows {
-        let report = look_at(leaf);
+        let report = report_of_leaf(leaf);
         assert_says(what, &report, &expected);
         assert_eq!(report["problem"], Value::Null, "{what}");
         // The rest is read all the same.
@@ -405,10 +405,10 @@ fn a_malformed_certificate_is_not_described() {
             "cannot read the X.509 structure",
         ),
     ] {
-        assert_unreadable(what, &look_at(leaf), why);
+        assert_unreadable(what, &report_of_leaf(leaf), why);
     }
     // The positive twin.
-    assert!(look_at(leaf())["certificate"].is_object());
+    assert!(report_of_leaf(leaf())["certificate"].is_object());
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod connecting;
 mod explain;
 mod files;
 mod hostile;
-mod looking;
 mod mutated;
 mod program;
+mod reports;
 mod schema;

@@ -7,7 +7,7 @@ use countersign::testing::{TestCa, der};
 use rustls_pki_types::UnixTime;
 use serde_json::Value;
 
-use super::looking::{asking, look_and_ask};
+use super::reports::{asking, report_for};
 use crate::identities::{hex, of_each_kind};
 
 /// Numbers that are the same in every run (xorshift).
@@ -84,7 +84,7 @@ fn no_mutation_makes_it_fail() {
             // As PEM too: what is wrong is then the certificate's fault alone.
             let pem = der::pem("CERTIFICATE", &bytes).into_bytes();
             for bytes in [bytes, pem] {
-                let report = shown_if_it_fails(&bytes, || look_and_ask(&bytes, &question));
+                let report = shown_if_it_fails(&bytes, || report_for(&bytes, &question));
                 looked += 1;
                 read += usize::from(report["certificate"].is_object());
                 assert!(report["verify"].is_object());
@@ -104,15 +104,15 @@ fn the_first_of_concatenated_files_is_reported() {
     for pair in kinds.windows(2) {
         let [first, second] = pair else { continue };
         let both = [first.issued.chain_pem(), second.issued.chain_pem()].concat();
-        let report = look_and_ask(&both, &question);
-        let alone = look_and_ask(first.issued.chain_pem(), &question);
+        let report = report_for(&both, &question);
+        let alone = report_for(first.issued.chain_pem(), &question);
         assert_eq!(report, alone);
         assert_ne!(report["verify"]["ok"], Value::Null);
     }
 }
 
-fn shown_if_it_fails<T>(bytes: &[u8], look: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|panic| {
+fn shown_if_it_fails<T>(bytes: &[u8], inspect: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(inspect)).unwrap_or_else(|panic| {
         eprintln!("the file was {}", hex(bytes));
         resume_unwind(panic)
     })

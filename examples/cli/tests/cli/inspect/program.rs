@@ -8,7 +8,7 @@ use countersign::testing::TestCa;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::looking::parse;
+use super::reports::parse;
 use crate::example::countersign;
 use crate::programs::{Finished, run};
 

@@ -6,7 +6,7 @@ use countersign::testing::TestCa;
 use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 
-use super::looking::{SCHEMA, VALIDATOR, asking, look, look_and_ask};
+use super::reports::{SCHEMA, VALIDATOR, asking, report_for, report_of};
 use countersign_cli::inspect::report::Question;
 use countersign_cli::options::IdentityKind;
 
@@ -35,7 +35,7 @@ fn a_changed_report_does_not_match_the_schema() {
         explain: true,
         ..asking(ca.trust(), Side::Client, UnixTime::now())
     };
-    let good = look_and_ask(issued.chain_pem(), &question);
+    let good = report_for(issued.chain_pem(), &question);
     assert!(VALIDATOR.is_valid(&good));
     for (pointer, value) in [
         ("", json!([])),
@@ -105,7 +105,7 @@ fn a_changed_report_does_not_match_the_schema() {
         assert!(!VALIDATOR.is_valid(&spoiled), "{object} with more");
     }
 
-    let nothing = look("");
+    let nothing = report_of("");
     assert!(VALIDATOR.is_valid(&nothing));
     for (pointer, value) in [
         ("/problem", Value::Null),

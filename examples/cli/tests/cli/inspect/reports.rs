@@ -40,15 +40,15 @@ pub(crate) fn asking(trust: impl Into<Trust>, usage: Side, now: UnixTime) -> Que
 }
 
 /// The JSON of the report about a file.
-pub(crate) fn look(bytes: impl AsRef<[u8]>) -> Value {
-    look_and_ask(bytes, &nothing())
+pub(crate) fn report_of(bytes: impl AsRef<[u8]>) -> Value {
+    report_for(bytes, &nothing())
 }
 
-pub(crate) fn look_at(leaf: LeafBuilder) -> Value {
-    look(leaf.issue().chain_pem())
+pub(crate) fn report_of_leaf(leaf: LeafBuilder) -> Value {
+    report_of(leaf.issue().chain_pem())
 }
 
-pub(crate) fn look_and_ask(bytes: impl AsRef<[u8]>, question: &Question) -> Value {
+pub(crate) fn report_for(bytes: impl AsRef<[u8]>, question: &Question) -> Value {
     checked(&Report::on("it.pem", Ok(bytes.as_ref()), question))
 }
 
