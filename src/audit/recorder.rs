@@ -43,11 +43,11 @@ pub(crate) struct AttemptOutcome {
     pub(crate) duration: Duration,
     /// A session was resumed.
     pub(crate) resumed: bool,
-    /// The peer has not proven its key, so that the event may be left to a summary.
+    /// The peer has not proven its key, so the event may be counted in a summary only.
     pub(crate) is_unproven: bool,
 }
 
-/// A clock that never goes back.
+/// A monotonic clock.
 enum Clock {
     Monotonic(Instant),
     /// Set by a test, which also calls `summarize`.

@@ -195,7 +195,7 @@ impl<I: Send + Sync + 'static> Control<I> {
 
     /// As [`set_policy`](Self::set_policy), with an asynchronous policy.
     ///
-    /// It is asked about every open connection, 64 at a time. A connection without an answer within
+    /// It decides about every open connection, up to 64 concurrently. A connection without an answer within
     /// `timeout` is cut. Changes of trust, CRLs and deny list are checked for open connections without
     /// asking the policy again.
     #[cfg(feature = "tokio")]

@@ -28,7 +28,7 @@ impl AdmitError {
             | Self::PolicyPanicked { .. }
             | Self::PolicyTimedOut { .. }
             | Self::TooManyConnectionsOfIdentity { .. } => AlertDescription::AccessDenied,
-            // `TooManyConnections` is one of them: no fault of the peer, which can try again.
+            // One of them is `TooManyConnections`: the peer did nothing wrong, and can try again.
             _ => AlertDescription::InternalError,
         }
     }
@@ -58,7 +58,7 @@ pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
         | ChainError::UnknownTrustDomain { .. } => CertificateError::UnknownIssuer,
         ChainError::NoTrustDomain { .. } => CertificateError::BadEncoding,
         ChainError::Revoked { .. } => CertificateError::Revoked,
-        // A missing CRL on our side is no fault of the peer: certificate_unknown. rustls would send
+        // A missing CRL on our side is not an error of the peer: certificate_unknown. rustls would send
         // unknown_ca.
         ChainError::UnknownRevocationStatus { .. }
         | ChainError::CrlExpired { .. }

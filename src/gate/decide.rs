@@ -38,8 +38,8 @@ impl<I> Gate<I> {
         Ok(())
     }
 
-    /// Checks the facts, and returns whether the policy has answered. It is checked before and after
-    /// the policy is asked, since time passes in between.
+    /// Checks the facts, and returns whether the policy has answered. They are checked before and
+    /// after the policy runs, since time passes in between.
     fn is_decided(&self, peer: &mut Identified<'_, I>) -> Result<bool, AdmitError> {
         self.check_facts(peer)?;
         Ok(peer.is_allowed(|asked| {

@@ -9,13 +9,12 @@ use crate::pki::contained::caught;
 use crate::tls::Current;
 
 impl<I: Send + Sync + 'static> Live<I> {
-    /// Authorizes all open connections by the rules in force; to be called after each change.
+    /// Authorizes all open connections by the rules in force. Called after each change.
     ///
-    /// A synchronous policy has answered for each connection when this returns. An asynchronous one
-    /// is asked only when it is new, concurrently, about some connections at a time.
+    /// A synchronous policy has decided about each connection when this returns. An asynchronous one
+    /// runs afterwards, and only if it was replaced, for up to 64 connections concurrently.
     ///
-    /// What happens to one connection does not affect the others: where application code panics,
-    /// that connection is cut.
+    /// If application code panics for one connection, only that connection is cut.
     pub(crate) fn reauthorize(&self, endpoint: &Arc<dyn Current<I>>, changed: Changed) {
         let open = self.open_connections();
         if open.is_empty() {
@@ -29,7 +28,7 @@ impl<I: Send + Sync + 'static> Live<I> {
             if asks {
                 to_ask.push(connection);
             } else {
-                // Its stream may be gone, so that this drops the identity.
+                // If its stream was dropped, this drops the identity, which is application code.
                 caught(|| drop(connection));
             }
         }
@@ -52,14 +51,14 @@ impl<I: Send + Sync + 'static> Live<I> {
         }
     }
 
-    /// Asks the asynchronous policy with this number about open connections.
+    /// Runs the asynchronous policy with this number for open connections.
     fn ask_about(
         &self,
         endpoint: &Arc<dyn Current<I>>,
         mut connections: Vec<Arc<Connection<I>>>,
         policy: u64,
     ) {
-        /// How many are asked about at a time.
+        /// How many connections it decides about concurrently.
         const CONCURRENT: usize = 64;
 
         connections.retain(|connection| !connection.lease().is_cut());
@@ -69,7 +68,7 @@ impl<I: Send + Sync + 'static> Live<I> {
             policy,
             waiting: Mutex::new(connections),
         });
-        // Without a runtime there is no answer, which is a denial: dropping the queue cuts them.
+        // Without a runtime the policy cannot decide, which counts as a denial: dropping the queue cuts them.
         let Some(runtime) = self.timers.runtime() else {
             return;
         };
@@ -88,7 +87,7 @@ impl<I: Send + Sync + 'static> Live<I> {
 /// before it does, they are cut.
 struct ReauthorizationQueue<I: Send + Sync + 'static> {
     endpoint: Arc<dyn Current<I>>,
-    /// The number of the policy: a newer one is asked about all connections again.
+    /// The number of the policy. A newer one decides about all connections again.
     policy: u64,
     waiting: Mutex<Vec<Arc<Connection<I>>>>,
 }

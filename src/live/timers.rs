@@ -27,7 +27,7 @@ pub(super) struct ConnectionTimers {
     lifetimes: Lifetimes,
     started: OnceLock<Instant>,
     is_running: Arc<AtomicBool>,
-    /// The runtime of the task, where asynchronous policies are asked too.
+    /// The runtime of the task. Asynchronous policies run on it too.
     runtime: Mutex<Option<Handle>>,
 }
 

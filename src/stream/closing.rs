@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::Wire;
 
-/// How long a peer may take to read what is left to send, the alert included.
+/// How long a peer may take to read the final records, including the alert.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many bytes of such a peer are read and discarded.
 const MAX_DISCARDED: usize = 64 * 1024;

@@ -78,7 +78,7 @@ enum State<IO> {
     Open(tokio_rustls::TlsStream<Wire<IO>>),
     /// Cut: what was written before is sent first.
     Closing(Closing<IO>),
-    /// Between two of the above; after a panic of the transport, for good.
+    /// Between two of the above; after a panic of the transport, permanently.
     Nothing,
 }
 

@@ -27,10 +27,10 @@ pub(crate) struct Attempt<I: Send + Sync + 'static> {
     endpoint: Arc<dyn Current<I>>,
     id: u64,
     started: Instant,
-    /// What the handshake has shown so far.
+    /// The observations of the handshake so far.
     pub(crate) probe: HandshakeProbe,
     pub(crate) info: ConnectionInfo,
-    /// How far the attempt has come.
+    /// The stage that the attempt has reached.
     pub(crate) stage: Stage,
     /// We send the peer an alert when we reject it.
     pub(crate) sends_alert: bool,
@@ -226,7 +226,7 @@ impl<I: Send + Sync + 'static> Attempt<I> {
         decided
     }
 
-    /// Counts what a decision has cost.
+    /// Counts the time and the verifications of a decision.
     pub(crate) fn count_decision(&self, peer: &mut Identified<'_, I>) {
         for is_remembered in peer.take_reverified() {
             self.count_chain(is_remembered);
@@ -240,7 +240,7 @@ impl<I: Send + Sync + 'static> Attempt<I> {
         self.recorder().counters().chain(is_remembered);
     }
 
-    /// Notes who the peer is, so that every outcome from here on names it.
+    /// Stores the peer, so that every outcome from here on has its identity.
     fn identified(&mut self, peer: &Peer<I>) {
         self.stage = Stage::Policy;
         self.identity = self.recorder().identity(peer.identity(), Proof::Proven);

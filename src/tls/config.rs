@@ -126,7 +126,7 @@ impl ServerTemplate {
         default.into_iter().chain(named).collect()
     }
 
-    /// The configurations of one generation; `trust` names the CAs that clients are asked for.
+    /// The configurations of one generation. The CertificateRequest names the CAs of `trust`.
     pub(crate) fn configs<I: Send + Sync + 'static>(
         &self,
         in_force: &InForce<I>,

@@ -84,7 +84,7 @@ impl ServerHelloReader {
 }
 
 /// The body of the ServerHello that a record of this length begins with; `Some(None)` if it begins with
-/// anything else, or if the message goes on in another record.
+/// anything else, or if the message continues in another record.
 fn server_hello(received: &[u8], length: usize) -> Option<Option<&[u8]>> {
     const HEADER: usize = 4;
 

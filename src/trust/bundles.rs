@@ -29,8 +29,9 @@ use crate::identity::TrustDomain;
 /// # }
 /// ```
 ///
-/// `Control::set_trust_domain` and `Control::remove_trust_domain` change the federated domains at run
-/// time, and so do the connector's methods of the same names.
+/// [`Control::set_trust_domain`](crate::Control::set_trust_domain) and
+/// [`Control::remove_trust_domain`](crate::Control::remove_trust_domain) change the federated domains at
+/// run time.
 #[derive(Clone, Default)]
 #[doc(alias = "federation")]
 pub struct TrustBundles {
@@ -38,6 +39,19 @@ pub struct TrustBundles {
 }
 
 /// Why a trust bundle is rejected.
+///
+/// ```
+/// use countersign::trust::BundleError;
+/// use countersign::{Diagnostic, TrustStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bundles = TrustStore::by_trust_domain();
+/// let error = bundles.with("prod.example".parse()?, TrustStore::empty()).unwrap_err();
+/// assert!(matches!(error, BundleError::Empty { .. }));
+/// assert_eq!(error.reason(), "empty_trust_bundle");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {

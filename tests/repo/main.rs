@@ -1,9 +1,10 @@
-//! What holds of the repository: layers, dependencies, auto traits, and pages that name tests.
+//! Rules of the repository: layers, dependencies, auto traits, words, examples, and pages that name tests.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod autotraits;
 mod dependencies;
 mod diagnostics;
+mod examples;
 mod layering;
 mod remedies;
 mod threat_model;

@@ -93,7 +93,7 @@ fn sources_and_pages_use_plain_words() {
     }
     let mut excepted = [false; EXCEPTIONS.len()];
     for file in &files {
-        let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        let name = file.strip_prefix(root).unwrap().to_str().unwrap();
         let mut text = fs::read_to_string(file).unwrap();
         if name == QUOTING_PAGE {
             text = without_quotations(&text);
