@@ -137,12 +137,12 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "No certificate",
             good.with(|call| call.client = None),
             good.clone(),
-            "Give the client a certificate *and* its key: curl `--cert` and `--key`, OpenSSL `-cert` \
-             and `-key`, Python `load_cert_chain`, Java a `KeyManagerFactory` (or \
+            "Give the client a certificate *and* its key: curl `--cert` and `--key`, OpenSSL \
+             `-cert` and `-key`, Python `load_cert_chain`, Java a `KeyManagerFactory` (or \
              `-Djavax.net.ssl.keyStore`), Go `Certificates`, Node `cert` and `key`, GnuTLS \
-             `--x509certfile` and `--x509keyfile`. Java and Go keep a certificate to themselves whose \
-             issuer is not among the authorities that the server names: see \
-             [Unknown CA](#unknown-ca).",
+             `--x509certfile` and `--x509keyfile`. Java and Go do not send a certificate whose \
+             issuer is not among the authorities that the server names: see [Unknown \
+             CA](#unknown-ca).",
         ),
         case(
             "Unknown CA",
@@ -166,27 +166,29 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "Another CA of the same name",
             shows(world.alice_of(&world.root.same_name_other_key()).issue()),
             good.clone(),
-            "The CA was set up anew under its old name, or the wrong environment's file is loaded. \
-             Load the CA's present certificate beside the old one, or reissue the client's.",
+            "The CA has a new key under the same name, or the file of another environment is \
+             loaded. Load the CA's current certificate beside the old one, or reissue the \
+             client's certificate.",
         ),
         case(
             "Expired",
             shows(world.alice().validity(at(LONG_AGO), at(LAST_MONTH)).issue()),
             good.clone(),
-            "Renew the certificate; look at the server's clock if the certificate should be good.",
+            "Renew the certificate. If it should still be valid, check the server's clock.",
         ),
         case(
             "Not yet valid",
             shows(world.alice().validity(at(NEXT_MONTH), at(FAR_AWAY)).issue()),
             good.clone(),
-            "Compare the clocks of the CA and of the server. TLS has one alert for both ends of a \
-             validity, so the client's words speak of expiry.",
+            "Compare the clocks of the CA and of the server. TLS has one alert for certificates \
+             that have expired and for those that are not yet valid, so the client reports expiry.",
         ),
         case(
             "Revoked",
             crl(fresh(world.root.crl().revoke(&[0x2a]))),
             crl(fresh(world.root.crl())),
-            "Issue a new certificate. One that was revoked by mistake returns with the CA's next CRL.",
+            "Issue a new certificate. If it was revoked by mistake, it is valid again after the \
+             CA's next CRL.",
         ),
         case(
             "On the deny list, by serial number",
@@ -199,32 +201,32 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "On the deny list, by key",
             by_key.clone(),
             unlisted(&by_key),
-            "Make a new key, and have it certified: a new certificate for the same key is refused as \
-             well. Or remove the entry from the server's `DenyList`.",
+            "Create a new key, and issue a certificate for it: a new certificate for the same key \
+             is rejected as well. Or remove the entry from the server's `DenyList`.",
         ),
         case(
             "On the deny list, by identity",
             by_identity.clone(),
             unlisted(&by_identity),
-            "No new certificate helps while the identity is on the server's `DenyList`: remove the \
-             entry.",
+            "Remove the entry from the server's `DenyList`. A new certificate with the same \
+             identity is denied too.",
         ),
         case(
             "No CRL of its CA",
             crl(fresh(world.stranger.crl())),
             crl(fresh(world.root.crl())),
-            "The fault is the server's, not the client's: load the CRL of every CA (`Crls`, \
-             `--crl`), or say by name which CA publishes none (`no_crl_from`, `--no-crl-issuer`).",
+            "The error is in the server's configuration: load the CRL of every CA (`Crls`, \
+             `--crl`), or name each CA that publishes none (`no_crl_from`, `--no-crl-issuer`).",
         ),
         case(
-            "Its CA's CRL is out of date",
+            "The CRL of its CA has expired",
             crl(world.root.crl().next_update(at(LAST_MONTH))),
             crl(fresh(world.root.crl())),
-            "The fault is the server's: fetch CRLs before their nextUpdate and have them reloaded \
-             (`Reload`, `--reload`); a `grace` bridges an outage of the CA.",
+            "The error is in the server's configuration: fetch CRLs before their nextUpdate, and \
+             reload them (`Reload`, `--reload`). A `grace` bridges an outage of the CA.",
         ),
         case(
-            "A CA's certificate as a client's",
+            "A CA certificate as a client certificate",
             shows(ca.clone()),
             shows(ca.clone()).with(|call| {
                 let trust = world.root.trust().pin(&ca.certificate());
@@ -234,7 +236,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
              `-addext basicConstraints=critical,CA:FALSE` and pin that, or have a CA issue one.",
         ),
         case(
-            "For servers only",
+            "A certificate for servers only",
             shows(world.alice().server_only().issue()),
             shows(world.alice().client_only().issue()),
             "Issue it with `extendedKeyUsage=clientAuth` (both uses: `clientAuth,serverAuth`).",
@@ -246,19 +248,19 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "`openssl x509 -req` without extensions makes version 1; give it `-extfile`.",
         ),
         case(
-            "No identity where one is looked for",
+            "No identity in the certificate",
             shows(world.nameless(&world.root).dns("alice.example").issue()),
             good.clone(),
             "The certificate is trusted, but lacks the field that the server reads. `cargo run \
-             --example inspect -- CERTIFICATE.pem` prints what each field says; issue it with that \
-             field, or choose another extractor (`--identity`).",
+             --example inspect -- CERTIFICATE.pem` prints the value of each field. Issue a \
+             certificate with that field, or choose another extractor (`--identity`).",
         ),
         case(
-            "Two identities where one is wanted",
+            "Two identities in the certificate",
             shows(world.alice().common_name("bob").issue()),
             good.clone(),
-            "Neither is taken for the peer's. Issue a certificate with one of them, or read another \
-             field; `all()` extracts several where several are right.",
+            "The server uses neither of them. Issue a certificate with one of them, or read \
+             another field. Where several are valid, `all()` extracts them.",
         ),
         case(
             "Denied by policy",
@@ -281,8 +283,8 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
                 acceptor
             }),
             good.clone(),
-            "Look at what the asynchronous policy asks (a database, a service); give it more time, \
-             or `policy::cached`.",
+            "Check the service that the asynchronous policy queries, such as a database. Increase \
+             its timeout, or use `policy::cached`.",
         ),
         case(
             "Denied by policy, with TLS 1.2",
@@ -294,13 +296,13 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
                     .expect("an acceptor"),
             ),
             twelve(world.acceptor().allow_tls12().build().expect("an acceptor")),
-            "As with TLS 1.3. The alert is the same, whichever the version.",
+            "As with TLS 1.3. The alert is the same in both versions.",
         ),
         case(
             "TLS 1.2 only",
             good.with(|call| call.tls = Tls::V12),
             twelve(world.acceptor().allow_tls12().build().expect("an acceptor")),
-            "Update the client, or let it speak TLS 1.3; or allow TLS 1.2 on the server \
+            "Update the client, or enable TLS 1.3 in it; or allow TLS 1.2 on the server \
              (`allow_tls12()`, `--tls12`).",
         ),
         case(
@@ -308,30 +310,30 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             twelve(world.acceptor().allow_tls12().build().expect("an acceptor"))
                 .with(|call| call.speaks = Speaks::TlsWithoutEms),
             twelve(world.acceptor().allow_tls12().build().expect("an acceptor")),
-            "Let the client speak TLS 1.3, or update it: with TLS 1.2 the extended master secret \
-             (RFC 7627) is required, without which a session is not bound to its certificates. Go \
-             has it since 1.21.",
+            "Enable TLS 1.3 in the client, or update it. TLS 1.2 requires the extended master \
+             secret (RFC 7627), because a session without it is not bound to its certificates. Go \
+             supports it since 1.21.",
         ),
         case(
             "TLS 1.2 without forward secrecy",
             twelve(world.acceptor().allow_tls12().build().expect("an acceptor"))
                 .with(|call| call.speaks = Speaks::TlsByRsa),
             twelve(world.acceptor().allow_tls12().build().expect("an acceptor")),
-            "Let the client offer suites with ECDHE: it has a list of ciphers that names none (curl \
+            "Enable cipher suites with ECDHE in the client. Its list of ciphers has none (curl \
              `--ciphers`, OpenSSL `-cipher`).",
         ),
         case(
             "No application protocol in common",
             good.with(|call| call.speaks = Speaks::TlsWithUnknownAlpn),
             good.clone(),
-            "Compare the client's ALPN protocols with those of the server's builder (`alpn`). A client \
-             that names none is admitted.",
+            "Compare the client's ALPN protocols with those of the server's builder (`alpn`). A \
+             client that offers none is admitted.",
         ),
         case(
             "Plain HTTP",
             good.with(|call| call.speaks = Speaks::PlainHttp),
             good.clone(),
-            "Write `https://`. Behind a proxy, have it speak TLS to the server.",
+            "Write `https://`. Behind a proxy, configure it to use TLS to the server.",
         ),
         case(
             "The client does not trust the server",
@@ -339,7 +341,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             good.clone(),
             "Give the client the CA of the *server's* certificate: curl `--cacert`, OpenSSL \
              `-CAfile`, Python `cafile`, Java a trust store, Go `RootCAs`, Node `ca`, GnuTLS \
-             `--x509cafile`. And have the server send its intermediates.",
+             `--x509cafile`. Configure the server to send its intermediates.",
         ),
         case(
             "The server's certificate is for another name",
@@ -359,15 +361,16 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
                 call.speaks = Speaks::Smtp;
             }),
             good.clone(),
-            "The port speaks TLS from the first byte, and the client has to begin: no STARTTLS. A \
-             health check that only connects looks the same.",
+            "The port uses TLS from the first byte, without STARTTLS, and the client sends first. \
+             A health check that only connects has the same result.",
         ),
         case(
             "The client gives up waiting",
             good.with(|call| call.wait = Some(Duration::from_millis(500))),
             good.clone(),
-            "The server is too busy, or does not run, while its port is open: look at its CPU and at \
-             `max_handshakes`; give the client more time (curl `--connect-timeout`).",
+            "The port is open, but the server is overloaded or its process is stopped. Check its \
+             CPU and `max_handshakes`, or increase the client's timeout (curl \
+             `--connect-timeout`).",
         ),
     ];
     cases.extend(chains::cases(world, &good));

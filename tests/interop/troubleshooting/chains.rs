@@ -66,77 +66,80 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             "A key that may not sign",
             may(KeyUsageBits::KEY_ENCIPHERMENT),
             may(sign | KeyUsageBits::KEY_ENCIPHERMENT),
-            "Issue it with `keyUsage=digitalSignature`: in TLS 1.3 every key signs (RFC 8446 section \
-             4.4.2.2). `keyEncipherment` alone is for the RSA key exchange of old.",
+            "Issue it with `keyUsage=digitalSignature`: in TLS 1.3 every key signs (RFC 8446 \
+             section 4.4.2.2). `keyEncipherment` alone is for the RSA key exchange of TLS 1.2 and \
+             older.",
         ),
         Case::new(
             "A client that may sign certificates",
             may(sign | KeyUsageBits::KEY_CERT_SIGN),
             may(sign),
-            "Issue it without `keyCertSign` and `cRLSign`: who may sign certificates could make more \
-             clients.",
+            "Issue it without `keyCertSign` and `cRLSign`: with them, the client could issue \
+             certificates for further clients.",
         ),
         Case::new(
-            "Issued by one who may not issue",
+            "An issuer that may not issue certificates",
             shows(&world.alice_of(&servant).issue()),
             shows(&world.alice_of(&world.issuing).issue()),
             "Issue the intermediate with `basicConstraints=critical,CA:TRUE` and \
-             `keyUsage=critical,keyCertSign`, or sign with an authority that may.",
+             `keyUsage=critical,keyCertSign`, or issue the certificate by an authority that has \
+             them.",
         ),
         Case::new(
-            "An authority too far down",
+            "A path that is longer than an authority allows",
             shows(&world.alice_of(&beyond).issue()),
             shows(&world.alice_of(&last).issue()),
-            "Path validation has found a rule of RFC 5280 broken: here a path length (`pathlen:0` has \
-             no CA below). Name constraints and unknown critical extensions end like this. \
+            "The path violates a rule of RFC 5280: here the path length (`pathlen:0` allows no CA \
+             below). Name constraints and unknown critical extensions have the same result. \
              `countersign inspect CERTIFICATE.pem` with the server's `--trust` shows which.",
         ),
         Case::new(
             "Too many certificates",
             by(trusts_deepest(), &deep),
             by(trusts_deepest(), &deep.leaf_only()),
-            "Take out of the client's file what is neither its certificate nor an intermediate that \
-             the server lacks: roots, a bundle of the system. Or raise the limit (`limits`, \
-             `chain_length`), which is 10 unless set.",
+            "Remove from the client's file all certificates other than its own and the \
+             intermediates that the server needs, such as roots or the system's bundle. Or raise \
+             the limit (`limits`, `chain_length`; default 10).",
         ),
         Case::new(
-            "More bytes than a handshake takes",
+            "Too many bytes in a handshake",
             by(bounded(2048), &wordy),
             by(bounded(256 * 1024), &wordy),
-            "Look what the client's file holds beside its certificate and intermediates, and how long \
-             the names in them are; or raise `max_handshake_bytes`, which is 256 KiB unless set.",
+            "Check which certificates the client's file has besides its own and its \
+             intermediates, and how long their names are. Or raise `max_handshake_bytes` (default \
+             256 KiB).",
         ),
         Case::new(
             "A certificate that cannot be read",
             shows(&world.alice_of(&twice).issue()).with(|call| call.by = LENIENT),
             shows(&world.alice_of(&world.issuing).issue()),
-            "The message names the certificate by its place in the chain, and the part: here an \
-             intermediate has two keyUsage extensions. Have it issued anew. Some programs do not even \
-             load such a certificate.",
+            "The message has the certificate's position in the chain and the malformed part: here \
+             an intermediate has two keyUsage extensions. Reissue it. Some programs cannot load \
+             such a certificate.",
         ),
         Case::new(
             "A key that is too large",
             by(limited(2048), &large),
             by(limited(4096), &large),
-            "Make a smaller RSA key, or one of ECDSA P-256; or raise the server's limit (`limits`, \
-             `rsa_bits`), which is 8,192 bits unless set.",
+            "Create a smaller RSA key, or an ECDSA P-256 key. Or raise the server's limit \
+             (`limits`, `rsa_bits`; default 8,192 bits).",
         ),
         Case::new(
-            "Against RFC 5280",
+            "A certificate that violates RFC 5280",
             by(strict(), &world.alice().dns("alice_1.example").issue()),
             by(strict(), &world.alice().dns("alice-1.example").issue()),
-            "The server holds certificates to all of RFC 5280 section 4 (`Profile::Rfc5280`), and its \
-             message names the rule. Reissue the certificate, or choose `Profile::Compatible`.",
+            "The server enforces all of RFC 5280 section 4 (`Profile::Rfc5280`), and its message \
+             names the rule. Reissue the certificate, or choose `Profile::Compatible`.",
         ),
         Case::new(
-            "A CRL by one who may not sign CRLs",
+            "A CRL of an issuer that may not sign CRLs",
             revoking(KeyUsageBits::KEY_CERT_SIGN),
             revoking(KeyUsageBits::KEY_CERT_SIGN | KeyUsageBits::CRL_SIGN),
-            "The fault is the CA's, not the client's: issue the CA's certificate with \
+            "The error is in the CA's certificate: issue the CA's certificate with \
              `keyUsage=critical,keyCertSign,cRLSign`, and load it.",
         ),
         Case::new(
-            "Of another trust domain",
+            "Another trust domain",
             by(
                 bundles(&["prod.example"]),
                 &of("spiffe://staging.example/alice"),
@@ -145,11 +148,12 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
                 bundles(&["prod.example", "staging.example"]),
                 &of("spiffe://staging.example/alice"),
             ),
-            "Look whether the client has strayed from its environment. If it should come in, give the \
-             server that trust domain's bundle (`TrustStore::by_trust_domain`, `--trust-domain`).",
+            "Check that the client runs in the right environment. If it should be admitted, give \
+             the server that trust domain's bundle (`TrustStore::by_trust_domain`, \
+             `--trust-domain`).",
         ),
         Case::new(
-            "Of no trust domain",
+            "No trust domain",
             by(bundles(&["prod.example"]), &world.alice().issue()),
             by(
                 bundles(&["prod.example"]),

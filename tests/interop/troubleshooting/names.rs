@@ -24,22 +24,23 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             "An identity that is malformed",
             by_dns(|leaf| leaf.dns("https://alice.example/")),
             by_dns(|leaf| leaf.dns("alice.example")),
-            "Issue it with a value of the field's own form: a DNS name is no URL and has no port, an \
-             internationalised one is written in A-labels (`xn--`), no value has control characters.",
+            "Issue it with a value in the syntax of the field. A DNS name is not a URL and has no \
+             port, an internationalised one is written in A-labels (`xn--`), and no value has \
+             control characters.",
         ),
         Case::new(
             "An identity for many hosts",
             by_dns(|leaf| leaf.dns("*.example")),
             by_dns(|leaf| leaf.dns("alice.example")),
-            "Issue the client a certificate of its own: a wildcard is for servers, and says not who \
-             calls. Invisible characters in a name are refused as well.",
+            "Issue the client a certificate of its own: a wildcard is for servers, and identifies \
+             no client. Invisible characters in a name are rejected as well.",
         ),
         Case::new(
             "An identity that is too long",
             named(|leaf| leaf.common_name(&"alice".repeat(13))),
             good.clone(),
-            "Shorten it: a common name has 64 characters at most (RFC 5280, `ub-common-name`); or put \
-             it into a subject alternative name, and read that.",
+            "Shorten it: a common name has 64 characters at most (RFC 5280, `ub-common-name`); or \
+             put it into a subject alternative name, and use an extractor of that.",
         ),
         Case::new(
             "An identity in an old encoding",
@@ -59,8 +60,8 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
                 call.acceptor = built(world.acceptor_by(broken));
             }),
             good.with(|call| call.acceptor = built(world.acceptor_by(mended))),
-            "The fault is the server's: its own extractor has a bug; see the panic message on its \
-             standard error. An extractor returns an error for what it does not expect.",
+            "The error is in the server: its extractor has a bug. See the panic message on its \
+             standard error. An extractor must return an error for unexpected input.",
         ),
     ]
 }

@@ -37,28 +37,29 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
                 Decision::deny(format!("no peer of {team}"))
             })),
             good.clone(),
-            "The fault is the server's: its own policy has a bug; see the panic message on its \
+            "The error is in the server: its policy has a bug. See the panic message on its \
              standard error. A policy that panics admits no client.",
         ),
         Case::new(
-            "No record can be made",
+            "The audit sink fails",
             calls(world.acceptor().audit(DiskFull)),
             calls(world.acceptor().audit(|_: &AuditEvent| {})),
-            "The fault is the server's: where the audit sink takes no record, no client is admitted. Look \
-             at its disk, or at the receiver of its events; a `Queue` bridges a short outage.",
+            "The error is in the server: while the audit sink cannot record events, no client is \
+             admitted. Check its disk, or the receiver of its events. A `Queue` bridges a short \
+             outage.",
         ),
         Case::new(
             "Too many connections",
             calls(world.acceptor().max_connections(0)),
             calls(world.acceptor().max_connections(1)),
-            "See in the audit events which peers hold the connections and let them close those that they \
-             do not use, or raise `max_connections`. The client may come back later.",
+            "The audit events show which peers have the connections. Configure those peers to \
+             close idle connections, or raise `max_connections`. The client can connect later.",
         ),
         Case::new(
             "Too many connections of one identity",
             calls(world.acceptor().max_connections_per_identity(0)),
             calls(world.acceptor().max_connections_per_identity(1)),
-            "Look why the client opens so many, above all whether it closes them; or raise \
+            "Check why the client opens so many connections, and whether it closes them. Or raise \
              `max_connections_per_identity`. Clients that share an identity share the limit.",
         ),
         Case::new(
@@ -69,35 +70,35 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             before(true, |door| {
                 door.max_handshakes(2).when_full(WhenFull::Shed)
             }),
-            "Look who begins handshakes and does not finish them (`handshake_timeout`); raise \
-             `max_handshakes`, or let clients wait (`WhenFull::Wait`). A client that is closed before \
-             it has spoken sees an unexpected end of file instead of a reset.",
+            "Check which clients begin handshakes and do not finish them (`handshake_timeout`). \
+             Raise `max_handshakes`, or use `WhenFull::Wait`. A client that is closed before it \
+             has sent data gets an unexpected end of file instead of a reset.",
         ),
         Case::new(
             "Too many handshakes of one address",
             before(true, |door| door.max_handshakes_per_address(1)),
             before(true, |door| door.max_handshakes_per_address(2)),
-            "Look what else comes from that address; behind a proxy, all clients do: raise \
-             `max_handshakes_per_address`.",
+            "Check which other clients have that address. Behind a proxy, all clients have it: \
+             raise `max_handshakes_per_address`.",
         ),
         Case::new(
             "Dropped early",
             before(true, |door| door.early_drop(EarlyDrop::new(1, 100, 1))),
             before(true, |door| door.early_drop(None)),
-            "Look what else comes from that address or IPv6 /64 network and does not finish its \
-             handshakes. Behind a load balancer that hides the clients' addresses all of them do: turn \
-             it off with `early_drop(None)`.",
+            "Check which clients of that address or IPv6 /64 network do not finish their \
+             handshakes. Behind a load balancer that hides the clients' addresses, all clients \
+             have one address: turn early drop off with `early_drop(None)`.",
         ),
         Case::new(
-            "From an address that is not admitted",
+            "An address that is not admitted",
             before(false, |door| {
                 door.admit(|address| !address.ip().is_loopback())
             }),
             before(false, |door| {
                 door.admit(|address| address.ip().is_loopback())
             }),
-            "Look from which address the client comes (a VPN, a NAT), and have the listener's `admit` \
-             take it. The certificate was not looked at.",
+            "Check the client's address (a VPN, a NAT), and change the listener's `admit` to \
+             return true for it. The certificate was not checked.",
         ),
     ]
 }
