@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In sentences and in identifiers, whole words only.
-const UNWANTED: [&str; 48] = [
+const UNWANTED: [&str; 49] = [
     "whom",
     "whoever",
     "nobody",
@@ -27,6 +27,7 @@ const UNWANTED: [&str; 48] = [
     "turned away",
     "let in",
     "lets in",
+    "lets it in",
     "is told",
     "are told",
     "told",
