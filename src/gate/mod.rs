@@ -1,7 +1,7 @@
 //! The decision about a peer: chain → verify → identify → authorize.
 //!
 //! A gate is immutable: the trust, the policy, the deny list and everything else that a decision
-//! depends on at one moment. It does no I/O, records nothing, and needs no runtime; the endpoint holds
+//! depends on at one moment. It does no I/O, records nothing, and knows no runtime; the endpoint holds
 //! the gate in force and replaces it as a whole. Each step takes the proof of the step before as its
 //! argument, and the constructors of the proofs are private to this module, so that code which skips
 //! a step does not compile.
