@@ -3,7 +3,6 @@
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,6 +16,7 @@ use super::sources::{Entry, GRACE};
 use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
 use crate::TlsStream;
 use crate::audit::{Action, Recorder};
+use crate::pki::contained::caught;
 use crate::server::{AcceptError, Acceptor, ShedReason};
 use crate::stream::handshake::Cancel;
 use crate::stream::info_of;
@@ -154,9 +154,7 @@ where
         let options = &self.options;
         let admitted = match (&options.admit, remote_addr) {
             // A panic rejects the connection, and must not stop the loop.
-            (Some(admit), Some(address)) => {
-                catch_unwind(AssertUnwindSafe(|| admit(address))).unwrap_or(false)
-            }
+            (Some(admit), Some(address)) => caught(|| admit(address)).unwrap_or(false),
             _ => true,
         };
         if !admitted {
@@ -267,7 +265,7 @@ where
 /// Calls the application's closure. A panic in it affects nothing else.
 fn notify(on_refused: Option<&OnRefused>, remote_addr: Option<SocketAddr>, error: &AcceptError) {
     if let Some(notify) = on_refused {
-        let _ = catch_unwind(AssertUnwindSafe(|| notify(remote_addr, error)));
+        caught(|| notify(remote_addr, error));
     }
 }
 
