@@ -15,7 +15,7 @@ use countersign::audit::{
 use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
-use countersign::diagnose::{self, Case, Finding, Report, Step, StepResult};
+use countersign::diagnose::{Case, Finding, Report, Step, StepResult};
 use countersign::gate::{Admission, AdmitError, Handshaken, ServerNameVerification};
 use countersign::identity::{
     And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
@@ -60,7 +60,7 @@ use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
     ConnectionInfo, Connector, Control, Credentials, Decision, DrainSignal, EarlyDrop,
     HandshakeError, Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption,
-    ShedReason, TlsStream, TrustStore, Update, WhenFull,
+    ServerHandshake, ShedReason, TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -82,10 +82,9 @@ fn values_go_everywhere() {
     is_plain::<Finding>();
     is_plain::<AlertWatch>();
     is_plain::<PeerAlert>();
-    is_plain::<diagnose::StepResult>();
+    is_plain::<StepResult>();
     is_plain::<Report>();
     is_plain::<Step>();
-    is_plain::<StepResult>();
     is_plain::<Anchor>();
     is_plain::<EkuPolicy>();
     is_plain::<Limits>();

@@ -1,14 +1,17 @@
-//! Holds the source to the layers of the design: a module imports only from rows above its own.
+//! A module imports only from rows above its own.
 //!
-//! The checker reads tokens, not types: `crate::…` and `super::…` paths, with what `lib.rs`
-//! re-exports counted as the module it comes from. Comments, strings and `mod tests` do not count.
+//! The checker reads tokens, not types: `crate::…` and `super::…` paths. What `lib.rs` re-exports counts
+//! as the module it comes from. Comments, strings and `mod tests` do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+
+use crate::source::{Token, is_word, rust_files, tokens, without_tests};
 
 /// The top-level modules, the lowest layer first. Those of one row do not know each other.
+///
+/// manual/architecture.md shows the same table.
 const ROWS: &[&[&str]] = &[
-    &["diagnostic"],
+    &["diagnostic", "side"],
     &["pki"],
     &["identity"],
     &["trust"],
@@ -17,6 +20,8 @@ const ROWS: &[&[&str]] = &[
     &["audit"],
     &["gate"],
     &["tls"],
+    &["live"],
+    &["endpoint"],
     &["stream"],
     &["server", "client"],
     &["reload"],
@@ -27,20 +32,35 @@ const ROWS: &[&[&str]] = &[
 /// Stands aside: it may import everything, and nothing imports it.
 const ASIDE: &str = "testing";
 
+/// What a module may not import although it is in a row above: the module, what it may not import,
+/// and the names that it may import nevertheless, each in one file.
+const FORBIDDEN: &[(&str, &str, &[(&str, &str)])] = &[
+    // The gate decides and records nothing. Its error has a variant for a sink that fails.
+    ("gate", "audit", &[("gate/error.rs", "RecordError")]),
+    // A chain is examined as the peer would verify it, without an acceptor or a connector.
+    ("diagnose", "gate", &[]),
+    ("diagnose", "tls", &[]),
+    ("diagnose", "endpoint", &[]),
+    ("diagnose", "server", &[]),
+    ("diagnose", "client", &[]),
+];
+
 type IsReserved = fn(&str) -> bool;
 
-/// Words that only some modules or files may say; the rest "knows nothing of" them.
+/// Words that occur only in some modules or files.
 const RESERVED: &[(IsReserved, &[&str])] = &[
-    // Whoever bypasses rustls' own checks does it in sight of the one that replaces them.
+    // Code that bypasses rustls' own checks is next to the check that replaces them.
     (|word| word.starts_with("danger"), &["tls/"]),
-    // Below, everything works for blocking rustls and for QUIC too.
+    // Everything else works for blocking rustls and for QUIC too.
     (
         |word| matches!(word, "tokio" | "tokio_rustls"),
         &[
             "policy/asynchronous/", // time limits
+            "live/timers.rs",
             "stream/",
-            "server/",
-            "client/mod.rs",
+            "server/accept.rs",
+            "server/listener/",
+            "client/connect.rs",
             "reload/",
             "integration/hyper/",
             "integration/axum.rs",
@@ -49,23 +69,28 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "testing/tests/reads.rs",
         ],
     ),
-    // Sockets are the listener's or the caller's. (To take the peer's address from one, it must be
-    // recognised.)
+    // Sockets belong to the listener or to the caller. (`stream/info.rs` recognizes one, to read the
+    // peer's address.)
     (
         |word| matches!(word, "TcpStream" | "TcpListener" | "UdpSocket"),
         &["stream/info.rs", "server/listener/"],
     ),
-    // The live connection is for the gate and all rows below.
+    // rustls' configurations are built in one place, and customized or handed out in three.
     (
-        |word| {
-            matches!(
-                word,
-                "ServerConnection" | "ClientConnection" | "ServerConfig" | "ClientConfig"
-            )
-        },
-        &["gate/", "tls/", "stream/", "server/", "client/", "testing/"],
+        |word| matches!(word, "ServerConfig" | "ClientConfig"),
+        &["tls/", "endpoint/", "server/", "client/"],
     ),
-    // Identities and policies are about certificates and peers, whatever carried them.
+    // The gate reads a finished connection; what drives one is above it.
+    (
+        |word| matches!(word, "ServerConnection" | "ClientConnection"),
+        &["gate/handshaken.rs", "tls/", "server/", "client/"],
+    ),
+    // One snapshot is in force; nothing else is swapped. (The rules for requests are the layer's.)
+    (
+        |word| word.starts_with("ArcSwap"),
+        &["endpoint/mod.rs", "integration/tower/layer.rs"],
+    ),
+    // Identities and policies are about certificates and peers, not about what carried them.
     (
         |word| word == "rustls",
         &[
@@ -75,6 +100,8 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "peer.rs",
             "gate/",
             "tls/",
+            "live/",
+            "endpoint/",
             "stream/",
             "server/",
             "client/",
@@ -82,6 +109,38 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
         ],
     ),
 ];
+
+/// The table of the manual's page about the architecture is the one that is checked.
+#[test]
+fn the_manual_shows_these_layers() {
+    let page = support::workspace().join("manual/architecture.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let shown = layers_of(&page);
+    let expected: Vec<Vec<&str>> = ROWS.iter().map(|row| row.to_vec()).collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_table_is_read_row_by_row() {
+    let page = "| layer | modules |\n|---|---|\n| 1 | `diagnostic` · `side`: shared |\n\
+        | 2 | `pki/`: certificates, `x/` |\n| aside | `testing/` |\n\n| 9 | `other/` |\n";
+    assert_eq!(layers_of(page), [vec!["diagnostic", "side"], vec!["pki"]]);
+}
+
+/// The modules of each numbered row of the table, in its order.
+fn layers_of(page: &str) -> Vec<Vec<&str>> {
+    page.lines()
+        .skip_while(|line| *line != "| layer | modules |")
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
+        .filter(|(layer, _)| layer.parse::<usize>().is_ok())
+        .map(|(_, modules)| {
+            let modules = modules.split(" · ");
+            let names = modules.filter_map(|module| module.strip_prefix('`')?.split_once('`'));
+            names.map(|(name, _)| name.trim_end_matches('/')).collect()
+        })
+        .collect()
+}
 
 #[test]
 fn modules_import_only_from_rows_above() {
@@ -93,8 +152,9 @@ fn modules_import_only_from_rows_above() {
 /// The checker's rules, each with a line that keeps it and one that breaks it.
 #[test]
 fn the_checker_sees_what_it_must() {
-    const LIB: &str = "mod diagnostic; pub mod pki; pub mod identity; pub mod trust; pub mod diagnose; mod peer; pub mod policy; \
-        pub mod audit; pub mod gate; mod tls; mod stream; mod server; mod client; pub mod reload; \
+    const LIB: &str = "mod diagnostic; mod side; pub mod pki; pub mod identity; pub mod trust; pub mod diagnose; \
+        mod peer; pub mod policy; pub mod audit; pub mod gate; mod tls; pub mod live; mod endpoint; \
+        mod stream; mod server; mod client; pub mod reload; \
         pub mod integration; pub mod manual; pub mod testing; \
         pub use peer::{ConnectionInfo, Peer}; pub use server::Acceptor; pub use tls::{builder, \
         BuildError as Built};";
@@ -233,7 +293,62 @@ fn the_checker_sees_what_it_must() {
             "use crate::*;",
             "imports everything of the crate",
         ),
+        (
+            "live/mod.rs",
+            "use crate::tls::Current;",
+            "use crate::endpoint::Endpoint;",
+            "imports `endpoint`",
+        ),
+        (
+            "endpoint/mod.rs",
+            "use crate::live::Live;",
+            "use crate::stream::TlsStream;",
+            "imports `stream`",
+        ),
+        // Some rows above are forbidden, with exceptions by name and file.
+        (
+            "gate/error.rs",
+            "use crate::audit::RecordError; fn f(_: crate::audit::RecordError) {}",
+            "use crate::audit::{RecordError, Recorder};",
+            "imports `Recorder` of `audit`, which is forbidden",
+        ),
+        (
+            "gate/decide.rs",
+            "use crate::policy::Policy;",
+            "fn f(_: &super::super::audit::RecordError) {}",
+            "imports `RecordError` of `audit`, which is forbidden",
+        ),
+        (
+            "diagnose/mod.rs",
+            "use crate::trust::TrustStore;",
+            "use crate::Acceptor;",
+            "imports `Acceptor` of `server`, which is forbidden",
+        ),
         // Reserved words.
+        (
+            "live/timers.rs",
+            "use tokio::time::sleep;",
+            "use arc_swap::ArcSwapOption;",
+            "says `ArcSwapOption`",
+        ),
+        (
+            "gate/mod.rs",
+            "use rustls::AlertDescription;",
+            "use tokio::task::spawn;",
+            "says `tokio`",
+        ),
+        (
+            "gate/decide.rs",
+            "fn f() {}",
+            "fn f(_: &rustls::ServerConnection) {}",
+            "says `ServerConnection`",
+        ),
+        (
+            "policy/authorizer.rs",
+            "#[cfg(feature = \"tokio\")]\nuse std::time::Duration;",
+            "use tokio::time::timeout;",
+            "says `tokio`",
+        ),
         (
             "tls/verifier.rs",
             "use rustls::client::danger::X;",
@@ -241,7 +356,7 @@ fn the_checker_sees_what_it_must() {
             "says `tokio`",
         ),
         (
-            "server/mod.rs",
+            "server/accept.rs",
             "use tokio::io::AsyncRead;",
             "fn f() { config.dangerous(); }",
             "says `dangerous`",
@@ -375,8 +490,14 @@ impl Tree {
         for (path, tokens) in &self.files {
             let mut add = |what: String| found.push(format!("{path}: {what}"));
             let own = top_level(path);
+            let paths = crate_paths(path, tokens);
+            for (module, name) in self.forbidden(path, &paths) {
+                add(format!(
+                    "imports `{name}` of `{module}`, which is forbidden"
+                ));
+            }
             let imports: BTreeSet<String> =
-                crate_paths(path, tokens).into_iter().flatten().collect();
+                paths.into_iter().map(|mut it| it.swap_remove(0)).collect();
             for name in imports {
                 if name == "*" {
                     add("imports everything of the crate".into());
@@ -405,6 +526,25 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// The imports of a file that its module may not have, as module and last name.
+    fn forbidden(&self, file: &str, paths: &[Vec<String>]) -> BTreeSet<(String, String)> {
+        let own = top_level(file);
+        let imports = paths.iter().filter_map(|path| {
+            let (first, last) = (path.first()?, path.last()?);
+            let module = self.re_exports.get(first).unwrap_or(first);
+            Some((module.clone(), last.clone()))
+        });
+        let is_forbidden = |(module, name): &(String, String)| {
+            FORBIDDEN.iter().any(|(importer, imported, exceptions)| {
+                let is_excepted = exceptions.contains(&(file, name));
+                own == *importer && module == imported && !is_excepted
+            })
+        };
+        imports.filter(is_forbidden).collect()
+    }
+}
+
 fn row_of(module: &str) -> Option<usize> {
     ROWS.iter().position(|row| row.contains(&module))
 }
@@ -427,7 +567,7 @@ fn top_level(path: &str) -> &str {
         .unwrap_or(path)
 }
 
-/// For each path that leads to the crate's root, the names that follow there.
+/// Each path from the crate's root, without the root.
 fn crate_paths(file: &str, tokens: &[Token]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     // How deep below the root the code is: by its file, and by the inline modules around it.
@@ -457,12 +597,7 @@ fn crate_paths(file: &str, tokens: &[Token]) -> Vec<Vec<String>> {
                     rest = after;
                 }
                 if levels >= depth {
-                    found.push(
-                        use_tree(rest)
-                            .into_iter()
-                            .filter_map(|path| path.into_iter().next())
-                            .collect(),
-                    );
+                    found.extend(use_tree(rest));
                 }
             }
             _ => {}
@@ -516,93 +651,4 @@ fn use_tree(tokens: &[Token]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     tree(&mut &*tokens, &[], &mut found);
     found
-}
-
-/// Everything but the `mod tests` at the end of the file.
-fn without_tests(source: &str) -> &str {
-    const TESTS: &str = "#[cfg(test)]\nmod tests {";
-    const END: &str = "\n}\n";
-    match source.split_once(TESTS) {
-        Some((code, tests))
-            if tests
-                .find(END)
-                .is_none_or(|at| at + END.len() == tests.len()) =>
-        {
-            code
-        }
-        _ => source,
-    }
-}
-
-type Token = String;
-
-fn is_word(token: &str) -> bool {
-    token.starts_with(|first: char| first.is_alphanumeric() || first == '_')
-}
-
-/// Words, `::` and single characters, without comments, strings and spaces.
-fn tokens(source: &str) -> Vec<Token> {
-    let mut found = Vec::new();
-    let mut rest = source;
-    while let Some(first) = rest.chars().next() {
-        let length = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with("r#\"") {
-            rest.find("\"#").map_or(rest.len(), |end| end + 2)
-        } else if first == '"' {
-            string_length(rest)
-        } else if first == '\'' {
-            char_length(rest)
-        } else if rest.starts_with("::") {
-            found.push("::".to_owned());
-            2
-        } else if is_word(rest) {
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
-            let length = end.unwrap_or(rest.len());
-            found.push(rest[..length].to_owned());
-            length
-        } else {
-            if !first.is_whitespace() {
-                found.push(first.to_string());
-            }
-            first.len_utf8()
-        };
-        rest = &rest[length..];
-    }
-    found
-}
-
-fn string_length(rest: &str) -> usize {
-    let mut escaped = false;
-    let end = rest.char_indices().skip(1).find(|&(_, c)| {
-        let ends = c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        ends
-    });
-    end.map_or(rest.len(), |(at, _)| at + 1)
-}
-
-/// A character, or only the apostrophe of a lifetime.
-fn char_length(rest: &str) -> usize {
-    let mut chars = rest.char_indices().skip(1);
-    match (chars.next(), chars.next()) {
-        (Some((_, '\\')), Some(_)) => chars.find(|&(_, c)| c == '\'').map_or(1, |(at, _)| at + 1),
-        (Some(_), Some((at, '\''))) => at + 1,
-        _ => 1,
-    }
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }

@@ -7,5 +7,7 @@ mod diagnostics;
 mod examples;
 mod layering;
 mod remedies;
+mod source;
+mod structure;
 mod threat_model;
 mod words;
