@@ -39,7 +39,6 @@ const CASES: &[(&[&str], bool, Outcome)] = &[
     (&["clock"], false, New("denied")),
     (&["hash b.example"], true, New("authorization_panicked")),
     (&["policy 2 b.example"], true, New("policy_panicked")),
-    (&["print b.example"], true, New("denied")),
     (&["sink"], true, New("denied")),
     (&["wake reader"], true, New("denied")),
     (&["wake watcher"], true, New("denied")),
