@@ -256,6 +256,13 @@ impl<S: TlsRole, I: Send + Sync + 'static> Current<I> for Endpoint<S, I> {
         self.snapshot.load().gate.epoch()
     }
 
+    fn settled_epoch(&self) -> Epoch {
+        #[cfg(feature = "tokio")]
+        return self.live.between_changes(|| self.epoch());
+        #[cfg(not(feature = "tokio"))]
+        self.epoch()
+    }
+
     fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
     }

@@ -70,6 +70,12 @@ impl<I> Live<I> {
         swap()
     }
 
+    /// Reads what is in force while no change is being put in force.
+    pub(crate) fn between_changes<T>(&self, read: impl FnOnce() -> T) -> T {
+        let _lock = self.lock();
+        read()
+    }
+
     /// Opens a connection if the rules that it was authorized by are in force, and returns whether
     /// they are.
     pub(crate) fn open(

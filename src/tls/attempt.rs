@@ -96,7 +96,8 @@ impl<I: Send + Sync + 'static> Attempt<I> {
         self.endpoint.gate()
     }
 
-    /// Whether the rules of this gate are in force.
+    /// Whether the rules of this gate are in force; to be asked under the lock of the open connections.
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_in_force(&self, gate: &Gate<I>) -> bool {
         self.endpoint.epoch() == gate.epoch()
     }
@@ -153,7 +154,7 @@ impl<I: Send + Sync + 'static> Attempt<I> {
             let decided = gate.decide(&mut peer);
             self.count_decision(&mut peer);
             decided?;
-            if self.is_in_force(&gate)
+            if self.endpoint.settled_epoch() == gate.epoch()
                 && let Some(admission) = peer.admission()
             {
                 return Ok(admission);
@@ -168,7 +169,7 @@ impl<I: Send + Sync + 'static> Attempt<I> {
             let decided = gate.decide_async(&mut peer).await;
             self.count_decision(&mut peer);
             decided?;
-            if self.is_in_force(&gate)
+            if self.endpoint.settled_epoch() == gate.epoch()
                 && let Some(admission) = peer.admission()
             {
                 return Ok(admission);

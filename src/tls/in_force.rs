@@ -18,6 +18,10 @@ pub(crate) trait Current<I>: Send + Sync {
     /// The epoch in force.
     fn epoch(&self) -> Epoch;
 
+    /// The epoch in force while no change is being committed: a change replaces the entries of a deny
+    /// list in place, before its epoch is in force.
+    fn settled_epoch(&self) -> Epoch;
+
     fn recorder(&self) -> &Arc<Recorder>;
 }
 
