@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -187,7 +186,7 @@ impl Recorder {
         fill: impl FnOnce(&mut AuditEvent),
     ) -> Result<(), RecordError> {
         // A sink is application code.
-        let recorded = catch_unwind(AssertUnwindSafe(|| {
+        let recorded = caught(|| {
             if !self.sink.wants(action) {
                 return Ok(());
             }
@@ -196,8 +195,8 @@ impl Recorder {
             fill(&mut event);
             event.shorten();
             self.sink.record(&Arc::new(event))
-        }));
-        let recorded = recorded.unwrap_or_else(|_| Err(RecordError::new("the sink panicked")));
+        });
+        let recorded = recorded.unwrap_or_else(|| Err(RecordError::new("the sink panicked")));
         if recorded.is_err() {
             self.counters.not_recorded();
         }
@@ -207,7 +206,7 @@ impl Recorder {
     /// Whether the sink wants such events. If it panics here, the event is given to it, and its failure
     /// is counted then.
     fn wants(&self, action: Action) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.sink.wants(action))).unwrap_or(true)
+        caught(|| self.sink.wants(action)).unwrap_or(true)
     }
 
     /// Records how many refusals were left out, of each reason whose interval is over; with `all`, of

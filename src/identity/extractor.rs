@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::adapter::{And, Map, Or, TryMap};
 use super::{IdentityError, IdentityErrorKind};
 use crate::pki::Certificate;
+use crate::pki::contained::caught;
 use crate::pki::text::Escaped;
 
 /// Reads a typed identity from a verified leaf certificate.
@@ -307,7 +307,7 @@ pub(crate) fn extract_caught<I>(
     permitted: &dyn Fn(&str) -> bool,
 ) -> Result<I, IdentityError> {
     let extract = || extractor.extract_constrained(certificate, permitted);
-    catch_unwind(AssertUnwindSafe(extract)).unwrap_or_else(|_| {
+    caught(extract).unwrap_or_else(|| {
         Err(IdentityError::new(
             IdentityErrorKind::Panicked,
             "the identity extractor panicked",

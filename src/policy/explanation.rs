@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Decision, Policy};
 use crate::Peer;
+use crate::pki::contained::caught;
 use crate::pki::text::{Escaped, Sentence};
 
 /// Explains why `policy` allows or denies `peer`: the rules that it is made of, with each one's decision.
@@ -32,7 +32,7 @@ use crate::pki::text::{Escaped, Sentence};
 /// # }
 /// ```
 pub fn explain<I>(policy: &(impl Policy<I> + ?Sized), peer: &Peer<I>) -> Explanation {
-    catch_unwind(AssertUnwindSafe(|| policy.explain(peer))).unwrap_or_else(|_| Explanation {
+    caught(|| policy.explain(peer)).unwrap_or_else(|| Explanation {
         panicked: true,
         ..Explanation::of(Decision::deny("the policy panicked"))
     })

@@ -1,11 +1,11 @@
 //! A candidate policy that runs beside the one in force.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::explanation::Role;
 use super::{Decision, Explanation, Policy, Verdict, decide, explain};
 use crate::Peer;
+use crate::pki::contained::caught;
 use crate::pki::text::{Escaped, Sentence};
 
 /// Enforces one policy and reports where another would decide otherwise. Made by [`shadow`].
@@ -90,10 +90,10 @@ impl<I> Policy<I> for Shadow<I> {
         };
         if difference.is_one() {
             // The application's code or a tracing subscriber may panic here.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
+            caught(|| {
                 difference.trace();
                 (self.on_difference)(&difference);
-            }));
+            });
         }
         enforced
     }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{AuditSink, RecordError};
 use crate::audit::{Action, AuditEvent};
+use crate::pki::contained::caught;
 
 /// Records events in another sink on its own thread, so that a slow disk or network does not delay
 /// handshakes. The queue is bounded; [`Overflow`] sets what happens when it is full.
@@ -259,7 +259,7 @@ impl Shared {
                 }
             }
             // A sink is code of the application.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.sink.flush()));
+            caught(|| self.sink.flush());
         }
     }
 
@@ -319,14 +319,14 @@ impl Shared {
 
     /// Gives an event to the sink, which is code of the application.
     fn give(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
-        catch_unwind(AssertUnwindSafe(|| {
+        caught(|| {
             if self.sink.wants(event.action) {
                 self.sink.record(event)
             } else {
                 Ok(())
             }
-        }))
-        .unwrap_or_else(|_| Err(RecordError::new("the sink panicked")))
+        })
+        .unwrap_or_else(|| Err(RecordError::new("the sink panicked")))
     }
 
     /// Whether the thread is done with an event. An event that could not be written is lost, or retried

@@ -1,7 +1,6 @@
 //! The layer that authorizes requests.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,6 +16,7 @@ use tower_service::Service;
 use super::RequestPolicy;
 use crate::audit::{Action, AuditedRequest, Proof, Recorder};
 use crate::integration::http::peer_in;
+use crate::pki::contained::caught;
 use crate::pki::text::{Escaped, Sentence};
 use crate::{Acceptor, Peer};
 
@@ -114,15 +114,15 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
             return false;
         };
         let policy = self.policy.load();
-        match catch_unwind(AssertUnwindSafe(|| policy.authorize(peer, request))) {
-            Ok(decision) => match decision.reason() {
+        match caught(|| policy.authorize(peer, request)) {
+            Some(decision) => match decision.reason() {
                 None => true,
                 Some(why) => {
                     self.report("denied", why, Some(peer), request);
                     false
                 }
             },
-            Err(_) => {
+            None => {
                 let why = "the policy panicked (see its panic message)";
                 self.report("policy_panicked", why, Some(peer), request);
                 false
@@ -152,7 +152,7 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
                 request,
             };
             // The request is denied also if the hook panics.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(&denied)));
+            caught(|| hook(&denied));
         }
     }
 }

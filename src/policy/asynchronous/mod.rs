@@ -3,7 +3,6 @@
 mod cached;
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +12,7 @@ pub use cached::{Cached, cached};
 
 use super::{Decision, Verdict};
 use crate::Peer;
+use crate::pki::contained::caught;
 
 /// Decides whether a peer may connect, with the help of a database or a policy service.
 ///
@@ -104,7 +104,7 @@ pub(crate) async fn decide_in_time<I>(
     peer: &Peer<I>,
     timeout: Duration,
 ) -> Verdict {
-    let Ok(future) = catch_unwind(AssertUnwindSafe(|| policy.authorize_boxed(peer.clone()))) else {
+    let Some(future) = caught(|| policy.authorize_boxed(peer.clone())) else {
         return Verdict::Panicked;
     };
     match tokio::time::timeout(timeout, CatchPanic(future)).await {
@@ -121,7 +121,6 @@ impl Future for CatchPanic<'_> {
     type Output = Option<Decision>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)))
-            .map_or(Poll::Ready(None), |poll| poll.map(Some))
+        caught(|| self.0.as_mut().poll(cx)).map_or(Poll::Ready(None), |poll| poll.map(Some))
     }
 }
