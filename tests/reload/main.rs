@@ -14,3 +14,4 @@ mod parts;
 mod refused;
 mod rotate;
 mod service;
+mod whole;

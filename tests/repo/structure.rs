@@ -56,6 +56,11 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        pattern: "catch_unwind(",
+        why: "what a panic carries is the application's, too: only `caught` drops it safely",
+        places: &[("pki/contained.rs", 2)],
+    },
+    Rule {
         pattern: "thread_local!",
         why: "what a thread holds is invisible to the types",
         places: &[
