@@ -8,12 +8,17 @@ use std::task::{Wake, Waker};
 
 use countersign::audit::{AuditEvent, AuditSink, RecordError};
 use countersign::identity::{DnsName, IdentityExtractor as _};
-use countersign::policy::{DenyEntry, DenyList, Policy};
+use countersign::policy::{AsyncPolicy, DenyEntry, DenyList, Policy};
 use countersign::reload::{Handle, Reload, Source};
 use countersign::testing::{self, Issued, TestCa};
-use countersign::{Acceptor, ConnectionInfo, Connector, Decision, Peer, TlsStream, TrustStore};
+use countersign::trust::Crls;
+use countersign::{
+    Acceptor, ConnectionInfo, Connector, Credentials, Decision, Peer, TlsStream, TrustStore, Update,
+};
+use rustls::sign::{Signer, SigningKey};
 use rustls::time_provider::TimeProvider;
-use rustls_pki_types::UnixTime;
+use rustls::{SignatureAlgorithm, SignatureScheme};
+use rustls_pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 use tokio::io::DuplexStream;
 
 use crate::material::{Folder, NEVER, Way};
@@ -63,6 +68,7 @@ impl fmt::Display for Name {
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
+        self.trip("eq");
         self.0 == other.0
     }
 }
@@ -83,7 +89,25 @@ impl Drop for Name {
 }
 
 /// Denies b.example from version 2 on.
-struct Versioned(u8, Faults);
+pub struct Versioned(u8, Faults);
+
+/// The same, asynchronously.
+pub struct AsyncVersioned(Versioned);
+
+impl AsyncPolicy<Name> for AsyncVersioned {
+    fn authorize(&self, peer: Peer<Name>) -> impl Future<Output = Decision> + Send {
+        let name = peer.identity().0.as_str().to_owned();
+        self.0.1.trip(&format!("call {name}"));
+        async move {
+            tokio::task::yield_now().await;
+            self.0.1.trip(&format!("poll {name}"));
+            if self.0.1.takes(&format!("hang {name}")) {
+                std::future::pending::<()>().await;
+            }
+            self.0.authorize(&peer)
+        }
+    }
+}
 
 impl Policy<Name> for Versioned {
     fn authorize(&self, peer: &Peer<Name>) -> Decision {
@@ -128,7 +152,8 @@ struct Clock(Faults);
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
         self.0.trip("clock");
-        Some(UnixTime::now())
+        let has_time = !self.0.takes("clock: none");
+        has_time.then(UnixTime::now)
     }
 }
 
@@ -137,7 +162,29 @@ struct Sink(Faults);
 impl AuditSink for Sink {
     fn record(&self, _: &Arc<AuditEvent>) -> Result<(), RecordError> {
         self.0.trip("sink");
+        if self.0.takes("sink: error") {
+            return Err(RecordError::new("planned"));
+        }
         Ok(())
+    }
+}
+
+/// A key that is elsewhere.
+#[derive(Debug)]
+struct Hsm(Arc<dyn SigningKey>, Faults);
+
+impl SigningKey for Hsm {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        self.0.choose_scheme(offered)
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.1.trip("public key");
+        self.0.public_key()
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.algorithm()
     }
 }
 
@@ -164,6 +211,7 @@ pub struct Service {
     pub folder: Folder,
     pub acceptor: Acceptor<Name>,
     pub handle: Handle,
+    pub denied: DenyList<Name>,
     old_ca: TestCa,
     new_ca: TestCa,
     both: TestCa,
@@ -209,12 +257,14 @@ impl Service {
         folder.replace("ca.pem", format!("{}{}", both.pem(), old_ca.pem()));
         folder.replace("policy.txt", "1");
         folder.replace("deny.txt", "gone.example");
+        folder.replace("all.crl", crls([&old_ca, &new_ca, &both], 1));
         let handle = reload(&acceptor, &denied, &folder, &faults).start().await;
         Self {
             faults,
             folder,
             acceptor,
             handle: handle.unwrap(),
+            denied,
             old_ca,
             new_ca,
             both,
@@ -228,6 +278,7 @@ impl Service {
         folder.replace("ca.pem", format!("{}{}", both.pem(), new.pem()));
         folder.replace("policy.txt", "2");
         folder.replace("deny.txt", "c.example");
+        folder.replace("all.crl", crls([&self.old_ca, new, both], 2));
         if with_credentials {
             let server = both.leaf().dns(SERVER).issue();
             folder.replace("tls.crt", server.chain_pem());
@@ -237,28 +288,58 @@ impl Service {
 
     /// Which set decides about new peers: one of them, as a whole.
     pub fn in_force(&self) -> InForce {
-        let reasons: Vec<_> = self
-            .peers
-            .iter()
-            .map(|(name, issued)| {
-                let info = ConnectionInfo::default();
-                let admitted = self.acceptor.control().admit_chain(issued.chain(), info);
-                (*name, admitted.map_or_else(|e| e.reason(), |_| "admitted"))
-            })
-            .collect();
-        let expected = |reasons: [&'static str; 5]| {
-            let names = self.peers.iter().map(|(name, _)| *name);
-            names.zip(reasons).collect::<Vec<_>>()
-        };
-        const YES: &str = "admitted";
-        let new = [YES, "unknown_issuer"];
-        if reasons == expected([YES, YES, YES, YES, new[1]]) {
-            InForce::Old
-        } else if reasons == expected(["denied", YES, "deny_listed", new[1], YES]) {
-            InForce::New
-        } else {
-            panic!("a mixture: {reasons:?}")
+        let control = self.acceptor.control();
+        let reasons = self.peers.iter().map(|(_, issued)| {
+            let info = ConnectionInfo::default();
+            let admitted = control.admit_chain(issued.chain(), info);
+            admitted.map_or_else(|e| e.reason(), |_| YES)
+        });
+        match *reasons.collect::<Vec<_>>() {
+            [YES, YES, YES, YES, "unknown_issuer"] => InForce::Old,
+            ["denied", YES, "deny_listed", "unknown_issuer", YES] => InForce::New,
+            ref reasons => panic!("a mixture: {reasons:?}"),
         }
+    }
+
+    /// What becomes of new peers with any kind of policy, in their order.
+    pub async fn decisions(&self) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        for (_, issued) in &self.peers {
+            let info = ConnectionInfo::default();
+            let control = self.acceptor.control();
+            let admitted = control.admit_chain_async(issued.chain(), info).await;
+            reasons.push(admitted.map_or_else(|e| e.reason(), |_| YES));
+        }
+        reasons
+    }
+
+    /// The new trust and new credentials.
+    pub fn update(&self) -> Update {
+        let server = self.both.leaf().dns(SERVER).issue();
+        let provider = support::provider(support::Version::Tls13);
+        let key = provider.key_provider.load_private_key(server.key_der());
+        let hsm = Arc::new(Hsm(key.unwrap(), self.faults.clone()));
+        let credentials = Credentials::from_signer(server.chain().to_vec(), hsm);
+        Update::new()
+            .trust(self.both.trust().and(self.new_ca.trust()))
+            .credentials(credentials.unwrap())
+    }
+
+    pub fn policy(&self) -> Versioned {
+        Versioned(2, self.faults.clone())
+    }
+
+    pub fn async_policy(&self) -> AsyncVersioned {
+        AsyncVersioned(self.policy())
+    }
+
+    /// The new entries of the deny list.
+    pub fn entries(&self) -> impl Iterator<Item = DenyEntry<Name>> {
+        let faults = self.faults.clone();
+        ["c.example"].into_iter().map(move |name| {
+            faults.trip("iterate");
+            DenyEntry::Identity(Name(name.parse().unwrap(), faults.clone()))
+        })
     }
 
     /// Opens connections to the clients that the old set admits, in their order.
@@ -284,13 +365,20 @@ impl Service {
     }
 }
 
+/// What becomes of a peer that is admitted.
+pub const YES: &str = "admitted";
+
+fn crls(authorities: [&TestCa; 3], number: u64) -> String {
+    authorities.map(|ca| ca.crl().number(number).pem()).concat()
+}
+
 fn reload(
     acceptor: &Acceptor<Name>,
     denied: &DenyList<Name>,
     folder: &Folder,
     faults: &Faults,
 ) -> Reload<Name> {
-    let [trust, policy, deny] = [faults.clone(), faults.clone(), faults.clone()];
+    let [trust, policy, deny, crls] = [(); 4].map(|()| faults.clone());
     let touched = folder.path("ca.pem");
     Reload::of(acceptor)
         .credentials(Source::pem_files(
@@ -301,6 +389,15 @@ fn reload(
             Source::<TrustStore>::pem_file(folder.path("ca.pem")).map(move |store| {
                 trust.trip("load trust");
                 store
+            }),
+        )
+        .revocation(
+            Source::text_file(folder.path("all.crl")).try_map(move |text| {
+                crls.trip("load CRLs");
+                if crls.takes("fail CRLs") {
+                    return Err(LoadFailure(crls.clone()));
+                }
+                Ok(Crls::from_bytes(text).unwrap())
             }),
         )
         .policy(
