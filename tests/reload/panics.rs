@@ -232,11 +232,14 @@ async fn whatever_panics_a_call_changes_everything_or_nothing() {
         let control = service.acceptor.control().clone();
         let (update, policy) = (service.update(), service.policy());
         service.faults.arm(faults);
-        let called = catch_unwind(AssertUnwindSafe(|| match call {
-            Update => control.update(update).map(drop),
-            SetPolicy => Ok(control.set_policy(policy)),
-            SetAsyncPolicy => Ok(control.set_async_policy(service.async_policy(), TIMEOUT)),
-            ReplaceDenyList => Ok(service.denied.replace(service.entries())),
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            match call {
+                Update => return control.update(update).map(drop),
+                SetPolicy => control.set_policy(policy),
+                SetAsyncPolicy => control.set_async_policy(service.async_policy(), TIMEOUT),
+                ReplaceDenyList => service.denied.replace(service.entries()),
+            }
+            Ok(())
         }));
         let called = called.map_or(Err("it panics"), |done| done.map_err(|e| e.reason()));
         assert_eq!(called, *result, "{case}");
