@@ -29,7 +29,7 @@ use rustls_pki_types::UnixTime;
 
 use super::side::TlsRole;
 pub use super::side::{ClientSide, Role, ServerSide};
-use super::{Bounds, Endpoint, Parts};
+use super::{Bounds, Endpoint, Parts, Sources};
 use crate::audit::{self, AuditSink, Describe, REFUSALS_PER_SECOND, Recorder};
 use crate::gate::{Gate, Rules, ServerNameVerification};
 use crate::identity::IdentityExtractor;
@@ -73,6 +73,7 @@ impl<S> NeedsCredentials<S> {
         NeedsTrust {
             side: PhantomData,
             credentials,
+            sources: Sources::default(),
         }
     }
 }
@@ -95,6 +96,7 @@ impl<S> NeedsCredentials<S> {
 pub struct NeedsTrust<S> {
     side: PhantomData<S>,
     credentials: Credentials,
+    pub(crate) sources: Sources,
 }
 
 impl<S> NeedsTrust<S> {
@@ -107,6 +109,7 @@ impl<S> NeedsTrust<S> {
             side: PhantomData,
             credentials: self.credentials,
             trust: trust.into(),
+            sources: self.sources,
         }
     }
 }
@@ -131,6 +134,7 @@ pub struct NeedsIdentity<S> {
     side: PhantomData<S>,
     credentials: Credentials,
     trust: Trust,
+    pub(crate) sources: Sources,
 }
 
 impl<S> NeedsIdentity<S> {
@@ -143,6 +147,7 @@ impl<S> NeedsIdentity<S> {
             side: PhantomData,
             credentials: self.credentials,
             trust: self.trust,
+            sources: self.sources,
             extractor: Box::new(extractor),
         }
     }
@@ -173,6 +178,7 @@ pub struct NeedsPolicy<S, I> {
     side: PhantomData<S>,
     credentials: Credentials,
     trust: Trust,
+    sources: Sources,
     extractor: Box<dyn IdentityExtractor<Identity = I>>,
 }
 
@@ -197,6 +203,7 @@ impl<S: Role, I> NeedsPolicy<S, I> {
         Builder {
             credentials: self.credentials,
             trust: self.trust,
+            sources: self.sources,
             extractor: self.extractor,
             authorizer,
             provider: None,
@@ -259,6 +266,7 @@ impl<S: Role, I> NeedsPolicy<S, I> {
 pub struct Builder<S, I> {
     credentials: Credentials,
     trust: Trust,
+    pub(crate) sources: Sources,
     extractor: Box<dyn IdentityExtractor<Identity = I>>,
     authorizer: Authorizer<I>,
     provider: Option<Arc<CryptoProvider>>,
@@ -569,6 +577,7 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
         gate: Gate::new(verifier, builder.cache_capacity, builder.authorizer, rules),
         template,
         in_force,
+        sources: builder.sources,
         bounds: builder.bounds,
         #[cfg(feature = "tokio")]
         live: Live::new(builder.connections, builder.lifetimes, builder.clock),

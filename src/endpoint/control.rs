@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::{BundleChange, Change, Update};
+use super::{BundleChange, Change, Sources, Update};
 use crate::audit::{Action, Recorder, Stats};
 use crate::gate::{Admission, AdmitError, Handshaken};
 use crate::identity::TrustDomain;
@@ -33,6 +33,9 @@ pub(crate) trait Controlled<I>: Current<I> {
 
     /// Our own certificates with the names that they are for, the default first.
     fn own_certificates(&self) -> Vec<(Option<String>, Certificate)>;
+
+    /// The sources that the builder was given.
+    fn sources(&self) -> &Sources;
 
     #[cfg(feature = "tokio")]
     fn live(&self) -> &Arc<Live<I>>;
@@ -288,6 +291,11 @@ impl<I: Send + Sync + 'static> Control<I> {
 
     pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         self.endpoint.own_certificates()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn sources(&self) -> &Sources {
+        self.endpoint.sources()
     }
 
     #[cfg(test)]

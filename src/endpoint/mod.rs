@@ -18,6 +18,7 @@ mod checks;
 mod closures;
 mod control;
 mod side;
+mod sources;
 mod update;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub(crate) use change::{BundleChange, Change};
 pub use control::Control;
 pub(crate) use control::Controlled;
 pub(crate) use side::{ClientSide, ServerSide, TlsRole};
+pub(crate) use sources::Sources;
 pub use update::Update;
 
 use self::checks::RolledBack;
@@ -62,6 +64,7 @@ pub(crate) struct Endpoint<S: TlsRole, I> {
     template: Mutex<S::Template>,
     /// Linked to this endpoint.
     in_force: InForce<I>,
+    sources: Sources,
     pub(crate) bounds: Bounds,
     recorder: Arc<Recorder>,
     #[cfg(feature = "tokio")]
@@ -73,6 +76,7 @@ pub(crate) struct Parts<S: TlsRole, I> {
     pub(crate) gate: Gate<I>,
     pub(crate) template: S::Template,
     pub(crate) in_force: InForce<I>,
+    pub(crate) sources: Sources,
     pub(crate) bounds: Bounds,
     pub(crate) recorder: Arc<Recorder>,
     #[cfg(feature = "tokio")]
@@ -97,6 +101,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             }),
             template: Mutex::new(parts.template),
             in_force: parts.in_force,
+            sources: parts.sources,
             bounds: parts.bounds,
             recorder: parts.recorder,
             #[cfg(feature = "tokio")]
@@ -281,6 +286,10 @@ impl<S: TlsRole, I: Send + Sync + 'static> Controlled<I> for Endpoint<S, I> {
 
     fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         S::own_certificates(&self.template())
+    }
+
+    fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     #[cfg(feature = "tokio")]

@@ -66,6 +66,7 @@
 //! applied, for each set that was denied, with its cause, and for each certificate of ours when a third
 //! and when a tenth of its lifetime is left, and when it has expired.
 
+mod builder;
 mod error;
 #[cfg(feature = "notify")]
 mod events;
@@ -278,13 +279,13 @@ impl<I: Send + Sync + 'static> Reload<I> {
 
 impl<I: Send + Sync + 'static> From<&Acceptor<I>> for Reload<I> {
     fn from(acceptor: &Acceptor<I>) -> Self {
-        Self::new(acceptor.control().clone())
+        Self::new(acceptor.control().clone()).with_sources_of_builder()
     }
 }
 
 impl<I: Send + Sync + 'static> From<&Connector<I>> for Reload<I> {
     fn from(connector: &Connector<I>) -> Self {
-        Self::new(connector.control().clone())
+        Self::new(connector.control().clone()).with_sources_of_builder()
     }
 }
 

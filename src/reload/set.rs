@@ -138,7 +138,7 @@ impl<I: Send + Sync + 'static> Set<I> {
 }
 
 /// Runs code of the application, and turns its panic into an error.
-fn caught<T>(
+pub(super) fn caught<T>(
     part: Option<&Part>,
     work: impl FnOnce() -> Result<T, ReloadError>,
 ) -> Result<T, ReloadError> {

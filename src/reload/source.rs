@@ -47,7 +47,7 @@ type Load<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
 /// ```
 pub struct Source<T> {
     paths: Vec<PathBuf>,
-    load: Box<Load<T>>,
+    load: Arc<Load<T>>,
 }
 
 impl<T: 'static> Source<T> {
@@ -72,7 +72,7 @@ impl<T: 'static> Source<T> {
     {
         Self {
             paths: paths.into_iter().map(Into::into).collect(),
-            load: Box::new(move || load().map_err(|error| Arc::from(error.into()))),
+            load: Arc::new(move || load().map_err(|error| Arc::from(error.into()))),
         }
     }
 
@@ -90,7 +90,7 @@ impl<T: 'static> Source<T> {
         let load = self.load;
         Source {
             paths: self.paths,
-            load: Box::new(move || load().map(&make)),
+            load: Arc::new(move || load().map(&make)),
         }
     }
 
@@ -107,7 +107,7 @@ impl<T: 'static> Source<T> {
         let paths = self.paths.clone();
         Source {
             paths: self.paths,
-            load: Box::new(move || {
+            load: Arc::new(move || {
                 make(load()?).map_err(|error| {
                     Arc::new(InFiles {
                         files: paths.clone(),
@@ -125,7 +125,7 @@ impl<T: 'static> Source<T> {
         let (load, other) = (self.load, other.load);
         Source {
             paths: self.paths,
-            load: Box::new(move || Ok((load()?, other()?))),
+            load: Arc::new(move || Ok((load()?, other()?))),
         }
     }
 
@@ -183,6 +183,15 @@ impl Source<String> {
     pub fn text_file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::files([path.clone()], move || read_text(&path))
+    }
+}
+
+impl<T> Clone for Source<T> {
+    fn clone(&self) -> Self {
+        Self {
+            paths: self.paths.clone(),
+            load: Arc::clone(&self.load),
+        }
     }
 }
 

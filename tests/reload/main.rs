@@ -14,4 +14,5 @@ mod parts;
 mod refused;
 mod rotate;
 mod service;
+mod sources;
 mod whole;

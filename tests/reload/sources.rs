@@ -1,0 +1,126 @@
+//! Sources that the builder is given: loaded once there, and followed by a reload without repeating them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use countersign::identity::DnsName;
+use countersign::policy::{DenyEntry, DenyList, PatternSet, dns_patterns};
+use countersign::reload::{Reload, ReloadError, Source};
+use countersign::testing::{Issued, TestCa};
+use countersign::trust::Crls;
+use countersign::{Acceptor, ConnectionInfo, TrustStore};
+
+struct Files {
+    folder: tempfile::TempDir,
+    ca: TestCa,
+    client: Issued,
+}
+
+impl Files {
+    fn new() -> Self {
+        let (folder, ca) = (tempfile::tempdir().unwrap(), TestCa::new("Root"));
+        let server = ca.leaf().dns("server.example").issue();
+        let client = ca.leaf().dns("client.example").issue();
+        let files = Self { folder, ca, client };
+        files.write("tls.crt", &server.chain_pem());
+        files.write("tls.key", &server.key_pem());
+        files.write("ca.crt", &files.ca.pem());
+        files.write("ca.crl", &files.ca.crl().pem());
+        files.write("policy.txt", "*.example\n");
+        files.write("deny.txt", "mallory.example\n");
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn acceptor(&self, list: &DenyList<DnsName>) -> Result<Acceptor<DnsName>, ReloadError> {
+        let builder = Acceptor::builder()
+            .credentials_from(Source::pem_files(
+                self.path("tls.crt"),
+                self.path("tls.key"),
+            ))?
+            .trust_from(Source::<TrustStore>::pem_file(self.path("ca.crt")))?
+            .identify(DnsName::extractor())
+            .authorize_from(policy(&self.path("policy.txt")))?
+            .revocation_from(Source::<Crls>::file(self.path("ca.crl")))?
+            .deny_list_from(list, denied(&self.path("deny.txt")))?;
+        Ok(builder.build().unwrap())
+    }
+
+    fn decision(&self, acceptor: &Acceptor<DnsName>) -> Result<(), &'static str> {
+        let info = ConnectionInfo::default();
+        let admitted = acceptor.control().admit_chain(self.client.chain(), info);
+        admitted.map(drop).map_err(|error| error.reason())
+    }
+}
+
+fn policy(path: &Path) -> Source<PatternSet<countersign::policy::DnsPattern>> {
+    Source::<String>::text_file(path).try_map(|text| dns_patterns(text.lines()))
+}
+
+fn denied(path: &Path) -> Source<Vec<DenyEntry<DnsName>>> {
+    Source::<String>::text_file(path).try_map(|text| DenyEntry::parse_list(&text))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_follows_the_sources_of_the_builder() {
+    let (files, list) = (Files::new(), DenyList::new());
+    let acceptor = files.acceptor(&list).unwrap();
+    assert_eq!(acceptor.control().generation(), 1);
+    assert_eq!((files.decision(&acceptor), list.len()), (Ok(()), 1));
+
+    let handle = Reload::of(&acceptor).start().await.unwrap();
+    assert_eq!(handle.status().applied, 1);
+    files.write("policy.txt", "other.example\n");
+    handle.reload_now().await.unwrap();
+    assert_eq!(files.decision(&acceptor), Err("denied"));
+    files.write("policy.txt", "*.example\n");
+    files.write("deny.txt", "client.example\n");
+    handle.reload_now().await.unwrap();
+    assert_eq!(files.decision(&acceptor), Err("deny_listed"));
+    files.write("deny.txt", "");
+    let other = TestCa::new("Other");
+    files.write("ca.crt", &other.pem());
+    files.write("ca.crl", &other.crl().pem());
+    handle.reload_now().await.unwrap();
+    assert_eq!(files.decision(&acceptor), Err("unknown_issuer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_the_reload_replaces_that_of_the_builder() {
+    let (files, list) = (Files::new(), DenyList::new());
+    let acceptor = files.acceptor(&list).unwrap();
+    files.write("strict.txt", "other.example\n");
+    let reload = Reload::of(&acceptor).policy(policy(&files.path("strict.txt")));
+    let _handle = reload.start().await.unwrap();
+    assert_eq!(files.decision(&acceptor), Err("denied"));
+}
+
+#[test]
+fn a_source_that_cannot_be_loaded_names_its_part() {
+    for (file, content, reason, part) in [
+        ("tls.crt", "garbage", "no_pem_block", "credentials: "),
+        ("ca.crt", "garbage", "no_pem_block", "trust: "),
+        (
+            "policy.txt",
+            "*.*.example",
+            "wildcard_not_leftmost",
+            "policy: ",
+        ),
+        ("ca.crl", "garbage", "no_pem_block", "revocation: "),
+        ("deny.txt", "spki:0", "invalid_fingerprint", "deny list: "),
+    ] {
+        let (files, list) = (Files::new(), DenyList::new());
+        files.write(file, content);
+        let error = files.acceptor(&list).unwrap_err();
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().starts_with(part), "{error}");
+        assert!(list.is_empty(), "{file}");
+    }
+}
