@@ -1,6 +1,7 @@
 //! The deny list, which applies before the policy.
 
 mod entry;
+mod identities;
 mod serial;
 
 use std::collections::hash_map::Entry;
@@ -18,6 +19,7 @@ use crate::Peer;
 use crate::identity::SerialAndIssuer;
 use crate::pki::contained::caught;
 use crate::pki::{Certificate, Fingerprint};
+use identities::Identities;
 use serial::shortest;
 
 /// Certificates, keys and identities that are denied. The list applies before the policy, which cannot
@@ -104,7 +106,7 @@ struct Entries<I> {
     /// How many of these have a printed issuer.
     printed: usize,
     keys: HashSet<Fingerprint>,
-    identities: HashSet<I>,
+    identities: Identities<I>,
 }
 
 impl<I: Eq + Hash> DenyList<I> {
@@ -246,7 +248,7 @@ impl<I> DenyList<I> {
 }
 
 impl<I> DenyList<I> {
-    // Only the `Hash` of an identity can panic while the lock is held, and that leaves the sets intact.
+    // Only the code of an identity can panic while the lock is held, and that leaves the entries intact.
     fn read(&self) -> RwLockReadGuard<'_, Entries<I>> {
         self.shared
             .entries
@@ -395,7 +397,7 @@ impl<I> Default for Entries<I> {
             numbers: HashMap::new(),
             printed: 0,
             keys: HashSet::new(),
-            identities: HashSet::new(),
+            identities: Identities::default(),
         }
     }
 }
