@@ -29,14 +29,14 @@ use crate::tls::{Attempt, BuildError, Current};
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
-/// use countersign::{Acceptor, Credentials, Decision, Peer, TrustStore};
+/// use countersign::{Acceptor, Credentials, Decision, TrustStore};
 ///
 /// # async fn serve(tcp: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
 /// let acceptor = Acceptor::builder()
 ///     .credentials(Credentials::from_pem_files("server.crt", "server.key")?)
 ///     .trust(TrustStore::from_pem_file("clients-ca.crt")?)
 ///     .identify(SpiffeId::extractor())
-///     .authorize(|peer: &Peer<SpiffeId>| {
+///     .authorize_fn(|peer| {
 ///         if peer.identity().path().starts_with("/ns/billing/") {
 ///             Decision::allow("billing")
 ///         } else {
