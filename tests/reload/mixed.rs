@@ -91,7 +91,7 @@ async fn sets_that_are_swapped_while_they_are_read_never_mix() {
     let work = async {
         let mut seen = BTreeSet::new();
         let mut looked = 0;
-        while looked < 100 {
+        while looked < 30 {
             let generation = applied(&mut generations).await;
             // The files must not change while they are read.
             if handle.status().generation != generation {
@@ -123,7 +123,7 @@ async fn sets_that_are_swapped_while_they_are_read_never_mix() {
                         break;
                     }
                     folder.write(&files[round % 2]);
-                    std::thread::sleep(Duration::from_micros(steps.below(12_000)));
+                    std::thread::sleep(Duration::from_micros(steps.below(24_000)));
                 }
             });
             let _stop = Stop(&done);
