@@ -30,15 +30,15 @@ newcomer:
 
 # One benchmark, such as `just bench handshake`
 bench name:
-    cargo bench --locked --bench {{ name }}
+    cargo bench --locked --workspace --bench {{ name }}
 
-# One fuzz target, for a minute; `cargo fuzz list` names them
+# One fuzz target, for a minute; fuzz/fuzz_targets has them
 fuzz target seconds="60":
-    cargo +nightly fuzz run --sanitizer none {{ target }} -- -max_total_time={{ seconds }} -timeout=10
+    bash fuzz/run.sh {{ seconds }} {{ target }}
 
 # The public API, compared with its snapshot
 api:
-    cargo +nightly public-api --features {{ features }} -sss | diff -u tests/repo/public-api.txt -
+    cargo run --locked -p countersign-api
 
 # Everything that a change must pass
 ci:

@@ -91,7 +91,7 @@ async fn sets_that_are_swapped_while_they_are_read_never_mix() {
     let work = async {
         let mut seen = BTreeSet::new();
         let mut looked = 0;
-        while looked < 30 {
+        while looked < 100 {
             let generation = applied(&mut generations).await;
             // The files must not change while they are read.
             if handle.status().generation != generation {
