@@ -43,7 +43,8 @@ async fn haproxy_as_a_server() {
         world.assert_outcomes(haproxy).await;
 
         let server = haproxy(&world.pki, tls, Asks::Yes).await;
-        let alert = "error[alert_received]: the server refused our certificate \"CN=alice\": unknown_ca";
+        let alert =
+            "error[alert_received]: the server refused our certificate \"CN=alice\": unknown_ca";
         // HAProxy closes with our request unread: the reset that comes of it can overtake its alert.
         let mut said = Vec::new();
         while !said

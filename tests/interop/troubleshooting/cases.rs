@@ -251,8 +251,8 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             "No identity in the certificate",
             shows(world.nameless(&world.root).dns("alice.example").issue()),
             good.clone(),
-            "The certificate is trusted, but lacks the field that the server reads. `cargo run \
-             --example inspect -- CERTIFICATE.pem` prints the value of each field. Issue a \
+            "The certificate is trusted, but lacks the field that the server reads. `countersign \
+             inspect CERTIFICATE.pem` prints the value of each field. Issue a \
              certificate with that field, or choose another extractor (`--identity`).",
         ),
         case(
