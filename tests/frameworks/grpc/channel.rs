@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use crate::invoices::InvoicesClient;
 use crate::serving::{BOTH, By, Grpc, h2};
+use countersign_frameworks::invoices::InvoicesClient;
 use support::http::{
     PATIENCE, acceptor, cause, connector, deny_all, is_access_denied, name, refused_in,
 };

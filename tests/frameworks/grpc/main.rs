@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod channel;
-mod invoices;
+
 mod live;
 mod rotation;
 mod rules;

@@ -10,8 +10,8 @@ use hyper::body::Bytes;
 use hyper::{Request, Response};
 use tonic::Code;
 
-use crate::invoices::CREATE;
 use crate::serving::{BOTH, By, Grpc, h2};
+use countersign_frameworks::invoices::CREATE;
 use support::http::{acceptor, connector};
 
 #[tokio::test]

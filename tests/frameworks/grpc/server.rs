@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Request};
 
-use crate::invoices::{Invoices, InvoicesClient};
 use crate::serving::{BOTH, By, Grpc, h2};
+use countersign_frameworks::invoices::{Invoices, InvoicesClient};
 use support::http::{PATIENCE, acceptor, name};
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use tonic::transport::Endpoint;
 use tower::Layer as _;
 
-use crate::invoices::{CREATE, Invoices, InvoicesClient, WATCH};
+use countersign_frameworks::invoices::{CREATE, Invoices, InvoicesClient, WATCH};
 use support::http::{connector, name};
 
 /// Whose server of HTTP/2 serves.
