@@ -1,7 +1,7 @@
 //! `manual/troubleshooting.md` says what real clients print when they are refused, and it is true:
 //! everything below its marker is written by this test, and compared with what happens here.
 //!
-//! `UPDATE_MANUAL=1 cargo test -p countersign-interop-tests troubleshooting` writes it anew.
+//! `UPDATE_MANUAL=1 cargo test -p interop troubleshooting` writes it anew.
 #![cfg(unix)] // proxies on Unix sockets
 
 mod cases;
