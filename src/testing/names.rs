@@ -10,6 +10,66 @@ impl LeafBuilder {
         self.attribute("2.5.4.3", der::UTF8_STRING, text.as_bytes())
     }
 
+    /// Appends an organization (UTF8String) to the subject, in a separate RDN.
+    pub fn organization(self, text: &str) -> Self {
+        self.attribute("2.5.4.10", der::UTF8_STRING, text.as_bytes())
+    }
+
+    /// Appends an organizational unit (UTF8String) to the subject, in a separate RDN.
+    pub fn organizational_unit(self, text: &str) -> Self {
+        self.attribute("2.5.4.11", der::UTF8_STRING, text.as_bytes())
+    }
+
+    /// Appends a country (PrintableString), such as `DE`, to the subject.
+    pub fn country(self, code: &str) -> Self {
+        self.attribute("2.5.4.6", der::PRINTABLE_STRING, code.as_bytes())
+    }
+
+    /// Appends a locality (UTF8String) to the subject.
+    pub fn locality(self, text: &str) -> Self {
+        self.attribute("2.5.4.7", der::UTF8_STRING, text.as_bytes())
+    }
+
+    /// Appends a state or province (UTF8String) to the subject.
+    pub fn state(self, text: &str) -> Self {
+        self.attribute("2.5.4.8", der::UTF8_STRING, text.as_bytes())
+    }
+
+    /// Appends the holder's serialNumber attribute (PrintableString) to the subject. It is not the
+    /// certificate's [`serial`](Self::serial).
+    pub fn subject_serial_number(self, text: &str) -> Self {
+        self.attribute("2.5.4.5", der::PRINTABLE_STRING, text.as_bytes())
+    }
+
+    /// Appends an organizationIdentifier (UTF8String), such as `PSDGB-FCA-123456`, to the subject.
+    pub fn organization_identifier(self, text: &str) -> Self {
+        self.attribute("2.5.4.97", der::UTF8_STRING, text.as_bytes())
+    }
+
+    /// Appends a domain component (IA5String) to the subject: one label, such as `example`.
+    pub fn domain_component(self, label: &str) -> Self {
+        self.attribute(
+            "0.9.2342.19200300.100.1.25",
+            der::IA5_STRING,
+            label.as_bytes(),
+        )
+    }
+
+    /// Appends a userId (UTF8String) to the subject.
+    pub fn user_id(self, text: &str) -> Self {
+        self.attribute(
+            "0.9.2342.19200300.100.1.1",
+            der::UTF8_STRING,
+            text.as_bytes(),
+        )
+    }
+
+    /// Appends an emailAddress attribute (IA5String) to the subject. [`email`](Self::email) adds a subject
+    /// alternative name.
+    pub fn subject_email(self, address: &str) -> Self {
+        self.attribute("1.2.840.113549.1.9.1", der::IA5_STRING, address.as_bytes())
+    }
+
     /// Appends an attribute to the subject, in a separate RDN. Tag and bytes of the value are not
     /// checked.
     ///
@@ -127,5 +187,47 @@ impl LeafBuilder {
             .san_critical
             .unwrap_or_else(|| self.encoded_subject() == [0x30, 0x00]);
         Some(der::extension("2.5.29.17", critical, &value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TestCa, der};
+
+    #[test]
+    fn each_attribute_has_its_usual_string_type() {
+        let leaf = TestCa::new("Root")
+            .leaf()
+            .country("DE")
+            .state("Hessen")
+            .locality("Gießen")
+            .organization("Müller & Söhne")
+            .organizational_unit("dev")
+            .organization_identifier("VATDE-1")
+            .domain_component("example")
+            .user_id("u1")
+            .subject_serial_number("42")
+            .subject_email("a@example.org")
+            .common_name("pump")
+            .issue();
+        let certificate = leaf.certificate();
+        let subject = certificate.subject();
+        assert_eq!(
+            subject.to_string(),
+            "CN=pump,1.2.840.113549.1.9.1=a@example.org,2.5.4.5=42,UID=u1,DC=example,2.5.4.97=VATDE-1,\
+             OU=dev,O=Müller & Söhne,L=Gießen,ST=Hessen,C=DE"
+        );
+        let tags: Vec<u8> = subject
+            .attributes()
+            .iter()
+            .map(|attribute| attribute.tag())
+            .collect();
+        let (utf8, printable, ia5) = (der::UTF8_STRING, der::PRINTABLE_STRING, der::IA5_STRING);
+        assert_eq!(
+            tags,
+            [
+                printable, utf8, utf8, utf8, utf8, utf8, ia5, utf8, printable, ia5, utf8
+            ]
+        );
     }
 }
