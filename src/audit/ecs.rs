@@ -580,7 +580,7 @@ impl TlsSide {
 fn common_names(name: &DistinguishedName) -> Vec<String> {
     let names = name.attributes_of("2.5.4.3");
     let readable = names.iter().filter_map(|attribute| attribute.text().ok());
-    list(readable.map(|text| cut(text, MAX_VALUE)))
+    list(readable.map(|text| cut(&text, MAX_VALUE)))
 }
 
 /// The names that are text or an address.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::extractor::sealed::Sealed;
-use super::read::{attribute_text, attributes, check_text, text_identity};
+use super::read::{attributes, check_text, text_identity};
 use super::{FromCertificate, IdentityError, Multiple, Single};
 use crate::pki::text::{Hex, from_hex};
 use crate::pki::{Certificate, DistinguishedName, NameAttribute};
@@ -71,6 +71,10 @@ impl FromCertificate for CommonName {
         ))
     }
 
+    fn string_attributes() -> &'static [&'static str] {
+        &[NameAttribute::COMMON_NAME]
+    }
+
     fn common_name(&self) -> Option<&str> {
         Some(self.as_str())
     }
@@ -131,9 +135,16 @@ impl FromCertificate for OrganizationalUnit {
             Self::FIELD,
         ))
     }
+
+    fn string_attributes() -> &'static [&'static str] {
+        &[NameAttribute::ORGANIZATIONAL_UNIT]
+    }
 }
 
 /// The whole subject, compared by its DER.
+///
+/// The values are not decoded. A subject with a value that cannot be read as text, or that is longer than RFC
+/// 5280 allows, is an identity like any other, because every octet counts.
 ///
 /// `Display` and `FromStr` use `#` and the DER in hexadecimal, because different names can print alike.
 /// [`rfc4514`](Self::rfc4514) prints the name for operators.
@@ -154,7 +165,7 @@ impl FromCertificate for OrganizationalUnit {
 pub struct Subject(DistinguishedName);
 
 impl Subject {
-    /// Reads the subject. It must not be empty, and every value must be readable.
+    /// Reads the subject. It must not be empty.
     pub const fn extractor() -> Single<Self> {
         Single::new()
     }
@@ -164,32 +175,10 @@ impl Subject {
         &self.0
     }
 
-    /// The name for operators, such as `CN=worker,O=Example`. Do not use it as an identity.
+    /// The name for operators, such as `CN=worker,O=Example`. A value that is not readable text is `#` and its
+    /// DER in hexadecimal (RFC 4514 section 2.4). Do not use the result as an identity.
     pub fn rfc4514(&self) -> String {
         self.0.to_string()
-    }
-
-    fn new(name: DistinguishedName) -> Result<Self, IdentityError> {
-        for attribute in name.attributes() {
-            let field = "subject";
-            let text = attribute_text(&attribute, field)?;
-            check_text(text, upper_bound(attribute.oid()), field)?;
-        }
-        Ok(Self(name))
-    }
-}
-
-/// RFC 5280 appendix A.1.
-fn upper_bound(oid: &str) -> usize {
-    match oid {
-        NameAttribute::COUNTRY => 2,
-        NameAttribute::COMMON_NAME
-        | NameAttribute::SERIAL_NUMBER
-        | NameAttribute::ORGANIZATION
-        | NameAttribute::ORGANIZATIONAL_UNIT => 64,
-        NameAttribute::LOCALITY | NameAttribute::STATE => 128,
-        NameAttribute::EMAIL_ADDRESS => 255,
-        _ => 32_768, // ub-name, the largest
     }
 }
 
@@ -200,7 +189,7 @@ impl FromStr for Subject {
     ///
     /// # Errors
     /// `bad_syntax`: not `#` and hexadecimal digits, or an empty name. `bad_encoding`: not the DER of a
-    /// name, or a value that is not a readable string.
+    /// name.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let der = text.strip_prefix('#').and_then(from_hex).ok_or_else(|| {
             IdentityError::bad_syntax("a subject is written as '#' and its DER in hexadecimal")
@@ -210,7 +199,7 @@ impl FromStr for Subject {
         if name.is_empty() {
             return Err(IdentityError::bad_syntax("the subject is empty"));
         }
-        Self::new(name)
+        Ok(Self(name))
     }
 }
 
@@ -226,7 +215,7 @@ impl FromCertificate for Subject {
         if subject.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(vec![Self::new(subject.clone())])
+        Ok(vec![Ok(Self(subject.clone()))])
     }
 }
 
@@ -281,7 +270,7 @@ mod tests {
             ("#", "bad_encoding"),
             ("#3000", "bad_syntax"),
             ("#300", "bad_syntax"),
-            ("#300c310a300806035504031c0161", "bad_encoding"),
+            ("#300c310a300806035504031c01", "bad_encoding"),
         ] {
             let error = text.parse::<Subject>().expect_err(text);
             assert_eq!(error.reason(), reason, "{text}");

@@ -4,10 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::adapter::{And, Map, Or, TryMap};
+use super::read::check_strings;
 use super::{IdentityError, IdentityErrorKind};
-use crate::pki::Certificate;
 use crate::pki::contained::caught;
 use crate::pki::text::Escaped;
+use crate::pki::{Certificate, StringRules};
 
 /// Reads a typed identity from a verified leaf certificate.
 ///
@@ -198,6 +199,12 @@ pub trait FromCertificate: Sized + sealed::Sealed {
         certificate: &Certificate,
     ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError>;
 
+    /// The types of the subject's attributes that the identity is read from.
+    #[doc(hidden)]
+    fn string_attributes() -> &'static [&'static str] {
+        &[]
+    }
+
     /// The subject's common name, where it is part of the identity.
     #[doc(hidden)]
     fn common_name(&self) -> Option<&str> {
@@ -218,11 +225,38 @@ pub(super) mod sealed {
 ///
 /// let extractor: Single<DnsName> = DnsName::extractor();
 /// ```
-pub struct Single<I>(PhantomData<fn() -> I>);
+pub struct Single<I> {
+    strings: StringRules,
+    of: PhantomData<fn() -> I>,
+}
 
 impl<I> Single<I> {
     pub(super) const fn new() -> Self {
-        Self(PhantomData)
+        Self {
+            strings: StringRules::Lenient,
+            of: PhantomData,
+        }
+    }
+
+    /// Sets which encodings of the subject's text are read. Default: [`StringRules::Lenient`]. Subject
+    /// alternative names have one encoding, and do not depend on it.
+    ///
+    /// ```
+    /// use countersign::identity::{CommonName, IdentityExtractor as _};
+    /// use countersign::pki::StringRules;
+    /// use countersign::testing::{TestCa, der};
+    ///
+    /// let leaf = TestCa::new("Root").leaf().attribute("2.5.4.3", der::PRINTABLE_STRING, b"pump_7");
+    /// let certificate = leaf.issue().certificate();
+    /// assert_eq!(CommonName::extractor().extract(&certificate)?.as_str(), "pump_7");
+    /// let strict = CommonName::extractor().strings(StringRules::Strict);
+    /// assert_eq!(strict.extract(&certificate).unwrap_err().reason(), "bad_encoding");
+    /// # Ok::<(), countersign::identity::IdentityError>(())
+    /// ```
+    #[must_use]
+    pub const fn strings(mut self, rules: StringRules) -> Self {
+        self.strings = rules;
+        self
     }
 }
 
@@ -230,6 +264,7 @@ impl<I: FromCertificate> IdentityExtractor for Single<I> {
     type Identity = I;
 
     fn extract(&self, certificate: &Certificate) -> Result<I, IdentityError> {
+        check_strings(certificate, I::string_attributes(), self.strings)?;
         exactly_one(I::read_all(certificate)?, I::FIELD)?
     }
 
@@ -267,11 +302,32 @@ fn looks_like_dns(name: &str) -> bool {
 ///
 /// let extractor: Multiple<DnsName> = DnsName::all();
 /// ```
-pub struct Multiple<I>(PhantomData<fn() -> I>);
+pub struct Multiple<I> {
+    strings: StringRules,
+    of: PhantomData<fn() -> I>,
+}
 
 impl<I> Multiple<I> {
     pub(super) const fn new() -> Self {
-        Self(PhantomData)
+        Self {
+            strings: StringRules::Lenient,
+            of: PhantomData,
+        }
+    }
+
+    /// Sets which encodings of the subject's text are read. Default: [`StringRules::Lenient`]. Subject
+    /// alternative names have one encoding, and do not depend on it.
+    ///
+    /// ```
+    /// use countersign::identity::OrganizationalUnit;
+    /// use countersign::pki::StringRules;
+    ///
+    /// let extractor = OrganizationalUnit::all().strings(StringRules::Strict);
+    /// ```
+    #[must_use]
+    pub const fn strings(mut self, rules: StringRules) -> Self {
+        self.strings = rules;
+        self
     }
 }
 
@@ -279,6 +335,7 @@ impl<I: FromCertificate> IdentityExtractor for Multiple<I> {
     type Identity = Vec<I>;
 
     fn extract(&self, certificate: &Certificate) -> Result<Vec<I>, IdentityError> {
+        check_strings(certificate, I::string_attributes(), self.strings)?;
         let values = I::read_all(certificate)?;
         if values.is_empty() {
             return Err(IdentityError::missing(I::FIELD));

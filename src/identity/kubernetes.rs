@@ -1,5 +1,6 @@
 //! Kubernetes users (Kubernetes documentation, "Authenticating: X509 client certificates").
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -59,11 +60,11 @@ impl KubernetesUser {
 
     fn new<'a>(
         name: &str,
-        groups: impl IntoIterator<Item = Result<&'a str, IdentityError>>,
+        groups: impl IntoIterator<Item = Result<Cow<'a, str>, IdentityError>>,
     ) -> Result<Self, IdentityError> {
         let groups = groups.into_iter().map(|group| {
             let group = group?;
-            check_text(group, Self::MAX_GROUP_LENGTH, "organization")?;
+            check_text(&group, Self::MAX_GROUP_LENGTH, "organization")?;
             Ok(group.into())
         });
         Ok(Self {
@@ -78,7 +79,7 @@ impl KubernetesUser {
         let name = exactly_one(names, "common name")?;
         let organizations = subject.attributes_of(NameAttribute::ORGANIZATION);
         Self::new(
-            attribute_text(&name, "common name")?,
+            &attribute_text(&name, "common name")?,
             organizations
                 .iter()
                 .map(|organization| attribute_text(organization, "organization")),
@@ -95,6 +96,10 @@ impl FromCertificate for KubernetesUser {
         certificate: &Certificate,
     ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
         Ok(vec![Self::read(certificate)])
+    }
+
+    fn string_attributes() -> &'static [&'static str] {
+        &[NameAttribute::COMMON_NAME, NameAttribute::ORGANIZATION]
     }
 
     fn common_name(&self) -> Option<&str> {
@@ -121,7 +126,7 @@ impl FromStr for KubernetesUser {
             .map(|part| unescape(part.strip_prefix("O=")?))
             .collect();
         let (name, groups) = name.zip(groups).ok_or_else(bad)?;
-        Self::new(&name, groups.iter().map(|group| Ok(&**group)))
+        Self::new(&name, groups.into_iter().map(|group| Ok(group.into())))
     }
 }
 

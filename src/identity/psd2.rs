@@ -12,6 +12,9 @@ use crate::pki::{Certificate, NameAttribute};
 
 /// A payment service provider: its identifier, its roles, and the competent authority.
 ///
+/// The letters of the competent authority, such as `FCA`, are upper case by TS 119 495. Some certificates
+/// have lower-case ones. They are converted, so that a provider has one identity.
+///
 /// `Display` and `FromStr` use `PSDGB-FCA-123456;PSP_PI,PSP_AI;GB-FCA;Financial Conduct Authority`:
 /// organization identifier, roles in order, the competent authority's identifier and name.
 ///
@@ -145,8 +148,13 @@ impl Psd2 {
         authority_id: &str,
         authority_name: &str,
     ) -> Result<Self, IdentityError> {
-        check_organization_identifier(organization_identifier)?;
-        check_authority_id(authority_id)?;
+        let organization_identifier = with_upper_case_authority(organization_identifier);
+        check_organization_identifier(&organization_identifier)?;
+        let authority_id = match authority_id.split_once('-') {
+            Some((country, authority)) => format!("{country}-{}", authority.to_ascii_uppercase()),
+            None => authority_id.to_owned(),
+        };
+        check_authority_id(&authority_id)?;
         check_text(
             authority_name,
             Self::MAX_LENGTH,
@@ -179,11 +187,22 @@ impl Psd2 {
         let identifier = exactly_one(identifiers, field)?;
         let statement = psd2_statement(certificate)?;
         Self::new(
-            attribute_text(&identifier, field)?,
+            &attribute_text(&identifier, field)?,
             statement.roles,
             statement.authority_id,
             statement.authority_name,
         )
+    }
+}
+
+/// The identifier with its authority's letters in upper case, where it is of the scheme `PSD`.
+fn with_upper_case_authority(text: &str) -> String {
+    let mut parts = text.splitn(3, '-');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(scheme), Some(authority), Some(number)) if scheme.starts_with("PSD") => {
+            format!("{scheme}-{}-{number}", authority.to_ascii_uppercase())
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -280,6 +299,12 @@ fn read_statement(mut statement: Reader<'_>) -> Result<Statement<'_>, IdentityEr
     info.end().map_err(not_der)?;
 
     let mut roles = Vec::new();
+    // TS 119 495 annex A. Certificates by an old version of the OpenBanking profile have one SEQUENCE for all.
+    if role_list.clone().optional(der::OBJECT_IDENTIFIER) != Ok(None) {
+        return Err(IdentityError::bad_encoding(
+            "the PSD2 roles are written without a SEQUENCE for each role (ETSI TS 119 495 annex A)",
+        ));
+    }
     while !role_list.is_empty() {
         let mut role = Reader::new(role_list.expect(der::SEQUENCE).map_err(not_der)?.content);
         let oid = role.expect(der::OBJECT_IDENTIFIER).map_err(not_der)?;
@@ -312,6 +337,10 @@ impl FromCertificate for Psd2 {
         certificate: &Certificate,
     ) -> Result<Vec<Result<Self, IdentityError>>, IdentityError> {
         Ok(vec![Self::read(certificate)])
+    }
+
+    fn string_attributes() -> &'static [&'static str] {
+        &[NameAttribute::ORGANIZATION_IDENTIFIER]
     }
 }
 
@@ -349,6 +378,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_authority_in_lower_case_is_the_same_authority() {
+        let lower: Psd2 = "PSDIE-cbi-c1-x;PSP_AI;IE-cbi;Central Bank"
+            .parse()
+            .expect("valid");
+        let upper: Psd2 = "PSDIE-CBI-c1-x;PSP_AI;IE-CBI;Central Bank"
+            .parse()
+            .expect("valid");
+        assert_eq!(lower, upper);
+        assert_eq!(lower.organization_identifier(), "PSDIE-CBI-c1-x");
+        // The number, and other schemes, keep their case.
+        let vat: Psd2 = "VATDE-ab-c1;PSP_AI;DE-BAFIN;BaFin".parse().expect("valid");
+        assert_eq!(vat.organization_identifier(), "VATDE-ab-c1");
+    }
+
+    #[test]
     fn the_text_form_reads_back() {
         let text = "PSDGB-FCA-123456;PSP_PI,PSP_AI;GB-FCA;Financial; Conduct Authority";
         let psp: Psd2 = text.parse().expect("valid");
@@ -368,7 +412,7 @@ mod tests {
             ("PSDGB-FCA-1;PSP_PI;GBFCA;A", "bad_syntax"),
             ("PSDgb-FCA-1;PSP_PI;GB-FCA;A", "bad_syntax"),
             ("PSDGB-FCA;PSP_PI;GB-FCA;A", "bad_syntax"),
-            ("PSDGB-fca-1;PSP_PI;GB-FCA;A", "bad_syntax"),
+            ("PSDGB-f1a-1;PSP_PI;GB-FCA;A", "bad_syntax"),
             ("PSDGB-FCA-;PSP_PI;GB-FCA;A", "bad_syntax"),
             ("PSDGB-FCA-1;PSP_PI;GB-FCA;A\u{202e}", "forbidden"),
         ] {

@@ -1,9 +1,11 @@
 //! Strict readers for the fields of a certificate.
 
+use std::borrow::Cow;
+
 use super::IdentityError;
 use crate::diagnostic::Diagnostic;
 use crate::pki::text::is_unsafe_to_print;
-use crate::pki::{Certificate, GeneralName, NameAttribute, SanError};
+use crate::pki::{Certificate, GeneralName, NameAttribute, SanError, StringRules, der, strings};
 
 /// The SANs of one kind, including unreadable ones.
 ///
@@ -74,10 +76,47 @@ where
 pub(super) fn attribute_text<'a>(
     attribute: &NameAttribute<'a>,
     field: &str,
-) -> Result<&'a str, IdentityError> {
-    attribute
-        .text()
-        .map_err(|error| IdentityError::bad_encoding(format!("the {field}: {}", error.cause())))
+) -> Result<Cow<'a, str>, IdentityError> {
+    attribute.text().map_err(|_| {
+        IdentityError::bad_encoding(format!(
+            "the {field} cannot be read: it is {}",
+            described(attribute)
+        ))
+    })
+}
+
+/// What an attribute is that is not text.
+fn described(attribute: &NameAttribute<'_>) -> String {
+    let name = der::type_name(attribute.tag());
+    if strings::is_string(attribute.tag()) {
+        format!(
+            "{name} with octets that this type does not allow, or that programs read differently"
+        )
+    } else {
+        format!("{name}, which is not a string")
+    }
+}
+
+/// Checks that every attribute of these types follows the rules.
+pub(super) fn check_strings(
+    certificate: &Certificate,
+    oids: &[&str],
+    rules: StringRules,
+) -> Result<(), IdentityError> {
+    let attributes = certificate.subject().attributes();
+    let broken = attributes.iter().find(|attribute| {
+        oids.contains(&attribute.oid())
+            && attribute.text().is_ok()
+            && attribute.text_by(rules).is_err()
+    });
+    match broken {
+        None => Ok(()),
+        Some(attribute) => Err(IdentityError::bad_encoding(format!(
+            "the subject's attribute {} is {} that the strict string rules do not allow",
+            attribute.oid(),
+            der::type_name(attribute.tag())
+        ))),
+    }
 }
 
 pub(super) fn utf8<'a>(bytes: &'a [u8], field: &str) -> Result<&'a str, IdentityError> {

@@ -6,11 +6,17 @@ use std::str::FromStr;
 use super::extractor::sealed::Sealed;
 use super::{FromCertificate, IdentityError, Single};
 use crate::pki::text::{Hex, from_hex};
-use crate::pki::{Certificate, DistinguishedName};
+use crate::pki::{Certificate, DistinguishedName, absolute, negated};
 
 /// A certificate's serial number together with its issuer. An authority uses each number once.
 ///
-/// `Display` and `FromStr` use `serial:HEX issuer:#HEX`: the number, and the DER of the issuer's name.
+/// `Display` and `FromStr` use `serial:HEX issuer:#HEX`: the number, and the DER of the issuer's name. A
+/// [`DenyEntry`](crate::policy::DenyEntry) reads the same text. A negative number has a minus before its
+/// absolute value, as openssl prints it.
+///
+/// RFC 5280 section 4.1.2.2 requires positive numbers of at most 20 octets. Authorities have issued others,
+/// which the same section asks programs to handle. They identify a certificate as well, so zero, negative and longer
+/// numbers are accepted.
 ///
 /// ```
 /// use countersign::identity::SerialAndIssuer;
@@ -18,6 +24,7 @@ use crate::pki::{Certificate, DistinguishedName};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let id: SerialAndIssuer = "serial:0a1b issuer:#300c310a300806035504030c0161".parse()?;
 /// assert_eq!((id.serial(), &*id.issuer().to_string()), (&[0x0a, 0x1b][..], "CN=a"));
+/// assert!(!id.is_negative());
 /// let extractor = SerialAndIssuer::extractor();
 /// # Ok(())
 /// # }
@@ -25,13 +32,15 @@ use crate::pki::{Certificate, DistinguishedName};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SerialAndIssuer {
     issuer: DistinguishedName,
-    /// Big-endian, without leading zeros.
+    is_negative: bool,
+    /// The absolute value, big-endian, without leading zeros; one octet for zero.
     serial: Box<[u8]>,
 }
 
 impl SerialAndIssuer {
-    /// The longest serial number, in octets (RFC 5280 section 4.1.2.2).
-    pub const MAX_SERIAL_LENGTH: usize = 20;
+    /// The longest serial number, in octets of its absolute value. RFC 5280 section 4.1.2.2 allows
+    /// authorities 20 with the sign.
+    pub const MAX_SERIAL_LENGTH: usize = 256;
 
     /// Reads the certificate's serial number and issuer.
     pub const fn extractor() -> Single<Self> {
@@ -41,21 +50,18 @@ impl SerialAndIssuer {
     /// Reads the serial number and issuer of a certificate.
     ///
     /// # Errors
-    /// `bad_encoding`: the number is not DER. `bad_syntax`: it is negative or zero, or the issuer's
-    /// name is empty. `too_long`.
+    /// `bad_encoding`: the number is not DER. `bad_syntax`: the issuer's name is empty. `too_long`.
     pub fn of(certificate: &Certificate) -> Result<Self, IdentityError> {
-        let number = match certificate.serial().as_bytes() {
+        let issuer = certificate.issuer().clone();
+        match certificate.serial().as_bytes() {
             // The first nine bits are equal, so this is not the shortest form and not DER.
             [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => {
-                return Err(IdentityError::bad_encoding("the serial number is not DER"));
+                Err(IdentityError::bad_encoding("the serial number is not DER"))
             }
-            [0x80..=0xff, ..] => {
-                return Err(IdentityError::bad_syntax("the serial number is negative"));
-            }
-            [0] => return Err(IdentityError::bad_syntax("the serial number is zero")),
-            [0, number @ ..] | number => number,
-        };
-        Self::new(certificate.issuer().clone(), number)
+            negative @ [0x80..=0xff, ..] => Self::new(issuer, true, &absolute(negative)),
+            [0, number @ ..] if !number.is_empty() => Self::new(issuer, false, number),
+            number => Self::new(issuer, false, number),
+        }
     }
 
     /// The issuer's name.
@@ -63,28 +69,52 @@ impl SerialAndIssuer {
         &self.issuer
     }
 
-    /// The number, big-endian, without leading zeros.
+    /// The number's absolute value, big-endian, without leading zeros; one zero octet for zero.
     pub const fn serial(&self) -> &[u8] {
         &self.serial
     }
 
-    fn new(issuer: DistinguishedName, number: &[u8]) -> Result<Self, IdentityError> {
+    /// Whether the number is negative.
+    pub const fn is_negative(&self) -> bool {
+        self.is_negative
+    }
+
+    const fn sign(&self) -> &'static str {
+        if self.is_negative { "-" } else { "" }
+    }
+
+    /// The content of the INTEGER: two's complement, not always in its shortest form.
+    pub(crate) fn octets(&self) -> Vec<u8> {
+        let positive = [&[0], &*self.serial].concat();
+        if self.is_negative {
+            negated(&positive)
+        } else {
+            positive
+        }
+    }
+
+    fn new(
+        issuer: DistinguishedName,
+        is_negative: bool,
+        number: &[u8],
+    ) -> Result<Self, IdentityError> {
         if issuer.is_empty() {
             return Err(IdentityError::bad_syntax("the issuer's name is empty"));
         }
-        if number.is_empty() || number[0] == 0 {
+        let is_zero = number == [0];
+        if number.is_empty() || (number[0] == 0 && !is_zero) || (is_zero && is_negative) {
             return Err(IdentityError::bad_syntax(
-                "a serial number is a positive number without leading zeros",
+                "a serial number is written in hexadecimal without leading zero octets, with a minus if it is negative",
             ));
         }
-        // In DER a number with its top bit set takes one octet more.
-        if number.len() + usize::from(number[0] >> 7) > Self::MAX_SERIAL_LENGTH {
+        if number.len() > Self::MAX_SERIAL_LENGTH {
             return Err(IdentityError::too_long(
-                "a serial number is at most 20 octets long",
+                "a serial number is at most 256 octets long",
             ));
         }
         Ok(Self {
             issuer,
+            is_negative,
             serial: number.into(),
         })
     }
@@ -94,21 +124,27 @@ impl FromStr for SerialAndIssuer {
     type Err = IdentityError;
 
     /// # Errors
-    /// `bad_syntax`: not `serial:HEX issuer:#HEX`, a serial number of zero or with leading zero octets.
-    /// `too_long`. `bad_encoding`: the issuer is not the DER of a name.
+    /// `bad_syntax`: not `serial:HEX issuer:#HEX`, or a serial number with leading zero octets. `too_long`.
+    /// `bad_encoding`: the issuer is not the DER of a name.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let parts = text
             .strip_prefix("serial:")
             .and_then(|rest| rest.split_once(" issuer:#"))
-            .and_then(|(serial, issuer)| Some((from_hex(serial)?, from_hex(issuer)?)));
-        let Some((serial, issuer)) = parts else {
+            .and_then(|(serial, issuer)| {
+                let (is_negative, digits) = match serial.strip_prefix('-') {
+                    Some(digits) => (true, digits),
+                    None => (false, serial),
+                };
+                Some((is_negative, from_hex(digits)?, from_hex(issuer)?))
+            });
+        let Some((is_negative, serial, issuer)) = parts else {
             return Err(IdentityError::bad_syntax(
                 "a serial number with its issuer is written as serial:HEX issuer:#HEX",
             ));
         };
         let issuer = DistinguishedName::from_der(&issuer)
             .map_err(|_| IdentityError::bad_encoding("the issuer is not the DER of a name"))?;
-        Self::new(issuer, &serial)
+        Self::new(issuer, is_negative, &serial)
     }
 }
 
@@ -128,7 +164,8 @@ impl fmt::Display for SerialAndIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "serial:{} issuer:#{}",
+            "serial:{}{} issuer:#{}",
+            self.sign(),
             Hex(&self.serial),
             Hex(self.issuer.der())
         )
@@ -137,7 +174,13 @@ impl fmt::Display for SerialAndIssuer {
 
 impl fmt::Debug for SerialAndIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SerialAndIssuer({}, {})", Hex(&self.serial), self.issuer)
+        write!(
+            f,
+            "SerialAndIssuer({}{}, {})",
+            self.sign(),
+            Hex(&self.serial),
+            self.issuer
+        )
     }
 }
 
@@ -157,10 +200,23 @@ mod tests {
         assert_eq!(id.to_string(), format!("serial:0a1b {issuer}"));
         assert_eq!(id.issuer().to_string(), "CN=a");
         assert_eq!(id.serial(), [0x0a, 0x1b]);
-        assert!(parse(&"7f".repeat(20)).is_ok());
-        assert_eq!(parse(&"80".repeat(20)), Err("too_long"));
-        assert_eq!(parse(""), Err("bad_syntax"));
-        assert_eq!(parse("00"), Err("bad_syntax"));
+        assert!(!id.is_negative());
+        let longest = SerialAndIssuer::MAX_SERIAL_LENGTH;
+        assert!(parse(&"ff".repeat(longest)).is_ok());
+        assert_eq!(parse(&"01".repeat(longest + 1)), Err("too_long"));
+        let zero = parse("00").expect("zero");
+        assert_eq!(
+            (zero.serial(), zero.to_string()),
+            (&[0][..], format!("serial:00 {issuer}"))
+        );
+        let negative = parse("-60ff").expect("negative");
+        assert!(negative.is_negative());
+        assert_eq!(negative.serial(), [0x60, 0xff]);
+        assert_eq!(negative.octets(), [0xff, 0x9f, 0x01]);
+        assert_eq!(negative.to_string().parse(), Ok(negative));
+        for bad in ["", "-", "-00", "0001", "--01"] {
+            assert_eq!(parse(bad), Err("bad_syntax"), "{bad}");
+        }
         assert_eq!(parse("0"), Err("bad_syntax"));
         assert_eq!(parse("xy"), Err("bad_syntax"));
         let no_name = "serial:01 issuer:#0400".parse::<SerialAndIssuer>();

@@ -433,9 +433,9 @@ impl fmt::Display for SerialNumber {
     }
 }
 
-/// The absolute value of a negative number in two's complement, without leading zeros.
-fn absolute(negative: &[u8]) -> Vec<u8> {
-    let mut octets: Vec<u8> = negative.iter().map(|octet| !octet).collect();
+/// The negative of a number in two's complement, with as many octets.
+pub(crate) fn negated(number: &[u8]) -> Vec<u8> {
+    let mut octets: Vec<u8> = number.iter().map(|octet| !octet).collect();
     for octet in octets.iter_mut().rev() {
         let (sum, carries) = octet.overflowing_add(1);
         *octet = sum;
@@ -443,6 +443,12 @@ fn absolute(negative: &[u8]) -> Vec<u8> {
             break;
         }
     }
+    octets
+}
+
+/// The absolute value of a negative number in two's complement, without leading zeros.
+pub(crate) fn absolute(negative: &[u8]) -> Vec<u8> {
+    let mut octets = negated(negative);
     let zeros = octets.iter().take_while(|octet| **octet == 0).count();
     octets.split_off(zeros)
 }

@@ -16,6 +16,7 @@ pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
@@ -108,6 +109,32 @@ pub(crate) fn single(bytes: &[u8], tag: u8) -> Result<&[u8], NotDer> {
     let tlv = reader.expect(tag)?;
     reader.end()?;
     Ok(tlv.content)
+}
+
+/// The name of an ASN.1 type with its article, for errors: `a UTF8String`.
+pub(crate) fn type_name(tag: u8) -> Cow<'static, str> {
+    Cow::Borrowed(match tag {
+        BOOLEAN => "a BOOLEAN",
+        INTEGER => "an INTEGER",
+        BIT_STRING => "a BIT STRING",
+        OCTET_STRING => "an OCTET STRING",
+        0x05 => "a NULL",
+        OBJECT_IDENTIFIER => "an OBJECT IDENTIFIER",
+        ENUMERATED => "an ENUMERATED",
+        0x0c => "a UTF8String",
+        0x12 => "a NumericString",
+        0x13 => "a PrintableString",
+        0x14 => "a T61String",
+        0x16 => "an IA5String",
+        0x17 => "a UTCTime",
+        0x18 => "a GeneralizedTime",
+        0x1a => "a VisibleString",
+        0x1c => "a UniversalString",
+        0x1e => "a BMPString",
+        SEQUENCE => "a SEQUENCE",
+        SET => "a SET",
+        _ => return format!("a value with the ASN.1 tag 0x{tag:02x}").into(),
+    })
 }
 
 /// Decodes the content of a BOOLEAN.

@@ -16,18 +16,19 @@ pub(crate) mod pem;
 pub(crate) mod provider;
 pub(crate) mod san;
 pub(crate) mod signed;
+pub(crate) mod strings;
 mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod usual_key;
 
-pub(crate) use certificate::ShortSerial;
 #[cfg(all(test, feature = "tokio"))]
 pub(crate) use certificate::reads;
 pub use certificate::{
     Certificate, CertificateError, Extension, Fingerprint, FingerprintError, KeyUsage,
     PublicKeyKind, SerialNumber, key_purpose_name,
 };
+pub(crate) use certificate::{ShortSerial, absolute, negated};
 pub use credentials::Credentials;
 pub use crl::Crl;
 pub use error::{CredentialsError, CrlFormatError, PemError};
@@ -36,6 +37,7 @@ pub(crate) use name::ShortName;
 pub use name::{DistinguishedName, NameAttribute, TextError};
 pub use pem::BlockPlace;
 pub use san::{GeneralName, SanError};
+pub use strings::StringRules;
 
 /// The remedy for a version 1 certificate, which `openssl x509 -req` makes without `-extfile`.
 pub(crate) const ISSUE_V3: &str = "`openssl x509 -req` makes version 1 unless it is given extensions: add `-extfile ext.cnf` with a line such as `extendedKeyUsage=clientAuth`";

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use super::der::{self, NotDer, Reader, Tlv};
-use super::text::{Bounded, MAX_VALUE};
+use super::strings::{self, StringRules};
+use super::text::{Bounded, Hex, MAX_VALUE};
 use crate::diagnostic::{Diagnostic, display_diagnostic};
 
 /// A distinguished name: the subject or the issuer of a certificate.
@@ -114,6 +115,7 @@ fn read_attributes(der: &[u8]) -> Result<Vec<NameAttribute<'_>>, NotDer> {
             oid: der::oid_to_string(attribute.oid)?,
             tag: attribute.value.tag,
             value: attribute.value.content,
+            der: attribute.value.whole,
             first_of_rdn: attribute.first_of_rdn,
         });
         Ok(())
@@ -129,13 +131,15 @@ fn read_attributes(der: &[u8]) -> Result<Vec<NameAttribute<'_>>, NotDer> {
 /// let certificate = TestCa::new("Root").leaf().common_name("alice").issue().certificate();
 /// let attributes = certificate.subject().attributes();
 /// assert_eq!(attributes[0].oid(), "2.5.4.3");
-/// assert_eq!(attributes[0].text(), Ok("alice"));
+/// assert_eq!(attributes[0].text().as_deref(), Ok("alice"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameAttribute<'a> {
     oid: String,
     tag: u8,
     value: &'a [u8],
+    /// Tag, length and value.
+    der: &'a [u8],
     first_of_rdn: bool,
 }
 
@@ -178,26 +182,27 @@ impl<'a> NameAttribute<'a> {
         self.value
     }
 
-    /// Decodes the value by its string type.
-    ///
-    /// UTF8String, PrintableString and IA5String are decoded strictly. T61String, BMPString and
-    /// UniversalString are not decoded: RFC 5280 forbids them in new certificates, and implementations
-    /// decode them differently.
+    /// The value's DER: tag, length and content.
+    pub const fn value_der(&self) -> &'a [u8] {
+        self.der
+    }
+
+    /// Decodes the value by its string type, by the default [`StringRules`].
     ///
     /// # Errors
-    /// [`TextError`]: another type of string, or bytes that the type does not allow (an `@` in a
-    /// PrintableString, invalid UTF-8).
-    pub fn text(&self) -> Result<&'a str, TextError> {
-        let legal = match self.tag {
-            0x0c => true,
-            0x13 => self.value.iter().all(|&byte| is_printable_string(byte)),
-            0x16 => self.value.is_ascii(),
-            _ => false,
-        };
-        if !legal {
-            return Err(TextError);
-        }
-        std::str::from_utf8(self.value).map_err(|_| TextError)
+    /// [`TextError`]: another type than a string, or bytes that have no single reading as text (an `#` in
+    /// a PrintableString, invalid UTF-8, a T61String with Latin-1 letters).
+    pub fn text(&self) -> Result<Cow<'a, str>, TextError> {
+        self.text_by(StringRules::default())
+    }
+
+    /// Decodes the value by its string type and these rules.
+    ///
+    /// # Errors
+    /// As for [`text`](Self::text). With [`StringRules::Strict`] also an `@` in a PrintableString, and
+    /// every T61String, BMPString, UniversalString, NumericString and VisibleString.
+    pub fn text_by(&self, rules: StringRules) -> Result<Cow<'a, str>, TextError> {
+        strings::decode(self.tag, self.value, rules).ok_or(TextError)
     }
 
     fn short_name(&self) -> Option<&'static str> {
@@ -232,7 +237,8 @@ impl Diagnostic for TextError {
     }
 
     fn cause(&self) -> Cow<'_, str> {
-        "the attribute's value is not a well-formed UTF8String, PrintableString or IA5String".into()
+        "the attribute's value is not a string, or has bytes that its string type does not allow"
+            .into()
     }
 
     fn remedy(&self) -> Cow<'_, str> {
@@ -241,12 +247,6 @@ impl Diagnostic for TextError {
 }
 
 display_diagnostic!(TextError);
-
-/// X.680 section 41.4.
-const fn is_printable_string(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b' ' | b'\'' | b'('..=b')' | b'+'..=b'/' | b':' | b'=' | b'?')
-}
 
 impl fmt::Display for DistinguishedName {
     /// RFC 4514, with control, bidirectional and zero-width characters escaped, so that the text is
@@ -312,6 +312,7 @@ fn read_attribute<'a>(rdn: &mut Reader<'a>) -> Result<NameAttribute<'a>, NotDer>
         oid,
         tag: value.tag,
         value: value.content,
+        der: value.whole,
         first_of_rdn: false,
     })
 }
@@ -321,11 +322,8 @@ impl fmt::Display for NameAttribute<'_> {
         f.write_str(self.short_name().unwrap_or(&self.oid))?;
         f.write_str("=")?;
         let Ok(text) = self.text() else {
-            f.write_str("#")?;
-            return self
-                .value
-                .iter()
-                .try_for_each(|byte| write!(f, "{byte:02x}"));
+            // RFC 4514 section 2.4: the BER of the value.
+            return write!(f, "#{}", Hex(self.der));
         };
         for (index, character) in text.char_indices() {
             let is_last = index + character.len_utf8() == text.len();

@@ -6,4 +6,5 @@ mod identity;
 mod limbo;
 mod listed_serials;
 mod pem;
+mod rfc4514;
 mod verification_cache;

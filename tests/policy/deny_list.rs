@@ -275,6 +275,49 @@ fn several_entries_for_one_peer() {
     );
 }
 
+/// The text of every serial number is an entry that denies its certificate, and no other.
+#[test]
+fn the_text_of_an_unusual_serial_number_reads_back() {
+    let ca = TestCa::new("Root");
+    let of = |content: &[u8]| {
+        let leaf = ca.leaf().dns("client.example").serial(content);
+        leaf.issue().certificate()
+    };
+    let other = of(&[7]);
+    for content in [
+        &[0x9f, 0, 0x11, 0x22][..], // negative
+        &[0xff],
+        &[0x80],
+        &[0],
+        &[0x7f; 32],
+        &[&[0][..], &[0xff; 20]].concat(),
+    ] {
+        let certificate = of(content);
+        let id = SerialAndIssuer::of(&certificate).unwrap();
+        assert_eq!(id.to_string().parse(), Ok(id.clone()));
+        let list: DenyList<DnsName> = DenyList::new();
+        let entries = [
+            DenyEntry::Serial(id.clone()),
+            id.to_string().parse().unwrap(),
+            format!("serial:{} issuer:CN=Root", certificate.serial())
+                .parse()
+                .unwrap(),
+        ];
+        for entry in entries {
+            list.replace([entry]);
+            let acceptor = acceptor(&ca, policy::allow_any())
+                .deny_list(&list)
+                .build()
+                .unwrap();
+            let by = |certificate: &Certificate| {
+                denied(acceptor.control(), &[certificate.der().clone()])
+            };
+            assert_eq!(by(&certificate), Some(DeniedBy::Serial), "{content:x?}");
+            assert_eq!(by(&other), None, "{content:x?}");
+        }
+    }
+}
+
 #[test]
 fn a_list_is_a_set() {
     let ca = TestCa::new("Root");

@@ -37,7 +37,7 @@ use countersign::live::{CloseReason, OpenConnection};
 use countersign::pki::{
     BlockPlace, CertificateError, CredentialsError, Crl, CrlFormatError, DistinguishedName,
     Excerpt, Extension, Fingerprint, FingerprintError, GeneralName, KeyUsage, NameAttribute,
-    PemError, PublicKeyKind, SanError, SerialNumber, TextError,
+    PemError, PublicKeyKind, SanError, SerialNumber, StringRules, TextError,
 };
 use countersign::policy::{
     AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyEntryError, DenyFirst,
@@ -121,6 +121,7 @@ fn values_go_everywhere() {
     is_plain::<Fingerprint>();
     is_plain::<KeyUsage>();
     is_plain::<PublicKeyKind>();
+    is_plain::<StringRules>();
     is_plain::<SerialNumber>();
     is_plain::<DistinguishedName>();
     is_plain::<NameAttribute<'_>>();

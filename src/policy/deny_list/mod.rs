@@ -377,9 +377,8 @@ impl<I> Entries<I> {
 
 /// The content of the INTEGER with its issuer.
 fn number_of(serial: &SerialAndIssuer) -> Vec<(IssuerText, Box<[u8]>)> {
-    let number = [&[0], serial.serial()].concat();
     let issuer = IssuerText::Der(serial.issuer().clone());
-    vec![(issuer, shortest(&number).into())]
+    vec![(issuer, shortest(&serial.octets()).into())]
 }
 
 fn numbers_of(serial: &SerialText, issuer: &IssuerText) -> Vec<(IssuerText, Box<[u8]>)> {

@@ -1,7 +1,7 @@
 //! Serial numbers as tools print them.
 
-use crate::pki::DistinguishedName;
 use crate::pki::text::from_hex;
+use crate::pki::{DistinguishedName, negated};
 
 /// A certificate's serial number as a tool prints it.
 ///
@@ -132,19 +132,6 @@ fn read_octets(digits: &str) -> Option<Vec<u8>> {
         format!("0{digits}")
     };
     from_hex(&even).filter(|octets| !octets.is_empty())
-}
-
-/// The two's complement of the negative of a positive number.
-fn negated(positive: &[u8]) -> Vec<u8> {
-    let mut negative: Vec<u8> = positive.iter().map(|octet| !octet).collect();
-    for octet in negative.iter_mut().rev() {
-        let (sum, carries) = octet.overflowing_add(1);
-        *octet = sum;
-        if !carries {
-            break;
-        }
-    }
-    negative
 }
 
 /// The shortest content of the INTEGER. DER omits octets that repeat the sign; some issuers do not.

@@ -44,8 +44,8 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
         ),
         Case::new(
             "An identity in an old encoding",
-            // A BMPString, as old tools of Windows make it.
-            named(|leaf| leaf.attribute("2.5.4.3", 0x1e, b"\0a\0l\0i\0c\0e")),
+            // A T61String with a Latin-1 letter, as OpenSSL before 1.1 made it.
+            named(|leaf| leaf.attribute("2.5.4.3", 0x14, b"Andr\xe9")),
             good.clone(),
             "Issue it with a UTF8String or a PrintableString (`string_mask = utf8only` in OpenSSL's \
              configuration).",
