@@ -55,6 +55,17 @@ macro_rules! kinds {
     };
 }
 
+impl Identity {
+    /// The distinguished name inside an identity whose text has it in hexadecimal, for people (RFC 4514).
+    pub fn readable_name(&self) -> Option<String> {
+        match self {
+            Self::Dn(subject) => Some(subject.rfc4514()),
+            Self::Serial(serial) => Some(serial.issuer().to_string()),
+            _ => None,
+        }
+    }
+}
+
 kinds! {
     /// The only URI SAN, a SPIFFE ID
     Spiffe(SpiffeId) = SpiffeId::extractor();

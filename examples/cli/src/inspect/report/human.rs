@@ -102,12 +102,15 @@ impl Report {
             format_args!("Identities, by the extractor that --identity names"),
         )?;
         for (name, outcome) in &self.extractors.0 {
-            match outcome {
+            match &outcome.outcome {
                 Outcome::Ok { ok } => {
                     f.write_str("  ")?;
                     paint(f, LABEL, format_args!("{name:<13}"))?;
                     paint(f, GOOD, format_args!(" ok           "))?;
                     writeln!(f, " {ok}")?;
+                    if let Some(readable) = &outcome.name {
+                        writeln!(f, "{:29} {}", "", or_empty(readable))?;
+                    }
                 }
                 Outcome::Error { error, message } => {
                     let line = format_args!("{name:<13} {error:<12}  ({message})");

@@ -69,7 +69,16 @@ struct Aside {
 }
 
 /// The value that each `--identity` reads from the certificate, in the order of the help.
-struct Extractors(Vec<(String, Outcome<String>)>);
+struct Extractors(Vec<(String, Extracted)>);
+
+/// An identity, and the distinguished name that its text has in hexadecimal.
+#[derive(Serialize)]
+struct Extracted {
+    #[serde(flatten)]
+    outcome: Outcome<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
 
 /// A value, or the code and the description of an error.
 #[derive(Serialize)]
@@ -165,20 +174,24 @@ fn summary(der: &CertificateDer<'_>) -> String {
 
 impl Extractors {
     fn new(certificate: Result<&Certificate, &String>) -> Self {
+        let failed = |error, message| Extracted {
+            outcome: Outcome::Error { error, message },
+            name: None,
+        };
         let read = |kind: IdentityKind| match certificate {
             Ok(certificate) => match kind.extract(certificate) {
-                Ok(identity) => Outcome::Ok {
-                    ok: identity.to_string(),
+                Ok(identity) => Extracted {
+                    outcome: Outcome::Ok {
+                        ok: identity.to_string(),
+                    },
+                    name: identity.readable_name(),
                 },
-                Err(error) => Outcome::Error {
-                    error: error.reason(),
-                    message: error.cause().into_owned(),
-                },
+                Err(error) => failed(error.reason(), error.cause().into_owned()),
             },
-            Err(problem) => Outcome::Error {
-                error: "bad_encoding",
-                message: format!("no certificate could be read: {problem}"),
-            },
+            Err(problem) => failed(
+                "bad_encoding",
+                format!("no certificate could be read: {problem}"),
+            ),
         };
         let named = |kind: &IdentityKind| {
             Some((kind.to_possible_value()?.get_name().to_owned(), read(*kind)))
