@@ -299,18 +299,22 @@ fn read_statement(mut statement: Reader<'_>) -> Result<Statement<'_>, IdentityEr
     info.end().map_err(not_der)?;
 
     let mut roles = Vec::new();
-    // TS 119 495 annex A. Certificates by an old version of the OpenBanking profile have one SEQUENCE for all.
-    if role_list.clone().optional(der::OBJECT_IDENTIFIER) != Ok(None) {
-        return Err(IdentityError::bad_encoding(
+    // TS 119 495 annex A. Certificates by an old version of the OpenBanking profile have one SEQUENCE for all
+    // roles, or none.
+    let flat = || {
+        IdentityError::bad_encoding(
             "the PSD2 roles are written without a SEQUENCE for each role (ETSI TS 119 495 annex A)",
-        ));
+        )
+    };
+    if role_list.clone().optional(der::OBJECT_IDENTIFIER) != Ok(None) {
+        return Err(flat());
     }
     while !role_list.is_empty() {
         let mut role = Reader::new(role_list.expect(der::SEQUENCE).map_err(not_der)?.content);
         let oid = role.expect(der::OBJECT_IDENTIFIER).map_err(not_der)?;
         let oid = der::oid_to_string(oid.content).map_err(not_der)?;
         let role_name = role.expect(UTF8_STRING).map_err(not_der)?.content;
-        role.end().map_err(not_der)?;
+        role.end().map_err(|NotDer| flat())?;
         let role_name = utf8(role_name, "PSD2 role")?;
         // The role is encoded twice, as identifier and as name. They must agree.
         let known: Psd2Role = role_name.parse()?;

@@ -607,6 +607,20 @@ fn psd2() {
                 Err("bad_encoding"),
             ),
             (
+                "two roles in one SEQUENCE",
+                with(&[statement(
+                    &[der::sequence(&[
+                        der::oid("0.4.0.19495.1.2"),
+                        der::utf8("PSP_PI"),
+                        der::oid("0.4.0.19495.1.3"),
+                        der::utf8("PSP_AI"),
+                    ])],
+                    "A",
+                    "GB-FCA",
+                )]),
+                Err("bad_encoding"),
+            ),
+            (
                 "an authority in lower case",
                 with(&[statement(&[ai()], "A", "GB-fca")]),
                 Ok("PSDGB-FCA-123456;PSP_AI;GB-FCA;A"),
@@ -675,6 +689,19 @@ fn psd2() {
                 Ok("VATDE-123;PSP_PI,PSP_AI;GB-FCA;Financial Conduct Authority"),
             ),
         ],
+    );
+    // The error says what other certificates have.
+    let both = der::sequence(&[
+        der::oid("0.4.0.19495.1.2"),
+        der::utf8("PSP_PI"),
+        der::oid("0.4.0.19495.1.3"),
+        der::utf8("PSP_AI"),
+    ]);
+    let flat = with(&[statement(&[both], "A", "GB-FCA")]).issue();
+    let error = Psd2::extractor().extract(&flat.certificate()).unwrap_err();
+    assert!(
+        error.cause().contains("a SEQUENCE for each role"),
+        "{error}"
     );
     let psp = Psd2::extractor()
         .extract(&with(&[good()]).issue().certificate())
