@@ -23,6 +23,8 @@ impl AuditEvent {
     pub(super) const MAX_PATH: usize = MAX_SENTENCE;
     /// The maximum bytes of a request's method.
     pub(super) const MAX_METHOD: usize = 64;
+    /// The maximum bytes of a Model Context Protocol method, and of a name.
+    pub(super) const MAX_MCP: usize = MAX_VALUE;
     /// The maximum number of parts of a reload, and the maximum bytes of each.
     pub(super) const MAX_PARTS: (usize, usize) = (16, MAX_VALUE);
 
@@ -37,6 +39,11 @@ impl AuditEvent {
         if let Some(request) = &mut self.request {
             shorten(&mut request.method, Self::MAX_METHOD);
             shorten(&mut request.path, Self::MAX_PATH);
+            for text in [&mut request.mcp_method, &mut request.mcp_name] {
+                if let Some(text) = text {
+                    shorten(text, Self::MAX_MCP);
+                }
+            }
         }
         if let Some(rule) = &mut self.rule {
             shorten_cow(rule);
@@ -79,7 +86,10 @@ impl AuditEvent {
             self.detail.as_ref().map_or(0, text),
             self.rule.as_deref().map_or(0, |rule| allocated(rule.len())),
             self.identity.as_ref().map_or(0, |who| text(&who.text)),
-            request.map_or(0, |it| text(&it.method) + text(&it.path)),
+            request.map_or(0, |it| {
+                let mcp = it.mcp_method.iter().chain(&it.mcp_name);
+                text(&it.method) + text(&it.path) + mcp.map(text).sum::<usize>()
+            }),
             self.info.memory(),
             allocated(self.reloaded.capacity() * size_of::<String>()),
             self.reloaded.iter().map(text).sum(),

@@ -240,12 +240,22 @@ struct Own {
     own_certificate: Option<Described>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reload: Option<Reload>,
+    /// The request of the Model Context Protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp: Option<Mcp>,
     /// The number of missing events before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<u64>,
     /// The refusals that a summary covers.
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressed: Option<SuppressedFields>,
+}
+
+#[derive(Serialize)]
+struct Mcp {
+    method: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -391,6 +401,15 @@ impl Own {
                 changed: list(event.reloaded.iter().map(|part| cut(part, MAX_VALUE))),
             }),
             dropped: event.dropped,
+            mcp: event.request.as_ref().and_then(|request| {
+                Some(Mcp {
+                    method: cut(request.mcp_method.as_ref()?, AuditEvent::MAX_MCP),
+                    name: request
+                        .mcp_name
+                        .as_ref()
+                        .map(|name| cut(name, AuditEvent::MAX_MCP)),
+                })
+            }),
             suppressed: event.suppressed.map(|it| SuppressedFields {
                 action: it.action.as_str(),
                 count: it.count,
@@ -436,6 +455,7 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
         Action::HandshakeFailed | Action::TimedOut | Action::Abandoned => {
             (&["authentication", "network"], &["connection", "info"])
         }
+        Action::RequestAllowed => (&["network"], &["access", "allowed"]),
         Action::RequestDenied => (&["network"], &["access", "denied"]),
         Action::AcceptFailed => (&["network"], &["info"]),
         Action::Draining => (&["network", "session"], &["info"]),

@@ -66,7 +66,7 @@ pub struct AuditEvent {
     pub reason: Option<&'static str>,
     /// One line for people: the cause, and the remedy if one is known.
     pub detail: Option<String>,
-    /// The policy's rule that allowed the peer, or that denied a request.
+    /// The rule that allowed the peer or the request, or that denied a request.
     pub rule: Option<Cow<'static, str>>,
     /// The identity of the peer, proven or claimed.
     pub identity: Option<AuditedIdentity>,
@@ -82,7 +82,7 @@ pub struct AuditEvent {
     pub duration: Option<Duration>,
     /// The application bytes of a closed connection.
     pub traffic: Option<Traffic>,
-    /// The request that was denied.
+    /// The request that was allowed or denied.
     pub request: Option<AuditedRequest>,
     /// The certificates that the peer presented, leaf first; for an open connection, the verified path.
     pub certificates: Vec<PresentedCertificate>,
@@ -133,6 +133,10 @@ pub enum Action {
     Cut,
     /// A connection was closed.
     Closed,
+    /// A request over an admitted connection was allowed. Recorded only where
+    /// [`AuthorizeRequest::audit_allowed`](crate::integration::tower::AuthorizeRequest::audit_allowed)
+    /// asks for it.
+    RequestAllowed,
     /// A request over an admitted connection was denied.
     RequestDenied,
     /// A listener could not accept connections, and retries.
@@ -306,6 +310,10 @@ pub struct AuditedRequest {
     pub method: String,
     /// The path as it was sent, without the query.
     pub path: String,
+    /// The `Mcp-Method` header of a Model Context Protocol request, such as `tools/call`.
+    pub mcp_method: Option<String>,
+    /// Its `Mcp-Name` header, decoded: the name of a tool or a prompt, or the URI of a resource.
+    pub mcp_name: Option<String>,
 }
 
 /// A certificate as a peer presented it.
@@ -410,6 +418,7 @@ impl Action {
             Self::Draining => "draining",
             Self::Cut => "cut",
             Self::Closed => "closed",
+            Self::RequestAllowed => "request_allowed",
             Self::RequestDenied => "request_denied",
             Self::AcceptFailed => "accept_failed",
             Self::ReloadApplied => "reload_applied",
@@ -439,7 +448,7 @@ impl Action {
     /// Whether the attempt, the reload or the request succeeded; `None` for other events.
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
-            Self::Admitted | Self::ReloadApplied => Some(Outcome::Success),
+            Self::Admitted | Self::RequestAllowed | Self::ReloadApplied => Some(Outcome::Success),
             Self::RequestDenied
             | Self::AcceptFailed
             | Self::ReloadRefused

@@ -37,6 +37,9 @@ impl fmt::Display for AuditEvent {
         if let Some(request) = &self.request {
             let method = Cut(&request.method, Self::MAX_METHOD);
             write!(f, ": {method} {}", Cut(&request.path, Self::MAX_PATH))?;
+            for mcp in request.mcp_method.iter().chain(&request.mcp_name) {
+                write!(f, " {}", Cut(mcp, Self::MAX_MCP))?;
+            }
         }
         if let Some(rule) = &self.rule {
             write!(f, ": by the rule \"{}\"", Escaped(rule))?;
@@ -101,6 +104,8 @@ mod tests {
         event.request = Some(AuditedRequest {
             method: text.into(),
             path: text.into(),
+            mcp_method: Some(text.into()),
+            mcp_name: Some(text.into()),
         });
         event.set_certificates(&vec![certificate.clone(); 40]);
         event.own_certificate = Some(certificate);

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::RequestPolicy;
-use crate::audit::{Action, AuditedRequest, Proof, Recorder};
+use super::denial::{DenialResponse, Forbidden};
+use super::mcp::McpRequest;
+use crate::audit::{Action, AuditEvent, AuditedRequest, Proof, Recorder};
 use crate::integration::http::peer_in;
 use crate::pki::contained::caught;
 use crate::pki::text::{Escaped, Sentence};
@@ -23,9 +24,9 @@ use crate::{Acceptor, Peer};
 /// A layer that authorizes each request by a [`RequestPolicy`].
 ///
 /// A denied request gets the status 403; a denied gRPC call (HTTP/2 with a content type
-/// `application/grpc`) gets `PERMISSION_DENIED`. The response has an empty body and no reason. The denial
-/// is recorded by an event of `tracing` or of an acceptor's [audit trail](Self::audit), and passed to
-/// [`on_denied`](Self::on_denied).
+/// `application/grpc`) gets `PERMISSION_DENIED`. The response has an empty body and no reason; the
+/// application can make [its own](Self::respond). The denial is recorded by an event of `tracing` or of an
+/// acceptor's [audit trail](Self::audit), and passed to [`on_denied`](Self::on_denied).
 ///
 /// The layer needs the [`Peer`] in the request's extensions, where `hyper::Server` puts it. A request
 /// without a peer is denied.
@@ -46,15 +47,17 @@ use crate::{Acceptor, Peer};
 /// ```
 #[doc(alias = "rbac")]
 #[doc(alias = "authorization")]
-pub struct AuthorizeRequest<I> {
+pub struct AuthorizeRequest<I, D = Forbidden> {
     policy: Arc<ArcSwap<Box<dyn RequestPolicy<I>>>>,
     recorder: Option<Arc<Recorder>>,
+    audits_allowed: bool,
     on_denied: Option<OnDenied<I>>,
+    denial: D,
 }
 
 type OnDenied<I> = Arc<dyn Fn(&Denied<'_, I>) + Send + Sync>;
 
-/// A denied request, for [`AuthorizeRequest::on_denied`].
+/// A denied request, for [`AuthorizeRequest::on_denied`] and [`AuthorizeRequest::respond`].
 ///
 /// ```
 /// use countersign::identity::SpiffeId;
@@ -84,15 +87,62 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
         Self {
             policy: Arc::new(ArcSwap::from_pointee(Box::new(policy))),
             recorder: None,
+            audits_allowed: false,
             on_denied: None,
+            denial: Forbidden,
         }
     }
+}
 
+impl<I: Send + Sync + 'static, D> AuthorizeRequest<I, D> {
     /// Records every denied request in this acceptor's [audit trail](crate::audit), and counts it there.
     /// Default: an event of `tracing` instead.
     pub fn audit(mut self, acceptor: &Acceptor<I>) -> Self {
         self.recorder = Some(Arc::clone(acceptor.control().recorder()));
         self
+    }
+
+    /// Records allowed requests too, as [`Action::RequestAllowed`] with the rule that allowed them.
+    /// Default: only denied requests. Without [`audit`](Self::audit), it has no effect.
+    #[must_use]
+    pub fn audit_allowed(mut self) -> Self {
+        self.audits_allowed = true;
+        self
+    }
+
+    /// Sets the response to a denied request, such as one with a problem document (RFC 9457). Default:
+    /// [`Forbidden`].
+    ///
+    /// The function runs on the request's task, so it must not block. The request is denied also if it
+    /// panics: the panic goes on to the server, which closes the connection.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use countersign::identity::SpiffeId;
+    /// use countersign::integration::tower::{AuthorizeRequest, Denied, RequestRules};
+    /// use http::{Response, StatusCode, header};
+    ///
+    /// let problem = |_: &Denied<'_, SpiffeId>| {
+    ///     let mut response = Response::new(Body::from(r#"{"title":"Forbidden","status":403}"#));
+    ///     *response.status_mut() = StatusCode::FORBIDDEN;
+    ///     let kind = header::HeaderValue::from_static("application/problem+json");
+    ///     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    ///     response
+    /// };
+    /// let authorize = AuthorizeRequest::new(RequestRules::<SpiffeId>::new()).respond(problem);
+    /// # let _ = authorize;
+    /// ```
+    ///
+    /// # Security
+    /// [`Denied::why`] has the names of rules. A peer does not need them.
+    pub fn respond<F>(self, response: F) -> AuthorizeRequest<I, F> {
+        AuthorizeRequest {
+            policy: self.policy,
+            recorder: self.recorder,
+            audits_allowed: self.audits_allowed,
+            on_denied: self.on_denied,
+            denial: response,
+        }
     }
 
     /// Sets a hook for denied requests. It runs on the request's task, so it must not block. Default: no
@@ -107,79 +157,111 @@ impl<I: Send + Sync + 'static> AuthorizeRequest<I> {
         self.policy.store(Arc::new(Box::new(policy)));
     }
 
-    fn is_allowed(&self, request: &Parts) -> bool {
+    /// Whether a request is allowed; if not, the response to it.
+    fn authorize<R>(&self, request: &Parts) -> Result<(), Response<R>>
+    where
+        D: DenialResponse<I, R>,
+    {
         let Some(peer) = peer_in::<I>(&request.extensions) else {
             let why = "the request has no peer with this layer's type of identity: its connection was not accepted by an acceptor with that type";
-            self.report("no_peer", why, None, request);
-            return false;
+            return Err(self.deny("no_peer", why, None, request));
         };
         let policy = self.policy.load();
-        match caught(|| policy.authorize(peer, request)) {
-            Some(decision) => match decision.reason() {
-                None => true,
-                Some(why) => {
-                    self.report("denied", why, Some(peer), request);
-                    false
+        let Some(decision) = caught(|| policy.authorize(peer, request)) else {
+            let why = "the policy panicked (see its panic message)";
+            return Err(self.deny("policy_panicked", why, Some(peer), request));
+        };
+        match decision.into_result() {
+            Ok(rule) => {
+                if self.audits_allowed
+                    && let Some(recorder) = &self.recorder
+                {
+                    recorder.emit(Action::RequestAllowed, None, |event| {
+                        event.rule = Some(rule);
+                        describe(event, recorder, Some(peer), request);
+                    });
                 }
-            },
-            None => {
-                let why = "the policy panicked (see its panic message)";
-                self.report("policy_panicked", why, Some(peer), request);
-                false
+                Ok(())
             }
+            Err(why) => Err(self.deny("denied", &why, Some(peer), request)),
         }
     }
 
-    /// Reports a denial: the only place that does.
-    fn report(&self, reason: &'static str, why: &str, peer: Option<&Peer<I>>, request: &Parts) {
-        match &self.recorder {
-            Some(recorder) => record(recorder, reason, why, peer, request),
-            None => tracing::warn!(
-                remote = ?peer.and_then(|peer| peer.connection().remote_addr()),
-                certificate = peer.map(|peer| peer.certificate().to_string()),
-                method = %Escaped(request.method.as_str()),
-                path = %Sentence(request.uri.path()),
-                reason,
-                why = %Sentence(why),
-                "request denied"
-            ),
-        }
+    /// Records a denial, and makes the response: the only place that does.
+    fn deny<R>(
+        &self,
+        reason: &'static str,
+        why: &str,
+        peer: Option<&Peer<I>>,
+        request: &Parts,
+    ) -> Response<R>
+    where
+        D: DenialResponse<I, R>,
+    {
+        record_denied(self.recorder.as_deref(), reason, why, peer, request);
+        let denied = Denied {
+            reason,
+            why,
+            peer,
+            request,
+        };
         if let Some(hook) = &self.on_denied {
-            let denied = Denied {
-                reason,
-                why,
-                peer,
-                request,
-            };
             // The request is denied also if the hook panics.
             caught(|| hook(&denied));
         }
+        self.denial.respond(&denied)
     }
 }
 
-fn record<I: 'static>(
-    recorder: &Recorder,
+/// Records a denied request in the audit trail, or else as an event of `tracing`.
+pub(super) fn record_denied<I: 'static>(
+    recorder: Option<&Recorder>,
     reason: &'static str,
     why: &str,
     peer: Option<&Peer<I>>,
     request: &Parts,
 ) {
-    recorder.emit(Action::RequestDenied, Some(reason), |event| {
-        event.detail = Some(why.to_owned());
-        event.request = Some(AuditedRequest {
-            method: request.method.to_string(),
-            path: request.uri.path().to_owned(),
-        });
-        if let Some(peer) = peer {
-            event.identity = recorder.identity(peer.identity(), Proof::Proven);
-            event.info = peer.connection().clone();
-            event.set_certificates(peer.chain().certificates());
-        }
-    });
+    match recorder {
+        Some(recorder) => recorder.emit(Action::RequestDenied, Some(reason), |event| {
+            event.detail = Some(why.to_owned());
+            describe(event, recorder, peer, request);
+        }),
+        None => tracing::warn!(
+            remote = ?peer.and_then(|peer| peer.connection().remote_addr()),
+            certificate = peer.map(|peer| peer.certificate().to_string()),
+            method = %Escaped(request.method.as_str()),
+            path = %Sentence(request.uri.path()),
+            reason,
+            why = %Sentence(why),
+            "request denied"
+        ),
+    }
 }
 
-impl<S, I> Layer<S> for AuthorizeRequest<I> {
-    type Service = AuthorizedRequests<S, I>;
+/// Fills in the request and its peer.
+fn describe<I: 'static>(
+    event: &mut AuditEvent,
+    recorder: &Recorder,
+    peer: Option<&Peer<I>>,
+    request: &Parts,
+) {
+    let mcp = McpRequest::claimed(&request.headers);
+    let (mcp_method, mcp_name) = mcp.map(|mcp| (mcp.method, mcp.name)).unzip();
+    event.request = Some(AuditedRequest {
+        method: request.method.to_string(),
+        path: request.uri.path().to_owned(),
+        mcp_method,
+        mcp_name: mcp_name.flatten(),
+    });
+    if let Some(peer) = peer {
+        event.identity = recorder.identity(peer.identity(), Proof::Proven);
+        event.info = peer.connection().clone();
+        event.set_certificates(peer.chain().certificates());
+    }
+}
+
+impl<S, I, D: Clone> Layer<S> for AuthorizeRequest<I, D> {
+    type Service = AuthorizedRequests<S, I, D>;
 
     fn layer(&self, inner: S) -> Self::Service {
         AuthorizedRequests {
@@ -200,20 +282,20 @@ impl<S, I> Layer<S> for AuthorizeRequest<I> {
 ///     layer.layer(service)
 /// }
 /// ```
-pub struct AuthorizedRequests<S, I> {
+pub struct AuthorizedRequests<S, I, D = Forbidden> {
     inner: S,
-    layer: AuthorizeRequest<I>,
+    layer: AuthorizeRequest<I, D>,
 }
 
-impl<S, I, B, R> Service<Request<B>> for AuthorizedRequests<S, I>
+impl<S, I, D, B, R> Service<Request<B>> for AuthorizedRequests<S, I, D>
 where
     S: Service<Request<B>, Response = Response<R>>,
     I: Send + Sync + 'static,
-    R: Default,
+    D: DenialResponse<I, R>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -221,12 +303,15 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        ResponseFuture {
-            is_grpc: is_grpc(&parts),
-            allowed: self
-                .layer
-                .is_allowed(&parts)
-                .then(|| self.inner.call(Request::from_parts(parts, body))),
+        match self.layer.authorize(&parts) {
+            Ok(()) => ResponseFuture {
+                allowed: Some(self.inner.call(Request::from_parts(parts, body))),
+                denied: None,
+            },
+            Err(denied) => ResponseFuture {
+                allowed: None,
+                denied: Some(denied),
+            },
         }
     }
 }
@@ -241,70 +326,51 @@ pin_project! {
     /// use http::{Request, Response};
     /// use tower_service::Service;
     ///
-    /// fn call<S>(service: &mut AuthorizedRequests<S, SpiffeId>) -> ResponseFuture<S::Future>
+    /// fn call<S>(service: &mut AuthorizedRequests<S, SpiffeId>) -> ResponseFuture<S::Future, String>
     /// where
     ///     S: Service<Request<String>, Response = Response<String>>,
     /// {
     ///     service.call(Request::new(String::new()))
     /// }
     /// ```
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F, R> {
         #[pin]
         allowed: Option<F>,
-        is_grpc: bool,
+        denied: Option<Response<R>>,
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
+impl<F, R, E> Future for ResponseFuture<F, R>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    R: Default,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let is_grpc = self.is_grpc;
-        match self.project().allowed.as_pin_mut() {
+        let this = self.project();
+        match this.allowed.as_pin_mut() {
             Some(allowed) => allowed.poll(cx),
-            None => Poll::Ready(Ok(denied(is_grpc))),
+            None => match this.denied.take() {
+                Some(denied) => Poll::Ready(Ok(denied)),
+                None => Poll::Pending, // polled again after its result
+            },
         }
     }
 }
 
-const GRPC: &str = "application/grpc";
-
-/// Whether the client expects a gRPC status.
-fn is_grpc(request: &Parts) -> bool {
-    let content_type = request.headers.get(CONTENT_TYPE);
-    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(GRPC.as_bytes()));
-    request.version == Version::HTTP_2 && matches!(rest, Some([] | [b'+' | b';', ..]))
-}
-
-fn denied<R: Default>(is_grpc: bool) -> Response<R> {
-    let mut denied = Response::new(R::default());
-    if is_grpc {
-        // "Trailers-Only": the HTTP status is 200, and headers have the gRPC status.
-        const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
-        let headers = denied.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
-        headers.insert("grpc-status", PERMISSION_DENIED);
-    } else {
-        *denied.status_mut() = StatusCode::FORBIDDEN;
-    }
-    denied
-}
-
-impl<I> Clone for AuthorizeRequest<I> {
+impl<I, D: Clone> Clone for AuthorizeRequest<I, D> {
     fn clone(&self) -> Self {
         Self {
             policy: Arc::clone(&self.policy),
             recorder: self.recorder.clone(),
+            audits_allowed: self.audits_allowed,
+            denial: self.denial.clone(),
             on_denied: self.on_denied.clone(),
         }
     }
 }
 
-impl<S: Clone, I> Clone for AuthorizedRequests<S, I> {
+impl<S: Clone, I, D: Clone> Clone for AuthorizedRequests<S, I, D> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -325,13 +391,13 @@ impl<I: fmt::Debug> fmt::Debug for Denied<'_, I> {
     }
 }
 
-impl<I> fmt::Debug for AuthorizeRequest<I> {
+impl<I, D> fmt::Debug for AuthorizeRequest<I, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizeRequest").finish_non_exhaustive()
     }
 }
 
-impl<S: fmt::Debug, I> fmt::Debug for AuthorizedRequests<S, I> {
+impl<S: fmt::Debug, I, D> fmt::Debug for AuthorizedRequests<S, I, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizedRequests")
             .field("inner", &self.inner)
@@ -339,7 +405,7 @@ impl<S: fmt::Debug, I> fmt::Debug for AuthorizedRequests<S, I> {
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F, R> fmt::Debug for ResponseFuture<F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
             .field("allowed", &self.allowed.is_some())

@@ -25,11 +25,16 @@
 //! # app(axum::Router::new()).unwrap();
 //! ```
 
+mod conditions;
+mod denial;
 mod layer;
+mod mcp;
 mod path;
 mod policy;
 mod rules;
 
+pub use conditions::Conditions;
+pub use denial::{DenialResponse, Forbidden};
 pub use layer::{AuthorizeRequest, AuthorizedRequests, Denied, ResponseFuture};
 pub use policy::RequestPolicy;
 pub use rules::{RequestRules, RuleError};

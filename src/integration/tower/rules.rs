@@ -1,4 +1,4 @@
-//! Rules by method and path.
+//! Rules by method, path and headers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,17 +6,17 @@ use std::fmt;
 use http::Method;
 use http::request::Parts;
 
-use super::RequestPolicy;
 use super::path::{folded, unclear, unclear_segment};
+use super::{Conditions, RequestPolicy};
 use crate::diagnostic::display_diagnostic;
 use crate::pki::text::Escaped;
 use crate::{Decision, Diagnostic, Peer, Policy};
 
-/// Rules for requests by method and path.
+/// Rules for requests by method and path, and by [headers](Conditions).
 ///
 /// Each rule has the peers that it allows (any [`Policy`]: a closure, a set, patterns), methods, and a path
 /// pattern. Requests without an allowing rule are denied. `HEAD` is a separate method, although axum
-/// answers it by the handler of `GET`.
+/// answers it by the handler of `GET`: see [`head_follows_get`](Self::head_follows_get).
 ///
 /// Path patterns are those of axum: `/v1/invoices` is one path, `{name}` matches one segment, `{*name}` at
 /// the end matches one or more. As in axum's router, only the most specific matching pattern counts: with
@@ -58,6 +58,7 @@ pub struct RequestRules<I> {
     as_written: matchit::Router<usize>,
     /// The same, for paths and patterns in lower case.
     folded: matchit::Router<usize>,
+    head_follows_get: bool,
 }
 
 /// The rules of one pattern.
@@ -72,6 +73,7 @@ struct Rule<I> {
     name: Cow<'static, str>,
     who: Box<dyn Policy<I>>,
     methods: Vec<Method>,
+    conditions: Conditions,
 }
 
 impl<I> RequestRules<I> {
@@ -81,7 +83,15 @@ impl<I> RequestRules<I> {
             patterns: Vec::new(),
             as_written: matchit::Router::new(),
             folded: matchit::Router::new(),
+            head_follows_get: false,
         }
+    }
+
+    /// Rules for `GET` allow `HEAD` too. Default: they do not.
+    #[must_use]
+    pub const fn head_follows_get(mut self) -> Self {
+        self.head_follows_get = true;
+        self
     }
 
     /// Adds the rule of this name: it allows the peers that `who` allows to send requests of these methods
@@ -93,16 +103,33 @@ impl<I> RequestRules<I> {
     /// `/v1/%69d`; one that differs from another in upper and lower case only; one that conflicts
     /// with another in axum's router (`/v1/{id}` and `/v1/{*rest}`).
     pub fn allow(
-        mut self,
+        self,
         name: impl Into<Cow<'static, str>>,
         who: impl Policy<I> + 'static,
         methods: impl IntoIterator<Item = Method>,
         pattern: &str,
     ) -> Result<Self, RuleError> {
+        self.allow_if(name, who, methods, pattern, Conditions::new())
+    }
+
+    /// As [`allow`](Self::allow), for requests that meet these conditions on their headers. Rules of the
+    /// same pattern without conditions still apply.
+    ///
+    /// # Errors
+    /// As for [`allow`](Self::allow).
+    pub fn allow_if(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        who: impl Policy<I> + 'static,
+        methods: impl IntoIterator<Item = Method>,
+        pattern: &str,
+        conditions: Conditions,
+    ) -> Result<Self, RuleError> {
         let rule = Rule {
             name: name.into(),
             who: Box::new(who),
             methods: methods.into_iter().collect(),
+            conditions,
         };
         if rule.methods.is_empty() {
             return Err(RuleError::NoMethod { rule: rule.name });
@@ -237,17 +264,24 @@ impl<I> RequestPolicy<I> for RequestRules<I> {
             Err(why) => return Decision::deny(why),
         };
         let mut reasons = String::new();
+        let mut add = |rule: &Rule<I>, reason: &str| {
+            let separator = if reasons.is_empty() { "" } else { ", " };
+            reasons.push_str(&format!("{separator}rule {:?}: {reason}", rule.name));
+        };
         for rule in &pattern.rules {
-            if !rule.methods.contains(&request.method) {
+            let has = |method: &Method| rule.methods.contains(method);
+            let follows = self.head_follows_get && request.method == Method::HEAD;
+            if !has(&request.method) && !(follows && has(&Method::GET)) {
+                continue;
+            }
+            if let Some(unmet) = rule.conditions.unmet(&request.headers) {
+                add(rule, &unmet);
                 continue;
             }
             let decision = rule.who.authorize(peer);
             match decision.reason() {
                 None => return Decision::allow(rule.name.clone()),
-                Some(reason) => {
-                    let separator = if reasons.is_empty() { "" } else { ", " };
-                    reasons.push_str(&format!("{separator}rule {:?}: {reason}", rule.name));
-                }
+                Some(reason) => add(rule, reason),
             }
         }
         if reasons.is_empty() {
@@ -281,6 +315,13 @@ pub enum RuleError {
         /// The name of the rule.
         rule: Cow<'static, str>,
     },
+    /// A condition on a header is invalid.
+    Header {
+        /// The name of the header.
+        name: String,
+        /// What is wrong with the condition.
+        problem: &'static str,
+    },
     /// The pattern is malformed.
     Pattern {
         /// The pattern.
@@ -303,6 +344,7 @@ impl Diagnostic for RuleError {
     fn reason(&self) -> &'static str {
         match self {
             Self::NoMethod { .. } => "rule_without_method",
+            Self::Header { .. } => "invalid_header_condition",
             Self::Pattern { .. } => "invalid_pattern",
             Self::Conflict { .. } => "conflicting_pattern",
         }
@@ -314,6 +356,9 @@ impl Diagnostic for RuleError {
                 "the rule \"{}\" has no method, so it would allow nothing",
                 Escaped(rule)
             ),
+            Self::Header { name, problem } => {
+                format!("the condition on the header \"{}\": {problem}", Escaped(name))
+            }
             Self::Pattern {
                 pattern, problem, ..
             } => format!("the path pattern \"{}\": {problem}", Escaped(pattern)),
@@ -328,6 +373,7 @@ impl Diagnostic for RuleError {
     fn remedy(&self) -> Cow<'_, str> {
         match self {
             Self::NoMethod { .. } => "give it at least one method",
+            Self::Header { .. } => "write a header name such as x-tenant, and at least one value",
             Self::Pattern { remedy, .. } => remedy,
             Self::Conflict { .. } => {
                 "remove one of them, or make them differ in more than case and kinds of parameters"

@@ -1,0 +1,78 @@
+//! The response to a denied request.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Response, StatusCode, Version};
+
+use super::Denied;
+
+/// Makes the response to a denied request: [`Forbidden`], or a closure.
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::tower::{DenialResponse, Denied};
+/// use http::{Response, StatusCode};
+///
+/// #[derive(Clone)]
+/// struct NotFound;
+///
+/// /// Hides which paths exist.
+/// impl DenialResponse<SpiffeId, String> for NotFound {
+///     fn respond(&self, _: &Denied<'_, SpiffeId>) -> Response<String> {
+///         let mut response = Response::new(String::new());
+///         *response.status_mut() = StatusCode::NOT_FOUND;
+///         response
+///     }
+/// }
+/// ```
+pub trait DenialResponse<I, R> {
+    /// The response. `R` is the type of its body.
+    fn respond(&self, denied: &Denied<'_, I>) -> Response<R>;
+}
+
+impl<I, R, F> DenialResponse<I, R> for F
+where
+    F: Fn(&Denied<'_, I>) -> Response<R>,
+{
+    fn respond(&self, denied: &Denied<'_, I>) -> Response<R> {
+        self(denied)
+    }
+}
+
+/// The usual response: the status 403 with an empty body; for a gRPC call (HTTP/2 with a content type
+/// `application/grpc`), `PERMISSION_DENIED`.
+///
+/// ```
+/// use countersign::identity::SpiffeId;
+/// use countersign::integration::tower::{AuthorizeRequest, Forbidden, RequestRules};
+///
+/// let layer: AuthorizeRequest<SpiffeId, Forbidden> = AuthorizeRequest::new(RequestRules::new());
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forbidden;
+
+impl<I, R: Default> DenialResponse<I, R> for Forbidden {
+    fn respond(&self, denied: &Denied<'_, I>) -> Response<R> {
+        let mut response = Response::new(R::default());
+        if is_grpc(denied.request) {
+            // "Trailers-Only": the HTTP status is 200, and headers have the gRPC status.
+            const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
+            headers.insert("grpc-status", PERMISSION_DENIED);
+        } else {
+            *response.status_mut() = StatusCode::FORBIDDEN;
+        }
+        response
+    }
+}
+
+const GRPC: &str = "application/grpc";
+
+/// Whether the client expects a gRPC status.
+fn is_grpc(request: &Parts) -> bool {
+    let content_type = request.headers.get(CONTENT_TYPE);
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(GRPC.as_bytes()));
+    request.version == Version::HTTP_2 && matches!(rest, Some([] | [b'+' | b';', ..]))
+}
