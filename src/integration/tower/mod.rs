@@ -1,4 +1,5 @@
-//! Authorization of requests by method and path.
+//! Authorization of requests by method, path and headers, and by [tokens](BoundToken) that are bound to the
+//! peer's certificate.
 //!
 //! The policy of an acceptor decides which peers may connect. [`AuthorizeRequest`] decides for each request
 //! whether its peer may send it: by a closure, or by rules of method and path. A request that no rule
@@ -32,9 +33,14 @@ mod mcp;
 mod path;
 mod policy;
 mod rules;
+mod token;
 
 pub use conditions::Conditions;
 pub use denial::{DenialResponse, Forbidden};
 pub use layer::{AuthorizeRequest, AuthorizedRequests, Denied, ResponseFuture};
 pub use policy::RequestPolicy;
 pub use rules::{RequestRules, RuleError};
+pub use token::{
+    BoundClaims, BoundToken, BoundTokenService, CertificateBinding, Confirmation, ProofError,
+    ProofOfPossession, TokenError, TokenVerifier, VerifiedToken,
+};

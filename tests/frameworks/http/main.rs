@@ -4,6 +4,7 @@
 mod axum_serve;
 mod bindings;
 mod bypass;
+mod conditions;
 mod denied;
 mod denied_event;
 mod drain;
@@ -14,3 +15,4 @@ mod reqwest_client;
 mod rotation;
 mod rules;
 mod slow;
+mod tokens;
