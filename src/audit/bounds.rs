@@ -39,10 +39,9 @@ impl AuditEvent {
         if let Some(request) = &mut self.request {
             shorten(&mut request.method, Self::MAX_METHOD);
             shorten(&mut request.path, Self::MAX_PATH);
-            for text in [&mut request.mcp_method, &mut request.mcp_name] {
-                if let Some(text) = text {
-                    shorten(text, Self::MAX_MCP);
-                }
+            let mcp = [&mut request.mcp_method, &mut request.mcp_name];
+            for text in mcp.into_iter().flatten() {
+                shorten(text, Self::MAX_MCP);
             }
         }
         if let Some(rule) = &mut self.rule {

@@ -269,9 +269,9 @@ impl<I> RequestPolicy<I> for RequestRules<I> {
             reasons.push_str(&format!("{separator}rule {:?}: {reason}", rule.name));
         };
         for rule in &pattern.rules {
-            let has = |method: &Method| rule.methods.contains(method);
-            let follows = self.head_follows_get && request.method == Method::HEAD;
-            if !has(&request.method) && !(follows && has(&Method::GET)) {
+            let allows = |method: &Method| rule.methods.contains(method);
+            let is_head = self.head_follows_get && request.method == Method::HEAD;
+            if !(allows(&request.method) || is_head && allows(&Method::GET)) {
                 continue;
             }
             if let Some(unmet) = rule.conditions.unmet(&request.headers) {
