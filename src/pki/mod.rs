@@ -11,6 +11,8 @@ pub(crate) mod file;
 pub(crate) mod key_id;
 pub(crate) mod memory;
 mod name;
+#[allow(dead_code, reason = "path validation will use it")]
+pub(crate) mod name_matching;
 pub(crate) mod named;
 pub(crate) mod pem;
 pub(crate) mod provider;
