@@ -1,0 +1,8 @@
+//! Remedies are run by the real programs, and what they produce loads.
+//!
+//! Each test takes the command out of the error's remedy, so the text and what is tested are the same.
+#![cfg(unix)] // a shell
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+#[allow(dead_code)] // its users are the other modules
+mod commands;
