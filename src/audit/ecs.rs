@@ -461,7 +461,9 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
         Action::Draining => (&["network", "session"], &["info"]),
         Action::Cut => (&["network", "session"], &["denied", "end"]),
         Action::Closed => (&["network", "session"], &["end"]),
-        Action::ReloadApplied | Action::CrlRolledBack => (&["configuration"], &["change"]),
+        Action::ReloadApplied | Action::CrlRolledBack | Action::CrlSkipped => {
+            (&["configuration"], &["change"])
+        }
         Action::RefusalsSuppressed => (&["authentication", "network"], &["denied", "info"]),
         Action::ReloadRefused | Action::CertificateExpiring | Action::EventsDropped => {
             (&["configuration"], &["info"])

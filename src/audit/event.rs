@@ -149,6 +149,9 @@ pub enum Action {
     /// An update or a reload replaced a CRL with an earlier one of the same issuer and scope, because
     /// [`Revocation::rollback`](crate::trust::Revocation::rollback) allows it.
     CrlRolledBack,
+    /// A file or a delta CRL was skipped when CRLs were loaded, because an option of a
+    /// [`CrlLoader`](crate::trust::CrlLoader) allows it.
+    CrlSkipped,
     /// A certificate of ours expires soon, or has expired.
     CertificateExpiring,
     /// Events before this one could not be recorded.
@@ -424,6 +427,7 @@ impl Action {
             Self::ReloadApplied => "reload_applied",
             Self::ReloadRefused => "reload_refused",
             Self::CrlRolledBack => "crl_rolled_back",
+            Self::CrlSkipped => "crl_skipped",
             Self::CertificateExpiring => "certificate_expiring",
             Self::EventsDropped => "events_dropped",
             Self::RefusalsSuppressed => "refusals_suppressed",
@@ -458,6 +462,7 @@ impl Action {
             | Self::Cut
             | Self::Closed
             | Self::CrlRolledBack
+            | Self::CrlSkipped
             | Self::CertificateExpiring => None,
             _ => Some(Outcome::Failure),
         }

@@ -1,5 +1,7 @@
 //! The errors of the verifier as findings.
 
+use std::borrow::Cow;
+
 use super::commands::{self, lines, reissue};
 use super::findings::{Apart, SHOW_CHAIN, SHOW_CLOCK, bad_signature, finding, issuer_may_not_sign};
 use super::paths::AtHand;
@@ -131,11 +133,17 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
             lines(["openssl x509 -in CERT.pem -noout -ext subjectAltName"]),
         ),
         E::Revoked { certificate, crl } => (
-            format!(
-                "{} is revoked, by CRL {} of its issuer",
-                Named(certificate),
-                ShortSerial(crl)
-            ),
+            match crl {
+                Some(crl) => format!(
+                    "{} is revoked, by CRL {} of its issuer",
+                    Named(certificate),
+                    ShortSerial(crl)
+                ),
+                None => format!(
+                    "{} is revoked, by the CRL of its issuer",
+                    Named(certificate)
+                ),
+            },
             "issue a new certificate for a new key: a revoked certificate stays revoked",
             lines([
                 "openssl x509 -in CERT.pem -noout -serial",
@@ -184,7 +192,12 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
                 Named(certificate),
                 cause.cause()
             ),
-            "load the CRL of its issuer, or declare with Revocation::no_crl_from() that this issuer publishes none",
+            match (cause, cause.remedy()) {
+                (StatusError::NoCrl | StatusError::OtherKey, _) | (_, Cow::Owned(_)) => {
+                    "load the CRL of its issuer, or declare with Revocation::no_crl_from() that this issuer publishes none"
+                }
+                (_, Cow::Borrowed(remedy)) => remedy,
+            },
             lines([
                 "openssl x509 -in CERT.pem -noout -issuer -ext crlDistributionPoints",
                 "openssl crl -in CRL.pem -noout -issuer -lastupdate -nextupdate",

@@ -4,7 +4,7 @@ use crate::audit::{Action, Recorder};
 use crate::gate::Gate;
 use crate::pki::{Certificate, Credentials, Crl};
 use crate::tls::{BuildError, CRL_ROLLED_BACK};
-use crate::trust::{ChainVerifier, Revocation};
+use crate::trust::{ChainVerifier, Revocation, SkippedCrl};
 
 /// Our chain is within its validity: the leaf, and the intermediates that peers need.
 pub(super) fn is_valid_now<I>(credentials: &Credentials, gate: &Gate<I>) -> Result<(), BuildError> {
@@ -29,13 +29,32 @@ pub(super) fn is_valid_now<I>(credentials: &Credentials, gate: &Gate<I>) -> Resu
 pub(super) fn crls_are_their_issuers(verifier: &ChainVerifier) -> Result<(), BuildError> {
     match verifier.crl_not_by_its_issuer() {
         None => Ok(()),
-        Some(crl) => Err(BuildError::CrlNotByIssuer { crl: crl.clone() }),
+        Some(crl) => Err(match verifier.unsupported_algorithm_of(crl) {
+            None => BuildError::CrlNotByIssuer { crl: crl.clone() },
+            Some(algorithm) => BuildError::CrlSignatureAlgorithm {
+                crl: crl.clone(),
+                algorithm,
+            },
+        }),
     }
 }
 
-/// CRLs that replace later ones, which the update allows.
+/// Records each file or CRL that was skipped by an explicit option.
+pub(super) fn record_skipped(skipped: &[SkippedCrl], recorder: &Recorder, generation: u64) {
+    for skipped in skipped {
+        recorder.emit(Action::CrlSkipped, Some(skipped.reason()), |event| {
+            event.generation = generation;
+            event.detail = Some(skipped.to_string());
+        });
+    }
+}
+
+/// CRLs that replace later ones, which the update allows, and what its loader skipped.
 #[derive(Debug, Default)]
-pub(super) struct RolledBack(Vec<(Crl, Crl)>);
+pub(super) struct RolledBack {
+    found: Vec<(Crl, Crl)>,
+    skipped: Vec<SkippedCrl>,
+}
 
 impl RolledBack {
     /// Finds the CRLs that `next` would replace with earlier ones.
@@ -48,8 +67,10 @@ impl RolledBack {
         current: &ChainVerifier,
         gate: &Gate<I>,
     ) -> Result<Self, BuildError> {
+        let skipped = next.skipped_crls().to_vec();
+        let of = |found| Self { found, skipped };
         if current.revocation_rules().is_none() {
-            return Ok(Self::default());
+            return Ok(of(Vec::new()));
         }
         let now = gate.now().map_err(|_| BuildError::NoClock)?;
         let found = next.crls_rolled_back(current, now);
@@ -58,17 +79,18 @@ impl RolledBack {
             .revocation_rules()
             .is_some_and(Revocation::allows_rollback)
         {
-            return Ok(Self(found));
+            return Ok(of(found));
         }
         match found.into_iter().next() {
-            None => Ok(Self::default()),
+            None => Ok(of(Vec::new())),
             Some((crl, in_force)) => Err(BuildError::CrlRolledBack { crl, in_force }),
         }
     }
 
     /// Records each, once the update is in force in this generation.
     pub(super) fn record(&self, recorder: &Recorder, generation: u64) {
-        for (crl, later) in &self.0 {
+        record_skipped(&self.skipped, recorder, generation);
+        for (crl, later) in &self.found {
             let reason = Some(CRL_ROLLED_BACK);
             recorder.emit(Action::CrlRolledBack, reason, |event| {
                 event.generation = generation;

@@ -114,6 +114,12 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             let endpoint: Arc<dyn crate::policy::OnChange> = endpoint.clone();
             list.notify_on_change(Arc::downgrade(&endpoint));
         }
+        let gate = &endpoint.snapshot().gate;
+        checks::record_skipped(
+            gate.verifier().skipped_crls(),
+            &endpoint.recorder,
+            gate.generation(),
+        );
         endpoint.meter(&endpoint.own_certificates());
         Ok(endpoint)
     }

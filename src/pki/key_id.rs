@@ -27,7 +27,7 @@ impl<'a> AuthorityKey<'a> {
 
     /// `SEQUENCE { keyIdentifier [0], authorityCertIssuer [1] GeneralNames, serial [2] }`, all
     /// optional.
-    fn read(value: &'a [u8]) -> Result<Self, NotDer> {
+    pub(crate) fn read(value: &'a [u8]) -> Result<Self, NotDer> {
         let mut fields = Reader::new(der::single(value, der::SEQUENCE)?);
         let key = fields.optional(0x80)?.map(|field| field.content);
         let mut issuer_of_issuer = None;

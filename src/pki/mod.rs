@@ -11,7 +11,7 @@ pub(crate) mod file;
 pub(crate) mod key_id;
 pub(crate) mod memory;
 mod name;
-#[allow(dead_code, reason = "path validation will use it")]
+#[allow(dead_code, reason = "path validation will use the rest")]
 pub(crate) mod name_matching;
 pub(crate) mod named;
 pub(crate) mod pem;
@@ -32,7 +32,8 @@ pub use certificate::{
 };
 pub(crate) use certificate::{ShortSerial, absolute, negated};
 pub use credentials::Credentials;
-pub use crl::Crl;
+pub use crl::{Crl, CrlNumber};
+pub(crate) use crl::{DistributionPoints, Entry, Reasons};
 pub use error::{CredentialsError, CrlFormatError, PemError};
 pub use excerpt::Excerpt;
 pub(crate) use name::ShortName;

@@ -83,13 +83,13 @@ fn text(value: Tlv<'_>) -> Option<String> {
         PRINTABLE_STRING | IA5_STRING if content.is_ascii() => {
             String::from_utf8(content.to_vec()).ok()
         }
-        BMP_STRING if content.len() % 2 == 0 => {
+        BMP_STRING if content.len().is_multiple_of(2) => {
             let units = content.chunks_exact(2);
             units
                 .map(|unit| char::from_u32(u32::from(u16::from_be_bytes([unit[0], unit[1]]))))
                 .collect()
         }
-        UNIVERSAL_STRING if content.len() % 4 == 0 => {
+        UNIVERSAL_STRING if content.len().is_multiple_of(4) => {
             let units = content.chunks_exact(4);
             units
                 .map(|unit| {

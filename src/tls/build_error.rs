@@ -83,6 +83,14 @@ pub enum BuildError {
         /// The CRL.
         crl: Crl,
     },
+    /// A CRL with the name of an authority of the trust store is signed with an algorithm that is not
+    /// supported, such as SHA-1.
+    CrlSignatureAlgorithm {
+        /// The CRL.
+        crl: Crl,
+        /// The algorithm's name, or its object identifier.
+        algorithm: String,
+    },
     /// An update would replace a CRL with an earlier one of the same issuer for the same scope:
     /// certificates that were revoked in between would be accepted again.
     CrlRolledBack {
@@ -118,6 +126,7 @@ impl BuildError {
             Self::CertificateNotYetValid { .. } => "own_certificate_not_yet_valid",
             Self::NoClock => "no_clock",
             Self::CrlNotByIssuer { .. } => "crl_not_by_issuer",
+            Self::CrlSignatureAlgorithm { .. } => "crl_signature_algorithm",
             Self::CrlRolledBack { .. } => CRL_ROLLED_BACK,
             Self::NotCovered { .. } => "name_not_covered",
         }
@@ -167,8 +176,11 @@ impl Diagnostic for BuildError {
                     .into();
             }
             Self::CrlNotByIssuer { crl } => format!(
-                "{crl} is signed by no authority of that name in the trust store: it is damaged or forged, or another authority has the same name"
+                "{crl} is signed by no authority of that name in the trust store: the authority's key was replaced, another authority has the same name, or the file was changed after it was signed"
             ),
+            Self::CrlSignatureAlgorithm { crl, algorithm } => {
+                format!("{crl} is signed with {algorithm}, which is not supported")
+            }
             Self::CrlRolledBack { crl, in_force } => format!(
                 "{crl} is older than {in_force}, which it would replace: revocations made in between would be lost"
             ),
@@ -196,6 +208,9 @@ impl Diagnostic for BuildError {
             Self::NoClock => "give the builder a clock() that returns a time",
             Self::CrlNotByIssuer { .. } => {
                 "when an authority has a new key, load its new certificate and its new CRL together"
+            }
+            Self::CrlSignatureAlgorithm { .. } => {
+                "have its issuer sign CRLs with SHA-256 or better (AD CS: `certutil -setreg ca\\csp\\CNGHashAlgorithm SHA256`; openssl: `default_md = sha256`)"
             }
             Self::CrlRolledBack { .. } => {
                 "load the newest CRL of the issuer, or allow it with Revocation::rollback(CrlRollback::Allow)"

@@ -27,7 +27,10 @@ pub(crate) use graph::Graph;
 pub(crate) use path::for_webpki;
 pub use path::{Anchor, EkuPolicy, Limits, RootConstraints, VerifiedChain};
 pub use profile::Profile;
-pub use revocation::{CrlRollback, Crls, ExpiredCrl, Revocation, RevocationDepth, UnknownStatus};
+pub use revocation::{
+    CrlLoader, CrlRollback, Crls, DeltaCrls, ExpiredCrl, Revocation, RevocationDepth, SkippedCrl,
+    UnknownStatus, UnusableFiles,
+};
 pub(crate) use search::{Search, longest_signed};
 pub(crate) use signatures::{Signature, Signatures};
 pub(crate) use store::Root;

@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
-use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, StaleCrls, check_path};
+use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, SkippedCrl, StaleCrls, check_path};
 use super::{
     Anchor, ChainError, EkuPolicy, Limits, PathError, Profile, RootConstraints, Trust, TrustStore,
     VerifiedChain,
@@ -136,6 +136,17 @@ impl ChainVerifier {
         self.revocation.as_ref()?.not_by_its_issuer(&known)
     }
 
+    /// The name of the signature algorithm of a CRL, if it is not supported.
+    pub(crate) fn unsupported_algorithm_of(&self, list: &Crl) -> Option<String> {
+        self.revocation.as_ref()?.unsupported_algorithm(list)
+    }
+
+    /// What the loader of the CRLs skipped.
+    pub(crate) fn skipped_crls(&self) -> &[SkippedCrl] {
+        let rules = self.revocation.as_ref().map(CrlSet::rules);
+        rules.map_or(&[], |rules| rules.crls().skipped())
+    }
+
     /// Remembers the CRLs of `previous` that have no successor, so that a later update cannot return to
     /// earlier ones.
     pub(crate) fn remember_crls(&mut self, previous: &Self, now: UnixTime) {
@@ -170,6 +181,7 @@ impl ChainVerifier {
             lists.iter().any(|other| {
                 other.issuer() == list.issuer()
                     && other.same_scope(list)
+                    && (list.is_delta() || !other.is_delta())
                     && other.is_newer_than(list)
             })
         };

@@ -96,7 +96,7 @@ fn of_chains() {
         ChainError::TooManyCandidates { certificate: c() },
         ChainError::Revoked {
             certificate: c(),
-            crl: crl.number().clone(),
+            crl: crl.number().cloned(),
         },
         ChainError::UnknownRevocationStatus {
             certificate: c(),
@@ -308,7 +308,10 @@ fn of_files() {
         CrlFormatError::BadNumber("number is missing"),
         CrlFormatError::Delta,
         CrlFormatError::Indirect,
-        CrlFormatError::SomeReasons,
+        CrlFormatError::BadTime {
+            field: "thisUpdate",
+            value: "20260101".into(),
+        },
         CrlFormatError::Scope("odd"),
         CrlFormatError::CriticalExtension {
             oid: "1.2.3".into(),

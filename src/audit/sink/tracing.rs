@@ -140,6 +140,7 @@ impl AuditEvent {
             Action::ReloadApplied => "reload applied",
             Action::ReloadRefused => "reload refused, nothing changed",
             Action::CrlRolledBack => "a CRL was replaced with an earlier one",
+            Action::CrlSkipped => "a CRL was skipped",
             Action::CertificateExpiring if self.is_of_expired() => "our certificate has expired",
             Action::CertificateExpiring => "our certificate expires soon",
             Action::EventsDropped => "audit events were lost",

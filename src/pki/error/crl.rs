@@ -18,19 +18,26 @@ use crate::pki::text::Escaped;
 pub enum CrlFormatError {
     /// The bytes are not a CRL, or a part of it is not DER.
     Malformed(&'static str),
-    /// Version 1, which has neither a number nor extensions.
+    /// Version 1, which has neither a number nor extensions, under
+    /// [`CrlNumber::Required`](crate::pki::CrlNumber::Required).
     Version1,
+    /// A time is not in the form of DER.
+    BadTime {
+        /// The field, such as `thisUpdate`.
+        field: &'static str,
+        /// Its text, as far as it is text.
+        value: String,
+    },
     /// Without nextUpdate there is no time at which the CRL expires.
     NoNextUpdate,
     /// The number is missing, critical, negative or over 20 octets.
     BadNumber(&'static str),
-    /// A delta CRL contains only the changes since another CRL.
+    /// A delta CRL has no number, so that it cannot be applied to a complete CRL.
     Delta,
-    /// An indirect CRL revokes other issuers' certificates.
+    /// An entry is about another issuer's certificate, and the CRL is not marked as indirect.
     Indirect,
-    /// The CRL contains only the certificates that were revoked for some reasons.
-    SomeReasons,
-    /// The issuing distribution point is for certificates of another kind, or is not named by URI.
+    /// The issuing distribution point is for certificates of another kind, or has no name that can be
+    /// compared.
     Scope(&'static str),
     /// A critical extension that is not supported.
     CriticalExtension {
@@ -45,11 +52,11 @@ impl CrlFormatError {
         match self {
             Self::Malformed(_) => "malformed_crl",
             Self::Version1 => "v1_crl",
+            Self::BadTime { .. } => "crl_time",
             Self::NoNextUpdate => "crl_without_next_update",
             Self::BadNumber(_) => "crl_number",
             Self::Delta => "delta_crl",
             Self::Indirect => "indirect_crl",
-            Self::SomeReasons => "crl_with_some_reasons",
             Self::Scope(_) => "crl_scope",
             Self::CriticalExtension { .. } => "crl_critical_extension",
         }
@@ -64,19 +71,25 @@ impl Diagnostic for CrlFormatError {
     fn cause(&self) -> Cow<'_, str> {
         match self {
             Self::Malformed(part) => return format!("not a CRL: cannot read {part}").into(),
-            Self::Version1 => "the CRL is version 1 (RFC 5280 section 5.1.2.1 requires 2)",
+            Self::Version1 => {
+                "the CRL is version 1, which has no number (RFC 5280 section 5.1.2.1 requires 2)"
+            }
+            Self::BadTime { field, value } => {
+                return format!(
+                    "the CRL's {field} \"{}\" is not a time in DER: RFC 5280 section 5.1.2.4 requires UTC to the second, ending in Z",
+                    Escaped(value)
+                )
+                .into();
+            }
             Self::NoNextUpdate => {
                 "the CRL has no nextUpdate, which RFC 5280 section 5.1.2.5 requires"
             }
             Self::BadNumber(problem) => {
                 return format!("the CRL's {problem} (RFC 5280 section 5.2.3)").into();
             }
-            Self::Delta => "it is a delta CRL (RFC 5280 section 5.2.4)",
+            Self::Delta => "it is a delta CRL without a number (RFC 5280 section 5.2.4)",
             Self::Indirect => {
-                "it is an indirect CRL, about other issuers' certificates (RFC 5280 section 5.2.5)"
-            }
-            Self::SomeReasons => {
-                "the CRL holds only some reasons of revocation (onlySomeReasons, RFC 5280 section 5.2.5)"
+                "an entry is about another issuer's certificate, and the CRL is not marked as indirect (RFC 5280 section 5.3.3)"
             }
             Self::Scope(problem) => {
                 return format!(
@@ -99,13 +112,16 @@ impl Diagnostic for CrlFormatError {
         match self {
             Self::Malformed(_) => "fetch it again",
             Self::Version1 => {
-                "`openssl ca -gencrl` makes version 2 when its section has `crl_extensions`, naming one with `authorityKeyIdentifier=keyid`"
+                "load it with CrlNumber::Optional (--crl-number optional), or make version 2 with a number: the CA's section of openssl.cnf needs `crl_extensions = crl_ext` and `crlnumber = ./crlnumber`, with a section `[crl_ext]` that has `authorityKeyIdentifier = keyid`; then `echo 01 > crlnumber` and `openssl ca -config openssl.cnf -gencrl -out ca.crl`"
             }
+            Self::BadTime { .. } => "have its issuer publish one with correct times",
             Self::NoNextUpdate => "have its issuer publish one that has it",
+            Self::BadNumber("number is missing") => {
+                "load it with CrlNumber::Optional (--crl-number optional), or have its issuer number it: for openssl and easy-rsa, the CA's section of the configuration needs `crlnumber = ./crlnumber`; then `echo 01 > crlnumber`, and make the CRL again"
+            }
             Self::BadNumber(_) => "have its issuer number it",
             Self::Delta => "load the complete one",
             Self::Indirect => "load each issuer's own",
-            Self::SomeReasons => "load a complete one",
             Self::Scope(_) => "load a CRL of the issuer that is complete",
             Self::CriticalExtension { .. } => "have its issuer publish one without",
         }

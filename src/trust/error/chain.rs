@@ -128,8 +128,8 @@ pub enum ChainError {
     Revoked {
         /// The revoked certificate.
         certificate: Certificate,
-        /// The number of the CRL.
-        crl: SerialNumber,
+        /// The number of the CRL, if it has one.
+        crl: Option<SerialNumber>,
     },
     /// No CRL has the revocation status of the certificate.
     UnknownRevocationStatus {

@@ -71,10 +71,17 @@ impl Diagnostic for ChainError {
             Self::TooManyCandidates { certificate } => format!(
                 "{certificate} has too many possible issuers: its chain and the trust store have several authorities of one name, and no path was found within 20 signature verifications, of which 8 may fail"
             ),
-            Self::Revoked { certificate, crl } => format!(
+            Self::Revoked {
+                certificate,
+                crl: Some(crl),
+            } => format!(
                 "{certificate} is revoked, by CRL {} of its issuer",
                 ShortSerial(crl)
             ),
+            Self::Revoked {
+                certificate,
+                crl: None,
+            } => format!("{certificate} is revoked, by the CRL of its issuer"),
             Self::UnknownRevocationStatus { certificate, cause } => format!(
                 "whether {certificate} is revoked is unknown: {}",
                 cause.cause()
@@ -163,11 +170,10 @@ impl Diagnostic for ChainError {
                 "send only the certificates of the path, and issue them with key identifiers (subjectKeyIdentifier, authorityKeyIdentifier)"
             }
             Self::Revoked { .. } => "issue a new one for a new key",
-            Self::UnknownRevocationStatus {
-                cause: cause @ StatusError::NotInForce { .. },
-                ..
-            } => return cause.remedy(),
-            Self::UnknownRevocationStatus { certificate, .. } => {
+            Self::UnknownRevocationStatus { certificate, cause } => {
+                if !matches!(cause, StatusError::NoCrl | StatusError::OtherKey) {
+                    return cause.remedy().into_owned().into();
+                }
                 return format!(
                     "load it, or declare with no_crl_from that \"{}\" publishes none",
                     ShortName(certificate.issuer())

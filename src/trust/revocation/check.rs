@@ -32,7 +32,7 @@ pub(in crate::trust) fn check_path<'a>(
                     crl,
                 });
             }
-            Status::Unknown(Unknown::NoData(why)) if is_allowed(rules, &issuer, why) => {}
+            Status::Unknown(Unknown::NoData(why)) if is_allowed(rules, &issuer, &why) => {}
             Status::Unknown(why) => return Err(unknown(certificate, why, time.now)),
         }
     }
@@ -40,7 +40,7 @@ pub(in crate::trust) fn check_path<'a>(
 }
 
 /// Whether the rules allow a certificate about which the source has no data.
-fn is_allowed(rules: &Revocation, issuer: &Issuer<'_>, why: StatusError) -> bool {
+fn is_allowed(rules: &Revocation, issuer: &Issuer<'_>, why: &StatusError) -> bool {
     // A CRL that is not in force yet allows nothing: the issuer has a CRL, and either its clock is
     // wrong or ours is.
     if let StatusError::NotInForce { .. } = why {
@@ -93,7 +93,7 @@ mod tests {
                     until: Some(time.now),
                 },
                 "CN=revoked" => Status::Revoked {
-                    crl: certificate.serial().clone(),
+                    crl: Some(certificate.serial().clone()),
                 },
                 "CN=expired" => Status::Unknown(Unknown::Expired {
                     next_update: time.now,

@@ -1,6 +1,6 @@
 //! The CRLs as a source of revocation status.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -11,10 +11,12 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::UnixTime;
 
 use super::check::earlier;
-use super::signed::SignedLists;
+use super::signed::{Current, SignedLists};
 use super::source::{CheckTime, Issuer, RevocationSource, StaleCrls, Status, Unknown};
 use super::{ExpiredCrl, Revocation};
-use crate::pki::{Certificate, Crl, DistinguishedName, Fingerprint};
+use crate::pki::key_id::AuthorityKey;
+use crate::pki::name_matching::ComparableName;
+use crate::pki::{Certificate, Crl, DistinguishedName, DistributionPoints, Fingerprint, Reasons};
 use crate::trust::StatusError;
 
 /// For how many issuing keys the verified CRLs are cached.
@@ -24,6 +26,8 @@ const ISSUERS: usize = 1024;
 pub(in crate::trust) struct CrlSet {
     pub(super) rules: Revocation,
     pub(super) by_name: HashMap<DistinguishedName, Vec<Crl>>,
+    /// The names of the issuers, for the comparison by RFC 5280 section 7.1.
+    names: HashSet<ComparableName>,
     /// CRLs that were in force, and that updates left out without a successor.
     pub(super) left_out: Vec<Crl>,
     /// The CRLs that an issuer's key signed, by [`Issuer::id`].
@@ -48,8 +52,10 @@ impl CrlSet {
         let lists = rules.crls.lists().iter();
         let mut starts: Vec<u64> = lists.map(|list| rules.start_of(list)).collect();
         starts.sort_unstable();
+        let names = by_name.keys().map(ComparableName::of).collect();
         let set = Self {
             rules,
+            names,
             by_name,
             left_out: Vec::new(),
             signed: Cache::new(ISSUERS),
@@ -95,6 +101,11 @@ impl CrlSet {
         })
     }
 
+    /// The name of the signature algorithm of a CRL, if it is not supported.
+    pub(in crate::trust) fn unsupported_algorithm(&self, list: &Crl) -> Option<String> {
+        list.unsupported_algorithm(self.algorithms.all)
+    }
+
     pub(in crate::trust) const fn rules(&self) -> &Revocation {
         &self.rules
     }
@@ -113,24 +124,70 @@ impl CrlSet {
     }
 
     /// Why no CRL in force covers a certificate.
-    fn without_list(
-        &self,
-        certificate: &Certificate,
-        issuer: &Issuer<'_>,
-        signed: &SignedLists,
-        now: UnixTime,
-    ) -> StatusError {
-        let pending = signed.covering(certificate, |_| true);
+    fn without_list(&self, wanted: &Wanted<'_>, signed: &SignedLists) -> StatusError {
+        let pending = signed.current_of(|list| !wanted.coverage(list).is_none(), |_| true);
+        let pending = pending.iter().map(|current| current.complete);
         if let Some(list) = pending.min_by_key(|list| list.this_update().as_secs()) {
             return StatusError::NotInForce {
                 this_update: list.this_update(),
-                now,
+                now: wanted.now,
             };
         }
-        match self.by_name.get(issuer.name) {
-            _ if signed.is_any() => StatusError::OutOfScope,
-            Some(_) => StatusError::OtherKey,
-            None => StatusError::NoCrl,
+        let lists: Vec<&Crl> = signed.all().collect();
+        if lists.is_empty() {
+            return self.without_signed_list(wanted);
+        }
+        let complete: Vec<&Crl> = lists.into_iter().filter(|list| !list.is_delta()).collect();
+        if complete.is_empty() {
+            return StatusError::DeltaOnly;
+        }
+        let is_authority = wanted.certificate.is_ca();
+        let mut of_kind = complete.iter().map(|list| list.scope());
+        if !of_kind.any(|scope| scope.is_about(is_authority)) {
+            return StatusError::OtherKind {
+                only_authorities: !is_authority,
+            };
+        }
+        let mut loaded: Vec<String> = complete
+            .iter()
+            .flat_map(|list| list.scope().texts())
+            .collect();
+        loaded.sort_unstable();
+        loaded.dedup();
+        StatusError::OutOfScope {
+            wanted: wanted.points.texts(),
+            loaded,
+        }
+    }
+
+    /// Why the issuer's key signed no CRL.
+    fn without_signed_list(&self, wanted: &Wanted<'_>) -> StatusError {
+        let Some(named) = self.by_name.get(wanted.issuer.name) else {
+            let is_encoded_differently =
+                self.names.contains(&ComparableName::of(wanted.issuer.name));
+            return if is_encoded_differently {
+                StatusError::NameEncoding
+            } else {
+                StatusError::NoCrl
+            };
+        };
+        let key = AuthorityKey::of(wanted.certificate).key;
+        let mut named_key = named.iter().map(|list| (list, list.authority_key_id()));
+        let mut possible = named_key
+            .clone()
+            .filter(|(_, of_list)| match (key, of_list) {
+                (Some(key), Some(of_list)) => key == *of_list,
+                _ => true,
+            });
+        let unsupported =
+            possible.find_map(|(list, _)| list.unsupported_algorithm(self.algorithms.all));
+        if let Some(algorithm) = unsupported {
+            return StatusError::SignatureAlgorithm { algorithm };
+        }
+        if named_key.any(|(_, of_list)| of_list.is_some() && of_list == key) {
+            StatusError::BadSignature
+        } else {
+            StatusError::OtherKey
         }
     }
 
@@ -147,6 +204,20 @@ impl CrlSet {
     }
 }
 
+/// The certificate whose status is looked up.
+struct Wanted<'a> {
+    certificate: &'a Certificate,
+    issuer: &'a Issuer<'a>,
+    points: DistributionPoints,
+    now: UnixTime,
+}
+
+impl Wanted<'_> {
+    fn coverage(&self, list: &Crl) -> Reasons {
+        list.coverage(self.certificate, &self.points, self.issuer.name)
+    }
+}
+
 impl RevocationSource for CrlSet {
     fn status(
         &self,
@@ -155,24 +226,32 @@ impl RevocationSource for CrlSet {
         CheckTime { now, stale }: CheckTime,
     ) -> Status {
         let signed = self.signed_by(issuer);
-        let lists: Vec<&Crl> = signed
-            .covering(certificate, |list| self.rules.is_in_force(list, now))
-            .collect();
+        let wanted = Wanted {
+            certificate,
+            issuer,
+            points: DistributionPoints::of(certificate, issuer.name),
+            now,
+        };
+        let covers = |list: &Crl| !wanted.coverage(list).is_none();
+        let lists = signed.current_of(covers, |list| self.rules.is_in_force(list, now));
         if lists.is_empty() {
-            let why = self.without_list(certificate, issuer, &signed, now);
+            let why = self.without_list(&wanted, &signed);
             return Status::Unknown(Unknown::NoData(why));
         }
         if issuer.key_usage.is_some_and(|usage| !usage.crl_sign()) {
             return Status::Unknown(Unknown::IssuerMayNotSign);
         }
         // An entry of an expired CRL still counts.
-        if let Some(list) = lists.iter().find(|list| list.revokes(certificate.serial())) {
+        let mut revoking = lists
+            .iter()
+            .filter_map(|current| current.revokes(certificate, issuer));
+        if let Some(list) = revoking.next() {
             return Status::Revoked {
-                crl: list.number().clone(),
+                crl: list.number().cloned(),
             };
         }
         let mut until = None;
-        for list in lists {
+        for list in lists.iter().flat_map(Current::lists) {
             let Some(end) = self.end_of(list) else {
                 continue;
             };
@@ -184,6 +263,15 @@ impl RevocationSource for CrlSet {
             // A nextUpdate at or before 1970 counts as 1970: there is no second before it.
             let last = Duration::from_secs(end.as_secs().saturating_sub(1));
             until = earlier(until, Some(UnixTime::since_unix_epoch(last)));
+        }
+        let covered = lists
+            .iter()
+            .map(|current| wanted.coverage(current.complete));
+        let covered = covered.fold(Reasons::NONE, |all, reasons| all | reasons);
+        if covered != Reasons::ALL {
+            return Status::Unknown(Unknown::NoData(StatusError::SomeReasons {
+                missing: covered.missing(),
+            }));
         }
         Status::Good { until }
     }

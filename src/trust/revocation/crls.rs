@@ -3,17 +3,18 @@
 use std::fmt;
 use std::path::Path;
 
-use rustls_pki_types::pem::SectionKind;
-
-use crate::pki::pem::{Origin, read_blocks};
-use crate::pki::{Crl, CrlFormatError, PemError};
-use crate::trust::{CrlError, files};
+use super::CrlLoader;
+use crate::pki::Crl;
+use crate::trust::CrlError;
 
 /// One or more certificate revocation lists.
 ///
-/// A list that cannot be used is an error that names it; none is skipped. The order does not matter: of
-/// two lists of one issuer's key and scope, the one with the later thisUpdate counts, or the one with
-/// the higher cRLNumber if these are equal.
+/// A list that cannot be used is an error that names it; none is skipped, unless a [`CrlLoader`] is told
+/// so. The order does not matter: of two lists of one issuer's key and scope, the one with the later
+/// thisUpdate counts, or the one with the higher cRLNumber if these are equal. If nothing orders them, a
+/// certificate is revoked when any of them lists it.
+///
+/// A delta CRL is applied to the complete CRL beside it (RFC 5280 section 5.2.4).
 ///
 /// ```
 /// use countersign::testing::TestCa;
@@ -26,17 +27,31 @@ use crate::trust::{CrlError, files};
 #[derive(Clone)]
 pub struct Crls {
     lists: Vec<Crl>,
+    skipped: Vec<SkippedCrl>,
 }
 
 impl Crls {
+    /// Reads CRLs with other rules: without a number, without delta CRLs, or despite bad files.
+    ///
+    /// ```no_run
+    /// use countersign::pki::CrlNumber;
+    /// use countersign::trust::Crls;
+    ///
+    /// // easy-rsa's CRL has no number.
+    /// let crls = Crls::loader().number(CrlNumber::Optional).from_file("pki/crl.pem")?;
+    /// # Ok::<(), countersign::trust::CrlError>(())
+    /// ```
+    pub fn loader() -> CrlLoader {
+        CrlLoader::default()
+    }
+
     /// Reads a file: PEM with one or more `X509 CRL` blocks, or one CRL in DER.
     ///
     /// # Errors
     /// [`CrlError`] names the file and block: one that is cut off, is not a CRL, or is not supported
-    /// (delta, indirect, for some reasons only; see [`Crl::from_der`]).
+    /// (version 1, without a number, with an unknown critical extension; see [`Crl::from_der`]).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CrlError> {
-        let (origin, bytes) = Origin::read(path.as_ref())?;
-        Self::read(bytes, &origin)
+        Self::loader().from_file(path)
     }
 
     /// Reads every `*.crl`, `*.pem` and `*.der` file of a folder, symlinks followed. Other names,
@@ -46,22 +61,7 @@ impl Crls {
     /// [`CrlError`] as for [`from_file`](Self::from_file), for the first bad file; and when the
     /// folder has no such file.
     pub fn from_dir(path: impl AsRef<Path>) -> Result<Self, CrlError> {
-        let folder = path.as_ref();
-        let files =
-            files::named(folder, &["crl", "pem", "der"]).map_err(|source| PemError::Io {
-                file: folder.to_path_buf(),
-                source,
-            })?;
-        let mut lists = Vec::new();
-        for file in files {
-            lists.extend(Self::from_file(file)?.lists);
-        }
-        if lists.is_empty() {
-            return Err(CrlError::EmptyFolder {
-                folder: folder.to_path_buf(),
-            });
-        }
-        Ok(Self { lists })
+        Self::loader().from_dir(path)
     }
 
     /// Reads PEM with one or more `X509 CRL` blocks, or one CRL in DER, from memory.
@@ -69,7 +69,7 @@ impl Crls {
     /// # Errors
     /// [`CrlError`] as for [`from_file`](Self::from_file).
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self, CrlError> {
-        Self::read(bytes.into(), &Origin::Bytes)
+        Self::loader().from_bytes(bytes)
     }
 
     /// Takes parsed lists.
@@ -81,13 +81,18 @@ impl Crls {
         if lists.is_empty() {
             return Err(CrlError::None);
         }
-        Ok(Self { lists })
+        Ok(Self::loaded(lists, Vec::new()))
+    }
+
+    pub(super) const fn loaded(lists: Vec<Crl>, skipped: Vec<SkippedCrl>) -> Self {
+        Self { lists, skipped }
     }
 
     /// Adds the lists of `other`.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.lists.extend(other.lists);
+        self.skipped.extend(other.skipped);
         self
     }
 
@@ -96,30 +101,53 @@ impl Crls {
         &self.lists
     }
 
-    fn read(bytes: Vec<u8>, origin: &Origin) -> Result<Self, CrlError> {
-        const DER_SEQUENCE: u8 = 0x30;
+    /// What a [`CrlLoader`] skipped because it was told so.
+    pub fn skipped(&self) -> &[SkippedCrl] {
+        &self.skipped
+    }
+}
 
-        let usable = |list: Result<Crl, CrlFormatError>, place: &dyn fmt::Display| {
-            list.map_err(|problem| CrlError::Unusable {
-                place: place.to_string(),
-                problem,
-            })
-        };
-        // PEM is text, and no text starts with the digit 0 followed by a DER length.
-        if bytes.first() == Some(&DER_SEQUENCE) && !bytes.is_ascii() {
-            let list = usable(Crl::from_boxed(bytes.into()), origin)?;
-            return Ok(Self { lists: vec![list] });
-        }
-        let blocks = read_blocks(&bytes, origin)?;
-        drop(bytes);
-        let lists = blocks
-            .into_iter()
-            .map(|mut block| match block.take() {
-                Some((SectionKind::Crl, der)) => usable(Crl::from_boxed(der.into()), &block.place),
-                _ => Err(block.unexpected("an X509 CRL").into()),
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { lists })
+/// A file or a CRL that was skipped by an explicit option of a [`CrlLoader`].
+///
+/// ```
+/// use countersign::testing::{TestCa, der};
+/// use countersign::trust::{Crls, DeltaCrls};
+///
+/// let ca = TestCa::new("Root");
+/// let delta = ca.crl().number(2).extension("2.5.29.27", true, &der::integer(1));
+/// let both = ca.crl().pem() + &delta.pem();
+/// let crls = Crls::loader().delta(DeltaCrls::Skip).from_bytes(both)?;
+/// assert_eq!(crls.lists().len(), 1);
+/// assert_eq!(crls.skipped()[0].reason(), "delta_crl_skipped");
+/// # Ok::<(), countersign::trust::CrlError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedCrl {
+    pub(super) place: String,
+    pub(super) reason: &'static str,
+    pub(super) cause: String,
+}
+
+impl SkippedCrl {
+    /// The file, and the block if it has several.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// A stable code: `delta_crl_skipped`, or that of the [`CrlError`] of a bad file.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Why it was skipped.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+}
+
+impl fmt::Display for SkippedCrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "skipped: {}", self.cause)
     }
 }
 

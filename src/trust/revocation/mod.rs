@@ -3,6 +3,7 @@
 mod check;
 mod crl_set;
 mod crls;
+mod loader;
 mod rollback;
 mod signed;
 mod source;
@@ -16,7 +17,8 @@ use crate::pki::{Certificate, Crl, Fingerprint};
 
 pub(super) use check::check_path;
 pub(super) use crl_set::CrlSet;
-pub use crls::Crls;
+pub use crls::{Crls, SkippedCrl};
+pub use loader::{CrlLoader, DeltaCrls, UnusableFiles};
 pub(super) use source::{CheckTime, Issuer, StaleCrls};
 
 /// What happens when no CRL has the revocation status of a certificate.
@@ -156,6 +158,16 @@ pub enum RevocationDepth {
 ///
 /// **Several CRLs of one issuer.** A certificate that names no distribution point is looked up in every
 /// CRL of its issuer. If an issuer splits its CRL, load all parts: a part does not name the others.
+///
+/// **Delta CRLs** are applied to the complete CRL of the same issuer and scope (RFC 5280 section 5.2.4). A
+/// delta without its complete CRL gives no status. Once a delta is loaded, an update may leave it out only
+/// with a complete CRL that is at least as new, or when it has expired. An expired delta counts as an
+/// expired CRL.
+///
+/// **CRLs without a number** are loaded by [`CrlLoader::number`] only. thisUpdate then orders them.
+///
+/// **Reasons.** CRLs for some reasons only (onlySomeReasons) count together: the status is known when they
+/// have all reasons (RFC 5280 section 6.3.3).
 ///
 /// **Pins.** Pinned certificates and keys are not looked up, because no issuer can revoke them. Remove
 /// the pin, or put them on a deny list.

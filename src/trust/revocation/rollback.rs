@@ -34,7 +34,7 @@ impl CrlSet {
         };
         for issuer in known {
             let (next, before) = (self.signed_by(issuer), previous.signed_by(issuer));
-            let before = before.newest(|list| previous.rules.is_in_force(list, now));
+            let before = before.newest(|list| previous.counts(list, now));
             let left_out = previous.left_out.iter();
             let left_out = left_out.filter(|list| self.is_by(list, issuer));
             let before: Vec<&Crl> = before.chain(left_out).collect();
@@ -66,6 +66,7 @@ impl CrlSet {
             let mut named = self.by_name.get(list.issuer()).into_iter().flatten();
             named.any(|next| {
                 self.rules.is_in_force(next, now)
+                    && !next.is_delta()
                     && next.same_scope(list)
                     && !next.names_another_key_than(list)
             })
@@ -76,6 +77,12 @@ impl CrlSet {
             .filter(|list| self.end_of(list).is_none_or(|end| now < end))
             .cloned()
             .collect();
+    }
+
+    /// Whether a CRL is in force, and not a delta that has expired. An update may leave out such a delta.
+    fn counts(&self, list: &Crl, now: UnixTime) -> bool {
+        let has_expired = |list| self.end_of(list).is_some_and(|end| now >= end);
+        self.rules.is_in_force(list, now) && !(list.is_delta() && has_expired(list))
     }
 
     fn is_by(&self, list: &Crl, issuer: &Issuer<'_>) -> bool {
@@ -91,7 +98,7 @@ impl CrlSet {
         };
         let mut current: Vec<&Crl> = Vec::new();
         let lists = self.by_name.values().flatten().filter(is_others);
-        for list in lists.filter(|list| self.rules.is_in_force(list, now)) {
+        for list in lists.filter(|list| self.counts(list, now)) {
             let rival = current
                 .iter_mut()
                 .find(|rival| rival.same_scope(list) && !rival.names_another_key_than(list));

@@ -24,8 +24,8 @@ pub(in crate::trust) enum Status {
     },
     /// The certificate is revoked.
     Revoked {
-        /// The number of the CRL that lists it.
-        crl: SerialNumber,
+        /// The number of the CRL that lists it, if it has one.
+        crl: Option<SerialNumber>,
     },
     /// The source does not know the status.
     Unknown(Unknown),
