@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use countersign::identity::{IdentityError, TrustDomain};
+use countersign::pki::CrlNumber;
 use countersign::pki_types::CertificateDer;
 use countersign::pki_types::pem::PemObject as _;
 use countersign::trust::{
-    BundleError, CrlError, Crls, Revocation, Trust, TrustBundles, TrustError, UnknownStatus,
+    BundleError, CrlError, CrlLoader, Crls, DeltaCrls, Revocation, Trust, TrustBundles, TrustError,
+    UnknownStatus, UnusableFiles,
 };
 use countersign::{Certificate, TrustStore};
 
@@ -35,6 +37,16 @@ pub struct TrustOptions {
     #[arg(long, value_enum, value_name = "allow|deny", default_value_t = Unknown::Deny)]
     #[arg(hide_possible_values = true, requires = "crl")]
     unknown_revocation: Unknown,
+    /// Whether a CRL must have a number: optional for those of easy-rsa, cfssl, NSS and keytool
+    #[arg(long, value_enum, value_name = "required|optional", default_value_t = Number::Required)]
+    #[arg(hide_possible_values = true, requires = "crl")]
+    crl_number: Number,
+    /// Skip delta CRLs instead of applying them to the complete CRL
+    #[arg(long, requires = "crl")]
+    skip_delta_crls: bool,
+    /// Skip files of a CRL folder that cannot be used, with a warning
+    #[arg(long, requires = "crl")]
+    skip_unusable_crls: bool,
     /// This issuer publishes no CRL: its name as `countersign inspect` prints it, or its certificate (PEM)
     #[arg(long, value_name = "DN|FILE", requires = "crl")]
     no_crl_issuer: Vec<String>,
@@ -44,6 +56,12 @@ pub struct TrustOptions {
 enum Unknown {
     Allow,
     Deny,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Number {
+    Required,
+    Optional,
 }
 
 /// The trust that the options describe.
@@ -142,13 +160,35 @@ impl TrustOptions {
         Ok(bundles)
     }
 
+    fn crl_loader(&self) -> CrlLoader {
+        let number = match self.crl_number {
+            Number::Required => CrlNumber::Required,
+            Number::Optional => CrlNumber::Optional,
+        };
+        let delta = if self.skip_delta_crls {
+            DeltaCrls::Skip
+        } else {
+            DeltaCrls::Apply
+        };
+        let unusable = if self.skip_unusable_crls {
+            UnusableFiles::Skip
+        } else {
+            UnusableFiles::Reject
+        };
+        Crls::loader()
+            .number(number)
+            .delta(delta)
+            .unusable_files(unusable)
+    }
+
     pub fn read_revocation(&self) -> Result<Option<Revocation>, TrustOptionsError> {
+        let loader = self.crl_loader();
         let mut all: Option<Crls> = None;
         for path in &self.crl {
             let crls = if path.is_dir() {
-                Crls::from_dir(path)?
+                loader.from_dir(path)?
             } else {
-                Crls::from_file(path)?
+                loader.from_file(path)?
             };
             all = Some(match all {
                 None => crls,
