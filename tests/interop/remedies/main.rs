@@ -6,3 +6,4 @@
 
 #[allow(dead_code)] // its users are the other modules
 mod commands;
+mod crls;
