@@ -7,4 +7,5 @@ mod limbo;
 mod listed_serials;
 mod pem;
 mod rfc4514;
+mod pkits;
 mod verification_cache;
