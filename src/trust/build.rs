@@ -42,6 +42,8 @@ pub(super) struct PathBuilder<'a> {
     pub(super) signatures: Signatures,
     pub(super) now: UnixTime,
     check_time: CheckTime,
+    /// What the peer sent besides the leaf.
+    presented: &'a [Certificate],
 }
 
 /// The state while paths are checked.
@@ -80,6 +82,7 @@ impl<'a> PathBuilder<'a> {
             leaf,
             now,
             check_time,
+            presented,
         }
     }
 
@@ -207,7 +210,7 @@ impl<'a> PathBuilder<'a> {
                 })?;
                 let issuers = issuers.iter().copied().map(Issuer::of).chain([of_root]);
                 let path = certificates.iter().zip(issuers);
-                check_path(crls, crls.rules(), path, self.check_time)?
+                check_path(crls, crls.rules(), path, self.presented, self.check_time)?
             }
         };
         let until = crls_until
@@ -226,7 +229,18 @@ impl<'a> PathBuilder<'a> {
             Anchor::Root { subject },
             Some(root),
             &(*unchanged.start()..=until),
-        ))
+        )
+        .with_crl_issuers(self.crl_issuers(path)))
+    }
+
+    /// What the peer sent and may be certificates of CRL issuers: the status of the chain depends on them.
+    fn crl_issuers(&self, path: &[&Certificate]) -> Vec<Certificate> {
+        let Some(crls) = self.verifier.crl_set() else {
+            return Vec::new();
+        };
+        let beside = |certificate: &&Certificate| !path.contains(certificate);
+        let presented = self.presented.iter().filter(beside);
+        presented.filter(|it| crls.may_be_by(it)).cloned().collect()
     }
 
     /// The error when no path leads to a root.

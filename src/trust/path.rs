@@ -47,6 +47,8 @@ pub struct VerifiedChain {
 
 struct Inner {
     certificates: Vec<Certificate>,
+    /// Certificates beside the path that issuers of CRLs may have.
+    crl_issuers: Vec<Certificate>,
     anchor: Anchor,
     root: Option<RootOfPath>,
     not_after: UnixTime,
@@ -83,11 +85,25 @@ impl VerifiedChain {
             inner: Arc::new(Inner {
                 root,
                 certificates,
+                crl_issuers: Vec::new(),
                 anchor,
                 not_after,
                 holds: not_before.max(*unchanged.start())..=not_after.min(*unchanged.end()),
             }),
         }
+    }
+
+    /// Remembers certificates of CRL issuers, for later checks of revocation.
+    pub(super) fn with_crl_issuers(mut self, issuers: Vec<Certificate>) -> Self {
+        // The value is new, so that no clone shares its parts.
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.crl_issuers = issuers;
+        }
+        self
+    }
+
+    pub(super) fn crl_issuers(&self) -> &[Certificate] {
+        &self.inner.crl_issuers
     }
 
     /// The peer's own (end entity) certificate.

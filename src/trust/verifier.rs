@@ -333,7 +333,9 @@ impl ChainVerifier {
                 let issuers = certificates[1..].iter().map(Issuer::of).chain([anchor]);
                 let path = certificates.iter().zip(issuers);
                 let stale = StaleCrls::Accept;
-                check_path(crls, crls.rules(), path, CheckTime { now, stale }).map(|_| None)
+                let at_hand = chain.crl_issuers();
+                let time = CheckTime { now, stale };
+                check_path(crls, crls.rules(), path, at_hand, time).map(|_| None)
             }
         }
     }
@@ -346,6 +348,7 @@ impl ChainVerifier {
         let ders: Vec<CertificateDer<'_>> = chain
             .certificates()
             .iter()
+            .chain(chain.crl_issuers())
             .map(|certificate| CertificateDer::from(certificate.der().as_ref()))
             .collect();
         // Not `clamp`, which panics if the minimum is after the maximum: a certificate may have a

@@ -1,6 +1,7 @@
 //! What CRLs say of a chain, and that no fault in a CRL admits a peer.
 
 mod causes;
+mod crl_issuers;
 mod delta;
 mod freshness;
 mod handshake;

@@ -120,6 +120,12 @@ impl DistributionPoints {
         }
     }
 
+    /// The issuers of CRLs that are not the certificate's issuer.
+    pub(crate) fn crl_issuers(&self) -> impl Iterator<Item = &DistinguishedName> {
+        let issuers = self.iter().filter_map(|point| point.crl_issuers.as_ref());
+        issuers.flatten()
+    }
+
     /// The names of all points, for people.
     pub(crate) fn texts(&self) -> Vec<String> {
         self.iter()

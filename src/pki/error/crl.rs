@@ -112,7 +112,7 @@ impl Diagnostic for CrlFormatError {
         match self {
             Self::Malformed(_) => "fetch it again",
             Self::Version1 => {
-                "load it with CrlNumber::Optional (--crl-number optional), or make version 2 with a number: the CA's section of openssl.cnf needs `crl_extensions = crl_ext` and `crlnumber = ./crlnumber`, with a section `[crl_ext]` that has `authorityKeyIdentifier = keyid`; then `echo 01 > crlnumber` and `openssl ca -config openssl.cnf -gencrl -out ca.crl`"
+                "load it with CrlNumber::Optional (--crl-number optional), or make version 2 with a number: the CA's section of openssl.cnf needs `crl_extensions = crl_ext` and `crlnumber = ./crlnumber`, with a section `[crl_ext]` that has `authorityKeyIdentifier = keyid,issuer`; then `echo 01 > crlnumber` and `openssl ca -config openssl.cnf -gencrl -out ca.crl`"
             }
             Self::BadTime { .. } => "have its issuer publish one with correct times",
             Self::NoNextUpdate => "have its issuer publish one that has it",

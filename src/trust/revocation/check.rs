@@ -2,12 +2,13 @@
 
 use rustls_pki_types::UnixTime;
 
-use super::source::{CheckTime, Issuer, RevocationSource, Status, Unknown};
+use super::source::{Authorities, CheckTime, Issuer, RevocationSource, Status, Unknown};
 use super::{Revocation, RevocationDepth, UnknownStatus};
 use crate::pki::Certificate;
 use crate::trust::{ChainError, StatusError};
 
-/// Checks a path, given as each certificate with its issuer, the leaf first.
+/// Checks a path, given as each certificate with its issuer, the leaf first. `at_hand` are further
+/// certificates that the peer sent: they may be those of CRL issuers.
 ///
 /// Returns the last second in which the result is the same, as far as it depends on the expiry of the
 /// source's data. When other CRLs come into force is not considered here
@@ -16,6 +17,7 @@ pub(in crate::trust) fn check_path<'a>(
     source: &impl RevocationSource,
     rules: &Revocation,
     path: impl IntoIterator<Item = (&'a Certificate, Issuer<'a>)>,
+    at_hand: &'a [Certificate],
     time: CheckTime,
 ) -> Result<Option<UnixTime>, ChainError> {
     let depth = match rules.depth {
@@ -23,8 +25,15 @@ pub(in crate::trust) fn check_path<'a>(
         RevocationDepth::EndEntity => 1,
     };
     let mut until = None;
-    for (certificate, issuer) in path.into_iter().take(depth) {
-        match source.status(certificate, &issuer, time) {
+    let (certificates, issuers): (Vec<_>, Vec<_>) = path.into_iter().unzip();
+    for (place, certificate) in certificates.into_iter().enumerate().take(depth) {
+        let issuer = &issuers[place];
+        let authorities = Authorities {
+            issuer,
+            above: &issuers[place + 1..],
+            at_hand,
+        };
+        match source.status(certificate, authorities, time) {
             Status::Good { until: end } => until = earlier(until, end),
             Status::Revoked { crl } => {
                 return Err(ChainError::Revoked {
@@ -32,7 +41,7 @@ pub(in crate::trust) fn check_path<'a>(
                     crl,
                 });
             }
-            Status::Unknown(Unknown::NoData(why)) if is_allowed(rules, &issuer, &why) => {}
+            Status::Unknown(Unknown::NoData(why)) if is_allowed(rules, issuer, &why) => {}
             Status::Unknown(why) => return Err(unknown(certificate, why, time.now)),
         }
     }
@@ -87,7 +96,7 @@ mod tests {
     struct ByCommonName;
 
     impl RevocationSource for ByCommonName {
-        fn status(&self, certificate: &Certificate, _: &Issuer<'_>, time: CheckTime) -> Status {
+        fn status(&self, certificate: &Certificate, _: Authorities<'_>, time: CheckTime) -> Status {
             match certificate.subject().to_string().as_str() {
                 "CN=good" => Status::Good {
                     until: Some(time.now),
@@ -115,7 +124,7 @@ mod tests {
             let certificate = root.leaf().common_name(name).issue().certificate();
             let path = [(&certificate, Issuer::of(&issuer))];
             let stale = StaleCrls::ByRule;
-            check_path(&ByCommonName, rules, path, CheckTime { now, stale })
+            check_path(&ByCommonName, rules, path, &[], CheckTime { now, stale })
                 .map_err(|error| error.reason())
         };
         for rules in [&strict, &lenient, &exempt] {

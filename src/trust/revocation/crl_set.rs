@@ -12,15 +12,20 @@ use rustls_pki_types::UnixTime;
 
 use super::check::earlier;
 use super::signed::{Current, SignedLists};
-use super::source::{CheckTime, Issuer, RevocationSource, StaleCrls, Status, Unknown};
+use super::source::{Authorities, CheckTime, Issuer, RevocationSource, StaleCrls, Status, Unknown};
 use super::{ExpiredCrl, Revocation};
 use crate::pki::key_id::AuthorityKey;
 use crate::pki::name_matching::ComparableName;
-use crate::pki::{Certificate, Crl, DistinguishedName, DistributionPoints, Fingerprint, Reasons};
+use crate::pki::{
+    Certificate, Crl, DistinguishedName, DistributionPoints, Fingerprint, KeyUsage, Reasons,
+};
 use crate::trust::StatusError;
 
 /// For how many issuing keys the verified CRLs are cached.
 const ISSUERS: usize = 1024;
+
+/// How many certificates of CRL issuers that a peer sends are verified for each certificate of its chain.
+const MAX_CRL_ISSUERS: usize = 4;
 
 /// CRLs by their issuer, with the rules about them.
 pub(in crate::trust) struct CrlSet {
@@ -32,6 +37,8 @@ pub(in crate::trust) struct CrlSet {
     pub(super) left_out: Vec<Crl>,
     /// The CRLs that an issuer's key signed, by [`Issuer::id`].
     signed: Cache<Fingerprint, Arc<SignedLists>>,
+    /// Whether an authority signed the certificate of a CRL issuer, by both.
+    signed_certificates: Cache<Fingerprint, bool>,
     /// The seconds in which CRLs come into force, ascending.
     starts: Box<[u64]>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
@@ -59,6 +66,7 @@ impl CrlSet {
             by_name,
             left_out: Vec::new(),
             signed: Cache::new(ISSUERS),
+            signed_certificates: Cache::new(ISSUERS),
             starts: starts.into(),
             algorithms,
         };
@@ -218,14 +226,115 @@ impl Wanted<'_> {
     }
 }
 
+/// An issuer's CRLs that cover a certificate.
+struct Source {
+    signed: Arc<SignedLists>,
+    may_sign: bool,
+    /// The last second in which the issuer of the CRLs is known to be one.
+    until: Option<UnixTime>,
+}
+
+impl CrlSet {
+    /// The CRLs of a certificate's issuer, and of others that may vouch for its status (RFC 5280 section
+    /// 6.3.3 (b) and (f)): the same authority with another key, and the issuers that its distribution
+    /// points name.
+    ///
+    /// An issuer of CRLs is on the path above the certificate, or has a certificate of an authority there.
+    /// An authority below cannot vouch for its own status. Another authority of the issuer's name, with
+    /// certificates of its own, is not the issuer: only a key that the issuer certified, or one for CRLs
+    /// only, counts for its name.
+    fn sources(
+        &self,
+        wanted: &Wanted<'_>,
+        authorities: Authorities<'_>,
+        time: CheckTime,
+    ) -> Vec<Source> {
+        let issuer = authorities.issuer;
+        let is_named =
+            |name: &DistinguishedName| wanted.points.crl_issuers().any(|wanted| wanted == name);
+        let source = |issuer: &Issuer<'_>, until| Source {
+            signed: self.signed_by(issuer),
+            may_sign: issuer.key_usage.is_none_or(KeyUsage::crl_sign),
+            until,
+        };
+        let mut sources = vec![source(issuer, None)];
+        let mut is_same = true; // while names are equal, the certificates are self-issued: one authority
+        for other in authorities.above {
+            is_same &= other.name == issuer.name;
+            if is_same || is_named(other.name) {
+                sources.push(source(other, None));
+            }
+        }
+        let is_wanted = |certificate: &&Certificate| {
+            let for_crls_only = !certificate.key_usage().is_some_and(KeyUsage::key_cert_sign);
+            let may_be_same = for_crls_only || self.signed(certificate, issuer);
+            is_named(certificate.subject()) || (certificate.subject() == issuer.name && may_be_same)
+        };
+        let at_hand = authorities.at_hand.iter().filter(|it| self.may_be_by(it));
+        let at_hand = at_hand.take(MAX_CRL_ISSUERS).filter(is_wanted);
+        for certificate in at_hand {
+            let known = Issuer::of(certificate);
+            if authorities.iter().any(|on_path| on_path.id() == known.id()) {
+                continue;
+            }
+            if let Some(until) = self.is_crl_issuer(certificate, authorities, time) {
+                sources.push(source(&known, until));
+            }
+        }
+        sources
+    }
+
+    /// Whether a certificate may be that of a CRL issuer: there is a CRL of its name, and it may sign CRLs.
+    pub(in crate::trust) fn may_be_by(&self, certificate: &Certificate) -> bool {
+        let usage = certificate.key_usage();
+        usage.is_some_and(KeyUsage::crl_sign) && self.by_name.contains_key(certificate.subject())
+    }
+
+    /// Whether one of these authorities issued a CRL issuer's certificate that is valid and not revoked.
+    /// Returns until when.
+    fn is_crl_issuer(
+        &self,
+        certificate: &Certificate,
+        authorities: Authorities<'_>,
+        time: CheckTime,
+    ) -> Option<Option<UnixTime>> {
+        let valid = certificate.not_before()..=certificate.not_after();
+        if time.stale == StaleCrls::ByRule && !valid.contains(&time.now) {
+            return None;
+        }
+        let mut issuers = authorities.iter().enumerate();
+        let (place, _) = issuers.find(|(_, issuer)| {
+            let signs = issuer.key_usage.is_none_or(KeyUsage::key_cert_sign);
+            signs && issuer.name == certificate.issuer() && self.signed(certificate, issuer)
+        })?;
+        match self.status(certificate, authorities.from(place)?, time) {
+            Status::Good { until } => Some(earlier(until, Some(certificate.not_after()))),
+            Status::Revoked { .. } | Status::Unknown(_) => None,
+        }
+    }
+
+    /// Whether the issuer signed a certificate.
+    fn signed(&self, certificate: &Certificate, issuer: &Issuer<'_>) -> bool {
+        let id = Fingerprint::of(&[certificate.der().as_ref(), issuer.id().as_bytes()].concat());
+        if let Some(signed) = self.signed_certificates.get(&id) {
+            return signed;
+        }
+        let signed = certificate.signed();
+        let signed = signed.is_ok_and(|signed| signed.is_by(issuer.spki, self.algorithms.all));
+        self.signed_certificates.insert(id, signed);
+        signed
+    }
+}
+
 impl RevocationSource for CrlSet {
     fn status(
         &self,
         certificate: &Certificate,
-        issuer: &Issuer<'_>,
-        CheckTime { now, stale }: CheckTime,
+        authorities: Authorities<'_>,
+        time: CheckTime,
     ) -> Status {
-        let signed = self.signed_by(issuer);
+        let CheckTime { now, stale } = time;
+        let issuer = authorities.issuer;
         let wanted = Wanted {
             certificate,
             issuer,
@@ -233,13 +342,28 @@ impl RevocationSource for CrlSet {
             now,
         };
         let covers = |list: &Crl| !wanted.coverage(list).is_none();
-        let lists = signed.current_of(covers, |list| self.rules.is_in_force(list, now));
-        if lists.is_empty() {
-            let why = self.without_list(&wanted, &signed);
-            return Status::Unknown(Unknown::NoData(why));
+        let sources = self.sources(&wanted, authorities, time);
+        let (mut lists, mut until, mut may_not_sign) = (Vec::new(), None, false);
+        for source in &sources {
+            let found = source
+                .signed
+                .current_of(covers, |list| self.rules.is_in_force(list, now));
+            if found.is_empty() {
+                continue;
+            }
+            if source.may_sign {
+                lists.extend(found);
+                until = earlier(until, source.until);
+            } else {
+                may_not_sign = true;
+            }
         }
-        if issuer.key_usage.is_some_and(|usage| !usage.crl_sign()) {
-            return Status::Unknown(Unknown::IssuerMayNotSign);
+        if lists.is_empty() {
+            return Status::Unknown(if may_not_sign {
+                Unknown::IssuerMayNotSign
+            } else {
+                Unknown::NoData(self.without_list(&wanted, &sources[0].signed))
+            });
         }
         // An entry of an expired CRL still counts.
         let mut revoking = lists
@@ -250,7 +374,6 @@ impl RevocationSource for CrlSet {
                 crl: list.number().cloned(),
             };
         }
-        let mut until = None;
         for list in lists.iter().flat_map(Current::lists) {
             let Some(end) = self.end_of(list) else {
                 continue;

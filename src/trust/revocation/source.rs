@@ -11,8 +11,13 @@ use crate::trust::StatusError;
 
 /// A source of revocation status.
 pub(in crate::trust) trait RevocationSource {
-    /// The status of a certificate that `issuer` signed.
-    fn status(&self, certificate: &Certificate, issuer: &Issuer<'_>, time: CheckTime) -> Status;
+    /// The status of a certificate that the first of `authorities` signed.
+    fn status(
+        &self,
+        certificate: &Certificate,
+        authorities: Authorities<'_>,
+        time: CheckTime,
+    ) -> Status;
 }
 
 /// The revocation status of one certificate.
@@ -56,6 +61,37 @@ pub(in crate::trust) enum StaleCrls {
     ByRule,
     /// It counts: an open connection is not closed because a CRL expired in the meantime.
     Accept,
+}
+
+/// The authorities that may vouch for the status of a certificate.
+#[derive(Clone, Copy)]
+pub(in crate::trust) struct Authorities<'a> {
+    /// The certificate's issuer.
+    pub(in crate::trust) issuer: &'a Issuer<'a>,
+    /// The issuers of that on the path, up to the anchor.
+    pub(in crate::trust) above: &'a [Issuer<'a>],
+    /// Certificates that the peer sent. They may be those of CRL issuers, and are not verified.
+    pub(in crate::trust) at_hand: &'a [Certificate],
+}
+
+impl<'a> Authorities<'a> {
+    /// The issuer and those above it.
+    pub(super) fn iter(self) -> impl Iterator<Item = &'a Issuer<'a>> {
+        std::iter::once(self.issuer).chain(self.above)
+    }
+
+    /// Those for a certificate that the authority at this place signed.
+    pub(super) fn from(self, place: usize) -> Option<Self> {
+        let at_hand = &[]; // an issuer of a CRL needs no further one
+        match place.checked_sub(1) {
+            None => Some(Self { at_hand, ..self }),
+            Some(place) => Some(Self {
+                issuer: self.above.get(place)?,
+                above: &self.above[place + 1..],
+                at_hand,
+            }),
+        }
+    }
 }
 
 /// An authority on a path: a trust anchor or an intermediate.
