@@ -63,7 +63,7 @@ fn a_crl_without_a_number_is_made_again_with_one() {
     let folder = Folder::new();
     let version_2 =
         CONFIGURATION.replace("[CA_default]\n", "[CA_default]\ncrl_extensions = crl_ext\n");
-    let version_2 = format!("{version_2}[crl_ext]\nauthorityKeyIdentifier = keyid\n");
+    let version_2 = format!("{version_2}[crl_ext]\nauthorityKeyIdentifier = keyid,issuer\n");
     folder.write("openssl.cnf", &version_2);
     folder.shell(ROOT, "");
     folder.shell(MAKE, "");
