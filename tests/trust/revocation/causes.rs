@@ -105,7 +105,7 @@ fn many_long_points_make_a_short_message() {
 fn a_point_may_be_the_issuer_s_name_or_any_directory_name() {
     let ca = TestCa::new("Root");
     let directory = |name: &[u8]| at(&[der::tlv(0xa4, name)]);
-    let of_issuer = with_scope(ca.crl(), &[&directory(&ca.subject_der())]);
+    let of_issuer = with_scope(ca.crl(), &[&directory(ca.subject_der())]);
     let points = |name: &[u8]| der::sequence(&[der::sequence(&[name])]);
     let with = |name: &[u8]| {
         ca.leaf()
@@ -114,13 +114,13 @@ fn a_point_may_be_the_issuer_s_name_or_any_directory_name() {
     };
     let rdn = der::rdn(&[("2.5.4.3", 12, b"list")]);
     let relative = der::tlv(0xa0, der::tlv(0xa1, content(&rdn)));
-    let full = [content(&ca.subject_der()), &rdn].concat();
+    let full = [content(ca.subject_der()), &rdn].concat();
     let full = directory(&der::sequence(&[full]));
-    let other = directory(&TestCa::new("Other").subject_der());
+    let other = directory(TestCa::new("Other").subject_der());
 
     let by_name = verifier(ca.trust(), crls([of_issuer]));
     assert_eq!(says(&by_name, &ca.leaf().issue()), "good");
-    assert_eq!(says(&by_name, &with(&directory(&ca.subject_der()))), "good");
+    assert_eq!(says(&by_name, &with(&directory(ca.subject_der()))), "good");
     assert_eq!(
         says(&by_name, &with(&at(&[uri("http://crl.example/")]))),
         "good"
