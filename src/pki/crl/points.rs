@@ -53,6 +53,10 @@ impl PointNames {
         self.0.is_empty()
     }
 
+    pub(super) fn has_uri(&self) -> bool {
+        self.0.iter().any(|name| name.first() == Some(&URI))
+    }
+
     pub(super) fn has_common_with(&self, other: &Self) -> bool {
         self.0.iter().any(|name| other.0.contains(name))
     }

@@ -144,8 +144,10 @@ impl Scope {
         let reasons = self.reasons.unwrap_or(Reasons::ALL);
         let is_issuers = own == issuer;
         // Without a distribution point that leads to it, a CRL of the certificate's issuer counts when
-        // its point is the issuer's name, or it has none (the last paragraph of section 6.3.3).
-        let unnamed = matches!(points, DistributionPoints::None);
+        // its point is the issuer's name, or it has none (the last paragraph of section 6.3.3). Beyond
+        // that, URIs are addresses: a certificate without distribution points may be on such a list. A
+        // directory name is not, because the issuer's is the one that such a certificate implies.
+        let unnamed = matches!(points, DistributionPoints::None) && self.points.has_uri();
         let implied = unnamed || self.points.is_empty() || self.points.contains(issuer);
         if is_issuers && implied {
             return reasons;

@@ -1,5 +1,6 @@
 //! Why no list answers: each cause, and its twin that answers.
 
+use countersign::Diagnostic as _;
 use countersign::pki::Crl;
 use countersign::testing::{Issued, TestCa, der};
 use countersign::trust::{ChainError, ChainVerifier, Crls, StatusError};
@@ -131,6 +132,8 @@ fn a_point_may_be_the_issuer_s_name_or_any_directory_name() {
         assert_eq!(says(&shard, &with(&full)), "good");
         let outside = cause(&shard, &with(&other)).to_string();
         assert!(outside.contains("CN=Other"), "{outside}");
+        let unnamed = cause(&shard, &ca.leaf().issue());
+        assert_eq!(unnamed.reason(), "crl_out_of_scope");
     }
 }
 
