@@ -11,14 +11,25 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use super::certificate::Certificate;
-use super::error::{CredentialsError, PemError};
-use super::pem::{Block, Origin, read_blocks};
+use super::content::ContentKind;
+#[cfg(feature = "encrypted-keys")]
+use super::encrypted::{self, Passphrase};
+use super::error::{CredentialsError, LoadWarning, PemError};
+use super::pem::{Block, BlockPlace, ENCRYPTED, EncryptedKeys, Origin, read_pem};
 use super::provider;
+use super::usual_key::key_name;
 
 /// Our own certificate chain and private key, checked to belong together.
 ///
 /// Keys may be PKCS#8, PKCS#1 (RSA) or SEC1 (elliptic curve). The chain starts with our own (leaf)
 /// certificate, followed by its intermediates in order. The root may be left out.
+///
+/// Files that are unusual and unambiguous load with a [warning](Self::warnings): with a byte order mark,
+/// in UTF-16, with a key under the label of another format, or with DH PARAMETERS. An acceptor or a
+/// connector records each warning as an event of the audit trail.
+///
+/// PKCS#12 archives and Java keystores are not read: the error has the commands that convert them. The
+/// crates that read PKCS#12 do not bound the work that a file can demand.
 ///
 /// `Debug` shows the certificate and not the key.
 ///
@@ -41,6 +52,7 @@ pub struct Credentials {
     chain: Arc<[CertificateDer<'static>]>,
     leaf: Certificate,
     key: Key,
+    warnings: Arc<[LoadWarning]>,
 }
 
 #[derive(Clone)]
@@ -82,6 +94,64 @@ impl Credentials {
         Self::from_pem_parts(chain.as_ref(), &Origin::Bytes, key.as_ref(), &Origin::Bytes)
     }
 
+    /// As [`from_pem_files`](Self::from_pem_files), for a private key that is encrypted with a passphrase
+    /// in PKCS#8 (`ENCRYPTED PRIVATE KEY`).
+    ///
+    /// `passphrase` is called once, and only if the key is encrypted. Supported are PBES2 with PBKDF2
+    /// (HMAC with SHA-2, at most 10,000,000 iterations) or scrypt (at most 128 MiB), and AES in CBC or
+    /// GCM mode: what `openssl pkcs8 -topk8` writes since OpenSSL 1.1.0. OpenSSL's traditional format
+    /// (`Proc-Type: 4,ENCRYPTED`) is not.
+    ///
+    /// # Errors
+    /// As `from_pem_files`. [`CredentialsError::Passphrase`] if `passphrase` fails,
+    /// [`CredentialsError::WrongPassphrase`], [`CredentialsError::UnsupportedEncryption`], and
+    /// [`CredentialsError::EncryptionCost`] for a key whose derivation is over the limits.
+    ///
+    /// # Security
+    /// A passphrase beside its key protects a copy of one of the two files, and nothing else. The
+    /// decrypted key is wiped as each key is.
+    ///
+    /// ```no_run
+    /// use countersign::Credentials;
+    /// use countersign::pki::Passphrase;
+    ///
+    /// let credentials = Credentials::from_encrypted_pem_files("server.crt", "server.key", || {
+    ///     Passphrase::from_file("/run/secrets/server.passphrase")
+    /// })?;
+    /// # Ok::<(), countersign::pki::CredentialsError>(())
+    /// ```
+    #[cfg(feature = "encrypted-keys")]
+    pub fn from_encrypted_pem_files<E>(
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        passphrase: impl FnOnce() -> Result<Passphrase, E>,
+    ) -> Result<Self, CredentialsError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (chain_origin, chain) = Origin::read_secret(chain.as_ref())?;
+        let (key_origin, key) = Origin::read_secret(key.as_ref())?;
+        let key = Text(&key, &key_origin);
+        Self::from_encrypted_parts(Text(&chain, &chain_origin), key, passphrase)
+    }
+
+    /// As [`from_encrypted_pem_files`](Self::from_encrypted_pem_files), from memory.
+    ///
+    /// # Errors
+    /// As `from_encrypted_pem_files`.
+    #[cfg(feature = "encrypted-keys")]
+    pub fn from_encrypted_pem<E>(
+        chain: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+        passphrase: impl FnOnce() -> Result<Passphrase, E>,
+    ) -> Result<Self, CredentialsError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let key = Text(key.as_ref(), &Origin::Bytes);
+        Self::from_encrypted_parts(Text(chain.as_ref(), &Origin::Bytes), key, passphrase)
+    }
+
     /// Reads one DER certificate and one DER private key from two files.
     ///
     /// # Errors
@@ -94,7 +164,10 @@ impl Credentials {
         let (origin, key) = Origin::read_secret(key.as_ref())?;
         let key = PrivateKeyDer::try_from(&**key).map_err(|_| CredentialsError::UnusableKey {
             place: origin.to_string(),
-            problem: "it is no PKCS#8, PKCS#1 or SEC1 key in DER".into(),
+            problem: match ContentKind::of_file(&key) {
+                Some(found) if !found.is_plain_key() => format!("it is {found}"),
+                _ => "it is no PKCS#8, PKCS#1 or SEC1 key in DER".into(),
+            },
         })?;
         Self::from_der(vec![certificate.into()], key.clone_key())
     }
@@ -134,15 +207,63 @@ impl Credentials {
         &self.chain
     }
 
+    /// What is unusual about the files, although they were loaded.
+    ///
+    /// An acceptor or a connector records each as
+    /// [`Action::CredentialsWarning`](crate::audit::Action::CredentialsWarning).
+    pub fn warnings(&self) -> &[LoadWarning] {
+        &self.warnings
+    }
+
     fn from_pem_parts(
         chain: &[u8],
         chain_origin: &Origin,
         key: &[u8],
         key_origin: &Origin,
     ) -> Result<Self, CredentialsError> {
-        let chain = read_chain(chain, chain_origin)?;
-        let key = read_key(key, key_origin)?;
-        Self::new(chain, Key::Der(Arc::new(key)), key_origin)
+        let mut warnings = Vec::new();
+        let reject = EncryptedKeys::Reject;
+        let chain = read_chain(Text(chain, chain_origin), reject, &mut warnings)?;
+        let key = match read_key(Text(key, key_origin), reject, &mut warnings)? {
+            (FoundKey::Plain(key), _) => key,
+            (FoundKey::Encrypted(_), place) => return Err(encrypted_key(place).into()),
+        };
+        Ok(Self::new(chain, Key::Der(Arc::new(key)), key_origin)?.with(warnings))
+    }
+
+    #[cfg(feature = "encrypted-keys")]
+    fn from_encrypted_parts<E>(
+        chain: Text<'_>,
+        key: Text<'_>,
+        passphrase: impl FnOnce() -> Result<Passphrase, E>,
+    ) -> Result<Self, CredentialsError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut warnings = Vec::new();
+        let take = EncryptedKeys::Take;
+        let origin = key.1;
+        let chain = read_chain(chain, take, &mut warnings)?;
+        let key = match read_key(key, take, &mut warnings)? {
+            (FoundKey::Plain(key), _) => key,
+            (FoundKey::Encrypted(der), place) => {
+                let place = place.to_string();
+                encrypted::decrypt(&der, &place, || passphrase().map_err(Into::into))?
+            }
+        };
+        Ok(Self::new(chain, Key::Der(Arc::new(key)), origin)?.with(warnings))
+    }
+
+    fn with(mut self, mut warnings: Vec<LoadWarning>) -> Self {
+        // Chain and key can be in one file.
+        let mut seen: Vec<LoadWarning> = Vec::new();
+        warnings.retain(|warning| {
+            let is_new = !seen.contains(warning);
+            seen.push(warning.clone());
+            is_new
+        });
+        self.warnings = warnings.into();
+        self
     }
 
     fn new(
@@ -153,6 +274,7 @@ impl Credentials {
         let Some(leaf) = chain.first() else {
             return Err(CredentialsError::NoCertificate {
                 place: Origin::Bytes.to_string(),
+                has_key: false,
             });
         };
         let leaf = parse(leaf, 1)?;
@@ -166,6 +288,7 @@ impl Credentials {
             chain: chain.into(),
             leaf,
             key,
+            warnings: Arc::new([]),
         };
         // Without a built-in provider, the builder checks with the provider that it is given.
         if let Some(provider) = provider::built_in() {
@@ -195,7 +318,7 @@ impl Credentials {
                 .load_private_key(key.clone_key())
                 .map_err(|error| CredentialsError::UnusableKey {
                     place: origin.to_string(),
-                    problem: error.to_string(),
+                    problem: format!("{}, {error}", key_name(self.leaf.spki())),
                 })?,
         };
         let fits = |certificate: &Certificate| {
@@ -231,37 +354,56 @@ fn parse(der: &[u8], position: usize) -> Result<Certificate, CredentialsError> {
     Certificate::from_der(der).map_err(|source| CredentialsError::Malformed { position, source })
 }
 
+/// The content of a file, and its name.
+#[derive(Clone, Copy)]
+struct Text<'a>(&'a [u8], &'a Origin);
+
 fn read_chain(
-    pem: &[u8],
-    origin: &Origin,
+    Text(pem, origin): Text<'_>,
+    encrypted: EncryptedKeys,
+    warnings: &mut Vec<LoadWarning>,
 ) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let pem = read_pem(pem, origin, encrypted)?;
+    warnings.extend(pem.warnings);
     let mut chain = Vec::new();
-    for block in read_blocks(pem, origin)? {
-        match Part::of(block, "a certificate chain")? {
+    let mut has_key = false;
+    for block in pem.blocks {
+        match Part::of(block, "a certificate chain", warnings)? {
             Part::Certificate(der) => chain.push(der),
-            Part::Key(_) | Part::Parameters => {} // all in one file
+            Part::Key(..) => has_key = true, // all in one file
+            Part::Parameters => {}
         }
     }
     if chain.is_empty() {
         return Err(CredentialsError::NoCertificate {
             place: origin.to_string(),
+            has_key,
         });
     }
     Ok(chain)
 }
 
-fn read_key(pem: &[u8], origin: &Origin) -> Result<SecretKey, CredentialsError> {
+fn read_key(
+    Text(pem, origin): Text<'_>,
+    encrypted: EncryptedKeys,
+    warnings: &mut Vec<LoadWarning>,
+) -> Result<(FoundKey, BlockPlace), CredentialsError> {
+    let pem = read_pem(pem, origin, encrypted)?;
+    warnings.extend(pem.warnings);
     let mut keys = Vec::new();
-    for block in read_blocks(pem, origin)? {
-        match Part::of(block, "a private key")? {
-            Part::Key(key) => keys.push(key),
-            Part::Certificate(_) | Part::Parameters => {}
+    let mut has_certificate = false;
+    for block in pem.blocks {
+        match Part::of(block, "a private key", warnings)? {
+            Part::Key(key, place) => keys.push((key, place)),
+            Part::Certificate(_) => has_certificate = true,
+            Part::Parameters => {}
         }
     }
     match <[_; 1]>::try_from(keys) {
         Ok([key]) => Ok(key),
         Err(keys) if keys.is_empty() => Err(CredentialsError::NoKey {
             place: origin.to_string(),
+            has_certificate,
         }),
         Err(_) => Err(CredentialsError::SeveralKeys {
             place: origin.to_string(),
@@ -269,27 +411,101 @@ fn read_key(pem: &[u8], origin: &Origin) -> Result<SecretKey, CredentialsError> 
     }
 }
 
+fn encrypted_key(place: BlockPlace) -> PemError {
+    PemError::EncryptedKey {
+        place,
+        is_traditional: false,
+    }
+}
+
 /// The blocks that our own files may have.
 enum Part {
     Certificate(CertificateDer<'static>),
-    Key(SecretKey),
-    /// The parameters of the key's curve, which `openssl ecparam -genkey` writes. The key repeats them.
+    Key(FoundKey, BlockPlace),
+    /// The parameters of the key's curve, which `openssl ecparam -genkey` writes and the key repeats; or
+    /// those of Diffie-Hellman, which HAProxy and stunnel read from this file.
     Parameters,
+}
+
+enum FoundKey {
+    Plain(SecretKey),
+    /// PKCS#8's EncryptedPrivateKeyInfo.
+    #[cfg_attr(not(feature = "encrypted-keys"), expect(dead_code))]
+    Encrypted(Zeroizing<Vec<u8>>),
 }
 
 impl Part {
     /// Any other block is an error: it may be an intermediate with another label (TRUSTED CERTIFICATE),
     /// and a chain without it fails at peers.
-    fn of(mut block: Block, expected: &'static str) -> Result<Self, PemError> {
-        let key = |key: PrivateKeyDer<'static>| Ok(Self::Key(Zeroizing::new(key)));
+    fn of(
+        mut block: Block,
+        expected: &'static str,
+        warnings: &mut Vec<LoadWarning>,
+    ) -> Result<Self, PemError> {
         match block.take() {
             Some((SectionKind::Certificate, der)) => Ok(Self::Certificate(der.into())),
-            Some((SectionKind::PrivateKey, der)) => key(PrivateKeyDer::Pkcs8(der.into())),
-            Some((SectionKind::RsaPrivateKey, der)) => key(PrivateKeyDer::Pkcs1(der.into())),
-            Some((SectionKind::EcPrivateKey, der)) => key(PrivateKeyDer::Sec1(der.into())),
+            Some((SectionKind::PrivateKey, der)) => {
+                Self::key(block, ContentKind::Pkcs8, der, warnings)
+            }
+            Some((SectionKind::RsaPrivateKey, der)) => {
+                Self::key(block, ContentKind::Pkcs1, der, warnings)
+            }
+            Some((SectionKind::EcPrivateKey, der)) => {
+                Self::key(block, ContentKind::Sec1, der, warnings)
+            }
             None if block.label == "EC PARAMETERS" => Ok(Self::Parameters),
+            None if matches!(&*block.label, "DH PARAMETERS" | "X9.42 DH PARAMETERS") => {
+                warnings.push(LoadWarning::Ignored {
+                    place: block.place,
+                    label: block.label,
+                });
+                Ok(Self::Parameters)
+            }
             _ => Err(block.unexpected(expected)),
         }
+    }
+
+    /// A key by its structure, which is unambiguous. Its label names one of four.
+    fn key(
+        Block { label, place, .. }: Block,
+        labelled: ContentKind,
+        der: Vec<u8>,
+        warnings: &mut Vec<LoadWarning>,
+    ) -> Result<Self, PemError> {
+        let mut der = Zeroizing::new(der);
+        let labelled = if label == ENCRYPTED {
+            ContentKind::EncryptedPkcs8
+        } else {
+            labelled
+        };
+        // What is not recognized is for the provider to judge.
+        let found = ContentKind::of_der(&der).unwrap_or(labelled);
+        let mut take = || std::mem::take(&mut *der);
+        let key = match found {
+            ContentKind::Pkcs8 => PrivateKeyDer::Pkcs8(take().into()),
+            ContentKind::Pkcs1 => PrivateKeyDer::Pkcs1(take().into()),
+            ContentKind::Sec1 => PrivateKeyDer::Sec1(take().into()),
+            // A reader that does not decrypt keys has rejected the label.
+            ContentKind::EncryptedPkcs8 if label == ENCRYPTED => {
+                return Ok(Self::Key(FoundKey::Encrypted(der), place));
+            }
+            ContentKind::EncryptedPkcs8 => return Err(encrypted_key(place)),
+            _ => {
+                return Err(PemError::Mislabelled {
+                    place,
+                    label,
+                    found,
+                });
+            }
+        };
+        if found != labelled {
+            warnings.push(LoadWarning::Mislabelled {
+                place: place.clone(),
+                label,
+                found,
+            });
+        }
+        Ok(Self::Key(FoundKey::Plain(Zeroizing::new(key)), place))
     }
 }
 
@@ -311,17 +527,23 @@ mod tests {
         let (origin, file) = Origin::read_secret(&path).expect("a file");
         is_wiped(&file);
         assert_eq!(&**file, KEY.as_bytes());
-        for block in read_blocks(&file, &origin).expect("a block") {
+        let reject = EncryptedKeys::Reject;
+        let pem = read_pem(&file, &origin, reject).unwrap_or_else(|error| panic!("{error}"));
+        for block in pem.blocks {
             let (_, der) = block.content.as_ref().expect("decoded");
             is_wiped(der);
             let allocation = der.as_ptr();
-            let Ok(Part::Key(key)) = Part::of(block, "a private key") else {
+            let part = Part::of(block, "a private key", &mut Vec::new());
+            let Ok(Part::Key(FoundKey::Plain(key), _)) = part else {
                 panic!("no key");
             };
             is_wiped(&key);
             assert_eq!(key.secret_der().as_ptr(), allocation, "no copy was made");
         }
-        let key = read_key(&file, &origin).expect("a key");
+        let found = read_key(Text(&file, &origin), reject, &mut Vec::new());
+        let Ok((FoundKey::Plain(key), _)) = found else {
+            panic!("no key");
+        };
         is_wiped(&key);
         let credentials = Key::Der(Arc::new(key));
         if let Key::Der(key) = &credentials {

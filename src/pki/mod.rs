@@ -2,9 +2,12 @@
 
 mod certificate;
 pub(crate) mod contained;
+mod content;
 mod credentials;
 mod crl;
 pub(crate) mod der;
+#[cfg(feature = "encrypted-keys")]
+mod encrypted;
 mod error;
 mod excerpt;
 pub(crate) mod file;
@@ -31,10 +34,13 @@ pub use certificate::{
     PublicKeyKind, SerialNumber, key_purpose_name,
 };
 pub(crate) use certificate::{ShortSerial, absolute, negated};
+pub use content::ContentKind;
 pub use credentials::Credentials;
 pub use crl::{Crl, CrlNumber};
 pub(crate) use crl::{DistributionPoints, Entry, Reasons};
-pub use error::{CredentialsError, CrlFormatError, PemError};
+#[cfg(feature = "encrypted-keys")]
+pub use encrypted::Passphrase;
+pub use error::{CredentialsError, CrlFormatError, LoadWarning, PemError};
 pub use excerpt::Excerpt;
 pub(crate) use name::ShortName;
 pub use name::{DistinguishedName, NameAttribute, TextError};

@@ -196,6 +196,53 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     der
 }
 
+/// The kind of a key, with its size or curve: `RSA of 1024 bits`, `elliptic curve secp256k1`.
+pub(crate) fn key_name(spki: &[u8]) -> String {
+    named(spki).unwrap_or_else(|_| "a key that cannot be read".into())
+}
+
+fn named(spki: &[u8]) -> Result<String, NotDer> {
+    let mut parts = Reader::new(der::single(spki, der::SEQUENCE)?);
+    let mut algorithm = Reader::new(parts.expect(der::SEQUENCE)?.content);
+    let key = bit_string(parts.expect(der::BIT_STRING)?.content)?;
+    let oid = algorithm.expect(der::OBJECT_IDENTIFIER)?.content;
+    let dotted = der::oid_to_string(oid)?;
+    Ok(match oid {
+        oid::RSA => format!("RSA of {} bits", rsa_bits(key)?),
+        oid::RSA_PSS => format!("RSA for PSS only, of {} bits", rsa_bits(key)?),
+        oid::EC => {
+            let parameters = algorithm.any()?;
+            if parameters.tag != der::OBJECT_IDENTIFIER {
+                return Ok("elliptic curve with explicit parameters".into());
+            }
+            let dotted = der::oid_to_string(parameters.content)?;
+            let curve = match &*dotted {
+                "1.2.840.10045.3.1.7" => "P-256",
+                "1.3.132.0.34" => "P-384",
+                "1.3.132.0.35" => "P-521",
+                "1.3.132.0.10" => "secp256k1",
+                "1.3.36.3.3.2.8.1.1.7" => "brainpoolP256r1",
+                "1.3.36.3.3.2.8.1.1.11" => "brainpoolP384r1",
+                "1.3.36.3.3.2.8.1.1.13" => "brainpoolP512r1",
+                _ => &dotted,
+            };
+            format!("elliptic curve {curve}")
+        }
+        _ => match &*dotted {
+            "1.3.101.112" => "Ed25519".into(),
+            "1.3.101.113" => "Ed448".into(),
+            "1.2.840.10040.4.1" => "DSA".into(),
+            _ => format!("a key of the algorithm {dotted}"),
+        },
+    })
+}
+
+fn rsa_bits(key: &[u8]) -> Result<u64, NotDer> {
+    let mut numbers = Reader::new(der::single(key, der::SEQUENCE)?);
+    let modulus = numbers.expect(der::INTEGER)?.content;
+    Ok(BigUint::from_bytes_be(modulus).bits())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,5 +340,31 @@ mod tests {
             None
         );
         assert_eq!(usual_encoding(b"\x30\x00"), None);
+    }
+
+    #[test]
+    fn keys_have_names_with_size_or_curve() {
+        let curve = |dotted: &[u8]| of_curve(&tlv(der::OBJECT_IDENTIFIER, dotted), &[4]);
+        let of = |oid: &[u8], key: &[u8]| {
+            let algorithm = tlv(der::OBJECT_IDENTIFIER, oid);
+            subject_public_key_info(&algorithm, key)
+        };
+        let modulus = tlv(der::INTEGER, &[0x7f, 1]);
+        let rsa = der::sequence(&[modulus, tlv(der::INTEGER, &[3])].concat());
+        for (spki, name) in [
+            (of(oid::RSA, &rsa), "RSA of 15 bits"),
+            (of(oid::RSA_PSS, &rsa), "RSA for PSS only, of 15 bits"),
+            (curve(oid::P256), "elliptic curve P-256"),
+            (curve(&[0x2b, 0x81, 4, 0, 10]), "elliptic curve secp256k1"),
+            (of(&[0x2b, 0x65, 0x71], &[1]), "Ed448"),
+            (
+                of_curve(&der::sequence(&[]), &[4]),
+                "elliptic curve with explicit parameters",
+            ),
+            (of(&[0x2a, 3], &[1]), "a key of the algorithm 1.2.3"),
+            (vec![0x30], "a key that cannot be read"),
+        ] {
+            assert_eq!(key_name(&spki), name);
+        }
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use super::error::{cause_of, reason_of, remedy_of};
 use crate::diagnostic::display_diagnostic;
+#[cfg(feature = "encrypted-keys")]
+use crate::pki::Passphrase;
 use crate::pki::file::{self, FileError, MAX_FILE};
 use crate::trust::Crls;
 use crate::{Credentials, Diagnostic, TrustStore};
@@ -146,6 +148,38 @@ impl Source<Credentials> {
         let (chain, key) = (chain.into(), key.into());
         Self::files([chain.clone(), key.clone()], move || {
             Credentials::from_pem_files(&chain, &key)
+        })
+    }
+}
+
+#[cfg(feature = "encrypted-keys")]
+impl Source<Credentials> {
+    /// Loads with [`Credentials::from_encrypted_pem_files`]. `passphrase` is called at each load of a key
+    /// that is encrypted.
+    ///
+    /// A passphrase file is not watched. Replace it before the key: a key whose passphrase is wrong is
+    /// refused, and tried again at each interval.
+    ///
+    /// ```
+    /// use countersign::Credentials;
+    /// use countersign::pki::Passphrase;
+    /// use countersign::reload::Source;
+    ///
+    /// let source = Source::<Credentials>::encrypted_pem_files("server.crt", "server.key", || {
+    ///     Passphrase::from_file("/run/secrets/server.passphrase")
+    /// });
+    /// ```
+    pub fn encrypted_pem_files<E>(
+        chain: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+        passphrase: impl Fn() -> Result<Passphrase, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (chain, key) = (chain.into(), key.into());
+        Self::files([chain.clone(), key.clone()], move || {
+            Credentials::from_encrypted_pem_files(&chain, &key, &passphrase)
         })
     }
 }

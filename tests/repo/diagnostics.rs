@@ -290,6 +290,7 @@ fn reasons_to_close_a_connection() {
 fn builds_and_reloads() {
     let no_key = || CredentialsError::NoKey {
         place: "a.pem".into(),
+        has_certificate: false,
     };
     check_delegation(&BuildError::from(no_key()), &no_key());
     for error in [

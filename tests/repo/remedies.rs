@@ -274,8 +274,14 @@ fn of_files() {
             file: "a.pem".into(),
             limit: 1,
         }),
-        CredentialsError::NoCertificate { place: place() },
-        CredentialsError::NoKey { place: place() },
+        CredentialsError::NoCertificate {
+            place: place(),
+            has_key: false,
+        },
+        CredentialsError::NoKey {
+            place: place(),
+            has_certificate: false,
+        },
         CredentialsError::SeveralKeys { place: place() },
         CredentialsError::Malformed {
             position: 1,

@@ -158,8 +158,8 @@ fn what_credentials_reject() {
         (
             String::from_utf8_lossy(b"0\x03abc").into(),
             key,
-            "no_pem_block",
-            "looks like DER",
+            "not_pem",
+            "chain.pem is unknown data in DER",
         ),
     ] {
         let chain = folder.write("chain.pem", chain);
@@ -532,5 +532,124 @@ fn split_last(tlvs: &[u8]) -> (&[u8], &[u8]) {
             return tlvs.split_at(start);
         }
         start = end;
+    }
+}
+
+/// A file that is unusual and unambiguous, and the reasons of its warnings.
+#[test]
+fn unusual_files_load_with_a_warning() {
+    let issued = issue(KeyType::P256);
+    let rsa = issue(KeyType::Rsa2048);
+    let (chain, key) = (issued.chain_pem(), issued.key_pem());
+    let utf16: Vec<u8> = std::iter::once(0xfeff)
+        .chain(chain.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let dh = pem("DH PARAMETERS", b"\x30\x00");
+    for (chain, key, reasons) in [
+        (chain.clone().into_bytes(), key.clone(), &[][..]),
+        (
+            format!("\u{feff}{chain}").into(),
+            format!("\u{feff}{key}"),
+            &["byte_order_mark"],
+        ),
+        (utf16, key.clone(), &["utf16"]),
+        (
+            chain.replace("CERTIFICATE", "X509 CERTIFICATE").into(),
+            key.clone(),
+            &["pem_mislabelled", "pem_mislabelled"],
+        ),
+        (
+            format!("{chain}{dh}").into(),
+            format!("{key}{dh}"),
+            &["pem_block_ignored", "pem_block_ignored"],
+        ),
+        (
+            chain.clone().into(),
+            key.replace("PRIVATE KEY", "EC PRIVATE KEY"),
+            &["pem_mislabelled"],
+        ),
+        (
+            rsa.chain_pem().into(),
+            rsa.key_pem().replace("PRIVATE KEY", "RSA PRIVATE KEY"),
+            &["pem_mislabelled"],
+        ),
+    ] {
+        let loaded = Credentials::from_pem(&chain, &key).unwrap();
+        let warnings = loaded.warnings();
+        let found: Vec<_> = warnings.iter().map(|warning| warning.reason()).collect();
+        // Both "files" are "the given bytes".
+        if reasons == ["byte_order_mark"] {
+            assert_eq!(found, ["byte_order_mark"], "{warnings:?}");
+        } else {
+            assert_eq!(found, reasons, "{warnings:?}");
+        }
+        assert_eq!(loaded.chain().len(), 2);
+    }
+    let roots = TestCa::new("Root").pem();
+    TrustStore::from_pem(format!("\u{feff}{roots}")).unwrap();
+}
+
+#[test]
+fn other_contents_are_named() {
+    let issued = issue(KeyType::P256);
+    let (chain, key) = (issued.chain_pem(), issued.key_pem());
+    let leaf = issued.leaf_der().to_vec();
+    let crl = TestCa::new("Root").crl().build().to_vec();
+    let with_settings = [&leaf[..], b"\x30\x00"].concat();
+    for (chain, key, reason, words) in [
+        (
+            leaf.clone(),
+            key.clone(),
+            "not_pem",
+            "is a certificate in DER",
+        ),
+        (crl.clone(), key.clone(), "not_pem", "is a CRL in DER"),
+        (
+            pem("CERTIFICATE", &crl).into(),
+            key.clone(),
+            "pem_mislabelled",
+            "contains a CRL",
+        ),
+        (
+            pem("CERTIFICATE", &with_settings).into(),
+            key.clone(),
+            "pem_mislabelled",
+            "trust settings",
+        ),
+        (
+            pem("TRUSTED CERTIFICATE", &leaf).into(),
+            key.clone(),
+            "unexpected_pem_block",
+            "openssl x509 -in FILE",
+        ),
+        (
+            chain.clone().into(),
+            pem("PRIVATE KEY", &leaf),
+            "pem_mislabelled",
+            "contains a certificate",
+        ),
+        (
+            key.clone().into(),
+            key.clone(),
+            "no_certificate",
+            "but a private key; give the certificate chain first",
+        ),
+        (
+            chain.clone().into(),
+            chain.clone(),
+            "no_private_key",
+            "but a certificate; give the certificate chain first",
+        ),
+        (
+            chain.clone().into(),
+            pem("PUBLIC KEY", issued.certificate().spki()),
+            "unexpected_pem_block",
+            "give the private key that belongs to it",
+        ),
+    ] {
+        let error = Credentials::from_pem(&chain, &key).unwrap_err();
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
     }
 }

@@ -26,11 +26,15 @@ pub enum CredentialsError {
     NoCertificate {
         /// The file, or "the given bytes".
         place: String,
+        /// Whether it has a private key.
+        has_key: bool,
     },
     /// The file has no private key block.
     NoKey {
         /// The file, or "the given bytes".
         place: String,
+        /// Whether it has a certificate.
+        has_certificate: bool,
     },
     /// The file has two or more private keys, and it is not known which one to use.
     SeveralKeys {
@@ -53,7 +57,33 @@ pub enum CredentialsError {
     UnusableKey {
         /// The file, or "the given bytes".
         place: String,
-        /// The provider's answer.
+        /// The kind of key that the certificate has, and the provider's answer.
+        problem: String,
+    },
+    /// The application's function did not return the passphrase of an encrypted key.
+    Passphrase {
+        /// The key.
+        place: String,
+        /// The error of the function.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The passphrase does not decrypt the key, or the key is damaged.
+    WrongPassphrase {
+        /// The key.
+        place: String,
+    },
+    /// The key is encrypted by a method that is not supported.
+    UnsupportedEncryption {
+        /// The key.
+        place: String,
+        /// The method.
+        problem: String,
+    },
+    /// Deriving the key from the passphrase takes more work than the limit.
+    EncryptionCost {
+        /// The key.
+        place: String,
+        /// The work and the limit.
         problem: String,
     },
     /// The private key belongs to another certificate.
@@ -78,6 +108,10 @@ impl CredentialsError {
             Self::Malformed { .. } => "malformed_certificate",
             Self::Version1 { .. } => "v1_certificate",
             Self::UnusableKey { .. } => "unusable_key",
+            Self::Passphrase { .. } => "no_passphrase",
+            Self::WrongPassphrase { .. } => "wrong_passphrase",
+            Self::UnsupportedEncryption { .. } => "unsupported_encryption",
+            Self::EncryptionCost { .. } => "encryption_cost",
             Self::KeyMismatch { .. } => "key_mismatch",
         }
     }
@@ -91,9 +125,29 @@ impl Diagnostic for CredentialsError {
     fn cause(&self) -> Cow<'_, str> {
         match self {
             Self::Pem(error) => return error.cause(),
-            Self::NoCertificate { place } => format!("{place} holds no certificate"),
-            Self::NoKey { place } => {
+            Self::NoCertificate {
+                place,
+                has_key: true,
+            } => format!("{place} holds no certificate, but a private key"),
+            Self::NoCertificate { place, .. } => format!("{place} holds no certificate"),
+            Self::NoKey {
+                place,
+                has_certificate: true,
+            } => format!("{place} holds no private key, but a certificate"),
+            Self::NoKey { place, .. } => {
                 format!("{place} holds no private key (PKCS#8, PKCS#1 or SEC1)")
+            }
+            Self::Passphrase { place, source } => {
+                format!("there is no passphrase for {place}: {source}")
+            }
+            Self::WrongPassphrase { place } => {
+                format!("the passphrase does not decrypt {place}, or the key is damaged")
+            }
+            Self::UnsupportedEncryption { place, problem } => {
+                format!("{place} is encrypted by a method that is not supported: {problem}")
+            }
+            Self::EncryptionCost { place, problem } => {
+                format!("decrypting {place} takes too much work: {problem}")
             }
             Self::SeveralKeys { place } => format!("{place} holds more than one private key"),
             Self::Malformed { position, source } => {
@@ -115,12 +169,26 @@ impl Diagnostic for CredentialsError {
     fn remedy(&self) -> Cow<'_, str> {
         match self {
             Self::Pem(error) => return error.remedy(),
+            Self::NoCertificate { has_key: true, .. }
+            | Self::NoKey {
+                has_certificate: true,
+                ..
+            } => "give the certificate chain first and the private key second",
             Self::NoCertificate { .. } => "give the file with our CERTIFICATE block",
             Self::NoKey { .. } => "give the file with our PRIVATE KEY block",
             Self::SeveralKeys { .. } => "leave only the one that belongs to the certificate",
             Self::Malformed { .. } => "have it issued anew",
             Self::Version1 { .. } => return format!("issue version 3: {ISSUE_V3}").into(),
-            Self::UnusableKey { .. } => "use one for ECDSA P-256 or P-384, Ed25519 or RSA",
+            Self::UnusableKey { .. } => {
+                "use one for ECDSA P-256 or P-384, Ed25519, or RSA with 2,048 bits or more"
+            }
+            Self::Passphrase { .. } => "correct where the passphrase is read from",
+            Self::WrongPassphrase { .. } => {
+                "give the one that `openssl pkey -in KEY.pem -noout` accepts"
+            }
+            Self::UnsupportedEncryption { .. } | Self::EncryptionCost { .. } => {
+                "encrypt it anew: `openssl pkcs8 -in KEY.pem -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -iter 600000 -out KEY-new.pem`"
+            }
             Self::KeyMismatch {
                 fitting_position: Some(position),
                 ..

@@ -3,7 +3,9 @@
 mod credentials;
 mod crl;
 mod pem;
+mod warning;
 
 pub use credentials::CredentialsError;
 pub use crl::CrlFormatError;
 pub use pem::PemError;
+pub use warning::LoadWarning;

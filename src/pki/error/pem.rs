@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, display_diagnostic};
-use crate::pki::BlockPlace;
 use crate::pki::pem::Origin;
+use crate::pki::{BlockPlace, ContentKind};
 
 /// Why PEM data cannot be read.
 ///
@@ -39,12 +39,39 @@ pub enum PemError {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// There is no PEM block: an empty file, or DER given as PEM.
+    /// There is no PEM block, as in an empty file.
     Empty {
         /// The file, or "the given bytes".
         place: String,
-        /// Whether the data starts like a DER sequence.
-        looks_like_der: bool,
+    },
+    /// The file is of another format: DER, PKCS#7, PKCS#12 or a Java keystore.
+    NotPem {
+        /// The file, or "the given bytes".
+        place: String,
+        /// What it contains.
+        found: ContentKind,
+    },
+    /// The file is UTF-16 without a byte order mark, or damaged UTF-16.
+    Encoding {
+        /// The file, or "the given bytes".
+        place: String,
+        /// The encoding that it seems to have.
+        encoding: &'static str,
+    },
+    /// Line breaks are the two characters `\n`, as in an environment variable or in JSON.
+    EscapedNewlines {
+        /// The file, or "the given bytes".
+        place: String,
+    },
+    /// A BEGIN or END line has other text on the same line: line breaks were lost.
+    LineBreaks {
+        /// The block.
+        place: BlockPlace,
+    },
+    /// A BEGIN or END line is indented, as in a YAML file.
+    Indented {
+        /// The block.
+        place: BlockPlace,
     },
     /// A block is cut off: its `-----END` line is missing, as in a half-written file.
     CutOff {
@@ -62,6 +89,24 @@ pub enum PemError {
     EncryptedKey {
         /// The block.
         place: BlockPlace,
+        /// Whether it has OpenSSL's traditional format (`Proc-Type: 4,ENCRYPTED`) and not PKCS#8.
+        is_traditional: bool,
+    },
+    /// The private key is in the format of OpenSSH.
+    OpenSshKey {
+        /// The block.
+        place: BlockPlace,
+        /// Whether it is an Ed25519 key, which `ssh-keygen` cannot convert.
+        is_ed25519: bool,
+    },
+    /// A block labelled as a certificate contains something else.
+    Mislabelled {
+        /// The block.
+        place: BlockPlace,
+        /// The label on its BEGIN line.
+        label: String,
+        /// What it contains.
+        found: ContentKind,
     },
     /// A block is of another kind than the expected one.
     Unexpected {
@@ -82,9 +127,16 @@ impl PemError {
             Self::NotAFile { .. } => "not_a_file",
             Self::TooLarge { .. } => "too_large",
             Self::Empty { .. } => "no_pem_block",
+            Self::NotPem { .. } => "not_pem",
+            Self::Encoding { .. } => "text_encoding",
+            Self::EscapedNewlines { .. } => "pem_escaped_newlines",
+            Self::LineBreaks { .. } => "pem_line_breaks",
+            Self::Indented { .. } => "pem_indented",
             Self::CutOff { .. } => "pem_cut_off",
             Self::Damaged { .. } => "pem_damaged",
             Self::EncryptedKey { .. } => "encrypted_key",
+            Self::OpenSshKey { .. } => "openssh_key",
+            Self::Mislabelled { .. } => "pem_mislabelled",
             Self::Unexpected { .. } => "unexpected_pem_block",
         }
     }
@@ -106,22 +158,33 @@ impl Diagnostic for PemError {
             Self::TooLarge { file, limit } => {
                 format!("{} is larger than {limit} bytes", name(file))
             }
-            Self::Empty {
-                place,
-                looks_like_der,
-            } => {
-                let why = if *looks_like_der {
-                    ": it looks like DER"
-                } else {
-                    ""
-                };
-                format!("{place} holds no PEM block{why}")
+            Self::Empty { place } => format!("{place} holds no PEM block"),
+            Self::NotPem { place, found } => format!("{place} is {found}, and not PEM"),
+            Self::Encoding { place, encoding } => {
+                format!("{place} is {encoding} without a byte order mark, or is damaged")
+            }
+            Self::EscapedNewlines { place } => {
+                format!("{place} has the characters \\n where its lines should end")
+            }
+            Self::LineBreaks { place } => {
+                format!("{place} has its BEGIN or END line and other text on one line")
+            }
+            Self::Indented { place } => {
+                format!("{place} is indented: its BEGIN and END lines must start with five dashes")
             }
             Self::CutOff { place } => {
                 format!("{place} has no matching -----END line: the file is cut off or damaged")
             }
             Self::Damaged { place, problem } => format!("{place} is damaged: {problem}"),
-            Self::EncryptedKey { place } => format!("{place} is an encrypted private key"),
+            Self::EncryptedKey { place, .. } => format!("{place} is an encrypted private key"),
+            Self::OpenSshKey { place, .. } => {
+                format!("{place} is a private key in the format of OpenSSH, which TLS does not use")
+            }
+            Self::Mislabelled {
+                place,
+                label,
+                found,
+            } => format!("{place} is labelled {label}, but contains {found}"),
             Self::Unexpected {
                 place,
                 label,
@@ -136,19 +199,112 @@ impl Diagnostic for PemError {
             Self::Io { .. } => "check the path and its permissions",
             Self::NotAFile { .. } => "put a file there",
             Self::TooLarge { .. } => "check whether it is the intended file",
-            Self::Empty { looks_like_der, .. } if *looks_like_der => {
-                "use the from_der functions, or convert it with `openssl x509 -inform der -in FILE -out FILE.pem`"
-            }
             Self::Empty { .. } => "give one with -----BEGIN lines",
+            Self::NotPem { found, .. } => return remedy_of_other(*found).into(),
+            Self::Encoding {
+                encoding: "UTF-16BE",
+                ..
+            } => "save it in UTF-8: `iconv -f UTF-16BE -t UTF-8 FILE > FILE.pem`",
+            Self::Encoding { .. } => {
+                "save it in UTF-8: `iconv -f UTF-16LE -t UTF-8 FILE > FILE.pem`"
+            }
+            Self::EscapedNewlines { .. } => {
+                r#"write real line breaks: `printf '%b\n' "$(tr -d '"' < FILE)" > FILE.pem`"#
+            }
+            Self::LineBreaks { .. } => {
+                r#"write the lines apart: `awk '{gsub(/-----(BEGIN|END) [A-Z0-9 ]+-----/,"\n&\n"); print}' FILE > FILE.pem`"#
+            }
+            Self::Indented { .. } => {
+                "remove the indentation: `sed 's/^[[:space:]]*//' FILE > FILE.pem`"
+            }
             Self::CutOff { .. } => "write it again, whole",
             Self::Damaged { .. } => "write it again",
-            Self::EncryptedKey { .. } => {
+            Self::EncryptedKey {
+                is_traditional: true,
+                ..
+            } => {
                 "decrypt it first: `openssl pkey -in KEY.pem -out KEY-plain.pem`, and protect the result with file permissions"
             }
-            Self::Unexpected { .. } => "remove it, or give another file",
+            Self::EncryptedKey { .. } => {
+                "decrypt it first: `openssl pkey -in KEY.pem -out KEY-plain.pem`, and protect the result with file permissions; or give its passphrase to Credentials::from_encrypted_pem_files (feature encrypted-keys)"
+            }
+            Self::OpenSshKey {
+                is_ed25519: true, ..
+            } => {
+                "OpenSSH does not convert Ed25519 keys: make a new one with `openssl genpkey -algorithm ed25519 -out KEY-new.pem`, and have a certificate issued for it"
+            }
+            Self::OpenSshKey { .. } => {
+                "convert a copy: `cp KEY.pem KEY-pkcs8.pem && chmod 600 KEY-pkcs8.pem && ssh-keygen -p -N '' -m PKCS8 -f KEY-pkcs8.pem`"
+            }
+            Self::Mislabelled {
+                found: ContentKind::Pkcs7,
+                ..
+            } => {
+                "take the certificates out: `sed 's/CERTIFICATE-----/PKCS7-----/' FILE | openssl pkcs7 -print_certs -out FILE.pem`"
+            }
+            Self::Mislabelled {
+                found: ContentKind::CertificateRequest,
+                ..
+            } => REQUEST,
+            Self::Mislabelled {
+                found: ContentKind::TrustedCertificate,
+                ..
+            } => {
+                "remove the trust settings: `sed 's/ [A-Z0-9. ]*CERTIFICATE-----/ TRUSTED CERTIFICATE-----/' FILE | openssl x509 -out FILE.pem`"
+            }
+            Self::Mislabelled { .. } => "give the file with the certificate",
+            Self::Unexpected { label, .. } => match label.as_str() {
+                "PKCS7" | "CMS" | "PKCS #7 SIGNED DATA" => {
+                    "take the certificates out: `openssl pkcs7 -in FILE -print_certs -out FILE.pem`"
+                }
+                "TRUSTED CERTIFICATE" => {
+                    "remove OpenSSL's trust settings: `openssl x509 -in FILE -out FILE.pem`"
+                }
+                "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => REQUEST,
+                "PUBLIC KEY" | "RSA PUBLIC KEY" => {
+                    "give the private key that belongs to it, or the certificate that has it"
+                }
+                _ => "remove it, or give another file",
+            },
         }
         .into()
     }
 }
 
 display_diagnostic!(PemError);
+
+const REQUEST: &str =
+    "have a certificate authority issue a certificate for the request, and give that";
+
+/// The remedy for a file that is not PEM.
+const fn remedy_of_other(found: ContentKind) -> &'static str {
+    match found {
+        ContentKind::Certificate => {
+            "convert it with `openssl x509 -inform der -in FILE -out FILE.pem`, or use the from_der functions"
+        }
+        ContentKind::CertificateRequest => REQUEST,
+        ContentKind::Crl => "convert it with `openssl crl -inform der -in FILE -out FILE.pem`",
+        ContentKind::Pkcs7 => {
+            "take the certificates out: `openssl pkcs7 -inform der -in FILE -print_certs -out FILE.pem`"
+        }
+        ContentKind::Pkcs12 => {
+            "take the certificates and the key out: `openssl pkcs12 -in FILE -nodes -out FILE.pem` (with -legacy where it is encrypted with RC2), and protect the result with file permissions"
+        }
+        ContentKind::Pkcs8 | ContentKind::Pkcs1 | ContentKind::Sec1 => {
+            "convert it with `openssl pkey -inform der -in FILE -out FILE.pem`, or use the from_der functions"
+        }
+        ContentKind::EncryptedPkcs8 => {
+            "decrypt it first: `openssl pkcs8 -inform der -in FILE -out FILE.pem`, and protect the result with file permissions"
+        }
+        ContentKind::JavaKeyStore => {
+            "convert it with `keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype PKCS12`, then `openssl pkcs12 -in FILE.p12 -nodes -out FILE.pem`, and protect the result with file permissions"
+        }
+        ContentKind::PublicKey | ContentKind::OpenSshPublicKey => {
+            "give the private key that belongs to it, or the certificate that has it"
+        }
+        ContentKind::PuttyKey => {
+            "export it from PuTTYgen as an OpenSSH key, and convert that with ssh-keygen"
+        }
+        ContentKind::TrustedCertificate | ContentKind::OtherDer => "give one with -----BEGIN lines",
+    }
+}

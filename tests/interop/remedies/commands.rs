@@ -38,11 +38,17 @@ impl Folder {
     /// A program that asks for a passphrase reads it from `input`.
     #[track_caller]
     pub(crate) fn apply(&self, error: &dyn Diagnostic, input: &str) {
+        self.apply_all(error, &[input]);
+    }
+
+    /// Runs the commands of the error's remedy, each with its own input.
+    #[track_caller]
+    pub(crate) fn apply_all(&self, error: &dyn Diagnostic, inputs: &[&str]) {
         let found = commands(&error.remedy());
-        let [command] = &found[..] else {
-            panic!("one command is expected: {error}");
-        };
-        self.shell(command, input);
+        assert_eq!(found.len(), inputs.len(), "commands: {error}");
+        for (command, input) in found.iter().zip(inputs) {
+            self.shell(command, input);
+        }
     }
 
     /// Runs a command line in this folder.

@@ -4,6 +4,7 @@
 #![cfg(unix)] // a shell
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
-#[allow(dead_code)] // its users are the other modules
+mod certificates;
 mod commands;
 mod crls;
+mod keys;
