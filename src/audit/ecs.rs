@@ -465,16 +465,18 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
             (&["configuration"], &["change"])
         }
         Action::RefusalsSuppressed => (&["authentication", "network"], &["denied", "info"]),
-        Action::ReloadRefused | Action::CertificateExpiring | Action::EventsDropped => {
-            (&["configuration"], &["info"])
-        }
+        Action::ReloadRefused
+        | Action::ReloadRecovered
+        | Action::CredentialsWarning
+        | Action::CertificateExpiring
+        | Action::EventsDropped => (&["configuration"], &["info"]),
     }
 }
 
 fn level(event: &AuditEvent) -> &'static str {
     match event.action {
         Action::Admitted | Action::Draining | Action::Cut | Action::Closed => "info",
-        Action::ReloadApplied => "info",
+        Action::ReloadApplied | Action::ReloadRecovered => "info",
         Action::AcceptFailed | Action::EventsDropped => "error",
         _ => "warn",
     }

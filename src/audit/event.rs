@@ -146,12 +146,17 @@ pub enum Action {
     /// A reload changed nothing, because its files are invalid; or an update by the application changed
     /// nothing, because it would have rolled a CRL back.
     ReloadRefused,
+    /// The sources of a reload are valid again after a refusal: what they contain is in force. An alert
+    /// about [`ReloadRefused`](Self::ReloadRefused) can be resolved.
+    ReloadRecovered,
     /// An update or a reload replaced a CRL with an earlier one of the same issuer and scope, because
     /// [`Revocation::rollback`](crate::trust::Revocation::rollback) allows it.
     CrlRolledBack,
     /// A file or a delta CRL was skipped when CRLs were loaded, because an option of a
     /// [`CrlLoader`](crate::trust::CrlLoader) allows it.
     CrlSkipped,
+    /// Our own credentials were loaded, but their files are unusual, or peers may reject the certificate.
+    CredentialsWarning,
     /// A certificate of ours expires soon, or has expired.
     CertificateExpiring,
     /// Events before this one could not be recorded.
@@ -426,8 +431,10 @@ impl Action {
             Self::AcceptFailed => "accept_failed",
             Self::ReloadApplied => "reload_applied",
             Self::ReloadRefused => "reload_refused",
+            Self::ReloadRecovered => "reload_recovered",
             Self::CrlRolledBack => "crl_rolled_back",
             Self::CrlSkipped => "crl_skipped",
+            Self::CredentialsWarning => "credentials_warning",
             Self::CertificateExpiring => "certificate_expiring",
             Self::EventsDropped => "events_dropped",
             Self::RefusalsSuppressed => "refusals_suppressed",
@@ -452,7 +459,10 @@ impl Action {
     /// Whether the attempt, the reload or the request succeeded; `None` for other events.
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
-            Self::Admitted | Self::RequestAllowed | Self::ReloadApplied => Some(Outcome::Success),
+            Self::Admitted
+            | Self::RequestAllowed
+            | Self::ReloadApplied
+            | Self::ReloadRecovered => Some(Outcome::Success),
             Self::RequestDenied
             | Self::AcceptFailed
             | Self::ReloadRefused
@@ -463,6 +473,7 @@ impl Action {
             | Self::Closed
             | Self::CrlRolledBack
             | Self::CrlSkipped
+            | Self::CredentialsWarning
             | Self::CertificateExpiring => None,
             _ => Some(Outcome::Failure),
         }

@@ -27,6 +27,7 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, KeyLog, ServerConfig};
 use rustls_pki_types::UnixTime;
 
+use super::checks::OwnWarnings;
 use super::side::TlsRole;
 pub use super::side::{ClientSide, Role, ServerSide};
 use super::{Bounds, Endpoint, Parts, Sources};
@@ -36,7 +37,7 @@ use crate::identity::IdentityExtractor;
 #[cfg(feature = "tokio")]
 use crate::live::{ByIdentity, ConnectionLimits, Lifetimes, Live};
 use crate::pki::contained::caught;
-use crate::pki::{Credentials, provider};
+use crate::pki::{Credentials, OwnCertificateChecks, provider};
 use crate::policy::{Authorizer, Denies, DenyList, Policy};
 use crate::tls::config::Common;
 use crate::tls::{BuildError, InForce, Resumption};
@@ -222,6 +223,7 @@ impl<S: Role, I> NeedsPolicy<S, I> {
             extended_key_usage: EkuPolicy::default(),
             profile: Profile::default(),
             root_constraints: RootConstraints::default(),
+            own_checks: OwnCertificateChecks::default(),
             clock: Arc::new(DefaultTimeProvider),
             key_log: None,
             revocation: None,
@@ -279,6 +281,7 @@ pub struct Builder<S, I> {
     extended_key_usage: EkuPolicy,
     profile: Profile,
     root_constraints: RootConstraints,
+    own_checks: OwnCertificateChecks,
     clock: Arc<dyn TimeProvider>,
     key_log: Option<Arc<dyn KeyLog>>,
     revocation: Option<Revocation>,
@@ -438,6 +441,18 @@ impl<S, I> Builder<S, I> {
         self
     }
 
+    /// Sets whether a certificate of ours that every peer rejects is an error, when this is built and
+    /// when credentials are replaced.
+    ///
+    /// Default: [`OwnCertificateChecks::Enforce`]. Other problems of our own certificates and their files
+    /// are recorded as events
+    /// ([`Action::CredentialsWarning`](crate::audit::Action::CredentialsWarning)). New credentials that
+    /// are not valid at the time of an update are an error with either choice.
+    pub const fn own_certificate_checks(mut self, choice: OwnCertificateChecks) -> Self {
+        self.own_checks = choice;
+        self
+    }
+
     /// Sets the sink that records every outcome: see [`audit`](crate::audit). Identities are written
     /// by their `Display`.
     ///
@@ -568,21 +583,29 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
         deny_list: builder.deny_list,
         clock: Arc::clone(&builder.clock),
     };
+    let named = builder.side.named().iter();
+    let own = std::iter::once(&builder.credentials).chain(named.map(|(_, own)| own));
+    let now = builder.clock.current_time();
+    let own_warnings = OwnWarnings::of_new(own, S::SIDE, builder.own_checks, now)?;
     let in_force = InForce::unlinked();
     let template =
         builder
             .side
             .template(&in_force, verifier.trust(), &builder.credentials, common)?;
-    Endpoint::new(Parts {
+    let endpoint = Endpoint::new(Parts {
         gate: Gate::new(verifier, builder.cache_capacity, builder.authorizer, rules),
         template,
         in_force,
         sources: builder.sources,
         bounds: builder.bounds,
+        own_checks: builder.own_checks,
         #[cfg(feature = "tokio")]
         live: Live::new(builder.connections, builder.lifetimes, builder.clock),
-        recorder,
-    })
+        recorder: Arc::clone(&recorder),
+    })?;
+    let generation = endpoint.snapshot().gate.generation();
+    caught(|| own_warnings.record(&recorder, generation));
+    Ok(endpoint)
 }
 
 /// A clock of the application. If it panics, it returns no time.

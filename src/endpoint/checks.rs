@@ -1,27 +1,88 @@
-//! What is checked of an update before it is applied.
+//! What is checked of credentials and of an update before they are in force.
 
+use rustls_pki_types::UnixTime;
+
+use crate::Diagnostic;
 use crate::audit::{Action, Recorder};
 use crate::gate::Gate;
-use crate::pki::{Certificate, Credentials, Crl};
+use crate::pki::{
+    Certificate, Credentials, Crl, LoadWarning, OwnCertificateChecks, OwnCertificateProblem, own,
+};
+use crate::side::Side;
 use crate::tls::{BuildError, CRL_ROLLED_BACK};
 use crate::trust::{ChainVerifier, Revocation, SkippedCrl};
 
-/// Our chain is within its validity: the leaf, and the intermediates that peers need.
-pub(super) fn is_valid_now<I>(credentials: &Credentials, gate: &Gate<I>) -> Result<(), BuildError> {
-    let now = gate.now().map_err(|_| BuildError::NoClock)?;
-    let issuers = credentials.chain().iter().skip(1);
-    let issuers = issuers
-        .filter_map(|der| Certificate::from_der(der).ok()) // parsed when they were loaded
-        .filter(|issuer| !issuer.is_self_issued()); // peers have roots of their own
-    for certificate in std::iter::once(credentials.certificate().clone()).chain(issuers) {
-        if now > certificate.not_after() {
-            return Err(BuildError::CertificateExpired { certificate, now });
+/// What is unusual about our own credentials, to be recorded once they are in force.
+#[derive(Default)]
+pub(super) struct OwnWarnings(Vec<OwnWarning>);
+
+enum OwnWarning {
+    File(Certificate, LoadWarning),
+    Certificate(OwnCertificateProblem),
+}
+
+impl OwnWarnings {
+    /// Checks the credentials of a new acceptor or connector.
+    ///
+    /// Their validity is a warning: a device can start before its clock is right, and a service that was
+    /// restarted with an expired certificate can get a new one by its reload.
+    ///
+    /// # Errors
+    /// [`BuildError::OwnCertificate`] for what every peer rejects, unless `checks` only reports it.
+    pub(super) fn of_new<'a>(
+        credentials: impl Iterator<Item = &'a Credentials>,
+        side: Side,
+        checks: OwnCertificateChecks,
+        now: Option<UnixTime>,
+    ) -> Result<Self, BuildError> {
+        let mut warnings = Vec::new();
+        for credentials in credentials {
+            for found in own::problems(credentials, side, now) {
+                if found.is_fatal && checks == OwnCertificateChecks::Enforce {
+                    return Err(BuildError::OwnCertificate(found.problem));
+                }
+                warnings.push(OwnWarning::Certificate(found.problem));
+            }
+            let certificate = credentials.certificate();
+            for warning in credentials.warnings() {
+                warnings.push(OwnWarning::File(certificate.clone(), warning.clone()));
+            }
         }
-        if now < certificate.not_before() {
-            return Err(BuildError::CertificateNotYetValid { certificate, now });
+        Ok(Self(warnings))
+    }
+
+    /// As [`of_new`](Self::of_new), for an update: what is in force is better than credentials that are
+    /// not valid now.
+    pub(super) fn of_update<'a, I>(
+        credentials: impl Iterator<Item = &'a Credentials> + Clone,
+        side: Side,
+        checks: OwnCertificateChecks,
+        gate: &Gate<I>,
+    ) -> Result<Self, BuildError> {
+        for credentials in credentials.clone() {
+            let now = gate.now().map_err(|_| BuildError::NoClock)?;
+            if let Some(problem) = own::invalid_at(credentials, now) {
+                return Err(BuildError::OwnCertificate(problem));
+            }
+        }
+        Self::of_new(credentials, side, checks, None)
+    }
+
+    /// Records each, once the credentials are in force in this generation.
+    pub(super) fn record(&self, recorder: &Recorder, generation: u64) {
+        for warning in &self.0 {
+            let (certificate, warning): (_, &dyn Diagnostic) = match warning {
+                OwnWarning::File(certificate, warning) => (certificate, warning),
+                OwnWarning::Certificate(problem) => (problem.certificate(), problem),
+            };
+            let reason = Some(warning.reason());
+            recorder.emit(Action::CredentialsWarning, reason, |event| {
+                event.generation = generation;
+                event.detail = Some(warning.to_string());
+                event.own_certificate = Some(certificate.clone());
+            });
         }
     }
-    Ok(())
 }
 
 /// Where CRLs name a known authority as their issuer, this authority signed one of them, and every CRL

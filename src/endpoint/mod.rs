@@ -34,13 +34,13 @@ pub(crate) use side::{ClientSide, ServerSide, TlsRole};
 pub(crate) use sources::Sources;
 pub use update::Update;
 
-use self::checks::RolledBack;
+use self::checks::{OwnWarnings, RolledBack};
 use crate::audit::Recorder;
 use crate::gate::{Changed, Epoch, Gate, GenerationId, NextGate};
 #[cfg(feature = "tokio")]
 use crate::live::{CloseReason, Live};
-use crate::pki::Certificate;
 use crate::pki::contained::caught;
+use crate::pki::{Certificate, OwnCertificateChecks};
 use crate::policy::Replacement;
 use crate::tls::{BuildError, Current, InForce};
 
@@ -66,6 +66,7 @@ pub(crate) struct Endpoint<S: TlsRole, I> {
     in_force: InForce<I>,
     sources: Sources,
     pub(crate) bounds: Bounds,
+    own_checks: OwnCertificateChecks,
     recorder: Arc<Recorder>,
     #[cfg(feature = "tokio")]
     pub(crate) live: Arc<Live<I>>,
@@ -78,6 +79,7 @@ pub(crate) struct Parts<S: TlsRole, I> {
     pub(crate) in_force: InForce<I>,
     pub(crate) sources: Sources,
     pub(crate) bounds: Bounds,
+    pub(crate) own_checks: OwnCertificateChecks,
     pub(crate) recorder: Arc<Recorder>,
     #[cfg(feature = "tokio")]
     pub(crate) live: Live<I>,
@@ -103,6 +105,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             in_force: parts.in_force,
             sources: parts.sources,
             bounds: parts.bounds,
+            own_checks: parts.own_checks,
             recorder: parts.recorder,
             #[cfg(feature = "tokio")]
             live: Arc::new(parts.live),
@@ -138,10 +141,11 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
         let changed = change.kind();
         let current = self.snapshot();
         let mut allowed = RolledBack::default();
+        let mut own_warnings = OwnWarnings::default();
         let (mut generation, mut next_template, mut tls) = (None, None, None);
         let mut replaces_credentials = false;
         if let Some(mut update) = change.update {
-            update.check_credentials(&current.gate)?;
+            own_warnings = update.check_credentials(S::SIDE, self.own_checks, &current.gate)?;
             let (verifier, rolled_back) = update.verifier(&current.gate)?;
             allowed = rolled_back;
             replaces_credentials = update.replaces_credentials();
@@ -180,6 +184,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
         drop(template);
         caught(|| drop(current));
         caught(|| allowed.record(&self.recorder, number));
+        caught(|| own_warnings.record(&self.recorder, number));
         self.settle(changed, replaces_credentials, &own, old);
         Ok(number)
     }

@@ -81,6 +81,11 @@ pub(crate) trait TlsRole: Role + 'static {
 
     fn server_names(&self) -> ServerNameVerification;
 
+    /// Our credentials for names (SNI).
+    fn named(&self) -> &[(String, Credentials)] {
+        &[]
+    }
+
     fn template<I: Send + Sync + 'static>(
         self,
         in_force: &InForce<I>,
@@ -121,6 +126,10 @@ impl TlsRole for ServerSide {
 
     fn server_names(&self) -> ServerNameVerification {
         ServerNameVerification::ByPolicy
+    }
+
+    fn named(&self) -> &[(String, Credentials)] {
+        &self.named
     }
 
     fn template<I: Send + Sync + 'static>(

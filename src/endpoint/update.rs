@@ -1,8 +1,9 @@
 //! A change of trust, CRLs or credentials at run time.
 
-use super::checks::{self, RolledBack};
+use super::checks::{self, OwnWarnings, RolledBack};
 use crate::gate::Gate;
-use crate::pki::Credentials;
+use crate::pki::{Credentials, OwnCertificateChecks};
+use crate::side::Side;
 use crate::tls::BuildError;
 use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 
@@ -12,7 +13,8 @@ use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 /// [`Control::update`](crate::Control::update) applies it as a whole, or not at all. It checks these
 /// rules first; an error, or a panic of the crypto provider, changes nothing:
 ///
-/// * Each key matches its certificate, and our own chains are valid now.
+/// * Each key matches its certificate, our own chains are valid now, and peers can accept our
+///   certificates (see [`OwnCertificateChecks`]).
 /// * The trust has a root or a pin.
 /// * Where CRLs name a trusted authority as their issuer, this authority has signed at least one of
 ///   them. Otherwise no peer with a certificate of this authority could be admitted. CRLs of another
@@ -112,13 +114,15 @@ impl Update {
         Ok((next, rolled_back))
     }
 
-    /// Checks that our own certificates are valid now, so that peers can accept them.
-    pub(super) fn check_credentials<I>(&self, gate: &Gate<I>) -> Result<(), BuildError> {
+    /// Checks that peers can accept our own certificates now.
+    pub(super) fn check_credentials<I>(
+        &self,
+        side: Side,
+        checks: OwnCertificateChecks,
+        gate: &Gate<I>,
+    ) -> Result<OwnWarnings, BuildError> {
         let named = self.named.iter().map(|(_, credentials)| credentials);
-        for credentials in self.credentials.iter().chain(named) {
-            checks::is_valid_now(credentials, gate)?;
-        }
-        Ok(())
+        OwnWarnings::of_update(self.credentials.iter().chain(named), side, checks, gate)
     }
 
     /// One more trust domain, or one less, by what is in force now.

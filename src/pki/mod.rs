@@ -17,6 +17,7 @@ mod name;
 #[allow(dead_code, reason = "path validation will use the rest")]
 pub(crate) mod name_matching;
 pub(crate) mod named;
+pub(crate) mod own;
 pub(crate) mod pem;
 pub(crate) mod provider;
 pub(crate) mod san;
@@ -40,10 +41,11 @@ pub use crl::{Crl, CrlNumber};
 pub(crate) use crl::{DistributionPoints, Entry, Reasons};
 #[cfg(feature = "encrypted-keys")]
 pub use encrypted::Passphrase;
-pub use error::{CredentialsError, CrlFormatError, LoadWarning, PemError};
+pub use error::{CredentialsError, CrlFormatError, LoadWarning, OwnCertificateProblem, PemError};
 pub use excerpt::Excerpt;
 pub(crate) use name::ShortName;
 pub use name::{DistinguishedName, NameAttribute, TextError};
+pub use own::OwnCertificateChecks;
 pub use pem::BlockPlace;
 pub use san::{GeneralName, SanError};
 pub use strings::StringRules;

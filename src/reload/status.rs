@@ -177,7 +177,7 @@ impl ReloadState {
             figures.applied += 1;
             figures.last_success = now;
         }
-        self.set_last_error(None);
+        let refusal = self.set_last_error(None);
         // The change is in force, even if the recorder of metrics or a waker panics.
         caught(|| {
             self.context
@@ -187,6 +187,7 @@ impl ReloadState {
                     event.reloaded = changed.iter().map(Part::to_string).collect();
                 });
         });
+        self.record_recovered_from(refusal);
         caught(|| self.generations.send_replace(generation));
         Applied {
             generation,
@@ -201,10 +202,29 @@ impl ReloadState {
         }
     }
 
-    /// The set that was denied is gone.
+    /// The set that was denied is gone: the files are again those that are in force.
     pub(super) fn record_recovered(&self) {
-        self.set_last_error(None);
-        tracing::info!("the files are again those that are in force");
+        let refusal = self.set_last_error(None);
+        self.record_recovered_from(refusal);
+    }
+
+    /// An alert about the refusal can be resolved.
+    fn record_recovered_from(&self, refusal: Option<Refusal>) {
+        let Some(refusal) = refusal else { return };
+        let reason = Some(refusal.error.reason());
+        let now = self.context.now().as_secs();
+        let seconds = now.saturating_sub(refusal.at.as_secs());
+        caught(|| {
+            self.context
+                .recorder()
+                .emit(Action::ReloadRecovered, reason, |event| {
+                    event.generation = self.context.generation();
+                    event.detail = Some(format!(
+                        "what was refused {seconds} seconds ago was repaired"
+                    ));
+                });
+        });
+        caught(|| drop(refusal));
     }
 
     pub(super) fn record_refused(&self, error: &ReloadError) {
@@ -222,16 +242,16 @@ impl ReloadState {
         });
         let at = self.context.now();
         self.figures().refused += 1;
-        self.set_last_error(Some(Refusal {
+        let before = self.set_last_error(Some(Refusal {
             error: error.clone(),
             at,
         }));
+        caught(|| drop(before));
     }
 
     /// The previous one is dropped without the lock: an error of a loader is code of the application.
-    fn set_last_error(&self, refusal: Option<Refusal>) {
-        let before = std::mem::replace(&mut self.figures().last_error, refusal);
-        caught(|| drop(before));
+    fn set_last_error(&self, refusal: Option<Refusal>) -> Option<Refusal> {
+        std::mem::replace(&mut self.figures().last_error, refusal)
     }
 
     pub(super) fn status(&self) -> Status {

@@ -24,10 +24,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use self::alerts::Alerts;
 use self::closing::Closing;
 use self::handshake::final_records;
-use crate::Peer;
 use crate::audit::{Action, Alert, Traffic};
 use crate::gate::{Admission, alert_name};
 use crate::live::{CloseReason, Half, Lease, Registration};
+use crate::{Diagnostic, Peer};
 
 /// A TLS connection to a peer that was verified, identified and allowed.
 ///
@@ -182,7 +182,8 @@ impl<IO, I> TlsStream<IO, I> {
         let connection = self.registration.connection();
         connection.recorder().counters().closed();
         let alert = self.alerts.received();
-        let reason = match (self.lease().why_draining(), alert) {
+        let why = self.lease().why_draining();
+        let reason = match (why, alert) {
             (Some(why), _) => why.reason(),
             (None, Some(_)) => "alert_received",
             (None, None) => "closed",
@@ -194,6 +195,8 @@ impl<IO, I> TlsStream<IO, I> {
             if let Some(alert) = alert {
                 event.alert = Some(Alert::Received(alert_name(alert.alert()).into()));
                 event.detail = Some(alert.to_string());
+            } else if let Some(why) = why {
+                event.detail = Some(Diagnostic::cause(why).into_owned());
             }
         });
     }

@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 
-use rustls_pki_types::UnixTime;
-
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
-use crate::pki::time::Rfc3339;
-use crate::pki::{Certificate, CredentialsError, Crl};
+use crate::pki::{Certificate, CredentialsError, Crl, OwnCertificateProblem};
 use crate::trust::BundleError;
 
 /// Why an acceptor or a connector cannot be built or updated.
@@ -61,20 +58,8 @@ pub enum BuildError {
     Bundle(BundleError),
     /// Stateless resumption needs a ticket cipher, which comes with a built-in provider.
     NoTicketer,
-    /// A certificate of the new credentials has expired.
-    CertificateExpired {
-        /// The leaf, or an intermediate.
-        certificate: Certificate,
-        /// Our clock.
-        now: UnixTime,
-    },
-    /// A certificate of the new credentials is not valid yet.
-    CertificateNotYetValid {
-        /// The leaf, or an intermediate.
-        certificate: Certificate,
-        /// Our clock.
-        now: UnixTime,
-    },
+    /// Peers reject our own certificate: it has expired, or cannot be used for our side.
+    OwnCertificate(OwnCertificateProblem),
     /// The clock returned no time, so the validity of new credentials cannot be checked.
     NoClock,
     /// The CRL names a trusted authority as its issuer, but no trusted authority of that name signed
@@ -122,8 +107,7 @@ impl BuildError {
             Self::NamedByClient { .. } => "named_by_client",
             Self::Bundle(error) => error.reason(),
             Self::NoTicketer => "no_ticketer",
-            Self::CertificateExpired { .. } => "own_certificate_expired",
-            Self::CertificateNotYetValid { .. } => "own_certificate_not_yet_valid",
+            Self::OwnCertificate(problem) => problem.reason(),
             Self::NoClock => "no_clock",
             Self::CrlNotByIssuer { .. } => "crl_not_by_issuer",
             Self::CrlSignatureAlgorithm { .. } => "crl_signature_algorithm",
@@ -142,6 +126,7 @@ impl Diagnostic for BuildError {
         match self {
             Self::Credentials(error) => return error.cause(),
             Self::Bundle(error) => return error.cause(),
+            Self::OwnCertificate(problem) => return problem.cause(),
             Self::EmptyTrust => {
                 return "the trust store is empty, so no peer could ever be admitted".into();
             }
@@ -161,16 +146,6 @@ impl Diagnostic for BuildError {
                 return "stateless resumption needs the feature aws-lc-rs or ring for its tickets"
                     .into();
             }
-            Self::CertificateExpired { certificate, now } => format!(
-                "our own {certificate} expired at {}, and our clock says {}",
-                Rfc3339(certificate.not_after()),
-                Rfc3339(*now)
-            ),
-            Self::CertificateNotYetValid { certificate, now } => format!(
-                "our own {certificate} is not valid before {}, and our clock says {}",
-                Rfc3339(certificate.not_before()),
-                Rfc3339(*now)
-            ),
             Self::NoClock => {
                 return "the clock returned no time, so the validity of our certificate cannot be checked"
                     .into();
@@ -195,6 +170,7 @@ impl Diagnostic for BuildError {
         match self {
             Self::Credentials(error) => return error.remedy(),
             Self::Bundle(error) => return error.remedy(),
+            Self::OwnCertificate(problem) => return remedy_of_own(problem),
             Self::EmptyTrust => "give it a root or a pin",
             Self::NoProvider => "turn on the feature aws-lc-rs or ring, or call crypto_provider()",
             Self::Provider(_) => "give one with cipher suites for the allowed TLS versions",
@@ -203,8 +179,6 @@ impl Diagnostic for BuildError {
             Self::NameTwice { .. } => "remove one of them",
             Self::NamedByClient { .. } => "give it without a name",
             Self::NoTicketer => "turn on one of the features, or choose Resumption::Stateful",
-            Self::CertificateExpired { .. } => "renew it, or correct the clock",
-            Self::CertificateNotYetValid { .. } => "wait, or correct the clock",
             Self::NoClock => "give the builder a clock() that returns a time",
             Self::CrlNotByIssuer { .. } => {
                 "when an authority has a new key, load its new certificate and its new CRL together"
@@ -231,6 +205,18 @@ impl std::error::Error for BuildError {
             Self::Bundle(error) => std::error::Error::source(error),
             _ => None,
         }
+    }
+}
+
+/// A deployment may live with what cannot work with every peer.
+fn remedy_of_own(problem: &OwnCertificateProblem) -> Cow<'_, str> {
+    let remedy = problem.remedy();
+    match problem {
+        OwnCertificateProblem::Expired { .. } | OwnCertificateProblem::NotYetValid { .. } => remedy,
+        _ => format!(
+            "{remedy}; or allow it with own_certificate_checks(OwnCertificateChecks::Report)"
+        )
+        .into(),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use countersign::audit::{Action, Memory};
+use countersign::pki::OwnCertificateChecks;
 use countersign::reload::{Reload, Source};
 use countersign::testing::{FixedClock, TestCa};
 use countersign::trust::{CrlRollback, Crls, Revocation};
-use countersign::{Acceptor, Update, policy};
+use countersign::{Acceptor, Credentials, Update, policy};
 use rustls_pki_types::UnixTime;
 use tokio::time::sleep;
 
@@ -58,6 +59,15 @@ async fn what_was_taken_what_was_not_and_what_runs_out() {
     );
     assert!(event.detail.as_ref().unwrap().contains("tls.pem"));
     assert_eq!(event.generation, 2, "what was in force still is");
+
+    std::fs::write(&path, leaf.chain_pem() + &leaf.key_pem()).unwrap();
+    let applied = handle.reload_now().await.unwrap();
+    assert!(applied.changed.is_empty());
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::ReloadRecovered, Some("no_pem_block"))
+    );
 
     for (days, reason) in [
         (61, "own_certificate_expiring"),
@@ -113,6 +123,90 @@ fn stats_have_the_age_of_the_oldest_crl_in_force() {
     assert_eq!(age(vec![crl(&ca, 1, 9), future]), 9);
 }
 
+#[test]
+fn our_own_credentials_are_checked_when_they_are_put_in_use() {
+    let ca = TestCa::new("Root");
+    let good = ca.leaf().dns(SERVER).issue();
+    let of_client = ca.leaf().dns(SERVER).client_only().issue();
+    let build = |credentials, checks| {
+        let trail = Memory::new();
+        let acceptor = Acceptor::builder()
+            .credentials(credentials)
+            .trust(ca.trust())
+            .identify(countersign::identity::DnsName::extractor())
+            .authorize(policy::allow_any())
+            .own_certificate_checks(checks)
+            .audit(trail.clone())
+            .build();
+        acceptor.map(|acceptor| (acceptor, trail))
+    };
+    let (enforce, report) = (OwnCertificateChecks::Enforce, OwnCertificateChecks::Report);
+    let (acceptor, trail) = build(good.credentials(), enforce).unwrap();
+    assert!(trail.take().is_empty());
+
+    // What every peer rejects is an error, and changes nothing.
+    let error = build(of_client.credentials(), enforce).unwrap_err();
+    assert_eq!(error.reason(), "own_certificate_purpose");
+    let update = |acceptor: &Acceptor<_>, credentials| {
+        let update = Update::new().credentials(credentials);
+        acceptor.control().update(update)
+    };
+    let error = update(&acceptor, of_client.credentials()).unwrap_err();
+    assert_eq!(error.reason(), "own_certificate_purpose");
+    assert_eq!(acceptor.control().generation(), 1);
+
+    // Or a warning, by choice.
+    let (reporting, trail) = build(of_client.credentials(), report).unwrap();
+    let event = only(&trail);
+    let purpose = Some("own_certificate_purpose");
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::CredentialsWarning, purpose)
+    );
+    assert_eq!(event.own_certificate, Some(of_client.certificate()));
+    update(&reporting, of_client.credentials()).unwrap();
+    let event = only(&trail);
+    assert_eq!((event.reason, event.generation), (purpose, 2));
+
+    // A file that is unusual.
+    let marked = format!("\u{feff}{}", good.chain_pem());
+    let marked = Credentials::from_pem(marked, good.key_pem()).unwrap();
+    let (_, trail) = build(marked, enforce).unwrap();
+    assert_eq!(only(&trail).reason, Some("byte_order_mark"));
+}
+
+/// A process can start with an expired certificate, and say so; it does not replace a valid one with it.
+#[test]
+fn an_expired_certificate_is_a_warning_at_the_start_and_an_error_later() {
+    let ca = TestCa::new("Root");
+    let (good, expired) = (
+        ca.leaf().dns(SERVER).issue(),
+        ca.leaf().dns(SERVER).expired().issue(),
+    );
+    let trail = Memory::new();
+    let acceptor = Acceptor::builder()
+        .credentials(expired.credentials())
+        .trust(ca.trust())
+        .identify(countersign::identity::DnsName::extractor())
+        .authorize(policy::allow_any())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.reason),
+        (Action::CredentialsWarning, Some("own_certificate_expired"))
+    );
+    let update = |credentials| {
+        let update = Update::new().credentials(credentials);
+        acceptor.control().update(update)
+    };
+    let error = update(expired.credentials()).unwrap_err();
+    assert_eq!(error.reason(), "own_certificate_expired");
+    update(good.credentials()).unwrap();
+    assert!(trail.take().is_empty());
+}
+
 /// A reload records its refusal, and the update that it tried does not record it again.
 #[tokio::test(start_paused = true)]
 async fn a_reload_to_an_earlier_crl_is_rejected_in_one_event() {
@@ -147,7 +241,17 @@ async fn a_reload_to_an_earlier_crl_is_rejected_in_one_event() {
     assert_eq!(acceptor.control().generation(), 2);
     write(3);
     handle.reload_now().await.unwrap();
-    assert_eq!(only(&trail).action, Action::ReloadApplied);
+    let [applied, recovered] = &trail.take()[..] else {
+        panic!("two events are expected");
+    };
+    assert_eq!(applied.action, Action::ReloadApplied);
+    assert_eq!(
+        (recovered.action, recovered.reason),
+        (Action::ReloadRecovered, reason)
+    );
+    let json = schema::assert_valid(&schema::of_events(), recovered);
+    assert_eq!(json["event"]["action"], "reload_recovered");
+    assert_eq!(json["event"]["outcome"], "success");
 
     // Allowed, it is an event that a log reader can alert on.
     let crls = Crls::from_bytes(ca.crl().number(1).pem()).unwrap();

@@ -199,6 +199,7 @@ async fn what_is_wrong_with_a_chain_has_its_own_alert() {
                 .identify(DnsName::extractor())
                 .authorize(policy::allow_any())
                 .allow_tls12()
+                .own_certificate_checks(countersign::pki::OwnCertificateChecks::Report)
                 .crypto_provider(provider(version))
                 .build()
                 .unwrap();

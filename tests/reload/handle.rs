@@ -262,8 +262,13 @@ async fn events_and_warnings() {
     assert!(logged.contains("tls.crt holds no PEM block"), "{logged}");
     write(&leaf(1, now + 90 * DAY));
     applied(&mut generations).await;
-    let logged = log.only();
-    assert!(logged.contains("reload applied"), "{logged}");
+    let [taken, recovered] = &log.take()[..] else {
+        panic!("two lines are expected");
+    };
+    assert!(taken.contains("reload applied"), "{taken}");
+    assert!(recovered.contains("INFO"), "{recovered}");
+    assert!(recovered.contains("has recovered"), "{recovered}");
+    assert!(recovered.contains("no_pem_block"), "{recovered}");
     assert!(handle.status().last_error.is_none());
     assert_eq!(handle.status().last_success, clock.time());
 

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use countersign::gate::AdmitError;
 use countersign::identity::{IdentityError, IdentityErrorKind};
-use countersign::pki::{CredentialsError, Crl, CrlFormatError, PemError};
+use countersign::pki::{
+    ContentKind, CredentialsError, Crl, CrlFormatError, OwnCertificateProblem, PemError,
+};
 use countersign::policy::DeniedBy;
 use countersign::reload::ReloadError;
 use countersign::testing::{KeyUsageBits, TestCa};
 use countersign::trust::{BundleError, ChainError, CrlError, PathError, StatusError, TrustError};
 use countersign::{
     AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, ShedReason,
-    TrustStore,
+    Side, TrustStore,
 };
 use rustls_pki_types::UnixTime;
 
@@ -278,9 +280,30 @@ fn of_files() {
             place: place(),
             has_key: false,
         },
+        CredentialsError::NoCertificate {
+            place: place(),
+            has_key: true,
+        },
         CredentialsError::NoKey {
             place: place(),
             has_certificate: false,
+        },
+        CredentialsError::NoKey {
+            place: place(),
+            has_certificate: true,
+        },
+        CredentialsError::Passphrase {
+            place: place(),
+            source: "no such variable".into(),
+        },
+        CredentialsError::WrongPassphrase { place: place() },
+        CredentialsError::UnsupportedEncryption {
+            place: place(),
+            problem: "PBES1".into(),
+        },
+        CredentialsError::EncryptionCost {
+            place: place(),
+            problem: "too many iterations".into(),
         },
         CredentialsError::SeveralKeys { place: place() },
         CredentialsError::Malformed {
@@ -335,6 +358,73 @@ fn of_files() {
 }
 
 #[test]
+fn of_our_own_certificates() {
+    let (now, c) = (UnixTime::now(), certificate);
+    for problem in [
+        OwnCertificateProblem::Purpose {
+            certificate: c(),
+            side: Side::Server,
+        },
+        OwnCertificateProblem::Purpose {
+            certificate: c(),
+            side: Side::Client,
+        },
+        OwnCertificateProblem::Authority { certificate: c() },
+        OwnCertificateProblem::KeyUsage { certificate: c() },
+        OwnCertificateProblem::Key {
+            certificate: c(),
+            key: "RSA of 1024 bits".into(),
+        },
+        OwnCertificateProblem::Expired {
+            certificate: c(),
+            now,
+        },
+        OwnCertificateProblem::NotYetValid {
+            certificate: c(),
+            now,
+        },
+        OwnCertificateProblem::NoServerName { certificate: c() },
+        OwnCertificateProblem::ChainOrder {
+            certificate: c(),
+            position: 2,
+        },
+    ] {
+        checked(&problem);
+        checked(&BuildError::OwnCertificate(problem));
+    }
+}
+
+#[test]
+fn of_files_in_other_formats() {
+    let place = || "a.pem".to_owned();
+    for found in [
+        ContentKind::Certificate,
+        ContentKind::TrustedCertificate,
+        ContentKind::CertificateRequest,
+        ContentKind::Crl,
+        ContentKind::Pkcs7,
+        ContentKind::Pkcs12,
+        ContentKind::Pkcs8,
+        ContentKind::Pkcs1,
+        ContentKind::Sec1,
+        ContentKind::EncryptedPkcs8,
+        ContentKind::PublicKey,
+        ContentKind::JavaKeyStore,
+        ContentKind::OpenSshPublicKey,
+        ContentKind::PuttyKey,
+        ContentKind::OtherDer,
+    ] {
+        let place = place();
+        checked(&PemError::NotPem { place, found });
+    }
+    for encoding in ["UTF-16LE", "UTF-16BE"] {
+        let place = place();
+        checked(&PemError::Encoding { place, encoding });
+    }
+    checked(&PemError::EscapedNewlines { place: place() });
+}
+
+#[test]
 fn of_set_ups() {
     let name = || "a.example".to_owned();
     let now = UnixTime::now();
@@ -352,14 +442,13 @@ fn of_set_ups() {
         }),
         BuildError::Bundle(BundleError::NotByTrustDomain),
         BuildError::NoTicketer,
-        BuildError::CertificateExpired {
+        BuildError::OwnCertificate(OwnCertificateProblem::Expired {
             certificate: certificate(),
             now,
-        },
-        BuildError::CertificateNotYetValid {
+        }),
+        BuildError::OwnCertificate(OwnCertificateProblem::KeyUsage {
             certificate: certificate(),
-            now,
-        },
+        }),
         BuildError::NoClock,
         BuildError::CrlNotByIssuer { crl: crl.clone() },
         BuildError::CrlRolledBack {

@@ -631,7 +631,7 @@ fn other_contents_are_named() {
         ),
         (
             key.clone().into(),
-            key.clone(),
+            key,
             "no_certificate",
             "but a private key; give the certificate chain first",
         ),
@@ -642,7 +642,7 @@ fn other_contents_are_named() {
             "but a certificate; give the certificate chain first",
         ),
         (
-            chain.clone().into(),
+            chain.into(),
             pem("PUBLIC KEY", issued.certificate().spki()),
             "unexpected_pem_block",
             "give the private key that belongs to it",

@@ -81,7 +81,7 @@ impl AuditSink for Tracing {
             Action::Admitted | Action::Closed => {
                 enabled!(target: "countersign::audit", Level::DEBUG)
             }
-            Action::Draining | Action::Cut | Action::ReloadApplied => {
+            Action::Draining | Action::Cut | Action::ReloadApplied | Action::ReloadRecovered => {
                 enabled!(target: "countersign::audit", Level::INFO)
             }
             _ => enabled!(target: "countersign::audit", Level::WARN),
@@ -101,7 +101,9 @@ impl fmt::Display for ShownAlert<'_> {
 fn level(event: &AuditEvent) -> Level {
     match event.action {
         Action::Admitted | Action::Closed => Level::DEBUG,
-        Action::Draining | Action::Cut | Action::ReloadApplied => Level::INFO,
+        Action::Draining | Action::Cut | Action::ReloadApplied | Action::ReloadRecovered => {
+            Level::INFO
+        }
         Action::AcceptFailed | Action::EventsDropped => Level::ERROR,
         Action::CertificateExpiring if event.is_of_expired() => Level::ERROR,
         _ => Level::WARN,
@@ -139,6 +141,8 @@ impl AuditEvent {
             Action::AcceptFailed => "cannot accept connections, retrying",
             Action::ReloadApplied => "reload applied",
             Action::ReloadRefused => "reload refused, nothing changed",
+            Action::ReloadRecovered => "the reload has recovered",
+            Action::CredentialsWarning => "our credentials have a problem",
             Action::CrlRolledBack => "a CRL was replaced with an earlier one",
             Action::CrlSkipped => "a CRL was skipped",
             Action::CertificateExpiring if self.is_of_expired() => "our certificate has expired",
