@@ -9,13 +9,16 @@ use super::commands::{self, lines, reissue};
 use super::extensions::describe_constraints;
 use super::paths::Candidate;
 use super::report::Finding;
+use crate::diagnostic::Diagnostic as _;
 use crate::identity::TrustDomain;
 use crate::pki::key_id::{AuthorityKey, subject_key};
 use crate::pki::named::{Named, describe_name};
+use crate::pki::oid_names::NamedOid;
 use crate::pki::text::{Brief, Escaped, Hex, Listed};
 use crate::pki::time::Rfc3339;
-use crate::pki::{Certificate, DistinguishedName, ShortName};
+use crate::pki::{AlgorithmError, Certificate, DistinguishedName, KeyError, ShortName};
 use crate::side::Side;
+use crate::trust::Unverifiable;
 
 /// The distance of two times: `3 days`.
 pub(super) struct Apart(pub(super) UnixTime, pub(super) UnixTime);
@@ -283,8 +286,13 @@ pub(super) fn issuer_name_differs(
     finding("issuer_name_differs", Some(top), (cause, remedy), try_this)
 }
 
-/// There are candidates of the issuer's name, and none of their keys made the signature.
-pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Finding {
+/// There are candidates of the issuer's name, and none of their keys made the signature. The first of
+/// them is the most likely.
+pub(super) fn bad_signature(
+    top: &Certificate,
+    named: &[Candidate<'_>],
+    is_presented: bool,
+) -> Finding {
     let wanted = AuthorityKey::of(top).key;
     let keys: Vec<&[u8]> = named
         .iter()
@@ -297,49 +305,109 @@ pub(super) fn bad_signature(top: &Certificate, named: &[Candidate<'_>]) -> Findi
         "openssl verify -partial_chain -CAfile CA.pem CERT.pem",
     ]);
     let issuer = ShortName(top.issuer());
+    let known = if is_presented {
+        "the one that the peer sent"
+    } else {
+        "the one that is known here"
+    };
+    let other_key = if is_presented {
+        "if the authority was re-keyed, have the peer send its certificate with the key that signed, or have the certificate issued again by the present key"
+    } else {
+        "add the authority's certificate with the other key to the trust store if it was re-keyed, or have the certificate issued by the trusted authority"
+    };
     match wanted {
         Some(wanted) if keys.contains(&wanted) => {
             let cause = format!(
-                "the signature of {} is wrong: the key of \"{issuer}\" that it names did not make it, so the certificate is forged or damaged",
+                "the signature of {} is wrong: it names the key of \"{issuer}\" as its signer, and that key did not make it, so the certificate was changed after it was signed: it is damaged or forged",
                 Named(top)
             );
-            let remedy = "do not trust it, issue it again, and find out who made this one";
+            let remedy = "get it from its issuer again and compare the two, and do not trust this one if they differ";
             finding("bad_signature", Some(top), (cause, remedy), show_keys)
         }
         Some(wanted) if !keys.is_empty() => {
             let shown: Vec<Hex<'_>> = keys.iter().map(|key| Hex(key)).collect();
             let cause = format!(
-                "there are two authorities named \"{issuer}\", or its key was replaced: {} was signed by the key {}, and the authority known here has {}",
+                "there are two authorities named \"{issuer}\", or it was re-keyed under its name: {} was signed by the key {}, and {known} has {}",
                 Named(top),
                 Brief(Hex(wanted)),
                 Listed(&shown)
             );
-            let remedy = "add the authority's new certificate to the trust store if its key was replaced, or have the certificate issued by the trusted authority";
-            finding("same_name_other_key", Some(top), (cause, remedy), show_keys)
+            finding(
+                "same_name_other_key",
+                Some(top),
+                (cause, other_key),
+                show_keys,
+            )
         }
         _ => {
             let cause = format!(
-                "an authority named \"{issuer}\" is known here, and its key did not sign {}: its key was replaced, another authority has the same name, or the certificate is forged",
+                "there is an authority named \"{issuer}\", {known}, and its key did not sign {}: it was re-keyed under its name, another authority has the same name, or the certificate was changed after it was signed",
                 Named(top)
             );
-            let remedy = "compare the authority's certificate with the one that issued it, and add that one to the trust store if you trust it";
-            finding("bad_signature", Some(top), (cause, remedy), show_keys)
+            finding("bad_signature", Some(top), (cause, other_key), show_keys)
         }
     }
 }
 
-pub(super) fn unsupported_algorithm(top: &Certificate) -> Finding {
+/// The signature of a certificate cannot be verified, whoever made it.
+pub(super) fn unverifiable(
+    top: &Certificate,
+    issuer: Candidate<'_>,
+    why: &Unverifiable,
+) -> Finding {
+    match why {
+        Unverifiable::Algorithm(problem) => unsupported_algorithm(top, problem),
+        Unverifiable::Key(problem) => match issuer {
+            Candidate::Certificate(issuer) => unsupported_key(issuer, None, problem),
+            Candidate::Root(root) => match &root.certificate {
+                Some(certificate) => unsupported_key(certificate, None, problem),
+                None => unsupported_key(top, root.name.as_ref(), problem),
+            },
+        },
+    }
+}
+
+pub(super) fn unsupported_algorithm(top: &Certificate, problem: &AlgorithmError) -> Finding {
     let cause = format!(
-        "{} is signed by an algorithm that is not supported, such as SHA-1, MD5 or DSA",
-        Named(top)
+        "the signature of {} cannot be verified here: {}",
+        Named(top),
+        problem.cause()
     );
-    let remedy = "issue it with ECDSA, Ed25519, or RSA with SHA-256";
-    let try_this = lines(["openssl x509 -in CERT.pem -noout -text | grep 'Signature Algorithm'"]);
     finding(
         "unsupported_algorithm",
         Some(top),
-        (cause, remedy),
-        try_this,
+        (cause, &problem.remedy()),
+        lines(["openssl x509 -in CERT.pem -noout -text | grep 'Signature Algorithm'"]),
+    )
+}
+
+/// `root` is the root with the key, where `certificate` is the one that it issued.
+pub(super) fn unsupported_key(
+    certificate: &Certificate,
+    root: Option<&DistinguishedName>,
+    problem: &KeyError,
+) -> Finding {
+    let whose = match root {
+        None => Named(certificate).to_string(),
+        Some(root) => format!(
+            "the root \"{}\", which issued {},",
+            ShortName(root),
+            Named(certificate)
+        ),
+    };
+    let cause = format!(
+        "no signature of the key of {whose} can be verified here: {}",
+        problem.cause()
+    );
+    let mut remedy = problem.remedy().into_owned();
+    if certificate.is_ca() || root.is_some() {
+        remedy.push_str(", then issue what is below it again too");
+    }
+    finding(
+        "unsupported_key",
+        Some(certificate),
+        (cause, &remedy),
+        lines(["openssl x509 -in CERT.pem -noout -pubkey | openssl pkey -pubin -noout -text"]),
     )
 }
 
@@ -409,7 +477,7 @@ pub(super) fn critical_extension(certificate: &Certificate, oid: &str) -> Findin
     let cause = format!(
         "{} has the critical extension {}, which path validation does not support and must not ignore",
         Named(certificate),
-        Escaped(oid)
+        NamedOid(oid)
     );
     let remedy = "issue it without this extension, or mark the extension as not critical";
     let try_this = lines(["openssl x509 -in CERT.pem -noout -text"]);

@@ -462,7 +462,6 @@ fn explains(code: &str, error: &ChainError) -> bool {
                     | "path_too_deep"
                     | "name_constraints"
                     | "critical_extension"
-                    | "unsupported_algorithm"
                     | "invalid_validity"
             ),
             _ => false,

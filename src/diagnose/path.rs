@@ -239,14 +239,7 @@ impl<'a> PathExamination<'a> {
             && self.at_hand.signature(top, Candidate::Certificate(top)) == Signature::Valid;
         let named = self.at_hand.named_as_issuer_of(top);
         if !named.is_empty() {
-            let signatures = named.iter().map(|by| self.at_hand.signature(top, *by));
-            if signatures
-                .into_iter()
-                .any(|signature| signature == Signature::Unsupported)
-            {
-                return findings::unsupported_algorithm(top);
-            }
-            return findings::bad_signature(top, &named);
+            return self.not_signed(top, &named);
         }
         if signs_itself {
             return if is_leaf {
@@ -275,6 +268,27 @@ impl<'a> PathExamination<'a> {
             has_pins: self.store.has_pins(),
         }
         .finding()
+    }
+
+    /// Why no candidate of the issuer's name signed a certificate.
+    fn not_signed(&self, top: &Certificate, named: &[Candidate<'_>]) -> Finding {
+        let mut why = named
+            .iter()
+            .map(|by| (*by, self.at_hand.unverifiable(top, *by)));
+        match why.clone().find(|(_, why)| why.is_none()) {
+            None => match why.next() {
+                Some((issuer, Some(why))) => findings::unverifiable(top, issuer, &why),
+                _ => findings::bad_signature(top, named, false),
+            },
+            Some((issuer, _)) => findings::bad_signature(top, named, self.is_presented(issuer)),
+        }
+    }
+
+    fn is_presented(&self, candidate: Candidate<'_>) -> bool {
+        match candidate {
+            Candidate::Root(_) => false,
+            Candidate::Certificate(it) => !self.store.intermediates().contains(it),
+        }
     }
 
     /// The leaf's own trust domain, and the other one that has the issuer among its roots.
@@ -346,7 +360,7 @@ fn limits(path: &Path<'_>, usage: Side) -> Vec<Finding> {
         {
             let names: Vec<String> = purposes
                 .iter()
-                .map(|oid| crate::pki::key_purpose_name(oid).unwrap_or(oid).to_owned())
+                .map(|oid| crate::pki::oid_name(oid).unwrap_or(oid).to_owned())
                 .collect();
             found.push(findings::wrong_usage_of_issuer(issuer, usage, &names));
         }

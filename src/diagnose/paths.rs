@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use rustls_pki_types::{SignatureVerificationAlgorithm, TrustAnchor};
 
 use crate::pki::Certificate;
-use crate::trust::{Graph, Root, Search, Signature, Signatures, TrustStore, longest_signed};
+use crate::trust::{
+    Graph, Root, Search, Signature, Signatures, TrustStore, Unverifiable, longest_signed,
+};
 
 /// The limit of signature verifications for one report, because a peer chooses its chain.
 const MAX_SIGNATURES: usize = 256;
@@ -112,6 +114,15 @@ impl<'a> AtHand<'a> {
 
     pub(super) fn signature(&self, certificate: &Certificate, by: Candidate<'_>) -> Signature {
         self.signatures.of(certificate, by.spki())
+    }
+
+    /// Why the provider cannot verify a signature that is not valid; `None` if it is wrong.
+    pub(super) fn unverifiable(
+        &self,
+        certificate: &Certificate,
+        by: Candidate<'_>,
+    ) -> Option<Unverifiable> {
+        self.signatures.unverifiable(certificate, by.spki())
     }
 
     /// All paths from the leaf to a root. If there is none, the longest one.

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use super::commands::{self, lines, reissue};
-use super::findings::{Apart, SHOW_CHAIN, SHOW_CLOCK, bad_signature, finding, issuer_may_not_sign};
+use super::findings::{
+    Apart, SHOW_CHAIN, SHOW_CLOCK, bad_signature, finding, issuer_may_not_sign,
+    unsupported_algorithm, unsupported_key,
+};
 use super::paths::AtHand;
 use super::report::Finding;
 use crate::diagnostic::Diagnostic;
@@ -12,7 +15,7 @@ use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ShortName, ShortSerial};
 use crate::side::Side;
-use crate::trust::{ChainError, StatusError};
+use crate::trust::{ChainError, PathError, StatusError};
 
 /// The finding for an error of the verifier.
 pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<'_>>) -> Finding {
@@ -243,10 +246,23 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
             lines(["openssl x509 -in CERT.pem -noout -text"]),
         ),
         E::IssuerMayNotSign { certificate } => return issuer_may_not_sign(certificate),
-        E::BadSignature { certificate } => {
+        E::UnsupportedKey {
+            certificate,
+            root,
+            problem,
+        } => return unsupported_key(certificate, root.as_ref(), problem),
+        E::UnsupportedAlgorithm {
+            certificate,
+            problem,
+        } => return unsupported_algorithm(certificate, problem),
+        E::BadSignature {
+            certificate,
+            is_presented,
+            ..
+        } => {
             let named =
                 at_hand.map_or_else(Vec::new, |at_hand| at_hand.named_as_issuer_of(certificate));
-            return bad_signature(certificate, &named);
+            return bad_signature(certificate, &named, *is_presented);
         }
         E::TooManyCandidates { certificate } => (
             format!(
@@ -255,6 +271,14 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
             ),
             "send only the certificates of the path, and issue them with key identifiers",
             lines([SHOW_CHAIN]),
+        ),
+        E::Invalid {
+            certificate,
+            problem: problem @ PathError::UniqueId,
+        } => (
+            format!("{} is rejected: {}", Named(certificate), problem.cause()),
+            "issue it again without these two fields",
+            lines(["openssl asn1parse -in CERT.pem -i"]),
         ),
         // Normally the examination of the path explains these.
         E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {

@@ -102,7 +102,7 @@ impl Finding {
     /// | `unknown_issuer` | `missing_issuer`, `missing_intermediate`, `untrusted_root`, `self_signed`, `issuer_name_differs`, `root_of_other_trust_domain` |
     /// | `bad_signature` | `bad_signature`, `same_name_other_key` |
     /// | `not_yet_valid` | `not_yet_valid`, `clock_wrong` |
-    /// | `invalid_path` | `path_length`, `path_too_deep`, `name_constraints`, `critical_extension`, `unsupported_algorithm`, `invalid_validity` |
+    /// | `invalid_path` | `path_length`, `path_too_deep`, `name_constraints`, `critical_extension`, `invalid_validity` |
     ///
     /// For the private key: `key_mismatch`, `unusable_key`. Codes may be added.
     pub const fn code(&self) -> &'static str {

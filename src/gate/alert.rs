@@ -43,7 +43,10 @@ pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
         | ChainError::Version1 { .. }
         | ChainError::KeyTooLarge { .. }
         | ChainError::BreaksRfc5280 { .. } => CertificateError::BadEncoding,
-        ChainError::CaAsEndEntity { .. }
+        // RFC 8446 section 6.2: unsupported_certificate.
+        ChainError::UnsupportedKey { .. }
+        | ChainError::UnsupportedAlgorithm { .. }
+        | ChainError::CaAsEndEntity { .. }
         | ChainError::EndEntityMaySign { .. }
         | ChainError::NoDigitalSignature { .. }
         | ChainError::IssuerMayNotSign { .. }

@@ -9,8 +9,10 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::RSAPublicKey;
 
+use super::algorithm;
 use super::der;
 use super::name::{DistinguishedName, ShortName};
+use super::oid_names::oid_name;
 use super::san::{GeneralName, SanError, read_general_names};
 use super::signed::{Signed, bit_string};
 use super::structure::{Spki, Structure};
@@ -56,6 +58,7 @@ struct Inner {
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<Vec<String>>,
     is_ca: bool,
+    has_unique_id: bool,
     sha256: OnceLock<Fingerprint>,
     spki_sha256: OnceLock<Fingerprint>,
 }
@@ -145,6 +148,7 @@ impl Certificate {
                 key_usage,
                 extended_key_usage,
                 is_ca,
+                has_unique_id: read.has_unique_id,
                 der: CertificateDer::from(der.to_vec()),
             }),
         })
@@ -193,6 +197,34 @@ impl Certificate {
     /// The algorithm of its public key and, for RSA, the size.
     pub fn public_key(&self) -> &PublicKeyKind {
         &self.inner.key
+    }
+
+    /// The kind of its public key, and its size or curve, in words: `RSA 2048 bits`,
+    /// `elliptic curve P-256`, `elliptic curve secp256k1 (1.3.132.0.10)`, `Ed25519`.
+    ///
+    /// ```
+    /// use countersign::testing::{KeyType, TestCa};
+    ///
+    /// let leaf = TestCa::new("Root").leaf().key(KeyType::P384);
+    /// let certificate = leaf.issue().certificate();
+    /// assert_eq!(certificate.key_description(), "elliptic curve P-384");
+    /// ```
+    pub fn key_description(&self) -> String {
+        algorithm::describe_key(self.spki())
+    }
+
+    /// The name and the object identifier of the algorithm that it is signed with, as
+    /// [`signature_algorithm_name`](super::signature_algorithm_name) returns it.
+    ///
+    /// ```
+    /// use countersign::testing::TestCa;
+    ///
+    /// let certificate = TestCa::new("Root").leaf().issue().certificate();
+    /// assert_eq!(certificate.signature_algorithm(), "ecdsa-with-SHA256 (1.2.840.10045.4.3.2)");
+    /// ```
+    pub fn signature_algorithm(&self) -> String {
+        let content = self.signed().map_or(&[][..], |signed| signed.algorithm);
+        algorithm::describe_algorithm(content)
     }
 
     /// The subject alternative names of every kind, in order; empty without the extension.
@@ -258,6 +290,11 @@ impl Certificate {
         let others = usual.map(|usual| usual_key::other_encodings(&usual));
         let others = others.unwrap_or_default();
         others.iter().map(|spki| Fingerprint::of(spki)).collect()
+    }
+
+    /// Whether it has an issuerUniqueID or a subjectUniqueID (RFC 5280 section 4.1.2.8).
+    pub(crate) fn has_unique_id(&self) -> bool {
+        self.inner.has_unique_id
     }
 
     /// The message that its issuer signed, and the signature.
@@ -647,7 +684,8 @@ impl fmt::Debug for KeyUsage {
 
 /// The name of a purpose in extendedKeyUsage: `serverAuth` for `1.3.6.1.5.5.7.3.1`.
 ///
-/// The purposes of RFC 5280 section 4.2.1.12 have a name; `None` for any other.
+/// The purposes of RFC 5280 section 4.2.1.12 have a name, which openssl reads too; `None` for any other.
+/// [`oid_name`](super::oid_name) knows more of them.
 ///
 /// ```
 /// use countersign::pki::key_purpose_name;
@@ -656,16 +694,14 @@ impl fmt::Debug for KeyUsage {
 /// assert_eq!(key_purpose_name("1.2.3"), None);
 /// ```
 pub fn key_purpose_name(oid: &str) -> Option<&'static str> {
-    Some(match oid {
-        "1.3.6.1.5.5.7.3.1" => "serverAuth",
-        "1.3.6.1.5.5.7.3.2" => "clientAuth",
-        "1.3.6.1.5.5.7.3.3" => "codeSigning",
-        "1.3.6.1.5.5.7.3.4" => "emailProtection",
-        "1.3.6.1.5.5.7.3.8" => "timeStamping",
-        "1.3.6.1.5.5.7.3.9" => "OCSPSigning",
-        "2.5.29.37.0" => "anyExtendedKeyUsage",
-        _ => return None,
-    })
+    let last = match oid.strip_prefix("1.3.6.1.5.5.7.3.") {
+        Some(last) => last,
+        None if oid == "2.5.29.37.0" => return oid_name(oid),
+        None => return None,
+    };
+    matches!(last, "1" | "2" | "3" | "4" | "8" | "9")
+        .then(|| oid_name(oid))
+        .flatten()
 }
 
 /// The bytes are not a certificate in strict DER.

@@ -1,5 +1,6 @@
 //! Certificates, private keys, CRLs, PEM and DER. Nothing here decides about trust.
 
+pub(crate) mod algorithm;
 mod certificate;
 pub(crate) mod contained;
 mod content;
@@ -17,6 +18,7 @@ mod name;
 #[allow(dead_code, reason = "path validation will use the rest")]
 pub(crate) mod name_matching;
 pub(crate) mod named;
+pub(crate) mod oid_names;
 pub(crate) mod own;
 pub(crate) mod pem;
 pub(crate) mod provider;
@@ -28,6 +30,7 @@ pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod usual_key;
 
+pub use algorithm::{AlgorithmError, KeyError, signature_algorithm_name};
 #[cfg(all(test, feature = "tokio"))]
 pub(crate) use certificate::reads;
 pub use certificate::{
@@ -46,6 +49,7 @@ pub use excerpt::Excerpt;
 pub(crate) use name::ShortName;
 pub use name::{DistinguishedName, NameAttribute, TextError};
 pub use own::OwnCertificateChecks;
+pub use oid_names::oid_name;
 pub use pem::BlockPlace;
 pub use san::{GeneralName, SanError};
 pub use strings::StringRules;

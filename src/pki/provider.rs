@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::CryptoProvider;
+use rustls_pki_types::SignatureVerificationAlgorithm;
 
 /// The provider of this crate's features: aws-lc-rs, else ring, else none.
 ///
@@ -34,6 +35,39 @@ fn make() -> Option<Arc<CryptoProvider>> {
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 const fn make() -> Option<Arc<CryptoProvider>> {
     None
+}
+
+/// The library that a provider's signature algorithms are of. They accept keys of different sizes and
+/// encodings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    AwsLcRs,
+    Ring,
+    Other,
+}
+
+impl Backend {
+    pub(crate) fn of<'p>(
+        algorithms: impl IntoIterator<Item = &'p &'static dyn SignatureVerificationAlgorithm>,
+    ) -> Self {
+        #[cfg(feature = "aws-lc-rs")]
+        let aws = rustls::crypto::aws_lc_rs::default_provider();
+        #[cfg(feature = "ring")]
+        let ring = rustls::crypto::ring::default_provider();
+        let backends: &[(&[&dyn SignatureVerificationAlgorithm], Self)] = &[
+            #[cfg(feature = "aws-lc-rs")]
+            (aws.signature_verification_algorithms.all, Self::AwsLcRs),
+            #[cfg(feature = "ring")]
+            (ring.signature_verification_algorithms.all, Self::Ring),
+        ];
+        let first = algorithms.into_iter().next();
+        let has_it = |all: &[&dyn SignatureVerificationAlgorithm]| {
+            first.is_some_and(|first| all.iter().any(|known| std::ptr::addr_eq(*known, *first)))
+        };
+        let mut backends = backends.iter();
+        let found = backends.find(|(all, _)| has_it(all));
+        found.map_or(Self::Other, |(_, backend)| *backend)
+    }
 }
 
 #[cfg(all(test, feature = "aws-lc-rs"))]

@@ -23,6 +23,7 @@ pub(super) struct Structure<'a> {
     /// The subject's name as a whole TLV, not checked.
     pub(super) subject: &'a [u8],
     pub(super) spki: Spki<'a>,
+    pub(super) has_unique_id: bool,
     pub(super) extensions: Vec<RawExtension<'a>>,
 }
 
@@ -75,8 +76,10 @@ impl<'a> Structure<'a> {
         validity.end()?;
         let subject = tbs.any()?.whole;
         let spki = read_spki(&mut tbs)?;
+        let mut has_unique_id = false;
         for tag in [ISSUER_UNIQUE_ID, SUBJECT_UNIQUE_ID] {
             if let Some(id) = tbs.optional(tag)? {
+                has_unique_id = true;
                 check_bit_string(id.content)?;
             }
         }
@@ -93,6 +96,7 @@ impl<'a> Structure<'a> {
             not_after,
             subject,
             spki,
+            has_unique_id,
             extensions,
         })
     }

@@ -9,18 +9,17 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::slice;
 use std::time::Duration;
 
-use rustls_pki_types::{CertificateDer, Der, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, VerifiedPath};
 
 use super::for_webpki;
-use super::graph::{Graph, Link};
+use super::graph::Graph;
 use super::path::RootOfPath;
 use super::revocation::{CheckTime, Issuer, check_path};
 use super::search::Search;
 use super::signatures::Signatures;
 use super::{Anchor, ChainError, ChainVerifier, TrustStore, VerifiedChain, explain, roots};
 use crate::pki::Certificate;
-use crate::pki::der;
 
 /// The most signatures that are verified for one chain. A path of the maximum depth needs seven. The
 /// others are for cross-signed authorities.
@@ -274,35 +273,12 @@ impl<'a> PathBuilder<'a> {
             }
             None => explain::rejected_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]),
             Some((path, issuers)) => {
-                let problems = issuers
-                    .iter()
-                    .filter_map(|issuer| self.why_not(end_entity, &path, *issuer));
-                // An invalid signature is more informative than a key of another kind.
-                let problem =
-                    problems.max_by_key(|it| *it == webpki::Error::InvalidSignatureForPublicKey);
-                let problem = problem.unwrap_or(webpki::Error::UnknownIssuer);
-                explain::rejected_by_webpki(self, problem, &path)
+                let unsigned = path.last().copied().unwrap_or(self.leaf);
+                explain::not_signed(self, unsigned, issuers).unwrap_or_else(|| {
+                    explain::rejected_by_webpki(self, webpki::Error::UnknownIssuer, &path)
+                })
             }
         }
-    }
-
-    /// Why a possible issuer did not sign the last certificate of a path: the error of rustls-webpki with
-    /// that issuer as a root.
-    fn why_not(
-        &self,
-        end_entity: &EndEntityCert<'_>,
-        path: &[&Certificate],
-        link: Link,
-    ) -> Option<webpki::Error> {
-        let subject = self.graph.name(link)?.rdn_sequence();
-        let key = der::single(self.graph.key(link), der::SEQUENCE).ok()?;
-        let anchor = TrustAnchor {
-            subject: Der::from_slice(subject),
-            subject_public_key_info: Der::from_slice(key),
-            name_constraints: None,
-        };
-        self.verify_with_webpki(end_entity, &path[1..], &anchor)
-            .err()
     }
 }
 

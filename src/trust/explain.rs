@@ -1,9 +1,12 @@
 //! Turns errors of rustls-webpki into errors about one certificate.
 
 use super::build::PathBuilder;
+use super::graph::Link;
+use super::signatures::Unverifiable;
 use super::verifier::wrong_usage;
-use super::{ChainError, PathError, TrustStore};
-use crate::pki::{Certificate, Excerpt};
+use super::{ChainError, PathError, Signer, TrustStore, unknown_critical};
+use crate::pki::key_id::{AuthorityKey, subject_key};
+use crate::pki::{AlgorithmError, Certificate, Excerpt};
 
 /// The error for a rejection by rustls-webpki, with the certificate of the path that it is about. The
 /// path starts with the leaf.
@@ -35,7 +38,23 @@ pub(super) fn rejected_by_webpki(
             certificate: builder.graph.top_by_name().clone(),
             roots: names_of_roots(builder.store),
         },
-        E::InvalidSignatureForPublicKey => ChainError::BadSignature { certificate: top() },
+        // The search has verified the signatures of the paths that rustls-webpki verifies.
+        E::InvalidSignatureForPublicKey => ChainError::BadSignature {
+            certificate: top(),
+            signer: Signer::Unknown,
+            is_presented: false,
+        },
+        E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            let certificate = top();
+            let content = certificate
+                .signed()
+                .map_or(&[][..], |signed| signed.algorithm);
+            ChainError::UnsupportedAlgorithm {
+                problem: AlgorithmError::of_content(content),
+                certificate,
+            }
+        }
         E::RequiredEkuNotFoundContext(_) => {
             let usage = builder.verifier.usage();
             let wrong = |c: &&Certificate| {
@@ -47,11 +66,83 @@ pub(super) fn rejected_by_webpki(
         E::EndEntityUsedAsCa => ChainError::IssuerMayNotSign {
             certificate: certificate_with(&|c| **c != *leaf && !c.is_ca()),
         },
+        E::UnsupportedCriticalExtension => {
+            critical_extension(&certificate_with(&|c| unknown_critical(c).is_some()))
+        }
+        E::BadDer | E::TrailingData(_) if path.iter().any(|it| it.has_unique_id()) => {
+            ChainError::Invalid {
+                certificate: certificate_with(&|it| it.has_unique_id()),
+                problem: PathError::UniqueId,
+            }
+        }
         problem => ChainError::Invalid {
             certificate: leaf.clone(),
             problem: PathError::of(&problem),
         },
     }
+}
+
+/// The error for a certificate with a critical extension that is not supported.
+pub(super) fn critical_extension(certificate: &Certificate) -> ChainError {
+    ChainError::Invalid {
+        certificate: certificate.clone(),
+        problem: PathError::CriticalExtension {
+            oid: unknown_critical(certificate).unwrap_or_default().into(),
+        },
+    }
+}
+
+/// Why none of the possible issuers, which are verified, signed a certificate; `None` without such.
+pub(super) fn not_signed(
+    builder: &PathBuilder<'_>,
+    certificate: &Certificate,
+    issuers: &[Link],
+) -> Option<ChainError> {
+    let certificate = certificate.clone();
+    let (graph, signatures) = (&builder.graph, &builder.signatures);
+    let unverifiable = |issuer: &Link| signatures.unverifiable(&certificate, graph.key(*issuer));
+    let mut verifiable = issuers
+        .iter()
+        .filter(|issuer| unverifiable(issuer).is_none());
+    let Some(issuer) = verifiable.next() else {
+        let issuer = *issuers.first()?; // the most likely
+        return Some(match unverifiable(&issuer)? {
+            Unverifiable::Algorithm(problem) => ChainError::UnsupportedAlgorithm {
+                certificate,
+                problem,
+            },
+            Unverifiable::Key(problem) => match graph.issuer(issuer) {
+                Some(of_issuer) => ChainError::UnsupportedKey {
+                    certificate: of_issuer.clone(),
+                    root: None,
+                    problem,
+                },
+                None => ChainError::UnsupportedKey {
+                    certificate,
+                    root: graph.name(issuer).cloned(),
+                    problem,
+                },
+            },
+        });
+    };
+    let known = graph.issuer(*issuer);
+    let signer = match (
+        AuthorityKey::of(&certificate).key,
+        known.and_then(subject_key),
+    ) {
+        (Some(wanted), Some(known)) if wanted == known => Signer::ThisKey,
+        (Some(_), Some(_)) => Signer::OtherKey,
+        _ => Signer::Unknown,
+    };
+    let is_stored = |of_issuer| builder.store.intermediates().contains(of_issuer);
+    Some(ChainError::BadSignature {
+        signer,
+        is_presented: match issuer {
+            Link::Root(_) => false,
+            Link::Certificate(_) => known.is_some_and(|known| !is_stored(known)),
+        },
+        certificate,
+    })
 }
 
 fn names_of_roots(store: &TrustStore) -> Excerpt<crate::pki::DistinguishedName> {

@@ -158,6 +158,14 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// The certificate of a possible issuer, if it is known.
+    pub(super) fn issuer(&self, link: Link) -> Option<&'a Certificate> {
+        match link {
+            Link::Root(root) => self.root(root).certificate.as_ref(),
+            Link::Certificate(place) => Some(self.certificate(place)),
+        }
+    }
+
     pub(super) fn name(&self, link: Link) -> Option<&'a DistinguishedName> {
         match link {
             Link::Root(root) => self.root(root).name.as_ref(),

@@ -21,7 +21,7 @@ mod verifier;
 
 pub(crate) use build::MAX_DEPTH;
 pub use bundles::{BundleError, Trust, TrustBundles};
-pub use error::{ChainError, CrlError, PathError, StatusError, TrustError};
+pub use error::{ChainError, CrlError, PathError, Signer, StatusError, TrustError};
 pub(crate) use extensions::{name_constraints, path_length, unknown_critical};
 pub(crate) use graph::Graph;
 pub(crate) use path::for_webpki;
@@ -32,7 +32,7 @@ pub use revocation::{
     UnknownStatus, UnusableFiles,
 };
 pub(crate) use search::{Search, longest_signed};
-pub(crate) use signatures::{Signature, Signatures};
+pub(crate) use signatures::{Signature, Signatures, Unverifiable};
 pub(crate) use store::Root;
 pub use store::TrustStore;
 pub use verifier::ChainVerifier;

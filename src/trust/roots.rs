@@ -63,8 +63,8 @@ fn check(
     }
     let problem = if path_length(root).is_some_and(|allowed| below > allowed) {
         PathError::PathLength
-    } else if unknown_critical(root).is_some() {
-        PathError::CriticalExtension
+    } else if let Some(oid) = unknown_critical(root) {
+        PathError::CriticalExtension { oid: oid.into() }
     } else {
         return Ok(());
     };

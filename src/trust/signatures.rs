@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 
-use crate::pki::Certificate;
+use crate::pki::{AlgorithmError, Certificate, KeyError, algorithm};
 
 /// The signature algorithms of a provider, with their shared cache.
 pub(crate) struct Signatures {
@@ -24,6 +24,14 @@ pub(crate) enum Signature {
     Invalid,
     /// The algorithm of the signature is not supported.
     Unsupported,
+}
+
+/// Why a provider cannot verify a signature, whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unverifiable {
+    Algorithm(AlgorithmError),
+    /// The issuer's key.
+    Key(KeyError),
 }
 
 impl Signatures {
@@ -71,6 +79,23 @@ impl Signatures {
         } else {
             Signature::Invalid
         }
+    }
+
+    /// Why a signature that is not valid cannot be verified with this key; `None` if the provider can
+    /// verify it, and it is wrong.
+    pub(crate) fn unverifiable(
+        &self,
+        certificate: &Certificate,
+        spki: &[u8],
+    ) -> Option<Unverifiable> {
+        let signed = certificate.signed().ok()?;
+        let mut all = self.algorithms.iter().map(|known| &known.algorithm);
+        if !all.any(|known| known.signature_alg_id().as_ref() == signed.algorithm) {
+            let error = AlgorithmError::of_content(signed.algorithm);
+            return Some(Unverifiable::Algorithm(error));
+        }
+        let all = self.algorithms.iter().map(|known| &known.algorithm);
+        algorithm::check_key(spki, all).err().map(Unverifiable::Key)
     }
 
     /// Whether a signature counted as invalid because a limit was reached.

@@ -8,11 +8,11 @@ use super::build::{PathBuilder, unchanged_around};
 use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, SkippedCrl, StaleCrls, check_path};
 use super::{
     Anchor, ChainError, EkuPolicy, Limits, PathError, Profile, RootConstraints, Trust, TrustStore,
-    VerifiedChain,
+    VerifiedChain, explain,
 };
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
-use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, key_purpose_name};
+use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, algorithm, oid_name};
 use crate::side::Side;
 
 /// Verifies the chains of peers with one trust and its CRLs, which is the first step of the gate.
@@ -269,9 +269,14 @@ impl ChainVerifier {
             Some(anchor) => {
                 check_validity(leaf, now)?;
                 // An unknown critical extension, for example, does not depend on the chain.
-                EndEntityCert::try_from(leaf.der()).map_err(|problem| ChainError::Invalid {
-                    certificate: leaf.clone(),
-                    problem: PathError::of(&problem),
+                EndEntityCert::try_from(leaf.der()).map_err(|problem| match problem {
+                    webpki::Error::UnsupportedCriticalExtension => {
+                        explain::critical_extension(leaf)
+                    }
+                    problem => ChainError::Invalid {
+                        certificate: leaf.clone(),
+                        problem: PathError::of(&problem),
+                    },
                 })?;
                 Ok(VerifiedChain::new(
                     vec![leaf.clone()],
@@ -295,6 +300,7 @@ impl ChainVerifier {
             end_entity,
             check_signs_handshakes(leaf),
             self.check_extended_key_usage(leaf),
+            self.check_key(leaf),
         ]
         .into_iter()
         .filter_map(Result::err)
@@ -436,6 +442,20 @@ impl ChainVerifier {
             })
     }
 
+    /// Checks that the provider can verify the leaf's signature in the handshake. rustls reports the
+    /// missing algorithm as a wrong signature.
+    fn check_key(&self, leaf: &Certificate) -> Result<(), ChainError> {
+        let algorithms = self.algorithms.mapping.iter();
+        let algorithms = algorithms.flat_map(|(_, algorithms)| algorithms.iter());
+        algorithm::check_key(leaf.spki(), algorithms).map_err(|problem| {
+            ChainError::UnsupportedKey {
+                certificate: leaf.clone(),
+                root: None,
+                problem,
+            }
+        })
+    }
+
     fn check_extended_key_usage(&self, leaf: &Certificate) -> Result<(), ChainError> {
         let present = leaf.extended_key_usage();
         let fits = match (present, self.extended_key_usage) {
@@ -513,9 +533,7 @@ pub(super) fn oversized_rsa(certificate: &Certificate, limit: usize) -> Option<u
 
 pub(super) fn wrong_usage(certificate: &Certificate, wanted: Side) -> ChainError {
     let present = certificate.extended_key_usage().unwrap_or_default();
-    let named = present
-        .iter()
-        .map(|oid| key_purpose_name(oid).unwrap_or(oid));
+    let named = present.iter().map(|oid| oid_name(oid).unwrap_or(oid));
     ChainError::WrongUsage {
         wanted: wanted.usage(),
         present: Excerpt::new(named.map(str::to_owned), present.len()),

@@ -176,7 +176,7 @@ async fn chains() {
         (
             leaf().extension("1.2.3.4", true, &[5, 0]).issue(),
             "invalid_path",
-            &["a critical extension is not supported"],
+            &["the critical extension 1.2.3.4 is not supported"],
         ),
     ] {
         let (actual, message) = decide(&acceptor, &root, &client).await.expect_err(reason);

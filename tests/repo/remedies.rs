@@ -5,12 +5,15 @@ use std::time::Duration;
 use countersign::gate::AdmitError;
 use countersign::identity::{IdentityError, IdentityErrorKind};
 use countersign::pki::{
-    ContentKind, CredentialsError, Crl, CrlFormatError, OwnCertificateProblem, PemError,
+    AlgorithmError, ContentKind, CredentialsError, Crl, CrlFormatError, KeyError,
+    OwnCertificateProblem, PemError,
 };
 use countersign::policy::DeniedBy;
 use countersign::reload::ReloadError;
-use countersign::testing::{KeyUsageBits, TestCa};
-use countersign::trust::{BundleError, ChainError, CrlError, PathError, StatusError, TrustError};
+use countersign::testing::{KeyUsageBits, TestCa, der};
+use countersign::trust::{
+    BundleError, ChainError, CrlError, PathError, Signer, StatusError, TrustError,
+};
 use countersign::{
     AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, ShedReason,
     Side, TrustStore,
@@ -39,6 +42,36 @@ fn certificate() -> Certificate {
 
 fn io() -> std::io::Error {
     std::io::ErrorKind::PermissionDenied.into()
+}
+
+#[test]
+fn of_keys_and_algorithms() {
+    let key = || "Ed448 (1.3.101.113)".to_owned();
+    for error in [
+        KeyError::Unsupported {
+            key: key(),
+            supported: "Ed25519".into(),
+        },
+        KeyError::RsaTooSmall { bits: 1024 },
+        KeyError::RsaTooLarge { bits: 16_384 },
+        KeyError::RsaExponent { bits: 1 },
+        KeyError::NoNull,
+        KeyError::PssOnly { bits: 2048 },
+        KeyError::NoNamedCurve,
+        KeyError::PointFormat { key: key() },
+        KeyError::KeyAgreement { key: key() },
+        KeyError::Malformed,
+    ] {
+        checked(&error);
+    }
+    // ecdsa-with-SHA256, ecdsa-with-SHA224, dsa-with-SHA1, id-RSASSA-PSS with an unknown hash function.
+    for oid in [
+        &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2][..],
+        &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 1],
+        &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x38, 4, 3],
+    ] {
+        checked(&AlgorithmError::of(&der::sequence(&[oid])));
+    }
 }
 
 #[test]
@@ -94,7 +127,35 @@ fn of_chains() {
             certificate: c(),
             roots: [].into_iter().collect(),
         },
-        ChainError::BadSignature { certificate: c() },
+        ChainError::BadSignature {
+            certificate: c(),
+            signer: Signer::OtherKey,
+            is_presented: true,
+        },
+        ChainError::BadSignature {
+            certificate: c(),
+            signer: Signer::ThisKey,
+            is_presented: false,
+        },
+        ChainError::BadSignature {
+            certificate: c(),
+            signer: Signer::Unknown,
+            is_presented: false,
+        },
+        ChainError::UnsupportedKey {
+            certificate: c(),
+            root: None,
+            problem: KeyError::RsaTooSmall { bits: 1024 },
+        },
+        ChainError::UnsupportedKey {
+            certificate: c(),
+            root: Some(c().issuer().clone()),
+            problem: KeyError::NoNull,
+        },
+        ChainError::UnsupportedAlgorithm {
+            certificate: c(),
+            problem: AlgorithmError::of(&[]),
+        },
         ChainError::TooManyCandidates { certificate: c() },
         ChainError::Revoked {
             certificate: c(),

@@ -153,7 +153,7 @@ fn a_bad_signature_names_the_certificate_whose_signature_is_bad() {
     let leaf = root.intermediate("Issuing").leaf().dns("a.example").issue();
     let chain = [leaf.leaf_der().clone(), issuing.certificate_der()];
     let named = |chain: &[CertificateDer<'static>]| match verify(root.trust(), chain).0 {
-        Err(ChainError::BadSignature { certificate }) => certificate,
+        Err(ChainError::BadSignature { certificate, .. }) => certificate,
         other => panic!("{other:?}"),
     };
     assert_eq!(named(&chain), leaf.certificate());

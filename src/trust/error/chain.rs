@@ -7,7 +7,8 @@ use rustls_pki_types::UnixTime;
 use super::{PathError, StatusError};
 use crate::identity::IdentityError;
 use crate::pki::{
-    Certificate, CertificateError, DistinguishedName, Excerpt, KeyUsage, SerialNumber,
+    AlgorithmError, Certificate, CertificateError, DistinguishedName, Excerpt, KeyError, KeyUsage,
+    SerialNumber,
 };
 
 /// Why a peer's certificate chain is rejected.
@@ -118,6 +119,27 @@ pub enum ChainError {
     BadSignature {
         /// The certificate that no known key signed. The signatures below it are valid.
         certificate: Certificate,
+        /// What its authorityKeyIdentifier says about the key that signed it.
+        signer: Signer,
+        /// Whether the peer presented the certificate of the CA. Otherwise it is in the trust store.
+        is_presented: bool,
+    },
+    /// The crypto provider cannot verify the signatures of a key on the path. This says nothing about
+    /// who made them.
+    UnsupportedKey {
+        /// The certificate with the key, or, with `root`, the one that the root issued.
+        certificate: Certificate,
+        /// The root with the key, if its own certificate is not known.
+        root: Option<DistinguishedName>,
+        /// Why.
+        problem: KeyError,
+    },
+    /// The crypto provider does not support the algorithm with which a certificate is signed.
+    UnsupportedAlgorithm {
+        /// The certificate.
+        certificate: Certificate,
+        /// Which algorithm.
+        problem: AlgorithmError,
     },
     /// The search for a path reached the limit of signature verifications for one chain.
     TooManyCandidates {
@@ -197,13 +219,45 @@ pub enum ChainError {
         section: &'static str,
     },
     /// Another rule of RFC 5280 is broken: name constraints, path length, an unknown critical
-    /// extension, an unsupported signature algorithm.
+    /// extension.
     Invalid {
         /// The peer's certificate.
         certificate: Certificate,
         /// The rule.
         problem: PathError,
     },
+}
+
+/// What the authorityKeyIdentifier of a certificate says about the key that signed it.
+///
+/// ```
+/// use countersign::pki_types::UnixTime;
+/// use countersign::testing::TestCa;
+/// use countersign::Side;
+/// use countersign::trust::{ChainError, ChainVerifier, Signer};
+///
+/// # #[cfg(feature = "aws-lc-rs")]
+/// # use countersign::rustls::crypto::aws_lc_rs::default_provider;
+/// # #[cfg(not(feature = "aws-lc-rs"))]
+/// # use countersign::rustls::crypto::ring::default_provider;
+/// # let provider = default_provider();
+/// let root = TestCa::new("Root");
+/// let peer = root.same_name_other_key().leaf().issue();
+/// let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
+/// let error = verifier.verify(peer.chain(), UnixTime::now()).unwrap_err();
+/// assert!(matches!(error, ChainError::BadSignature { signer: Signer::OtherKey, .. }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signer {
+    /// Another key than that of the known CA: the CA was re-keyed under its name, or another CA has the
+    /// name.
+    OtherKey,
+    /// The key of the known CA: the certificate was changed after it was signed, or its issuer did not
+    /// make it.
+    ThisKey,
+    /// Nothing.
+    Unknown,
 }
 
 impl ChainError {
@@ -223,6 +277,8 @@ impl ChainError {
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::UnknownIssuer { .. } => "unknown_issuer",
             Self::BadSignature { .. } => "bad_signature",
+            Self::UnsupportedKey { .. } => "unsupported_key",
+            Self::UnsupportedAlgorithm { .. } => "unsupported_algorithm",
             Self::TooManyCandidates { .. } => "too_many_candidates",
             Self::Revoked { .. } => "revoked",
             Self::UnknownRevocationStatus { .. } => "unknown_revocation_status",
@@ -251,7 +307,9 @@ impl ChainError {
             | Self::Expired { certificate, .. }
             | Self::NotYetValid { certificate, .. }
             | Self::UnknownIssuer { certificate, .. }
-            | Self::BadSignature { certificate }
+            | Self::BadSignature { certificate, .. }
+            | Self::UnsupportedKey { certificate, .. }
+            | Self::UnsupportedAlgorithm { certificate, .. }
             | Self::TooManyCandidates { certificate }
             | Self::Revoked { certificate, .. }
             | Self::UnknownRevocationStatus { certificate, .. }

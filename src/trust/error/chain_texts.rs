@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{ChainError, StatusError};
+use super::{ChainError, Signer, StatusError};
 use crate::diagnostic::{Diagnostic, display_diagnostic};
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
@@ -64,9 +64,54 @@ impl Diagnostic for ChainError {
                 "unknown issuer: {certificate} needs the issuer \"{}\", and the trust store has {roots}",
                 ShortName(certificate.issuer())
             ),
-            Self::BadSignature { certificate } => format!(
-                "bad signature: a CA named \"{}\" is known, but its key did not sign {certificate}: the CA's key was replaced, or another CA has its name",
-                ShortName(certificate.issuer())
+            Self::BadSignature {
+                certificate,
+                signer,
+                is_presented,
+            } => {
+                let (issuer, known) = (
+                    ShortName(certificate.issuer()),
+                    if *is_presented {
+                        "whose certificate the peer sent"
+                    } else {
+                        "which is in the trust store"
+                    },
+                );
+                match signer {
+                    Signer::OtherKey => format!(
+                        "bad signature: {certificate} was signed by another key than that of \"{issuer}\", {known}: the CA was re-keyed under the same name, or another CA has its name"
+                    ),
+                    Signer::ThisKey => format!(
+                        "bad signature: {certificate} names the key of \"{issuer}\", {known}, as its signer, and that key did not make its signature: it was changed after it was signed (damaged or forged)"
+                    ),
+                    Signer::Unknown => format!(
+                        "bad signature: the key of \"{issuer}\", {known}, did not sign {certificate}: the CA was re-keyed under the same name, another CA has its name, or the certificate was changed after it was signed"
+                    ),
+                }
+            }
+            Self::UnsupportedKey {
+                certificate,
+                root: None,
+                problem,
+            } => format!(
+                "no signature of the key of {certificate} can be verified here: {}",
+                problem.cause()
+            ),
+            Self::UnsupportedKey {
+                certificate,
+                root: Some(root),
+                problem,
+            } => format!(
+                "no signature of the key of the root \"{}\", which issued {certificate}, can be verified here: {}",
+                ShortName(root),
+                problem.cause()
+            ),
+            Self::UnsupportedAlgorithm {
+                certificate,
+                problem,
+            } => format!(
+                "the signature of {certificate} cannot be verified here: {}",
+                problem.cause()
             ),
             Self::TooManyCandidates { certificate } => format!(
                 "{certificate} has too many possible issuers: its chain and the trust store have several authorities of one name, and no path was found within 20 signature verifications, of which 8 may fail"
@@ -163,9 +208,27 @@ impl Diagnostic for ChainError {
             Self::UnknownIssuer { .. } => {
                 "add that CA to the trust store, or have the peer send its intermediates"
             }
-            Self::BadSignature { .. } => {
-                "trust the CA that signed it too, or have it issued by the known one"
+            Self::BadSignature {
+                signer: Signer::ThisKey,
+                ..
+            } => "have its issuer hand it out again, or issue it anew",
+            Self::BadSignature {
+                is_presented: true, ..
+            } => {
+                "have the peer send the CA certificate with the key that signed it, or have it issued again by the present key"
             }
+            Self::BadSignature { .. } => {
+                "trust the CA certificate with the key that signed it too, or have it issued again by the known one"
+            }
+            Self::UnsupportedKey {
+                certificate,
+                root,
+                problem,
+            } if certificate.is_ca() || root.is_some() => {
+                return format!("{}, then issue what is below it again too", problem.remedy()).into();
+            }
+            Self::UnsupportedKey { problem, .. } => return problem.remedy(),
+            Self::UnsupportedAlgorithm { problem, .. } => return problem.remedy(),
             Self::TooManyCandidates { .. } => {
                 "send only the certificates of the path, and issue them with key identifiers (subjectKeyIdentifier, authorityKeyIdentifier)"
             }

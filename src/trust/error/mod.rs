@@ -7,7 +7,7 @@ mod path;
 mod status;
 mod store;
 
-pub use chain::ChainError;
+pub use chain::{ChainError, Signer};
 pub use crl::CrlError;
 pub use path::PathError;
 pub use status::StatusError;

@@ -177,7 +177,7 @@ fn oversized_keys() -> Shape {
     let leaf = signed().dns("a.example").issue();
     Shape::new(
         "root's name, 9 RSA-8192 keys",
-        "invalid_path",
+        "bad_signature",
         &leaf,
         issuers.collect::<Vec<_>>(),
     )

@@ -185,12 +185,12 @@ fn each_fault_has_its_name() {
         (
             leaf().signature(vec![0x30, 6, 2, 1, 1, 2, 1, 1]).issue(),
             "bad_signature",
-            "forged or damaged",
+            "damaged or forged",
         ),
         (
             leaf().signature_algorithm_der(sha1).issue(),
             "unsupported_algorithm",
-            "SHA-1",
+            "ecdsa-with-SHA1 (1.2.840.10045.4.1), which the crypto provider does not support, because SHA-1",
         ),
         // What issuers may do.
         (under(&no_ca), "issuer_may_not_sign", "it is no CA"),
