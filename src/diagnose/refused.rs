@@ -22,6 +22,10 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
     use ChainError as E;
 
     let about = error.certificate();
+    let of_source = match error {
+        E::Malformed { source, .. } => source.remedy(),
+        _ => Cow::default(),
+    };
     let (cause, remedy, try_this): (String, &str, Vec<String>) = match error {
         E::NoCertificate => (
             "there is no certificate".into(),
@@ -38,7 +42,7 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
                 "certificate {position} of the chain cannot be read: {}",
                 source.cause()
             ),
-            "issue it again with a tool that writes DER",
+            &of_source,
             lines([
                 "openssl asn1parse -in CERT.pem -i",
                 "openssl x509 -in CERT.pem -noout -text",

@@ -15,7 +15,7 @@ use super::name::{DistinguishedName, ShortName};
 use super::oid_names::oid_name;
 use super::san::{GeneralName, SanError, read_general_names};
 use super::signed::{Signed, bit_string};
-use super::structure::{Spki, Structure};
+use super::structure::{Defect, Spki, Structure};
 use super::text::{Bounded, Hex, from_hex};
 use super::time::Rfc3339;
 use super::usual_key;
@@ -85,10 +85,10 @@ impl Certificate {
         reads::count();
         let malformed = CertificateError::new;
         let mut reader = der::Reader::new(der);
-        let read = Structure::read(&mut reader).map_err(|_| malformed("the X.509 structure"))?;
-        reader
-            .end()
-            .map_err(|_| malformed("the end: data follows the certificate"))?;
+        let read = Structure::read(&mut reader).map_err(CertificateError)?;
+        if !reader.is_empty() {
+            return Err(CertificateError(Defect::trailing(reader.rest())));
+        }
         // Object identifiers must be minimal. Otherwise this parser could find a subjectAltName that
         // rustls-webpki does not.
         let oid = |content, part| der::oid_to_text(content).map_err(|_| malformed(part));
@@ -713,13 +713,11 @@ pub fn key_purpose_name(oid: &str) -> Option<&'static str> {
 /// assert_eq!(error.cause(), "malformed certificate: cannot read the X.509 structure");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct CertificateError {
-    part: &'static str,
-}
+pub struct CertificateError(Defect);
 
 impl CertificateError {
     const fn new(part: &'static str) -> Self {
-        Self { part }
+        Self(Defect::new(part))
     }
 }
 
@@ -729,11 +727,11 @@ impl Diagnostic for CertificateError {
     }
 
     fn cause(&self) -> Cow<'_, str> {
-        format!("malformed certificate: cannot read {}", self.part).into()
+        format!("malformed certificate: cannot read {}", self.0.part).into()
     }
 
     fn remedy(&self) -> Cow<'_, str> {
-        "have it issued anew".into()
+        self.0.remedy.into()
     }
 }
 

@@ -44,6 +44,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// The bytes that were not read.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Reads the next TLV with any tag.
     pub(crate) fn any(&mut self) -> Result<Tlv<'a>, NotDer> {
         let (&tag, after_tag) = self.rest.split_first().ok_or(NotDer)?;

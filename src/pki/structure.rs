@@ -2,13 +2,63 @@
 //!
 //! rustls-webpki is equally strict. General-purpose parsers accept lengths that are not minimal and
 //! octets that belong to no field. Here every octet belongs to a field, so that a certificate has one
-//! encoding and one fingerprint.
+//! encoding and one fingerprint. What is not DER is named, because the operator has to find the tool that
+//! wrote it.
+
+use std::borrow::Cow;
 
 use rustls_pki_types::UnixTime;
 
-use super::der::{self, NotDer, Reader};
+use super::der::{self, NotDer, Reader, Tlv};
 use super::signed::bit_string;
+use super::text::Hex;
 use super::time;
+
+/// The part of a certificate that is not as RFC 5280 requires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Defect {
+    /// The field, and what is wrong with it.
+    pub(super) part: Cow<'static, str>,
+    pub(super) remedy: &'static str,
+}
+
+impl Defect {
+    const ISSUE_ANEW: &'static str = "have it issued anew, with a tool that writes DER";
+
+    pub(super) const fn new(part: &'static str) -> Self {
+        Self {
+            part: Cow::Borrowed(part),
+            remedy: Self::ISSUE_ANEW,
+        }
+    }
+
+    /// Bytes after the certificate.
+    pub(super) fn trailing(bytes: &[u8]) -> Self {
+        const SHOWN: usize = 8;
+        let (count, more) = (bytes.len(), if bytes.len() > SHOWN { "…" } else { "" });
+        let shown = Hex(bytes.get(..SHOWN).unwrap_or(bytes));
+        let bytes = if count == 1 { "byte" } else { "bytes" };
+        Self {
+            part: format!(
+                "the end: {count} {bytes} of data ({shown}{more}) follows the certificate"
+            )
+            .into(),
+            remedy: "write it without them: openssl x509 -in CERT.pem -out CERT.new.pem",
+        }
+    }
+
+    fn time(field: &'static str, tlv: Tlv<'_>) -> Self {
+        Self {
+            part: format!("{field}: {}", time::Malformed(tlv)).into(),
+            remedy: "have it issued anew, with a tool that writes dates as RFC 5280 section 4.1.2.5 requires (UTCTime YYMMDDHHMMSSZ through 2049, GeneralizedTime YYYYMMDDHHMMSSZ from 2050 on)",
+        }
+    }
+}
+
+/// What is wrong, for a field that is not DER.
+const fn at(part: &'static str) -> impl Fn(NotDer) -> Defect {
+    move |NotDer| Defect::new(part)
+}
 
 /// The fields of a certificate, undecoded where not stated otherwise.
 pub(super) struct Structure<'a> {
@@ -43,6 +93,9 @@ pub(super) struct RawExtension<'a> {
     pub(super) value: &'a [u8],
 }
 
+const STRUCTURE: &str = "the X.509 structure";
+const UNIQUE_ID: &str = "a unique identifier";
+
 const VERSION: u8 = 0xa0;
 const ISSUER_UNIQUE_ID: u8 = 0x81;
 const SUBJECT_UNIQUE_ID: u8 = 0x82;
@@ -52,42 +105,47 @@ impl<'a> Structure<'a> {
     /// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature BIT STRING }`
     ///
     /// Bytes after the certificate remain in `reader`.
-    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, NotDer> {
-        let mut certificate = Reader::new(reader.expect(der::SEQUENCE)?.content);
-        let structure = Self::read_tbs(certificate.expect(der::SEQUENCE)?.content)?;
-        read_algorithm(&mut certificate)?;
-        bit_string(certificate.expect(der::BIT_STRING)?.content)?;
-        certificate.end()?;
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Defect> {
+        let outer = reader.expect(der::SEQUENCE).map_err(at(STRUCTURE))?;
+        let mut certificate = Reader::new(outer.content);
+        let tbs = certificate.expect(der::SEQUENCE).map_err(at(STRUCTURE))?;
+        let structure = Self::read_tbs(tbs.content)?;
+        read_algorithm(&mut certificate).map_err(at("the signature algorithm"))?;
+        let signature = certificate.expect(der::BIT_STRING);
+        signature
+            .and_then(|signature| bit_string(signature.content))
+            .and_then(|_| certificate.end())
+            .map_err(at("the signature"))?;
         Ok(structure)
     }
 
-    fn read_tbs(content: &'a [u8]) -> Result<Self, NotDer> {
+    fn read_tbs(content: &'a [u8]) -> Result<Self, Defect> {
         let mut tbs = Reader::new(content);
-        let version = match tbs.optional(VERSION)? {
-            None => 0,
-            Some(version) => read_version(der::single(version.content, der::INTEGER)?)?,
-        };
-        let serial = tbs.expect(der::INTEGER)?.content;
-        read_algorithm(&mut tbs)?;
-        let issuer = tbs.any()?.whole;
-        let mut validity = Reader::new(tbs.expect(der::SEQUENCE)?.content);
-        let not_before = time::read(validity.any()?)?;
-        let not_after = time::read(validity.any()?)?;
-        validity.end()?;
-        let subject = tbs.any()?.whole;
-        let spki = read_spki(&mut tbs)?;
+        let version = read_versions(&mut tbs)?;
+        let serial = read_serial(&mut tbs)?;
+        read_algorithm(&mut tbs).map_err(at("the signature algorithm"))?;
+        let issuer = tbs.any().map_err(at("the issuer's name"))?.whole;
+        let (not_before, not_after) = read_validity(&mut tbs)?;
+        let subject = tbs.any().map_err(at("the subject's name"))?.whole;
+        let spki = read_spki(&mut tbs).map_err(at("the public key"))?;
         let mut has_unique_id = false;
         for tag in [ISSUER_UNIQUE_ID, SUBJECT_UNIQUE_ID] {
-            if let Some(id) = tbs.optional(tag)? {
+            let id = tbs.optional(tag).map_err(at(UNIQUE_ID))?;
+            if let Some(id) = id {
                 has_unique_id = true;
-                check_bit_string(id.content)?;
+                check_bit_string(id.content).map_err(at(UNIQUE_ID))?;
             }
         }
-        let extensions = match tbs.optional(EXTENSIONS)? {
+        let extensions = tbs.optional(EXTENSIONS).map_err(at("the extensions"))?;
+        let extensions = match extensions {
             None => Vec::new(),
-            Some(extensions) => read_extensions(extensions.content)?,
+            Some(extensions) => {
+                read_extensions(extensions.content).map_err(at("the extensions"))?
+            }
         };
-        tbs.end()?;
+        tbs.end().map_err(at(
+            "the end of its signed part: it has a field that X.509 does not have",
+        ))?;
         Ok(Self {
             version,
             serial,
@@ -100,6 +158,56 @@ impl<'a> Structure<'a> {
             extensions,
         })
     }
+}
+
+/// `version [0] EXPLICIT Version DEFAULT v1`
+fn read_versions(tbs: &mut Reader<'_>) -> Result<u32, Defect> {
+    const VERSION_FIELD: &str = "the version";
+
+    let version = tbs.optional(VERSION).map_err(at(VERSION_FIELD))?;
+    let Some(version) = version else {
+        return Ok(0);
+    };
+    let content = der::single(version.content, der::INTEGER).map_err(at(VERSION_FIELD))?;
+    read_version(content).map_err(at(VERSION_FIELD))
+}
+
+/// `CertificateSerialNumber ::= INTEGER`
+///
+/// A number that is not minimal is an error: with it, one number has two spellings, and a CRL or a deny
+/// list with the other one would not match.
+fn read_serial<'a>(tbs: &mut Reader<'a>) -> Result<&'a [u8], Defect> {
+    let serial = tbs.expect(der::INTEGER).map_err(at("the serial number"))?;
+    let superfluous = match serial.content {
+        [0, next, ..] if *next < 0x80 => "zero",
+        [0xff, next, ..] if *next >= 0x80 => "0xff",
+        all => return Ok(all),
+    };
+    let shown = &serial.content[..serial.content.len().min(20)];
+    Err(Defect {
+        part: format!(
+            "the serial number: it is not DER, because it starts with a superfluous {superfluous} octet (02{:02x} {})",
+            serial.content.len(),
+            Hex(shown)
+        )
+        .into(),
+        remedy: Defect::ISSUE_ANEW,
+    })
+}
+
+/// `Validity ::= SEQUENCE { notBefore Time, notAfter Time }`
+fn read_validity(tbs: &mut Reader<'_>) -> Result<(UnixTime, UnixTime), Defect> {
+    const VALIDITY: &str = "the validity";
+
+    let validity = tbs.expect(der::SEQUENCE).map_err(at(VALIDITY))?;
+    let mut times = Reader::new(validity.content);
+    let mut next = |field| -> Result<UnixTime, Defect> {
+        let tlv = times.any().map_err(at(VALIDITY))?;
+        time::read(tlv).map_err(|NotDer| Defect::time(field, tlv))
+    };
+    let (not_before, not_after) = (next("notBefore")?, next("notAfter")?);
+    times.end().map_err(at(VALIDITY))?;
+    Ok((not_before, not_after))
 }
 
 /// `Version ::= INTEGER`, minimal and not negative.

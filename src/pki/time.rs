@@ -8,6 +8,7 @@ use time::format_description::well_known;
 use time::{Date, Month, OffsetDateTime};
 
 use super::der::{NotDer, Tlv};
+use super::text::Escaped;
 
 /// Prints a time as RFC 3339 in UTC: `2026-11-21T09:30:00Z`.
 pub(crate) struct Rfc3339(pub(crate) UnixTime);
@@ -72,6 +73,41 @@ pub(crate) fn read(tlv: Tlv<'_>) -> Result<UnixTime, NotDer> {
     )))
 }
 
+/// Why [`read`] rejects a time, with its text.
+pub(crate) struct Malformed<'a>(pub(crate) Tlv<'a>);
+
+impl fmt::Display for Malformed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(self.0.content);
+        let (kind, years) = match self.0.tag {
+            UTC_TIME => ("UTCTime", 2),
+            GENERALIZED_TIME => ("GeneralizedTime", 4),
+            tag => {
+                return write!(
+                    f,
+                    "it is neither UTCTime nor GeneralizedTime (tag 0x{tag:02x})"
+                );
+            }
+        };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let rest = text.get(digits..).unwrap_or_default();
+        let why = if rest.starts_with(['.', ',']) {
+            "has fractions of a second"
+        } else if rest.starts_with(['+', '-']) {
+            "has an offset from UTC and not the Z"
+        } else if digits == years + 8 && matches!(rest, "Z" | "") {
+            "lacks the seconds"
+        } else if digits == years + 10 && rest.is_empty() {
+            "lacks the Z for UTC"
+        } else if digits == years + 10 && rest == "Z" {
+            "is no date of the calendar"
+        } else {
+            "has another form"
+        };
+        write!(f, "{kind} \"{}\" is not DER: it {why}", Escaped(&text))
+    }
+}
+
 fn number(digits: &[u8]) -> Result<u16, NotDer> {
     digits.iter().try_fold(0, |sum: u16, digit| match digit {
         b'0'..=b'9' => Ok(sum * 10 + u16::from(digit - b'0')),
@@ -93,6 +129,34 @@ mod tests {
             at(u64::MAX).to_string(),
             "18446744073709551615 s after 1970"
         );
+    }
+
+    #[test]
+    fn a_malformed_time_is_shown_with_its_reason() {
+        let says = |tag: u8, text: &str| {
+            let length = u8::try_from(text.len()).expect("short");
+            let der = [&[tag, length], text.as_bytes()].concat();
+            Malformed(Reader::new(&der).any().expect("a TLV")).to_string()
+        };
+        for (tag, text, why) in [
+            (UTC_TIME, "2611210930Z", "lacks the seconds"),
+            (UTC_TIME, "2611210930+0100", "an offset from UTC"),
+            (UTC_TIME, "261121093000+0000", "an offset from UTC"),
+            (UTC_TIME, "261121093000", "lacks the Z"),
+            (UTC_TIME, "260230093000Z", "no date of the calendar"),
+            (UTC_TIME, "x", "another form"),
+            (
+                GENERALIZED_TIME,
+                "20261121093000.5Z",
+                "fractions of a second",
+            ),
+            (GENERALIZED_TIME, "202611210930Z", "lacks the seconds"),
+        ] {
+            let said = says(tag, text);
+            assert!(said.contains(why) && said.contains(text), "{said}");
+        }
+        assert!(says(0x0c, "2026").contains("tag 0x0c"));
+        assert!(says(UTC_TIME, "\n").contains("\\u{a}"));
     }
 
     #[test]
