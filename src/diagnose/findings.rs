@@ -12,6 +12,8 @@ use super::report::Finding;
 use crate::diagnostic::Diagnostic as _;
 use crate::identity::TrustDomain;
 use crate::pki::key_id::{AuthorityKey, subject_key};
+use crate::pki::name_difference::Differs;
+use crate::pki::name_matching::names_match_rfc5280;
 use crate::pki::named::{Named, describe_name};
 use crate::pki::oid_names::NamedOid;
 use crate::pki::text::{Brief, Escaped, Hex, Listed};
@@ -265,20 +267,27 @@ pub(super) fn issuer_name_differs(
         Named(top),
         ShortName(top.issuer())
     );
+    let mut is_alike = false;
     if let Some(name) = signer {
-        let alike = name.to_string() == top.issuer().to_string();
-        let encoding = if alike {
-            ", which looks the same and has another encoding"
-        } else {
-            ""
-        };
+        is_alike = names_match_rfc5280(name, top.issuer());
         let _ = write!(
             cause,
-            ", and the name of that key is \"{}\"{encoding}",
+            ", and the name of that key is \"{}\"",
             ShortName(name)
         );
+        if is_alike {
+            let differs = Differs {
+                wanted: top.issuer(),
+                known: name,
+            };
+            let _ = write!(cause, ", the same name in another encoding: {differs}");
+        }
     }
-    let remedy = "issue it with the authority's current certificate: names are compared octet by octet, so UTF8String and PrintableString differ";
+    let remedy = if is_alike {
+        "issue it again with the authority's current certificate, so that the name is copied octet by octet, or compare names by RFC 5280 section 7.1 (NameMatching::Rfc5280)"
+    } else {
+        "issue it with the authority's current certificate: names are compared octet by octet, so UTF8String and PrintableString differ"
+    };
     let try_this = lines([
         "openssl x509 -in CERT.pem -noout -issuer -nameopt multiline,show_type",
         "openssl x509 -in CA.pem -noout -subject -nameopt multiline,show_type",

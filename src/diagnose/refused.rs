@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::pki::named::Named;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
-use crate::pki::{ShortName, ShortSerial};
+use crate::pki::{Certificate, ShortName, ShortSerial};
 use crate::side::Side;
 use crate::trust::{ChainError, PathError, StatusError};
 
@@ -111,6 +111,9 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
                 present
             ),
             match usage {
+                Side::Client if is_for_servers(certificate) => {
+                    "issue it with extendedKeyUsage=clientAuth; if it is of a public CA, those no longer issue clientAuth (issuing CAs since 2026-06-15, other certificates until 2027-03-15): issue it from a CA of your own, or accept serverAuth of clients with EkuPolicy::AcceptServerAuth"
+                }
                 Side::Client => "issue it with extendedKeyUsage=clientAuth",
                 Side::Server => "issue it with extendedKeyUsage=serverAuth",
             },
@@ -297,4 +300,9 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
         }
     };
     finding(error.reason(), about, (cause, remedy), try_this)
+}
+
+fn is_for_servers(certificate: &Certificate) -> bool {
+    let purposes = certificate.extended_key_usage().unwrap_or_default();
+    purposes.iter().any(|oid| oid == Side::Server.usage_oid())
 }

@@ -15,6 +15,7 @@ pub(crate) mod file;
 pub(crate) mod key_id;
 pub(crate) mod memory;
 mod name;
+pub(crate) mod name_difference;
 #[allow(dead_code, reason = "path validation will use the rest")]
 pub(crate) mod name_matching;
 pub(crate) mod named;

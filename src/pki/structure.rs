@@ -39,10 +39,8 @@ impl Defect {
         let shown = Hex(bytes.get(..SHOWN).unwrap_or(bytes));
         let bytes = if count == 1 { "byte" } else { "bytes" };
         Self {
-            part: format!(
-                "the end: {count} {bytes} of data ({shown}{more}) follows the certificate"
-            )
-            .into(),
+            part: format!("the end: data follows the certificate: {count} {bytes} ({shown}{more})")
+                .into(),
             remedy: "write it without them: openssl x509 -in CERT.pem -out CERT.new.pem",
         }
     }

@@ -6,7 +6,8 @@ use super::signatures::Unverifiable;
 use super::verifier::wrong_usage;
 use super::{ChainError, PathError, Signer, TrustStore, unknown_critical};
 use crate::pki::key_id::{AuthorityKey, subject_key};
-use crate::pki::{AlgorithmError, Certificate, Excerpt};
+use crate::pki::name_matching::names_match_rfc5280;
+use crate::pki::{AlgorithmError, Certificate, DistinguishedName, Excerpt};
 
 /// The error for a rejection by rustls-webpki, with the certificate of the path that it is about. The
 /// path starts with the leaf.
@@ -34,10 +35,14 @@ pub(super) fn rejected_by_webpki(
             now,
             not_before,
         },
-        E::UnknownIssuer => ChainError::UnknownIssuer {
-            certificate: builder.graph.top_by_name().clone(),
-            roots: names_of_roots(builder.store),
-        },
+        E::UnknownIssuer => {
+            let certificate = builder.graph.top_by_name().clone();
+            ChainError::UnknownIssuer {
+                alike: alike(builder, certificate.issuer()).cloned(),
+                certificate,
+                roots: names_of_roots(builder.store),
+            }
+        }
         // The search has verified the signatures of the paths that rustls-webpki verifies.
         E::InvalidSignatureForPublicKey => ChainError::BadSignature {
             certificate: top(),
@@ -145,7 +150,20 @@ pub(super) fn not_signed(
     })
 }
 
-fn names_of_roots(store: &TrustStore) -> Excerpt<crate::pki::DistinguishedName> {
+/// A known name that equals `issuer` by RFC 5280 section 7.1, and is encoded differently.
+fn alike<'a>(
+    builder: &PathBuilder<'a>,
+    issuer: &DistinguishedName,
+) -> Option<&'a DistinguishedName> {
+    let store = builder.store;
+    let roots = store.roots().filter_map(|(_, root)| root.name.as_ref());
+    let known = builder.presented.iter().chain(store.intermediates());
+    roots
+        .chain(known.map(Certificate::subject))
+        .find(|name| *name != issuer && names_match_rfc5280(name, issuer))
+}
+
+fn names_of_roots(store: &TrustStore) -> Excerpt<DistinguishedName> {
     let names = store.roots().filter_map(|(_, root)| root.name.clone());
     Excerpt::new(names, store.anchors().len())
 }

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
-use super::error::TrustError;
+use super::error::{PathError, TrustError};
 use super::revocation::Issuer;
 use super::{TrustBundles, files};
 use crate::diagnostic::Diagnostic;
@@ -353,7 +353,10 @@ impl TrustStore {
         let anchor =
             webpki::anchor_from_trusted_cert(der).map_err(|error| TrustError::Malformed {
                 place: place.to_owned(),
-                problem: format!("{certificate} cannot be a trust anchor: {error}"),
+                problem: format!(
+                    "{certificate} cannot be a trust anchor: {}",
+                    PathError::of(&error).cause()
+                ),
             })?;
         self.add_anchor(anchor.to_owned(), Some(certificate));
         Ok(())

@@ -126,6 +126,7 @@ fn of_chains() {
         ChainError::UnknownIssuer {
             certificate: c(),
             roots: [].into_iter().collect(),
+            alike: Some(c().issuer().clone()),
         },
         ChainError::BadSignature {
             certificate: c(),

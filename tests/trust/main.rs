@@ -1,6 +1,7 @@
 //! Chains: trust stores, revocation, trust domains, the verification cache and diagnoses.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+mod causes;
 mod changes_midway;
 mod diagnose;
 mod domains;

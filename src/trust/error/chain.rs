@@ -114,6 +114,9 @@ pub enum ChainError {
         certificate: Certificate,
         /// The names of the roots in the trust store.
         roots: Excerpt<DistinguishedName>,
+        /// The name of a known CA that equals the issuer's by RFC 5280 section 7.1 and is encoded
+        /// differently, for example as another type of string.
+        alike: Option<DistinguishedName>,
     },
     /// A CA with the issuer's name is known, but its key did not sign the certificate.
     BadSignature {

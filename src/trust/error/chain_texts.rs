@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{ChainError, Signer, StatusError};
 use crate::diagnostic::{Diagnostic, display_diagnostic};
+use crate::pki::name_difference::Differs;
 use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{ISSUE_V3, ShortName, ShortSerial};
@@ -15,7 +16,9 @@ impl Diagnostic for ChainError {
 
     fn cause(&self) -> Cow<'_, str> {
         match self {
-            Self::NoCertificate => "the peer presented no certificate".into(),
+            Self::NoCertificate => {
+                "the peer presented no certificate: it has none, or none whose issuer, key and signature fit what we asked for".into()
+            },
             Self::TooLong { length, limit } => {
                 format!("the peer's chain has {length} certificates, over the limit of {limit}")
             }
@@ -60,7 +63,21 @@ impl Diagnostic for ChainError {
                 Rfc3339(*not_before),
                 Rfc3339(*now)
             ),
-            Self::UnknownIssuer { certificate, roots } => format!(
+            Self::UnknownIssuer {
+                certificate,
+                alike: Some(alike),
+                ..
+            } => format!(
+                "unknown issuer: {certificate} needs the issuer \"{}\", and a CA of that name is known whose name is encoded differently: {}",
+                ShortName(certificate.issuer()),
+                Differs {
+                    wanted: certificate.issuer(),
+                    known: alike,
+                }
+            ),
+            Self::UnknownIssuer {
+                certificate, roots, ..
+            } => format!(
                 "unknown issuer: {certificate} needs the issuer \"{}\", and the trust store has {roots}",
                 ShortName(certificate.issuer())
             ),
@@ -202,6 +219,9 @@ impl Diagnostic for ChainError {
             }
             Self::Expired { .. } => "renew it, or set the clock",
             Self::NotYetValid { .. } => "if the clock is right, wait or reissue",
+            Self::UnknownIssuer { alike: Some(_), .. } => {
+                "issue it again with the CA's current certificate, so that the name is copied octet by octet, or compare names by RFC 5280 section 7.1 (NameMatching::Rfc5280)"
+            }
             Self::UnknownIssuer { certificate, .. } if certificate.is_self_issued() => {
                 "add that CA to the trust store, or pin the certificate if it is self-signed, or have the peer send its intermediates"
             }

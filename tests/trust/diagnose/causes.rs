@@ -339,7 +339,7 @@ fn an_issuer_whose_name_is_encoded_in_another_way() {
     let report = examine(trust, leaf.chain());
     let cause = report.cause().unwrap();
     assert_eq!(cause.code(), "issuer_name_differs", "{report}");
-    assert!(cause.cause().contains("has another encoding"), "{report}");
+    assert!(cause.cause().contains("in another encoding"), "{report}");
 }
 
 #[test]
