@@ -106,7 +106,7 @@ impl Diagnostic for HandshakeError {
                 return "the peer offers no TLS version that is allowed here (TLS 1.3 only)".into();
             }
             Self::PlaintextHttp => return "the peer speaks plaintext HTTP on a TLS port".into(),
-            Self::Tls(error) => format!("TLS failed: {}", Brief(error)),
+            Self::Tls(error) => format!("TLS failed: {}", Brief(in_words(error))),
             Self::Closed { received } => format!(
                 "the peer closed the connection during the handshake, after sending {received} bytes"
             ),
@@ -192,6 +192,51 @@ impl HandshakeError {
             },
             Err(error) => Self::Io(error),
         }
+    }
+}
+
+/// An error of rustls for people. Its own `Display` prints names of Rust identifiers.
+fn in_words(error: &rustls::Error) -> String {
+    use PeerIncompatible as P;
+    use rustls::Error as E;
+
+    match error {
+        E::PeerIncompatible(P::NoSignatureSchemesInCommon) => {
+            "no signature scheme in common: the peer supports none that the key of our certificate can make".into()
+        }
+        E::PeerIncompatible(P::NoCertificateRequestSignatureSchemesInCommon) => {
+            "no signature scheme in common: the server asks for a certificate with a key of another kind than ours".into()
+        }
+        E::PeerIncompatible(why) => format!("the peer is incompatible: {}", Words(why)),
+        E::PeerMisbehaved(why) => format!("the peer violates the protocol: {}", Words(why)),
+        E::InvalidMessage(why) => format!("the peer sent a malformed message: {}", Words(why)),
+        E::InvalidCertificate(why) => format!("the peer's certificate is invalid: {}", Words(why)),
+        E::InappropriateMessage { got_type, .. } => {
+            format!("the peer sent a message out of order: {}", Words(got_type))
+        }
+        E::InappropriateHandshakeMessage { got_type, .. } => {
+            format!("the peer sent a message out of order: {}", Words(got_type))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The identifier that `Debug` prints first, in words: `no cipher suites in common`.
+struct Words<T>(T);
+
+impl<T: std::fmt::Debug> std::fmt::Display for Words<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let debug = format!("{:?}", self.0);
+        let identifier = debug.chars().take_while(char::is_ascii_alphanumeric);
+        let mut was_upper = true;
+        for character in identifier {
+            if character.is_ascii_uppercase() && !was_upper {
+                f.write_str(" ")?;
+            }
+            was_upper = character.is_ascii_uppercase();
+            write!(f, "{}", character.to_ascii_lowercase())?;
+        }
+        Ok(())
     }
 }
 
