@@ -1,6 +1,6 @@
 //! One certificate.
 
-use countersign::pki::{GeneralName, PublicKeyKind, key_purpose_name};
+use countersign::pki::{GeneralName, PublicKeyKind, key_purpose_name, oid_name};
 use countersign::{Certificate, Diagnostic as _};
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ pub(super) struct Described {
     pub(super) key_usage: Option<Vec<String>>,
     pub(super) extended_key_usage: Option<Vec<String>>,
     pub(super) public_key: PublicKey,
+    /// The name and the object identifier.
+    pub(super) signature_algorithm: String,
     pub(super) extensions: Vec<Extension>,
     #[serde(skip)]
     pub(super) validity: (u64, u64),
@@ -52,6 +54,8 @@ pub(super) struct PublicKey {
     pub(super) algorithm: String,
     /// Known for RSA only.
     pub(super) bits: Option<usize>,
+    /// The kind, and the size or curve, in words.
+    pub(super) description: String,
 }
 
 #[derive(Serialize)]
@@ -89,13 +93,14 @@ impl Described {
                 let name = |oid: &String| key_purpose_name(oid).unwrap_or(oid).to_owned();
                 oids.iter().map(name).collect()
             }),
-            public_key: PublicKey::new(certificate.public_key()),
+            public_key: PublicKey::new(certificate),
+            signature_algorithm: certificate.signature_algorithm(),
             extensions: certificate
                 .extensions()
                 .iter()
                 .map(|extension| Extension {
                     oid: extension.oid().to_owned(),
-                    name: extension_name(extension.oid()),
+                    name: oid_name(extension.oid()),
                     critical: extension.is_critical(),
                 })
                 .collect(),
@@ -159,8 +164,8 @@ impl Name {
 }
 
 impl PublicKey {
-    fn new(key: &PublicKeyKind) -> Self {
-        let (algorithm, bits) = match key {
+    fn new(certificate: &Certificate) -> Self {
+        let (algorithm, bits) = match certificate.public_key() {
             PublicKeyKind::Rsa { bits } => ("RSA", Some(*bits)),
             PublicKeyKind::Other { algorithm } => match &**algorithm {
                 "1.2.840.10045.2.1" => ("elliptic curve", None),
@@ -173,23 +178,7 @@ impl PublicKey {
         Self {
             algorithm: algorithm.to_owned(),
             bits,
+            description: certificate.key_description(),
         }
     }
-}
-
-fn extension_name(oid: &str) -> Option<&'static str> {
-    Some(match oid {
-        "2.5.29.14" => "subjectKeyIdentifier",
-        "2.5.29.15" => "keyUsage",
-        "2.5.29.17" => "subjectAltName",
-        "2.5.29.19" => "basicConstraints",
-        "2.5.29.30" => "nameConstraints",
-        "2.5.29.31" => "cRLDistributionPoints",
-        "2.5.29.32" => "certificatePolicies",
-        "2.5.29.35" => "authorityKeyIdentifier",
-        "2.5.29.37" => "extKeyUsage",
-        "1.3.6.1.5.5.7.1.1" => "authorityInfoAccess",
-        "1.3.6.1.5.5.7.1.3" => "qcStatements",
-        _ => return None,
-    })
 }

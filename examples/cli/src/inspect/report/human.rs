@@ -46,7 +46,6 @@ impl Report {
         let begins = if now < not_before { "  (not yet)" } else { "" };
         let ends = if now > not_after { "  (expired)" } else { "" };
         let self_issued = if of.is_self_issued { "  (itself)" } else { "" };
-        let bits = of.public_key.bits.map(|bits| format!(", {bits} bits"));
         let list = |names: &Option<Vec<String>>| match names.as_deref() {
             None => "(no such extension)".to_owned(),
             Some([]) => "nothing".to_owned(),
@@ -62,10 +61,8 @@ impl Report {
             ("is a CA", if of.is_ca { "yes" } else { "no" }.to_owned()),
             ("key usage", list(&of.key_usage)),
             ("for", list(&of.extended_key_usage)),
-            (
-                "public key",
-                format!("{}{}", of.public_key.algorithm, bits.unwrap_or_default()),
-            ),
+            ("public key", of.public_key.description.clone()),
+            ("signed with", of.signature_algorithm.clone()),
             ("sha256", of.sha256.clone()),
             ("spki sha256", of.spki_sha256.clone()),
         ] {

@@ -88,7 +88,12 @@ fn a_good_certificate_is_reported_completely() {
             "version": 3,
             "key_usage": ["digitalSignature", "keyAgreement"],
             "extended_key_usage": ["clientAuth", "1.2.3.4"],
-            "public_key": {"algorithm": "elliptic curve", "bits": null},
+            "public_key": {
+                "algorithm": "elliptic curve",
+                "bits": null,
+                "description": "elliptic curve P-256",
+            },
+            "signature_algorithm": "ecdsa-with-SHA256 (1.2.840.10045.4.3.2)",
             "extensions": [
                 extension("2.5.29.19", "basicConstraints", true),
                 extension("2.5.29.15", "keyUsage", true),
