@@ -459,10 +459,9 @@ impl Action {
     /// Whether the attempt, the reload or the request succeeded; `None` for other events.
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
-            Self::Admitted
-            | Self::RequestAllowed
-            | Self::ReloadApplied
-            | Self::ReloadRecovered => Some(Outcome::Success),
+            Self::Admitted | Self::RequestAllowed | Self::ReloadApplied | Self::ReloadRecovered => {
+                Some(Outcome::Success)
+            }
             Self::RequestDenied
             | Self::AcceptFailed
             | Self::ReloadRefused

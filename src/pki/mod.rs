@@ -49,8 +49,8 @@ pub use error::{CredentialsError, CrlFormatError, LoadWarning, OwnCertificatePro
 pub use excerpt::Excerpt;
 pub(crate) use name::ShortName;
 pub use name::{DistinguishedName, NameAttribute, TextError};
-pub use own::OwnCertificateChecks;
 pub use oid_names::oid_name;
+pub use own::OwnCertificateChecks;
 pub use pem::BlockPlace;
 pub use san::{GeneralName, SanError};
 pub use strings::StringRules;

@@ -221,9 +221,21 @@ mod tests {
         let unit = attribute(11, &value(UTF8_STRING, b"Unit"));
         let base = ComparableName::of(&name(&[&[printable]]));
         let of = |rdns: &[&[Vec<u8>]]| ComparableName::of(&name(rdns));
-        assert!(of(&[&[organization.clone()]]).is_within(&base));
-        assert!(of(&[&[organization.clone()], &[unit.clone()]]).is_within(&base));
-        assert!(!of(&[&[unit.clone()], &[organization.clone()]]).is_within(&base));
+        assert!(of(&[std::slice::from_ref(&organization)]).is_within(&base));
+        assert!(
+            of(&[
+                std::slice::from_ref(&organization),
+                std::slice::from_ref(&unit)
+            ])
+            .is_within(&base)
+        );
+        assert!(
+            !of(&[
+                std::slice::from_ref(&unit),
+                std::slice::from_ref(&organization)
+            ])
+            .is_within(&base)
+        );
         assert!(!of(&[&[organization, unit]]).is_within(&base));
         assert!(!of(&[]).is_within(&base));
     }

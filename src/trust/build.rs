@@ -37,13 +37,12 @@ pub(super) struct PathBuilder<'a> {
     pub(super) verifier: &'a ChainVerifier,
     pub(super) store: &'a TrustStore,
     pub(super) leaf: &'a Certificate,
+    /// What the peer sent besides the leaf.
     pub(super) presented: &'a [Certificate],
     pub(super) graph: Graph<'a>,
     pub(super) signatures: Signatures,
     pub(super) now: UnixTime,
     check_time: CheckTime,
-    /// What the peer sent besides the leaf.
-    presented: &'a [Certificate],
 }
 
 /// The state while paths are checked.
@@ -83,7 +82,6 @@ impl<'a> PathBuilder<'a> {
             presented,
             now,
             check_time,
-            presented,
         }
     }
 

@@ -6,6 +6,6 @@ mod identity;
 mod limbo;
 mod listed_serials;
 mod pem;
-mod rfc4514;
 mod pkits;
+mod rfc4514;
 mod verification_cache;
