@@ -306,7 +306,7 @@ impl<'c> Examiner<'c> {
                 certificate: leaf.clone(),
             });
         } else {
-            found.extend(verifier.problems_of_leaf(leaf, is_pinned));
+            found.extend(verifier.problems_of_leaf(leaf, store.as_ref().ok().copied(), is_pinned));
         }
         // A CA certificate has no digitalSignature: reporting that too would not help.
         if matches!(found.first(), Some(ChainError::CaAsEndEntity { .. })) {

@@ -1,7 +1,6 @@
 //! Examines the path from a leaf to a root.
 
-use rustls_pki_types::{Der, TrustAnchor, UnixTime};
-use webpki::EndEntityCert;
+use rustls_pki_types::{TrustAnchor, UnixTime};
 
 use super::extensions::names_an_issuer_to_fetch;
 use super::findings::{self, Missing};
@@ -11,12 +10,11 @@ use super::report::Finding;
 use crate::identity::{IdentityExtractor as _, SpiffeId, TrustDomain};
 use crate::pki::key_id::AuthorityKey;
 use crate::pki::named::Named;
-use crate::pki::{Certificate, DistinguishedName, ShortName, der};
+use crate::pki::{Certificate, DistinguishedName, ShortName};
 use crate::side::Side;
-use crate::trust::for_webpki;
 use crate::trust::{
-    ChainError, ChainVerifier, MAX_DEPTH, Signature, Trust, TrustStore, name_constraints,
-    path_length, unknown_critical,
+    ChainError, ChainVerifier, MAX_DEPTH, PathError, Signature, Trust, TrustStore,
+    name_constraints, path_length, unknown_critical, violates,
 };
 
 /// One stage with its findings, and its detail without findings: passed, or why it was skipped.
@@ -143,7 +141,15 @@ impl<'a> PathExamination<'a> {
     fn constraints(&self) -> Vec<Finding> {
         let mut found = limits(&self.path, self.verifier.usage());
         found.extend(self.names());
-        if let ChainError::BreaksRfc5280 { .. } = self.error {
+        let is_other = match self.error {
+            ChainError::BreaksRfc5280 { .. } => true,
+            // Others are found by another stage.
+            ChainError::Invalid { problem, .. } => {
+                found.is_empty() && !matches!(problem, PathError::Other(_))
+            }
+            _ => false,
+        };
+        if is_other {
             found.push(refused::of_error(self.error, self.verifier.usage(), None));
         }
         found
@@ -190,39 +196,9 @@ impl<'a> PathExamination<'a> {
         }
         holders
             .into_iter()
-            .filter(|(_, constraints)| self.breaks(leaf, constraints))
+            .filter(|(_, constraints)| violates(leaf, constraints))
             .map(|(holder, constraints)| findings::name_constraints(leaf, &holder, &constraints))
             .collect()
-    }
-
-    /// Whether rustls-webpki rejects the leaf's names by these constraints. It verifies the leaf as if its
-    /// own issuer were a root with them, at a time at which the leaf is valid.
-    fn breaks(&self, leaf: &Certificate, constraints: &[u8]) -> bool {
-        let spki = match self.path.certificates.get(1) {
-            Some(issuer) => Some(issuer.spki()),
-            None => self.path.root.map(|(_, root)| &*root.spki),
-        };
-        let Some(spki) = spki.and_then(|spki| der::single(spki, der::SEQUENCE).ok()) else {
-            return false;
-        };
-        let anchor = [TrustAnchor {
-            subject: Der::from_slice(leaf.issuer().rdn_sequence()),
-            subject_public_key_info: Der::from_slice(spki),
-            name_constraints: Some(Der::from_slice(constraints)),
-        }];
-        let Ok(end_entity) = EndEntityCert::try_from(leaf.der()) else {
-            return false;
-        };
-        let verdict = end_entity.verify_for_usage(
-            self.verifier.algorithms().all,
-            &anchor,
-            &[],
-            leaf.not_before(),
-            for_webpki(self.verifier.usage()),
-            None,
-            None,
-        );
-        matches!(verdict, Err(webpki::Error::NameConstraintViolation))
     }
 
     /// Why no issuer of the last certificate of the path is found.

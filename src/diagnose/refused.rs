@@ -15,7 +15,7 @@ use crate::pki::text::Escaped;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, ShortName, ShortSerial};
 use crate::side::Side;
-use crate::trust::{ChainError, PathError, StatusError};
+use crate::trust::{ChainError, StatusError};
 
 /// The finding for an error of the verifier.
 pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<'_>>) -> Finding {
@@ -278,14 +278,6 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
             ),
             "send only the certificates of the path, and issue them with key identifiers",
             lines([SHOW_CHAIN]),
-        ),
-        E::Invalid {
-            certificate,
-            problem: problem @ PathError::UniqueId,
-        } => (
-            format!("{} is rejected: {}", Named(certificate), problem.cause()),
-            "issue it again without these two fields",
-            lines(["openssl asn1parse -in CERT.pem -i"]),
         ),
         // Normally the examination of the path explains these.
         E::Expired { .. } | E::NotYetValid { .. } | E::UnknownIssuer { .. } | E::Invalid { .. } => {

@@ -254,6 +254,11 @@ impl Certificate {
         self.inner.is_ca
     }
 
+    /// Whether it has an issuerUniqueID or a subjectUniqueID (RFC 5280 section 4.1.2.8).
+    pub(crate) fn has_unique_ids(&self) -> bool {
+        self.inner.has_unique_id
+    }
+
     /// All extensions, in order, duplicates included.
     pub fn extensions(&self) -> &[Extension] {
         &self.inner.extensions
@@ -290,11 +295,6 @@ impl Certificate {
         let others = usual.map(|usual| usual_key::other_encodings(&usual));
         let others = others.unwrap_or_default();
         others.iter().map(|spki| Fingerprint::of(spki)).collect()
-    }
-
-    /// Whether it has an issuerUniqueID or a subjectUniqueID (RFC 5280 section 4.1.2.8).
-    pub(crate) fn has_unique_id(&self) -> bool {
-        self.inner.has_unique_id
     }
 
     /// The message that its issuer signed, and the signature.

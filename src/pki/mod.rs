@@ -16,7 +16,6 @@ pub(crate) mod key_id;
 pub(crate) mod memory;
 mod name;
 pub(crate) mod name_difference;
-#[allow(dead_code, reason = "path validation will use the rest")]
 pub(crate) mod name_matching;
 pub(crate) mod named;
 pub(crate) mod oid_names;
@@ -30,6 +29,7 @@ mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod usual_key;
+mod webpki_view;
 
 pub use algorithm::{AlgorithmError, KeyError, signature_algorithm_name};
 #[cfg(all(test, feature = "tokio"))]
@@ -54,6 +54,7 @@ pub use own::OwnCertificateChecks;
 pub use pem::BlockPlace;
 pub use san::{GeneralName, SanError};
 pub use strings::StringRules;
+pub(crate) use webpki_view::webpki_view;
 
 /// The remedy for a version 1 certificate, which `openssl x509 -req` makes without `-extfile`.
 pub(crate) const ISSUE_V3: &str = "`openssl x509 -req` makes version 1 unless it is given extensions: add `-extfile ext.cnf` with a line such as `extendedKeyUsage=clientAuth`";

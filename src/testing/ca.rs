@@ -195,6 +195,54 @@ impl TestCaBuilder {
         self.extension("2.5.29.30", true, der)
     }
 
+    /// Adds critical name constraints of permitted and excluded subtrees; each is a GeneralName as
+    /// [`der::tlv`](super::der::tlv) makes it, such as `tlv(0x82, "example.org")` for a dNSName.
+    pub fn constrain_names(self, permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Self {
+        let subtrees = |tag, names: &[Vec<u8>]| {
+            let subtrees: Vec<Vec<u8>> = names.iter().map(|name| der::sequence(&[name])).collect();
+            if subtrees.is_empty() {
+                Vec::new()
+            } else {
+                der::tlv(tag, subtrees.concat())
+            }
+        };
+        let both = [subtrees(0xa0, permitted), subtrees(0xa1, excluded)];
+        self.name_constraints(&der::sequence(&both))
+    }
+
+    /// Adds a critical certificatePolicies with these dotted object identifiers.
+    ///
+    /// # Panics
+    /// If one is not an object identifier.
+    pub fn policies(self, oids: &[&str]) -> Self {
+        self.extension("2.5.29.32", true, &der::policies(oids))
+    }
+
+    /// Adds a critical policyMappings from policies of the issuer to those of the subject.
+    ///
+    /// # Panics
+    /// If one is not an object identifier.
+    pub fn map_policies(self, mappings: &[(&str, &str)]) -> Self {
+        let pairs: Vec<Vec<u8>> = mappings
+            .iter()
+            .map(|(from, to)| der::sequence(&[der::oid(from), der::oid(to)]))
+            .collect();
+        self.extension("2.5.29.33", true, &der::sequence(&pairs))
+    }
+
+    /// Adds a critical policyConstraints: after how many certificates a policy is required, and
+    /// mappings are inhibited.
+    pub fn policy_constraints(self, explicit: Option<u8>, mapping: Option<u8>) -> Self {
+        let field = |tag, skip: Option<u8>| skip.map_or_else(Vec::new, |it| der::tlv(tag, [it]));
+        let both = [field(0x80, explicit), field(0x81, mapping)];
+        self.extension("2.5.29.36", true, &der::sequence(&both))
+    }
+
+    /// Adds a critical inhibitAnyPolicy: after how many certificates anyPolicy no longer counts.
+    pub fn inhibit_any_policy(self, skip: u8) -> Self {
+        self.extension("2.5.29.54", true, &der::integer(skip.into()))
+    }
+
     /// Appends an extension, also if one with the same OID exists.
     ///
     /// # Panics

@@ -176,6 +176,12 @@ pub fn rdn(attributes: &[(&str, u8, &[u8])]) -> Vec<u8> {
     set(&attributes)
 }
 
+/// A `CertificatePolicies` without qualifiers.
+pub(super) fn policies(oids: &[&str]) -> Vec<u8> {
+    let policies: Vec<Vec<u8>> = oids.iter().map(|dotted| sequence(&[oid(dotted)])).collect();
+    sequence(&policies)
+}
+
 /// The text form (RFC 7468) of one object, such as a `CERTIFICATE` or a `PRIVATE KEY`.
 pub fn pem(label: &str, der: &[u8]) -> String {
     pem::encode_config(

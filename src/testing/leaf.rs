@@ -123,6 +123,14 @@ impl LeafBuilder {
         self
     }
 
+    /// Adds a critical certificatePolicies with these dotted object identifiers.
+    ///
+    /// # Panics
+    /// If one is not an object identifier.
+    pub fn policies(self, oids: &[&str]) -> Self {
+        self.extension("2.5.29.32", true, &der::policies(oids))
+    }
+
     /// Omits every extension, also those added by other calls.
     pub fn without_extensions(mut self) -> Self {
         self.without_extensions = true;

@@ -19,6 +19,7 @@ use super::in_force::Current;
 use super::{ClientConfigs, HandshakeError, alert};
 use crate::audit::Stage;
 use crate::gate::AdmitError;
+use crate::pki::webpki_view;
 use crate::{Certificate, ConnectionInfo};
 
 /// Gives the configuration in force.
@@ -223,7 +224,7 @@ impl<I: Send + Sync + 'static> ServerCertVerifier for AuthorizingVerifier<I> {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         self.prove(certificate, |algorithms| {
-            verify_tls12_signature(message, certificate, signed, algorithms)
+            verify_tls12_signature(message, &webpki_view(certificate), signed, algorithms)
         })
     }
 
@@ -234,7 +235,7 @@ impl<I: Send + Sync + 'static> ServerCertVerifier for AuthorizingVerifier<I> {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         self.prove(certificate, |algorithms| {
-            verify_tls13_signature(message, certificate, signed, algorithms)
+            verify_tls13_signature(message, &webpki_view(certificate), signed, algorithms)
         })
     }
 

@@ -15,6 +15,7 @@ use super::in_force::InForce;
 use super::probe::{self, SessionBinding};
 use super::resumption::a_day_after;
 use super::sessions::ClientSessionCache;
+use crate::pki::webpki_view;
 use crate::trust::{Trust, TrustStore};
 
 /// Verifies chains in the handshake by the gate's first step, and signatures by rustls' own code.
@@ -91,7 +92,7 @@ impl<I> PeerVerifier<I> {
     ) -> Result<HandshakeSignatureValid, Error> {
         let gate = self.in_force.gate().ok_or_else(no_endpoint)?;
         let algorithms = gate.verifier().algorithms();
-        let result = verify_tls12_signature(message, certificate, signed, algorithms);
+        let result = verify_tls12_signature(message, &webpki_view(certificate), signed, algorithms);
         self.note_proof(certificate, result.is_ok());
         result
     }
@@ -104,7 +105,7 @@ impl<I> PeerVerifier<I> {
     ) -> Result<HandshakeSignatureValid, Error> {
         let gate = self.in_force.gate().ok_or_else(no_endpoint)?;
         let algorithms = gate.verifier().algorithms();
-        let result = verify_tls13_signature(message, certificate, signed, algorithms);
+        let result = verify_tls13_signature(message, &webpki_view(certificate), signed, algorithms);
         self.note_proof(certificate, result.is_ok());
         result
     }

@@ -1,8 +1,8 @@
 //! Building the path from a leaf to a root.
 //!
-//! The search finds paths along verified signatures. rustls-webpki then verifies each path by RFC 5280
-//! section 6; it gets only the certificates and the root of that path. The rules that rustls-webpki does
-//! not check are checked last. When a path is rejected, the search continues, because another path may be
+//! The search finds paths along verified signatures. Our own validator then checks each path by RFC 5280
+//! section 6, and so does rustls-webpki where it can process the path; it gets only the certificates and
+//! the root of that path. Other rules, such as revocation, are checked last. When a path is rejected, the search continues, because another path may be
 //! valid: cross-signed authorities have several.
 
 use std::ops::{ControlFlow, RangeInclusive};
@@ -10,16 +10,23 @@ use std::slice;
 use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, VerifiedPath};
+use webpki::{
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter,
+    RequiredEkuNotFoundContext, VerifiedPath,
+};
 
 use super::for_webpki;
 use super::graph::Graph;
-use super::path::RootOfPath;
+use super::path::{RootOfPath, earlier};
 use super::revocation::{CheckTime, Issuer, check_path};
 use super::search::Search;
 use super::signatures::Signatures;
-use super::{Anchor, ChainError, ChainVerifier, TrustStore, VerifiedChain, explain, roots};
+use super::validate::{self, Rules};
+use super::{
+    Anchor, ChainError, ChainVerifier, EkuPolicy, TrustStore, VerifiedChain, explain, roots,
+};
 use crate::pki::Certificate;
+use crate::side::Side;
 
 /// The most signatures that are verified for one chain. A path of the maximum depth needs seven. The
 /// others are for cross-signed authorities.
@@ -87,9 +94,11 @@ impl<'a> PathBuilder<'a> {
 
     /// The first path that passes all checks.
     pub(super) fn build(&self) -> Result<VerifiedChain, ChainError> {
-        let end_entity = EndEntityCert::try_from(self.leaf.der())
-            .map_err(|error| explain::rejected_by_webpki(self, error, &[self.leaf]))?;
-        let mut unchanged = unchanged_around(self.now, self.graph.between());
+        // `None` if it has critical policies, for example, which rustls-webpki does not know.
+        let end_entity = EndEntityCert::try_from(self.leaf.der()).ok();
+        let end_entity = end_entity.as_ref();
+        let tolerance = self.store.choices().clock_tolerance;
+        let mut unchanged = unchanged_around(self.now, tolerance, self.graph.between());
         if let Some(crls) = self.verifier.crl_set() {
             let lists = crls.same_lists_around(self.now);
             unchanged = *unchanged.start().max(lists.start())..=*unchanged.end().min(lists.end());
@@ -101,7 +110,7 @@ impl<'a> PathBuilder<'a> {
         let mut search = Search::new(&self.graph, &self.signatures, MAX_DEPTH);
         let found =
             search.paths(
-                &mut |path, root| match self.check(&end_entity, path, root, &mut progress) {
+                &mut |path, root| match self.check(end_entity, path, root, &mut progress) {
                     Some(chain) => ControlFlow::Break(chain),
                     None => ControlFlow::Continue(()),
                 },
@@ -109,24 +118,20 @@ impl<'a> PathBuilder<'a> {
         match (found, progress.refusal) {
             (Some(chain), _) => Ok(chain),
             (None, Some((_, error))) => Err(error),
-            (None, None) => Err(self.no_path(&end_entity, &search)),
+            (None, None) => Err(self.no_path(&search)),
         }
     }
 
     /// Verifies one path whose signatures are valid.
     fn check(
         &self,
-        end_entity: &EndEntityCert<'_>,
+        end_entity: Option<&EndEntityCert<'_>>,
         path: &[&Certificate],
         root: usize,
         progress: &mut Progress,
     ) -> Option<VerifiedChain> {
-        let anchor = &self.store.anchors()[root];
-        let (weight, error) = match self.verify_with_webpki(end_entity, &path[1..], anchor) {
-            Err(problem) => {
-                let weight = Weight::of(&problem);
-                (weight, explain::rejected_by_webpki(self, problem, path))
-            }
+        let (weight, error) = match self.validate(end_entity, path, root) {
+            Err(error) => (Weight::of(&error), error),
             Ok(()) => match self.check_our_rules(path, root, &progress.unchanged) {
                 Ok(chain) => return Some(chain),
                 Err(error) => {
@@ -146,6 +151,41 @@ impl<'a> PathBuilder<'a> {
         None
     }
 
+    /// Validates a path by our own validator and by rustls-webpki, if it can process the path.
+    fn validate(
+        &self,
+        end_entity: Option<&EndEntityCert<'_>>,
+        path: &[&Certificate],
+        root: usize,
+    ) -> Result<(), ChainError> {
+        let anchor = &self.store.anchors()[root];
+        let constraints = anchor.name_constraints.as_ref();
+        let whole = validate::Path {
+            certificates: path,
+            root: self.graph.root(root).name.as_ref(),
+            root_constraints: constraints.map(|constraints| constraints.as_ref()),
+        };
+        validate::check(whole, &self.rules())?;
+        if !validate::webpki_processes(whole) {
+            return Ok(());
+        }
+        let verdict = match end_entity {
+            Some(end_entity) => self.verify_with_webpki(end_entity, &path[1..], anchor),
+            None => EndEntityCert::try_from(self.leaf.der()).map(drop),
+        };
+        verdict.map_err(|problem| explain::rejected_by_webpki(self, problem, path))
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        let choices = self.store.choices();
+        Rules {
+            now: self.now,
+            usage: self.verifier.usage(),
+            extended_key_usage: self.verifier.key_usage_rule(choices),
+            choices,
+        }
+    }
+
     /// Verifies a path with rustls-webpki: exactly this path, no other one of the same certificates.
     fn verify_with_webpki(
         &self,
@@ -157,6 +197,15 @@ impl<'a> PathBuilder<'a> {
             .iter()
             .map(|issuer| CertificateDer::from(issuer.der().as_ref()))
             .collect();
+        // Within the tolerance, which our validator has checked, rustls-webpki gets a later time.
+        let path = issuers.iter().copied().chain([self.leaf]);
+        let latest = path.map(Certificate::not_before).max().unwrap_or(self.now);
+        let tolerated = earlier(latest, self.store.choices().clock_tolerance) <= self.now;
+        let now = if tolerated {
+            self.now.max(latest)
+        } else {
+            self.now
+        };
         let is_this_path = |found: &VerifiedPath<'_>| {
             let found = found.intermediate_certificates().map(|issuer| issuer.der());
             if found.eq(ders.iter().cloned()) {
@@ -170,16 +219,15 @@ impl<'a> PathBuilder<'a> {
                 &self.signatures.algorithms(),
                 slice::from_ref(anchor),
                 &ders,
-                self.now,
-                for_webpki(self.verifier.usage()),
+                now,
+                Purpose(self.rules()),
                 None,
                 Some(&is_this_path),
             )
             .map(drop)
     }
 
-    /// Checks what rustls-webpki does not check (an issuer's keyUsage, a root's own certificate) or
-    /// cannot do well (revocation). The search finds the path during `unchanged`.
+    /// Checks what is not part of path validation: the profile, a root's own certificate, revocation. The search finds the path during `unchanged`.
     fn check_our_rules(
         &self,
         path: &[&Certificate],
@@ -187,20 +235,10 @@ impl<'a> PathBuilder<'a> {
         unchanged: &RangeInclusive<UnixTime>,
     ) -> Result<VerifiedChain, ChainError> {
         let issuers = &path[1..];
-        let may_not_sign = |issuer: &&&Certificate| {
-            issuer
-                .key_usage()
-                .is_some_and(|usage| !usage.key_cert_sign())
-        };
-        if let Some(certificate) = issuers.iter().find(may_not_sign) {
-            return Err(ChainError::IssuerMayNotSign {
-                certificate: (*certificate).clone(),
-            });
-        }
         let certificates: Vec<Certificate> = path.iter().copied().cloned().collect();
         self.verifier.certificate_profile().check(&certificates)?;
         let known_root = self.graph.root(root);
-        let enforced = roots::enforce(self.verifier, known_root, issuers, self.now)?;
+        let enforced = roots::enforce(self.verifier, known_root, issuers, &self.rules())?;
         let crls_until = match self.verifier.crl_set() {
             None => None,
             Some(crls) => {
@@ -227,6 +265,7 @@ impl<'a> PathBuilder<'a> {
             certificates,
             Anchor::Root { subject },
             Some(root),
+            self.store.choices(),
             &(*unchanged.start()..=until),
         )
         .with_crl_issuers(self.crl_issuers(path)))
@@ -243,20 +282,10 @@ impl<'a> PathBuilder<'a> {
     }
 
     /// The error when no path leads to a root.
-    fn no_path(&self, end_entity: &EndEntityCert<'_>, search: &Search<'_, '_>) -> ChainError {
+    fn no_path(&self, search: &Search<'_, '_>) -> ChainError {
         // Problems of the leaf that do not depend on the path are reported first.
-        let alone = end_entity.verify_for_usage(
-            &[],
-            &[],
-            &[],
-            self.now,
-            for_webpki(self.verifier.usage()),
-            None,
-            None,
-        );
-        match alone {
-            Err(webpki::Error::UnknownIssuer) | Ok(_) => {}
-            Err(problem) => return explain::rejected_by_webpki(self, problem, &[self.leaf]),
+        if let Err(problem) = validate::check_alone(self.leaf, &self.rules()) {
+            return problem;
         }
         if !self.graph.leads_to_a_root() {
             return explain::rejected_by_webpki(self, webpki::Error::UnknownIssuer, &[self.leaf]);
@@ -283,20 +312,53 @@ impl<'a> PathBuilder<'a> {
 }
 
 impl Weight {
-    const fn of(problem: &webpki::Error) -> Self {
+    const fn of(problem: &ChainError) -> Self {
         match problem {
-            webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
-                Self::Validity
-            }
+            ChainError::Expired { .. } | ChainError::NotYetValid { .. } => Self::Validity,
             _ => Self::Other,
         }
     }
 }
 
+/// The extended key usages that are accepted, for rustls-webpki.
+struct Purpose<'a>(Rules<'a>);
+
+impl ExtendedKeyUsageValidator for Purpose<'_> {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let usage = self.0.usage;
+        match self.0.extended_key_usage {
+            EkuPolicy::AcceptServerAuth if usage == Side::Client => {
+                let accepted = [SERVER_AUTH, CLIENT_AUTH].map(KeyPurposeId::new);
+                let mut is_empty = true;
+                for purpose in purposes {
+                    is_empty = false;
+                    if accepted.contains(&purpose?) {
+                        return Ok(());
+                    }
+                }
+                // Our validator names the purposes.
+                let missing = RequiredEkuNotFoundContext {
+                    required: for_webpki(usage),
+                    present: Vec::new(),
+                };
+                let error = webpki::Error::RequiredEkuNotFoundContext(missing);
+                if is_empty { Ok(()) } else { Err(error) }
+            }
+            _ => for_webpki(usage).validate(purposes),
+        }
+    }
+}
+
+/// 1.3.6.1.5.5.7.3.1
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+/// 1.3.6.1.5.5.7.3.2
+const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+
 /// The time around `now` in which the same certificates of these are valid as now. At another time, path
 /// building can have another result.
 pub(super) fn unchanged_around<'a>(
     now: UnixTime,
+    tolerance: Duration,
     certificates: impl IntoIterator<Item = &'a Certificate>,
 ) -> RangeInclusive<UnixTime> {
     let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
@@ -305,7 +367,8 @@ pub(super) fn unchanged_around<'a>(
     for certificate in certificates {
         // The first second in which it is valid, and the first second after its validity.
         let after = certificate.not_after().as_secs().saturating_add(1);
-        for change in [certificate.not_before().as_secs(), after] {
+        let not_before = earlier(certificate.not_before(), tolerance).as_secs();
+        for change in [not_before, after] {
             if change <= now {
                 start = start.max(change);
             } else {

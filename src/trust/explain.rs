@@ -4,7 +4,7 @@ use super::build::PathBuilder;
 use super::graph::Link;
 use super::signatures::Unverifiable;
 use super::verifier::wrong_usage;
-use super::{ChainError, PathError, Signer, TrustStore, unknown_critical};
+use super::{ChainError, PathError, Signer, TrustStore};
 use crate::pki::key_id::{AuthorityKey, subject_key};
 use crate::pki::name_matching::names_match_rfc5280;
 use crate::pki::{AlgorithmError, Certificate, DistinguishedName, Excerpt};
@@ -71,28 +71,9 @@ pub(super) fn rejected_by_webpki(
         E::EndEntityUsedAsCa => ChainError::IssuerMayNotSign {
             certificate: certificate_with(&|c| **c != *leaf && !c.is_ca()),
         },
-        E::UnsupportedCriticalExtension => {
-            critical_extension(&certificate_with(&|c| unknown_critical(c).is_some()))
-        }
-        E::BadDer | E::TrailingData(_) if path.iter().any(|it| it.has_unique_id()) => {
-            ChainError::Invalid {
-                certificate: certificate_with(&|it| it.has_unique_id()),
-                problem: PathError::UniqueId,
-            }
-        }
         problem => ChainError::Invalid {
             certificate: leaf.clone(),
             problem: PathError::of(&problem),
-        },
-    }
-}
-
-/// The error for a certificate with a critical extension that is not supported.
-pub(super) fn critical_extension(certificate: &Certificate) -> ChainError {
-    ChainError::Invalid {
-        certificate: certificate.clone(),
-        problem: PathError::CriticalExtension {
-            oid: unknown_critical(certificate).unwrap_or_default().into(),
         },
     }
 }

@@ -23,19 +23,50 @@ pub(crate) fn name_constraints(certificate: &Certificate) -> Option<&[u8]> {
 /// A critical extension that path validation does not process and must therefore reject (RFC 5280
 /// section 4.2).
 pub(crate) fn unknown_critical(certificate: &Certificate) -> Option<&str> {
-    /// The extensions that rustls-webpki processes.
+    let mut extensions = certificate.extensions().iter();
+    extensions
+        .find(|extension| extension.is_critical() && !is_known(extension.oid()))
+        .map(crate::pki::Extension::oid)
+}
+
+/// As [`unknown_critical`] for a root, whose policies are not processed.
+pub(super) fn unknown_critical_of_root(root: &Certificate) -> Option<&str> {
+    let mut extensions = root.extensions().iter();
+    extensions
+        .find(|extension| {
+            let oid = extension.oid();
+            extension.is_critical() && (!is_known(oid) || is_policy(oid))
+        })
+        .map(crate::pki::Extension::oid)
+}
+
+pub(super) const NAME_CONSTRAINTS: &str = "2.5.29.30";
+pub(super) const CERTIFICATE_POLICIES: &str = "2.5.29.32";
+pub(super) const POLICY_MAPPINGS: &str = "2.5.29.33";
+pub(super) const POLICY_CONSTRAINTS: &str = "2.5.29.36";
+pub(super) const INHIBIT_ANY_POLICY: &str = "2.5.29.54";
+
+/// Whether path validation processes an extension.
+pub(super) fn is_known(oid: &str) -> bool {
     const KNOWN: [&str; 7] = [
         "2.5.29.15",
         "2.5.29.17",
         "2.5.29.19",
-        "2.5.29.30",
+        NAME_CONSTRAINTS,
         "2.5.29.31",
         "2.5.29.37",
         "1.3.6.1.4.1.11129.2.4.2",
     ];
-    certificate
-        .extensions()
-        .iter()
-        .find(|extension| extension.is_critical() && !KNOWN.contains(&extension.oid()))
-        .map(crate::pki::Extension::oid)
+    KNOWN.contains(&oid) || is_policy(oid)
+}
+
+/// Whether an extension is about policies.
+pub(super) fn is_policy(oid: &str) -> bool {
+    [
+        CERTIFICATE_POLICIES,
+        POLICY_MAPPINGS,
+        POLICY_CONSTRAINTS,
+        INHIBIT_ANY_POLICY,
+    ]
+    .contains(&oid)
 }

@@ -84,9 +84,10 @@ impl<'a> Graph<'a> {
             .collect();
         // Roots are first, as in rustls-webpki, so that the path is as short as possible.
         links.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let matching = self.store.choices().names;
         let named = presented
             .iter()
-            .filter(|candidate| candidate.subject() == certificate.issuer())
+            .filter(|candidate| matching.matches(candidate.subject(), certificate.issuer()))
             .chain(self.store.intermediates_named(certificate.issuer()));
         let mut issuers: Vec<(KeyIds, Link)> = Vec::new();
         for candidate in named {

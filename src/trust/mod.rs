@@ -2,6 +2,7 @@
 
 mod build;
 mod bundles;
+mod choices;
 mod error;
 mod explain;
 mod extensions;
@@ -17,14 +18,16 @@ mod signatures;
 #[cfg(feature = "spiffe-bundle")]
 mod spiffe_bundle;
 mod store;
+mod validate;
 mod verifier;
 
 pub(crate) use build::MAX_DEPTH;
 pub use bundles::{BundleError, Trust, TrustBundles};
+pub use choices::{CertificatePolicies, NameMatching};
 pub use error::{ChainError, CrlError, PathError, Signer, StatusError, TrustError};
 pub(crate) use extensions::{name_constraints, path_length, unknown_critical};
 pub(crate) use graph::Graph;
-pub(crate) use path::for_webpki;
+use path::for_webpki;
 pub use path::{Anchor, EkuPolicy, Limits, RootConstraints, VerifiedChain};
 pub use profile::Profile;
 pub use revocation::{
@@ -35,5 +38,6 @@ pub(crate) use search::{Search, longest_signed};
 pub(crate) use signatures::{Signature, Signatures, Unverifiable};
 pub(crate) use store::Root;
 pub use store::TrustStore;
+pub(crate) use validate::violates;
 pub use verifier::ChainVerifier;
 pub(crate) use verifier::pin_of;

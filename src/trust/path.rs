@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 use webpki::KeyUsage as WebpkiUsage;
 
+use super::choices::Choices;
 use super::extensions::name_constraints;
 use super::name_constraints as dns;
 use crate::pki::{Certificate, DistinguishedName, Fingerprint};
@@ -51,6 +52,8 @@ struct Inner {
     crl_issuers: Vec<Certificate>,
     anchor: Anchor,
     root: Option<RootOfPath>,
+    /// The options of the trust store under which it was verified.
+    choices: Arc<Choices>,
     not_after: UnixTime,
     /// The first and the last second for which the verification has this result.
     holds: RangeInclusive<UnixTime>,
@@ -72,6 +75,7 @@ impl VerifiedChain {
         certificates: Vec<Certificate>,
         anchor: Anchor,
         root: Option<RootOfPath>,
+        choices: &Arc<Choices>,
         unchanged: &RangeInclusive<UnixTime>,
     ) -> Self {
         // There is always a leaf. Without one, the result would be valid at no time.
@@ -81,9 +85,11 @@ impl VerifiedChain {
         let not_before = bounding().map(Certificate::not_before).max();
         let not_after = bounding().map(Certificate::not_after).min();
         let (not_before, not_after) = (not_before.unwrap_or(epoch), not_after.unwrap_or(epoch));
+        let not_before = earlier(not_before, choices.clock_tolerance);
         Self {
             inner: Arc::new(Inner {
                 root,
+                choices: Arc::clone(choices),
                 certificates,
                 crl_issuers: Vec::new(),
                 anchor,
@@ -135,6 +141,11 @@ impl VerifiedChain {
     /// The first second for which it has the same result.
     pub(super) fn holds_from(&self) -> UnixTime {
         *self.inner.holds.start()
+    }
+
+    /// Whether it was verified under these options.
+    pub(super) fn is_under(&self, choices: &Arc<Choices>) -> bool {
+        Arc::ptr_eq(&self.inner.choices, choices) || self.inner.choices == *choices
     }
 
     /// The [`root_id`](super::store::root_id) of its root; `None` for a pin.
@@ -284,6 +295,17 @@ pub enum EkuPolicy {
     RequiredIfPresent,
     /// The extension must be present and contain it.
     Required,
+    /// As [`RequiredIfPresent`](Self::RequiredIfPresent), and for clients serverAuth is enough, in the
+    /// leaf and in its issuers. For servers it is the same as `RequiredIfPresent`.
+    ///
+    /// Public CAs no longer issue clientAuth: their issuing CAs do not have it since 2026-06-15, and
+    /// leaves not after 2027-03-15. Programs whose peers are servers of the public Internet and connect to
+    /// each other (XMPP, SIP, SMTP, B2B) need this option.
+    ///
+    /// # Security
+    /// Every server with a certificate of these CAs can then be a client. Identify peers by the names for
+    /// which the CA vouches, and authorize them by name.
+    AcceptServerAuth,
 }
 
 /// Whether the constraints in a root's own certificate are enforced.
@@ -321,6 +343,13 @@ pub enum RootConstraints {
     /// A root that was loaded without its certificate (`TrustStore::webpki_roots`,
     /// `TrustStore::from_root_store`) has only its name constraints.
     Enforce,
+}
+
+/// A time before another; the epoch if that is earlier.
+pub(super) fn earlier(time: UnixTime, by: Duration) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(
+        time.as_secs().saturating_sub(by.as_secs()),
+    ))
 }
 
 /// The extended key usage of this side, for webpki.

@@ -1,4 +1,4 @@
-//! The rules of RFC 5280 for issuers that rustls-webpki does not check.
+//! The rules of RFC 5280 for issuers that path validation does not check.
 
 use super::ChainError;
 use crate::pki::der::{self, NotDer, Reader};
@@ -25,8 +25,8 @@ use crate::pki::{Certificate, Extension, GeneralName};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
-    /// Path validation (section 6): signatures, validity, name constraints, path lengths, usages and
-    /// critical extensions. Other mistakes of issuers are accepted.
+    /// Path validation (section 6): signatures, validity, name constraints, path lengths, policies, usages
+    /// and critical extensions. Other mistakes of issuers are accepted.
     #[default]
     Compatible,
     /// Path validation, and the requirements of section 4 for conforming issuers.
@@ -37,8 +37,8 @@ pub enum Profile {
     /// `*` other than as the whole first label), an iPAddress that is not an address · no
     /// authorityKeyIdentifier · nameConstraints or a path length in an end entity · in an issuer:
     /// no subjectKeyIdentifier, no keyUsage, a basicConstraints or nameConstraints that is not
-    /// critical, nameConstraints without a subtree · policyConstraints or inhibitAnyPolicy: they
-    /// must be critical, and critical ones are not supported.
+    /// critical, nameConstraints without a subtree · a policyConstraints or inhibitAnyPolicy that is not
+    /// critical. Critical ones are processed by every profile.
     Rfc5280,
 }
 
@@ -84,8 +84,8 @@ struct Rule {
     is_kept: fn(&Certificate) -> bool,
 }
 
-/// The rules that path validation has not checked yet. rustls-webpki does not support critical key
-/// identifiers and critical policies, so that every profile rejects them. An empty subject of an issuer
+/// The rules that path validation has not checked yet. Path validation does not know critical key
+/// identifiers, so that every profile rejects them. An empty subject of an issuer
 /// is the empty issuer of the certificate below it.
 const RULES: &[Rule] = &[
     Rule {

@@ -1,10 +1,9 @@
 //! The constraints in the certificate of a root.
 
-use rustls_pki_types::UnixTime;
-
-use super::extensions::{path_length, unknown_critical};
+use super::extensions::{path_length, unknown_critical_of_root};
 use super::store::Root;
-use super::verifier::{check_validity, wrong_usage};
+use super::validate::{Rules, fits_usage, validity};
+use super::verifier::wrong_usage;
 use super::{ChainError, ChainVerifier, PathError, RootConstraints};
 use crate::pki::Certificate;
 
@@ -17,7 +16,7 @@ pub(super) fn enforce(
     verifier: &ChainVerifier,
     root: &Root,
     issuers: &[&Certificate],
-    now: UnixTime,
+    rules: &Rules<'_>,
 ) -> Result<Option<Certificate>, ChainError> {
     if verifier.constraints_of_roots() == RootConstraints::Ignore {
         return Ok(None);
@@ -27,7 +26,7 @@ pub(super) fn enforce(
     let mut refusal = None;
     let mut passed: Option<&Certificate> = None;
     for certificate in root.certificate.iter().chain(&root.others) {
-        match check(verifier, certificate, below, now) {
+        match check(certificate, below, rules) {
             Ok(()) => {
                 let lasts_longer =
                     passed.is_none_or(|other| certificate.not_after() > other.not_after());
@@ -47,24 +46,19 @@ pub(super) fn enforce(
     }
 }
 
-fn check(
-    verifier: &ChainVerifier,
-    root: &Certificate,
-    below: usize,
-    now: UnixTime,
-) -> Result<(), ChainError> {
-    check_validity(root, now)?;
+fn check(root: &Certificate, below: usize, rules: &Rules<'_>) -> Result<(), ChainError> {
+    validity(root, rules.now, rules.choices.clock_tolerance)?;
     if let Some(purposes) = root.extended_key_usage()
-        && purposes
-            .iter()
-            .all(|oid| oid != verifier.usage().usage_oid())
+        && !fits_usage(purposes, rules.usage, rules.extended_key_usage)
     {
-        return Err(wrong_usage(root, verifier.usage()));
+        return Err(wrong_usage(root, rules.usage));
     }
     let problem = if path_length(root).is_some_and(|allowed| below > allowed) {
         PathError::PathLength
-    } else if let Some(oid) = unknown_critical(root) {
-        PathError::CriticalExtension { oid: oid.into() }
+    } else if let Some(oid) = unknown_critical_of_root(root) {
+        PathError::UnknownExtension {
+            oid: oid.to_owned(),
+        }
     } else {
         return Ok(());
     };

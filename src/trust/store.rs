@@ -3,15 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
+use super::choices::{Choices, MAX_CLOCK_TOLERANCE};
 use super::error::{PathError, TrustError};
 use super::revocation::Issuer;
-use super::{TrustBundles, files};
+use super::{CertificatePolicies, EkuPolicy, NameMatching, TrustBundles, files};
 use crate::diagnostic::Diagnostic;
+use crate::pki::name_matching::ComparableName;
 use crate::pki::pem::{Origin, read_blocks};
 use crate::pki::{Certificate, DistinguishedName, Fingerprint, PemError, der};
 
@@ -39,6 +43,7 @@ pub struct TrustStore {
     pinned_keys: HashSet<Fingerprint>,
     intermediates: Vec<Certificate>,
     index: Box<Index>,
+    choices: Arc<Choices>,
 }
 
 /// The positions of anchors and intermediates in their lists.
@@ -48,6 +53,10 @@ struct Index {
     anchors: HashMap<Fingerprint, usize>,
     anchors_by_name: HashMap<DistinguishedName, Vec<usize>>,
     intermediates_by_name: HashMap<DistinguishedName, Vec<usize>>,
+    /// Of anchors, under [`NameMatching::Rfc5280`] only.
+    anchors_by_text: HashMap<ComparableName, Vec<usize>>,
+    /// Of intermediates, under [`NameMatching::Rfc5280`] only.
+    intermediates_by_text: HashMap<ComparableName, Vec<usize>>,
 }
 
 /// A trust anchor as the issuer of certificates and CRLs.
@@ -161,7 +170,8 @@ impl TrustStore {
         store
     }
 
-    /// Adds the roots, pins and intermediates of `other`.
+    /// Adds the roots, pins and intermediates of `other`. The options of `self` remain, for all of them:
+    /// name matching, clock tolerance, policies, extended key usage.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         for (anchor, root) in other.anchors.into_iter().zip(other.roots) {
@@ -225,6 +235,11 @@ impl TrustStore {
             .intermediates_by_name
             .entry(certificate.subject().clone());
         named.or_default().push(self.intermediates.len());
+        if self.choices.names == NameMatching::Rfc5280 {
+            let name = ComparableName::of(certificate.subject());
+            let named = self.index.intermediates_by_text.entry(name);
+            named.or_default().push(self.intermediates.len());
+        }
         self.intermediates.push(certificate);
         self
     }
@@ -243,6 +258,65 @@ impl TrustStore {
             self = self.with_intermediate(certificate);
         }
         Ok(self)
+    }
+
+    /// Sets how the names of issuers are compared. Default: [`NameMatching::Exact`].
+    #[must_use]
+    pub fn name_matching(mut self, rule: NameMatching) -> Self {
+        self.edit_choices(|choices| choices.names = rule);
+        let index = &mut self.index;
+        index.anchors_by_text.clear();
+        index.intermediates_by_text.clear();
+        if rule == NameMatching::Rfc5280 {
+            let roots = self.roots.iter().map(|root| root.name.as_ref());
+            for (place, name) in roots.enumerate() {
+                if let Some(name) = name {
+                    let named = index.anchors_by_text.entry(ComparableName::of(name));
+                    named.or_default().push(place);
+                }
+            }
+            for (place, certificate) in self.intermediates.iter().enumerate() {
+                let name = ComparableName::of(certificate.subject());
+                let named = index.intermediates_by_text.entry(name);
+                named.or_default().push(place);
+            }
+        }
+        self
+    }
+
+    /// Sets the requirement for extended key usages of the peers that this store is for, instead of the
+    /// one of the builder or of the [`ChainVerifier`](super::ChainVerifier).
+    #[must_use]
+    pub fn extended_key_usage(mut self, rule: EkuPolicy) -> Self {
+        self.edit_choices(|choices| choices.extended_key_usage = Some(rule));
+        self
+    }
+
+    /// Sets by how much the notBefore of a certificate may be ahead of our clock, for new certificates of
+    /// an issuer whose clock is slightly fast. Default: zero. At most 5 minutes: more counts as 5 minutes.
+    /// Fractions of a second are ignored. For CRLs, see
+    /// [`Revocation::clock_tolerance`](super::Revocation::clock_tolerance).
+    #[must_use]
+    pub fn clock_tolerance(mut self, tolerance: Duration) -> Self {
+        let tolerance = tolerance.min(MAX_CLOCK_TOLERANCE);
+        self.edit_choices(|choices| choices.clock_tolerance = tolerance);
+        self
+    }
+
+    /// Sets the certificate policies that a path must be valid for. Default:
+    /// [`CertificatePolicies::any`].
+    #[must_use]
+    pub fn certificate_policies(mut self, policies: CertificatePolicies) -> Self {
+        self.edit_choices(|choices| choices.policies = policies);
+        self
+    }
+
+    fn edit_choices(&mut self, edit: impl FnOnce(&mut Choices)) {
+        edit(Arc::make_mut(&mut self.choices));
+    }
+
+    pub(crate) const fn choices(&self) -> &Arc<Choices> {
+        &self.choices
     }
 
     /// Whether it has neither a root nor a pin.
@@ -291,17 +365,24 @@ impl TrustStore {
 
     /// The indices of the anchors with this name.
     pub(super) fn roots_named(&self, name: &DistinguishedName) -> &[usize] {
-        self.index
-            .anchors_by_name
-            .get(name)
-            .map_or(&[], Vec::as_slice)
+        let named = match self.choices.names {
+            NameMatching::Exact => self.index.anchors_by_name.get(name),
+            NameMatching::Rfc5280 => self.index.anchors_by_text.get(&ComparableName::of(name)),
+        };
+        named.map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn intermediates_named(
         &self,
         name: &DistinguishedName,
     ) -> impl Iterator<Item = &Certificate> {
-        let places = self.index.intermediates_by_name.get(name);
+        let places = match self.choices.names {
+            NameMatching::Exact => self.index.intermediates_by_name.get(name),
+            NameMatching::Rfc5280 => {
+                let name = ComparableName::of(name);
+                self.index.intermediates_by_text.get(&name)
+            }
+        };
         places
             .into_iter()
             .flatten()
@@ -374,6 +455,11 @@ impl TrustStore {
         if let Some(name) = &name {
             let named = self.index.anchors_by_name.entry(name.clone()).or_default();
             named.push(place);
+            if self.choices.names == NameMatching::Rfc5280 {
+                let name = ComparableName::of(name);
+                let named = self.index.anchors_by_text.entry(name).or_default();
+                named.push(place);
+            }
         }
         // Anchors contain the subject and the key without the outer SEQUENCE.
         let spki = der::sequence(&anchor.subject_public_key_info);

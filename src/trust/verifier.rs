@@ -5,14 +5,18 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
+use super::choices::Choices;
 use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, SkippedCrl, StaleCrls, check_path};
+use super::validate::{check_extensions, fits_usage, validity};
 use super::{
-    Anchor, ChainError, EkuPolicy, Limits, PathError, Profile, RootConstraints, Trust, TrustStore,
-    VerifiedChain, explain,
+    Anchor, ChainError, EkuPolicy, Limits, Profile, RootConstraints, Trust, TrustStore,
+    VerifiedChain,
 };
 use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
-use crate::pki::{Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, algorithm, oid_name};
+use crate::pki::{
+    Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, algorithm, oid_name, webpki_view,
+};
 use crate::side::Side;
 
 /// Verifies the chains of peers with one trust and its CRLs, which is the first step of the gate.
@@ -259,7 +263,7 @@ impl ChainVerifier {
         // A pin replaces the chain, so that a pinned certificate may be that of a CA.
         let pin = pin_of(store, leaf);
         if let Some(problem) = self
-            .problems_of_leaf(leaf, pin.is_some())
+            .problems_of_leaf(leaf, Some(store), pin.is_some())
             .into_iter()
             .next()
         {
@@ -267,22 +271,16 @@ impl ChainVerifier {
         }
         match pin {
             Some(anchor) => {
-                check_validity(leaf, now)?;
-                // An unknown critical extension, for example, does not depend on the chain.
-                EndEntityCert::try_from(leaf.der()).map_err(|problem| match problem {
-                    webpki::Error::UnsupportedCriticalExtension => {
-                        explain::critical_extension(leaf)
-                    }
-                    problem => ChainError::Invalid {
-                        certificate: leaf.clone(),
-                        problem: PathError::of(&problem),
-                    },
-                })?;
+                let tolerance = store.choices().clock_tolerance;
+                validity(leaf, now, tolerance)?;
+                // These do not depend on the chain.
+                check_extensions(leaf)?;
                 Ok(VerifiedChain::new(
                     vec![leaf.clone()],
                     anchor,
                     None,
-                    &unchanged_around(now, []),
+                    store.choices(),
+                    &unchanged_around(now, tolerance, []),
                 ))
             }
             None => PathBuilder::new(self, store, (leaf, intermediates), (now, check_time)).build(),
@@ -290,7 +288,12 @@ impl ChainVerifier {
     }
 
     /// All problems of a leaf that do not depend on its path. The first is the reason of the rejection.
-    pub(crate) fn problems_of_leaf(&self, leaf: &Certificate, is_pinned: bool) -> Vec<ChainError> {
+    pub(crate) fn problems_of_leaf(
+        &self,
+        leaf: &Certificate,
+        store: Option<&TrustStore>,
+        is_pinned: bool,
+    ) -> Vec<ChainError> {
         let end_entity = if is_pinned {
             Ok(())
         } else {
@@ -299,7 +302,7 @@ impl ChainVerifier {
         [
             end_entity,
             check_signs_handshakes(leaf),
-            self.check_extended_key_usage(leaf),
+            self.check_extended_key_usage(leaf, store),
             self.check_key(leaf),
         ]
         .into_iter()
@@ -322,6 +325,9 @@ impl ChainVerifier {
     ) -> Result<Option<VerifiedChain>, ChainError> {
         let leaf = chain.leaf();
         let store = self.store_for(leaf)?;
+        if !chain.is_under(store.choices()) {
+            return self.verify_at_its_time(chain, now).map(Some);
+        }
         match pin_of(store, leaf) {
             Some(pin) if pin == *chain.anchor() => return Ok(None),
             Some(_) => return self.verify_at_its_time(chain, now).map(Some),
@@ -377,7 +383,7 @@ impl ChainVerifier {
         // rustls-webpki stops at the first name that matches, before a name that is malformed.
         let is_readable = leaf.subject_alternative_names().is_ok();
         let valid = is_readable
-            && EndEntityCert::try_from(leaf.der())
+            && EndEntityCert::try_from(&*webpki_view(leaf.der()))
                 .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(expected).is_ok());
         if valid {
             return Ok(());
@@ -456,12 +462,24 @@ impl ChainVerifier {
         })
     }
 
-    fn check_extended_key_usage(&self, leaf: &Certificate) -> Result<(), ChainError> {
-        let present = leaf.extended_key_usage();
-        let fits = match (present, self.extended_key_usage) {
-            (None, EkuPolicy::RequiredIfPresent) => true,
-            (None, EkuPolicy::Required) => false,
-            (Some(purposes), _) => purposes.iter().any(|oid| oid == self.usage.usage_oid()),
+    /// The rule of the store, or else of this verifier.
+    pub(crate) fn key_usage_rule(&self, choices: &Choices) -> EkuPolicy {
+        choices
+            .extended_key_usage
+            .unwrap_or(self.extended_key_usage)
+    }
+
+    fn check_extended_key_usage(
+        &self,
+        leaf: &Certificate,
+        store: Option<&TrustStore>,
+    ) -> Result<(), ChainError> {
+        let rule = store.map_or(self.extended_key_usage, |store| {
+            self.key_usage_rule(store.choices())
+        });
+        let fits = match leaf.extended_key_usage() {
+            None => rule != EkuPolicy::Required,
+            Some(purposes) => fits_usage(purposes, self.usage, rule),
         };
         if fits {
             return Ok(());

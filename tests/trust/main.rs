@@ -7,6 +7,7 @@ mod diagnose;
 mod domains;
 mod hostile_chains;
 mod loading;
+mod path_rules;
 mod profile;
 mod revocation;
 mod verification_cache;

@@ -52,7 +52,7 @@ pub enum ChainError {
         /// What could not be read.
         source: CertificateError,
     },
-    /// The leaf is X.509 version 1.
+    /// The leaf or an intermediate is X.509 version 1.
     Version1 {
         /// The peer's certificate.
         certificate: Certificate,
@@ -221,10 +221,10 @@ pub enum ChainError {
         /// The section of RFC 5280, such as `4.1.2.2`.
         section: &'static str,
     },
-    /// Another rule of RFC 5280 is broken: name constraints, path length, an unknown critical
+    /// Another rule of RFC 5280 is broken: name constraints, path length, policies, an unknown critical
     /// extension.
     Invalid {
-        /// The peer's certificate.
+        /// The certificate that breaks the rule.
         certificate: Certificate,
         /// The rule.
         problem: PathError,

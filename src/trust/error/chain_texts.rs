@@ -267,6 +267,16 @@ impl Diagnostic for ChainError {
             Self::MayNotSignCrls { .. } => "issue the CA's certificate with keyUsage cRLSign",
             Self::NoTrustDomain { .. } => "issue it with exactly one SPIFFE ID",
             Self::UnknownTrustDomain { .. } => "add one to federate",
+            Self::WrongUsage {
+                wanted: wanted @ "clientAuth",
+                present,
+                ..
+            } if present.first().iter().any(|purpose| purpose == "serverAuth") => {
+                return format!(
+                    "issue it with extendedKeyUsage={wanted}. If it is of a public CA: those no longer issue clientAuth (issuing CAs since 2026-06-15, other certificates until 2027-03-15); accept serverAuth of clients with EkuPolicy::AcceptServerAuth"
+                )
+                .into();
+            }
             Self::WrongUsage { wanted, .. } => {
                 return format!("issue it with extendedKeyUsage={wanted}").into();
             }

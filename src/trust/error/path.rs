@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::diagnostic::{Diagnostic, display_diagnostic};
+use crate::pki::Excerpt;
 use crate::pki::oid_names::NamedOid;
 
 /// Which rule of path validation (RFC 5280 section 6) a path breaks.
@@ -26,14 +27,56 @@ pub enum PathError {
     PathLength,
     /// The path has more than six intermediates.
     TooDeep,
-    /// A critical extension is not supported (section 4.2).
-    CriticalExtension {
-        /// The extension's dotted object identifier. Empty if it is not known.
+    /// A critical extension is not known, so that the certificate must be rejected (section 4.2).
+    UnknownExtension {
+        /// Its dotted object identifier.
         oid: String,
     },
-    /// A certificate has an issuerUniqueID or a subjectUniqueID (section 4.1.2.8), which rustls-webpki
-    /// does not read.
-    UniqueId,
+    /// An extension occurs twice (section 4.2).
+    RepeatedExtension {
+        /// Its dotted object identifier.
+        oid: String,
+    },
+    /// An extension that path validation processes cannot be read. Of certificatePolicies and
+    /// policyMappings, at most 512 entries are read, and no policy may occur twice (section 4.2.1.4).
+    MalformedExtension {
+        /// Its dotted object identifier.
+        oid: String,
+    },
+    /// The signature's algorithm is not the one inside the signed part (section 4.1.1.2).
+    AlgorithmMismatch,
+    /// A name is in no permitted subtree of its kind (section 4.2.1.10).
+    NameNotPermitted {
+        /// The name, cut after 256 bytes.
+        name: String,
+        /// The first permitted subtree of this kind.
+        permitted: String,
+    },
+    /// A name is in an excluded subtree, or cannot be compared with it (section 4.2.1.10).
+    NameExcluded {
+        /// The name, cut after 256 bytes.
+        name: String,
+        /// The subtree.
+        excluded: String,
+    },
+    /// An issuer constrains names of a kind for which RFC 5280 defines no comparison, and the
+    /// certificate has such a name (section 4.2.1.10).
+    NameConstraintKind {
+        /// The name, cut after 256 bytes.
+        name: String,
+        /// The kind, such as `otherName userPrincipalName`.
+        kind: String,
+    },
+    /// The name constraints of the path need more than 250,000 comparisons.
+    TooManyNameComparisons,
+    /// The path is valid for no acceptable policy, and one is required, by the trust store or by a
+    /// policyConstraints extension (sections 6.1.3 (f) and 6.1.5).
+    NoPolicy {
+        /// The acceptable policies; empty for any.
+        accepted: Excerpt<String>,
+    },
+    /// A policyMappings extension maps from or to anyPolicy (section 6.1.4 (a)).
+    MapsAnyPolicy,
     /// Another rule. The text is for people and may change.
     Other(String),
 }
@@ -47,19 +90,26 @@ impl PathError {
             E::NameConstraintViolation => Self::NameConstraints,
             E::PathLenConstraintViolated => Self::PathLength,
             E::MaximumPathDepthExceeded => Self::TooDeep,
-            E::UnsupportedCriticalExtension => Self::CriticalExtension { oid: String::new() },
-            other => Self::Other(in_words(other).into()),
+            other => Self::Other(in_words(other).to_owned()),
         }
     }
 
     /// A stable code for programs.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::NameConstraints => "name_constraints",
+            Self::NameConstraints | Self::NameNotPermitted { .. } | Self::NameExcluded { .. } => {
+                "name_constraints"
+            }
             Self::PathLength => "path_length",
             Self::TooDeep => "path_too_deep",
-            Self::CriticalExtension { .. } => "critical_extension",
-            Self::UniqueId => "unique_id",
+            Self::UnknownExtension { .. } => "critical_extension",
+            Self::RepeatedExtension { .. } => "repeated_extension",
+            Self::MalformedExtension { .. } => "malformed_extension",
+            Self::AlgorithmMismatch => "algorithm_mismatch",
+            Self::NameConstraintKind { .. } => "name_constraint_kind",
+            Self::TooManyNameComparisons => "too_many_name_comparisons",
+            Self::NoPolicy { .. } => "no_policy",
+            Self::MapsAnyPolicy => "maps_any_policy",
             Self::Other(_) => "other",
         }
     }
@@ -75,14 +125,55 @@ impl Diagnostic for PathError {
             Self::NameConstraints => "a name violates the name constraints of an issuer",
             Self::PathLength => "it has more intermediates than an issuer's path length allows",
             Self::TooDeep => "it has more than six intermediates",
-            Self::CriticalExtension { oid } if oid.is_empty() => {
-                "a critical extension is not supported"
+            Self::UnknownExtension { oid } => {
+                return format!(
+                    "the critical extension {} is not known, so that RFC 5280 section 4.2 requires a rejection",
+                    NamedOid(oid)
+                )
+                .into();
             }
-            Self::CriticalExtension { oid } => {
-                return format!("the critical extension {} is not supported", NamedOid(oid)).into();
+            Self::RepeatedExtension { oid } => {
+                return format!("the extension {} occurs twice (RFC 5280 section 4.2)", NamedOid(oid))
+                    .into();
             }
-            Self::UniqueId => {
-                "it has an issuerUniqueID or a subjectUniqueID, which RFC 5280 section 4.1.2.8 forbids to CAs and rustls-webpki does not read"
+            Self::MalformedExtension { oid } => {
+                return format!("the extension {} cannot be read", NamedOid(oid)).into();
+            }
+            Self::AlgorithmMismatch => {
+                "the algorithm of its signature is not the one in its signed part (RFC 5280 section 4.1.1.2)"
+            }
+            Self::NameNotPermitted { name, permitted } => {
+                return format!(
+                    "the name constraints of an issuer do not permit {name}: it permits {permitted} (RFC 5280 section 4.2.1.10)"
+                )
+                .into();
+            }
+            Self::NameExcluded { name, excluded } => {
+                return format!(
+                    "the name constraints of an issuer exclude {name}: it excludes {excluded} (RFC 5280 section 4.2.1.10)"
+                )
+                .into();
+            }
+            Self::NameConstraintKind { name, kind } => {
+                return format!(
+                    "an issuer constrains names of the kind {kind}, for which RFC 5280 section 4.2.1.10 defines no comparison, and the certificate has {name}"
+                )
+                .into();
+            }
+            Self::TooManyNameComparisons => {
+                "its names and the name constraints of its issuers need more than 250,000 comparisons"
+            }
+            Self::NoPolicy { accepted } if accepted.is_empty() => {
+                "a certificate policy is required, and the path is valid for none (RFC 5280 section 6.1.5)"
+            }
+            Self::NoPolicy { accepted } => {
+                return format!(
+                    "the path is valid for none of the acceptable certificate policies {accepted} (RFC 5280 section 6.1.5)"
+                )
+                .into();
+            }
+            Self::MapsAnyPolicy => {
+                "its policyMappings maps anyPolicy, which RFC 5280 section 4.2.1.5 forbids"
             }
             Self::Other(text) => text,
         }
@@ -91,15 +182,32 @@ impl Diagnostic for PathError {
 
     fn remedy(&self) -> Cow<'_, str> {
         match self {
-            Self::CriticalExtension { .. } => {
-                "issue it without this extension, or mark the extension as not critical"
+            Self::UnknownExtension { .. } => "issue it without the extension, or not critical",
+            Self::RepeatedExtension { .. } => "issue it with the extension once",
+            Self::MalformedExtension { .. } | Self::AlgorithmMismatch => {
+                "issue it with a tool that writes DER by RFC 5280"
             }
-            Self::UniqueId => "issue it again without these two fields",
+            Self::NameNotPermitted { .. } | Self::NameExcluded { .. } => {
+                "issue it with names that the issuer may give, or issue the issuer with other name constraints"
+            }
+            Self::NameConstraintKind { .. } => {
+                "issue it without a name of this kind, or issue the issuer without constraints of it"
+            }
+            Self::TooManyNameComparisons => "issue it with fewer names",
+            Self::NoPolicy { accepted } if accepted.is_empty() => {
+                "issue every certificate of the path with a common certificatePolicies, or the issuers without policyConstraints"
+            }
+            Self::NoPolicy { .. } => {
+                "issue it for one of them, or accept its policies with TrustStore::certificate_policies"
+            }
+            Self::MapsAnyPolicy => "issue it without this mapping",
             _ => "diagnose() names the certificate that breaks the rule",
         }
         .into()
     }
 }
+
+display_diagnostic!(PathError);
 
 /// An error of rustls-webpki for people. Its own `Display` is the name of a Rust identifier.
 const fn in_words(error: &webpki::Error) -> &'static str {
@@ -136,5 +244,3 @@ const fn in_words(error: &webpki::Error) -> &'static str {
         _ => "it breaks a rule of path validation",
     }
 }
-
-display_diagnostic!(PathError);

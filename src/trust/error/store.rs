@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, display_diagnostic};
-use crate::pki::text::Sentence;
+use crate::pki::text::{Brief, Escaped, Sentence};
 use crate::pki::{Certificate, ISSUE_V3, PemError};
 
 /// Why a trust store cannot be loaded.
@@ -42,6 +42,11 @@ pub enum TrustError {
         /// The certificate.
         certificate: Certificate,
     },
+    /// A certificate policy is not a dotted object identifier, or there is none.
+    NotAPolicy {
+        /// What was given.
+        policy: String,
+    },
     /// A version 1 certificate was given as a pin: rustls cannot verify its key.
     Version1 {
         /// The file and block.
@@ -59,6 +64,7 @@ impl TrustError {
             Self::EmptyFolder { .. } => "empty_folder",
             Self::Malformed { .. } => "malformed_certificate",
             Self::NotAnIssuer { .. } => "not_an_issuer",
+            Self::NotAPolicy { .. } => "not_a_policy",
             Self::Version1 { .. } => "v1_certificate",
         }
     }
@@ -79,6 +85,10 @@ impl Diagnostic for TrustError {
             Self::NotAnIssuer { place, certificate } => format!(
                 "{place}: {certificate} may not issue certificates (basicConstraints or keyUsage says so)"
             ),
+            Self::NotAPolicy { policy } => format!(
+                "\"{}\" is not a certificate policy",
+                Brief(Escaped(policy))
+            ),
             Self::Version1 { place, certificate } => {
                 format!("{place}: {certificate} is X.509 version 1, which rustls rejects")
             }
@@ -92,6 +102,9 @@ impl Diagnostic for TrustError {
             Self::EmptyFolder { .. } => "put the root certificates there under such names",
             Self::Malformed { .. } => "remove it, or put a root certificate in its place",
             Self::NotAnIssuer { .. } => "to trust exactly this certificate, pin it",
+            Self::NotAPolicy { .. } => {
+                "give dotted object identifiers, such as 2.16.840.1.101.3.2.1.3.13"
+            }
             Self::Version1 { .. } => ISSUE_V3,
         }
         .into()

@@ -11,7 +11,7 @@ pub(crate) struct Case {
 }
 
 /// The inputs (c) to (g) of RFC 5280 section 6.1.1.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Settings {
     /// The last arcs of the acceptable policies; empty for any.
     pub(crate) policies: &'static [u8],

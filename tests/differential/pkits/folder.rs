@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign::pki::Crl;
-use countersign::trust::{ChainVerifier, Crls, Limits};
+use countersign::trust::{CertificatePolicies, ChainVerifier, Crls, Limits, NameMatching};
 use countersign::{Certificate, Diagnostic as _, Side, TrustStore};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use support::programs::{in_ci, is_there};
 
-use super::case::Case;
+use super::case::{Case, Settings};
 
 pub(crate) fn folder() -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os("PKITS_DIR").unwrap_or_default());
@@ -113,7 +113,7 @@ impl Folder {
     }
 
     /// `Err` has the reason of the refusal.
-    pub(crate) fn decide(&self, case: &Case) -> Result<(), String> {
+    pub(crate) fn decide(&self, case: &Case, matching: NameMatching) -> Result<(), String> {
         let anchor = self.certificate(TRUST_ANCHOR).unwrap();
         let end_entity = self.certificate(&format!("{}EE", case.end_entity));
         let end_entity = end_entity.ok_or("malformed_certificate")?;
@@ -131,7 +131,10 @@ impl Folder {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| format!("CRL cannot be loaded: {}", error.reason()))?;
         let crls = Crls::new(lists).map_err(|error| error.reason().to_owned())?;
-        let store = TrustStore::from_der([anchor.der().clone()]).unwrap();
+        let store = TrustStore::from_der([anchor.der().clone()])
+            .unwrap()
+            .name_matching(matching)
+            .certificate_policies(policies(&case.settings));
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let ders: Vec<CertificateDer<'_>> = presented
             .iter()
@@ -144,6 +147,26 @@ impl Folder {
             .map(drop)
             .map_err(|error| error.reason().to_owned())
     }
+}
+
+fn policies(settings: &Settings) -> CertificatePolicies {
+    let oids: Vec<String> = settings
+        .policies
+        .iter()
+        .map(|last| format!("2.16.840.1.101.3.2.1.48.{last}"))
+        .collect();
+    let mut policies = match (&oids[..], settings.explicit) {
+        ([], false) => CertificatePolicies::any(),
+        ([], true) => CertificatePolicies::require(["2.5.29.32.0"]).unwrap(),
+        _ => CertificatePolicies::require(oids).unwrap(),
+    };
+    if settings.inhibit_mapping {
+        policies = policies.inhibit_mapping();
+    }
+    if settings.inhibit_any {
+        policies = policies.inhibit_any_policy();
+    }
+    policies
 }
 
 /// `CertificateList ::= SEQUENCE { tbsCertList SEQUENCE { version INTEGER OPTIONAL, signature, issuer …`
