@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign::pki::Crl;
 use countersign::trust::{CertificatePolicies, ChainVerifier, Crls, Limits, NameMatching};
-use countersign::{Certificate, Diagnostic as _, Side, TrustStore};
+use countersign::{Certificate, Side, TrustStore};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use support::programs::{in_ci, is_there};
 
