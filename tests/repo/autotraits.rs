@@ -52,9 +52,10 @@ use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
 use countersign::trust::{
-    Anchor, BundleError, ChainError, ChainVerifier, CrlError, CrlRollback, Crls, EkuPolicy,
-    ExpiredCrl, Limits, PathError, Profile, Revocation, RevocationDepth, RootConstraints,
-    StatusError, Trust, TrustBundles, TrustError, UnknownStatus, VerifiedChain,
+    Anchor, BundleError, CertificatePolicies, ChainError, ChainVerifier, CrlError, CrlRollback,
+    Crls, EkuPolicy, ExpiredCrl, Limits, NameMatching, PathError, Profile, Revocation,
+    RevocationDepth, RootConstraints, StatusError, Trust, TrustBundles, TrustError, UnknownStatus,
+    VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
@@ -89,6 +90,8 @@ fn values_go_everywhere() {
     is_plain::<EkuPolicy>();
     is_plain::<Limits>();
     is_plain::<Profile>();
+    is_plain::<NameMatching>();
+    is_plain::<CertificatePolicies>();
     is_plain::<RootConstraints>();
     is_plain::<SerialText>();
     is_plain::<IssuerText>();
