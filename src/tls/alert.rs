@@ -176,6 +176,10 @@ impl PeerAlert {
                 "it does not serve the server name that we asked for".into(),
                 "connect to a name that it serves",
             ),
+            A::IllegalParameter if !is_server => (
+                "it rejects a value that we sent, as wolfSSL does with the nonce of a session ticket, which has 32 octets by rustls and at most 8 for wolfSSL".into(),
+                "for a client with wolfSSL give the builder resumption(Resumption::Off), or build wolfSSL with --enable-ticket-nonce-malloc, and for others see the client's log",
+            ),
             A::InternalError => ("something failed there".into(), its_log),
             _ => ("see RFC 8446 section 6".into(), its_log),
         }

@@ -16,3 +16,4 @@ mod renegotiation;
 mod resumption;
 mod servers;
 mod troubleshooting;
+mod wolfssl;
