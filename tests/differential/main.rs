@@ -2,6 +2,7 @@
 //! vectors.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+mod cases;
 mod identity;
 mod limbo;
 mod listed_serials;
