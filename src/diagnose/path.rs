@@ -145,8 +145,7 @@ impl<'a> PathExamination<'a> {
             ChainError::BreaksRfc5280 { .. } => true,
             // Others are found by another stage.
             ChainError::Invalid { problem, .. } => {
-                found.is_empty()
-                    && !matches!(problem, PathError::Other(_) | PathError::SignatureAlgorithm)
+                found.is_empty() && !matches!(problem, PathError::Other(_))
             }
             _ => false,
         };

@@ -94,6 +94,28 @@ fn each_listed_case_has_a_verdict_and_few_disagree() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
+/// No error of another crate reaches a user as its `Debug` output, such as `TrailingData(Certificate)`.
+#[test]
+fn no_text_is_a_debug_dump() {
+    let is_dump = |word: &str| {
+        let name = word.split_once('(').map_or("", |(name, _)| name);
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().any(char::is_lowercase)
+    };
+    assert!(is_dump("TrailingData(Certificate)") && !is_dump("onlyContainsCACerts"));
+    for text in [
+        include_str!("cases/made.txt"),
+        include_str!("cases/verdicts.txt"),
+    ] {
+        let texts = text
+            .lines()
+            .filter(|line| line.starts_with("    cause") || line.starts_with("    remedy"));
+        for line in texts {
+            assert!(!line.contains("unexpected error"), "{line}");
+            assert!(!line.split_whitespace().any(is_dump), "{line}");
+        }
+    }
+}
+
 #[test]
 fn a_case_without_an_expectation_is_a_problem() {
     let case = |expects: &str| found::Case::of_text("zz", &format!("expect: {expects}\n"));

@@ -12,10 +12,13 @@ use countersign::identity::{
     CommonName, DnsName, Email, ExtensionValue, Fingerprint, IdentityExtractor, IpAddress,
     KubernetesUser, OrganizationalUnit, Psd2, SerialAndIssuer, SpiffeId, Subject, Upn, Uri,
 };
+use countersign::pki::CrlNumber;
 use countersign::pki_types::{CertificateDer, UnixTime};
 use countersign::policy::{DenyEntry, DenyList, allow_any};
 use countersign::testing::{FixedClock, TestCa};
-use countersign::trust::{Crls, EkuPolicy, Limits, Profile, Revocation, RevocationDepth};
+use countersign::trust::{
+    CrlLoader, Crls, DeltaCrls, EkuPolicy, Limits, Profile, Revocation, RevocationDepth,
+};
 use countersign::{Acceptor, ConnectionInfo, Credentials, Diagnostic, TrustStore};
 use rustls_pki_types::pem::PemObject as _;
 
@@ -52,6 +55,7 @@ pub(crate) struct Choice {
     profile: Option<Profile>,
     chain_length: Option<usize>,
     revocation: Option<fn(Revocation) -> Revocation>,
+    crls: fn(CrlLoader) -> CrlLoader,
 }
 
 impl Choice {
@@ -63,6 +67,7 @@ impl Choice {
         profile: None,
         chain_length: None,
         revocation: None,
+        crls: |loader| loader,
     };
     /// The roots are the peer's own certificate.
     pub(crate) const PIN: Self = Self {
@@ -98,11 +103,24 @@ impl Choice {
             revocation: Some(|revocation| revocation.clock_tolerance(Duration::from_secs(3600))),
             ..Choice::NONE
         };
+        const NUMBER: Choice = Choice {
+            label: "with CrlNumber::Optional",
+            crls: |loader| loader.number(CrlNumber::Optional),
+            ..Choice::NONE
+        };
+        const NO_DELTA: Choice = Choice {
+            label: "with DeltaCrls::Skip",
+            crls: |loader| loader.delta(DeltaCrls::Skip),
+            ..Choice::NONE
+        };
         match name {
             "f01-leaf-ed448" | "f01-leaf-rsa2047" | "f07-spki-no-null" => &[Self::AS_PEER],
             "e13-deep-chain" => &[RAISED],
             "e14-opcua-self-signed" => &[AS_ROOT],
             "i08c-this-update-future" => &[TOLERANT],
+            "i06-no-number" | "i07-v1" | "r01-easyrsa-crl" | "r02-go-createcrl"
+            | "r07-v1-remedy" => &[NUMBER],
+            "i14-base-and-delta" => &[NO_DELTA],
             "i17-intermediate-without-crl" => &[END_ENTITY],
             _ => &[],
         }
@@ -285,15 +303,18 @@ impl Given<'_> {
 
     /// `None` where there are none, so that revocation is not checked. Several are in a folder.
     fn crls(&self) -> Result<Option<Crls>, Verdict> {
+        let loader = (self.attempt.choice.crls)(Crls::loader());
         let loaded = match &*self.crl_files() {
             [] => return Ok(None),
-            [file] => Crls::from_file(file).map_err(at("the CRLs are loaded")),
+            [file] => loader.from_file(file).map_err(at("the CRLs are loaded")),
             files => {
                 let folder = tempfile::tempdir().unwrap();
                 for file in files {
                     std::fs::copy(file, folder.path().join(file.file_name().unwrap())).unwrap();
                 }
-                let loaded = Crls::from_dir(folder.path()).map_err(at("the CRLs are loaded"));
+                let loaded = loader
+                    .from_dir(folder.path())
+                    .map_err(at("the CRLs are loaded"));
                 loaded.map_err(|refused| refused.without(folder.path()))
             }
         };
