@@ -17,6 +17,7 @@
 //! | record and count what happens | [`observability`] |
 //! | know what it costs | [`performance`] |
 //! | find out why a connection is refused | [`troubleshooting`] |
+//! | read what a refusal says about a file | [`refusals`] |
 //! | know what is promised, and what is not | [`threat_model`] |
 //! | replace another TLS setup | [`migration`] |
 //! | understand or change the crate | [`architecture`] |
@@ -115,6 +116,11 @@ pub mod performance {}
 ///
 #[doc = include_str!("../manual/troubleshooting.md")]
 pub mod troubleshooting {}
+
+/// Twenty certificates, keys and CRLs that are refused, and what each refusal says.
+///
+#[doc = include_str!("../manual/refusals.md")]
+pub mod refusals {}
 
 /// What is promised, against which attacker, by which mechanism, and what is not promised.
 ///

@@ -24,7 +24,7 @@ impl AuditEvent {
     /// The maximum bytes of a request's method.
     pub(super) const MAX_METHOD: usize = 64;
     /// The maximum bytes of a Model Context Protocol method, and of a name.
-    pub(super) const MAX_MCP: usize = MAX_VALUE;
+    pub(super) const MAX_MCP: usize = 128;
     /// The maximum number of parts of a reload, and the maximum bytes of each.
     pub(super) const MAX_PARTS: (usize, usize) = (16, MAX_VALUE);
 

@@ -452,7 +452,7 @@ pub(super) fn path_length(issuer: &Certificate, allowed: usize, below: usize) ->
 
 pub(super) fn path_too_deep(leaf: &Certificate, issuers: usize, most: usize) -> Finding {
     let cause = format!("the path has {issuers} intermediates, over the limit of {most}");
-    let remedy = "issue the certificate from an authority nearer to its root";
+    let remedy = "issue the certificate from an authority nearer to its root, or raise Limits::intermediates";
     finding(
         "path_too_deep",
         Some(leaf),

@@ -13,8 +13,8 @@ use crate::pki::named::Named;
 use crate::pki::{Certificate, DistinguishedName, ShortName};
 use crate::side::Side;
 use crate::trust::{
-    ChainError, ChainVerifier, MAX_DEPTH, PathError, Signature, Trust, TrustStore,
-    name_constraints, path_length, unknown_critical, violates,
+    ChainError, ChainVerifier, PathError, Signature, Trust, TrustStore, name_constraints,
+    path_length, unknown_critical, violates,
 };
 
 /// One stage with its findings, and its detail without findings: passed, or why it was skipped.
@@ -58,7 +58,7 @@ impl<'a> PathExamination<'a> {
         let nearest = at_hand
             .paths()
             .into_iter()
-            .min_by_key(|path| problems_of(path, verifier.usage(), now).len());
+            .min_by_key(|path| problems_of(path, verifier, now).len());
         Self {
             path: nearest.unwrap_or_else(|| Path {
                 certificates: vec![leaf],
@@ -139,7 +139,7 @@ impl<'a> PathExamination<'a> {
     }
 
     fn constraints(&self) -> Vec<Finding> {
-        let mut found = limits(&self.path, self.verifier.usage());
+        let mut found = limits(&self.path, self.verifier);
         found.extend(self.names());
         let is_other = match self.error {
             ChainError::BreaksRfc5280 { .. } => true,
@@ -313,14 +313,15 @@ impl<'a> PathExamination<'a> {
 }
 
 /// The problems of a path, for comparing paths. Names and revocation are not examined.
-fn problems_of(path: &Path<'_>, usage: Side, now: UnixTime) -> Vec<Finding> {
-    let mut found = limits(path, usage);
-    found.extend(ages(&path.certificates, path.root, usage, now));
+fn problems_of(path: &Path<'_>, verifier: &ChainVerifier, now: UnixTime) -> Vec<Finding> {
+    let mut found = limits(path, verifier);
+    found.extend(ages(&path.certificates, path.root, verifier.usage(), now));
     found
 }
 
 /// Checks what each issuer may do, and the path length below it.
-fn limits(path: &Path<'_>, usage: Side) -> Vec<Finding> {
+fn limits(path: &Path<'_>, verifier: &ChainVerifier) -> Vec<Finding> {
+    let (usage, most) = (verifier.usage(), verifier.max_intermediates());
     let mut found = Vec::new();
     let issuers = &path.certificates[1..];
     for (below, issuer) in issuers.iter().enumerate() {
@@ -346,11 +347,11 @@ fn limits(path: &Path<'_>, usage: Side) -> Vec<Finding> {
             found.push(findings::critical_extension(certificate, oid));
         }
     }
-    if issuers.len() > MAX_DEPTH {
+    if issuers.len() > most {
         found.push(findings::path_too_deep(
             path.certificates[0],
             issuers.len(),
-            MAX_DEPTH,
+            most,
         ));
     }
     found

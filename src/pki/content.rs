@@ -117,7 +117,8 @@ fn is_open_ssh_line(bytes: &[u8]) -> bool {
 fn recognize(bytes: &[u8]) -> Result<Option<ContentKind>, NotDer> {
     let mut file = Reader::new(bytes);
     let outer = file.expect(der::SEQUENCE)?;
-    let has_more = !file.is_empty();
+    let rest = file.rest();
+    let has_more = !rest.is_empty();
     let parts = parts(outer.content)?;
     let tags: Vec<u8> = parts.iter().map(|(tag, _)| *tag).collect();
     let first = parts.first().map_or(&[][..], |(_, content)| *content);
@@ -135,7 +136,11 @@ fn recognize(bytes: &[u8]) -> Result<Option<ContentKind>, NotDer> {
         _ => None,
     };
     Ok(match kind {
-        Some(ContentKind::Certificate) if has_more => Some(ContentKind::TrustedCertificate),
+        // OpenSSL's trust settings are a SEQUENCE, too. Anything else after a certificate is no DER.
+        Some(ContentKind::Certificate) if der::single(rest, der::SEQUENCE).is_ok() => {
+            Some(ContentKind::TrustedCertificate)
+        }
+        Some(ContentKind::Certificate) => Some(ContentKind::Certificate),
         _ if has_more => None,
         kind => kind,
     })
@@ -185,6 +190,8 @@ mod tests {
         assert_eq!(kind(certificate), Some(ContentKind::Certificate));
         let trusted = [&**certificate, &[0x30, 0]].concat();
         assert_eq!(kind(&trusted), Some(ContentKind::TrustedCertificate));
+        let padded = [&**certificate, &[0; 4]].concat();
+        assert_eq!(kind(&padded), Some(ContentKind::Certificate));
         assert_eq!(kind(&ca.crl().build()), Some(ContentKind::Crl));
         let spki = issued.certificate();
         assert_eq!(kind(spki.spki()), Some(ContentKind::PublicKey));

@@ -10,6 +10,7 @@ use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use super::algorithm::{self, KeyError};
 use super::certificate::Certificate;
 use super::content::ContentKind;
 #[cfg(feature = "encrypted-keys")]
@@ -17,7 +18,7 @@ use super::encrypted::{self, Passphrase};
 use super::error::{CredentialsError, LoadWarning, PemError};
 use super::pem::{Block, BlockPlace, ENCRYPTED, EncryptedKeys, Origin, read_pem};
 use super::provider;
-use super::usual_key::key_name;
+use crate::Diagnostic;
 
 /// Our own certificate chain and private key, checked to belong together.
 ///
@@ -316,10 +317,7 @@ impl Credentials {
             Key::Der(key) => provider
                 .key_provider
                 .load_private_key(key.clone_key())
-                .map_err(|error| CredentialsError::UnusableKey {
-                    place: origin.to_string(),
-                    problem: format!("{}, {error}", key_name(self.leaf.spki())),
-                })?,
+                .map_err(|_| self.unusable_key(provider, origin))?,
         };
         let fits = |certificate: &Certificate| {
             signer
@@ -333,11 +331,32 @@ impl Credentials {
             .zip(self.chain.iter())
             .find(|(_, der)| Certificate::from_der(der).is_ok_and(|other| fits(&other)))
             .map(|(position, _)| position);
+        if self.problem_of_key(provider).is_some() {
+            return Err(self.unusable_key(provider, origin));
+        }
         Err(CredentialsError::KeyMismatch {
             certificate: self.leaf.clone(),
             place: origin.to_string(),
             fitting_position,
         })
+    }
+
+    /// Why the provider cannot use the leaf's key, if it cannot.
+    fn problem_of_key(&self, provider: &CryptoProvider) -> Option<KeyError> {
+        let algorithms = provider.signature_verification_algorithms.all;
+        algorithm::check_key(self.leaf.spki(), algorithms).err()
+    }
+
+    fn unusable_key(&self, provider: &CryptoProvider, origin: &Origin) -> CredentialsError {
+        let key = self.leaf.key_description();
+        let problem = match self.problem_of_key(provider) {
+            Some(problem) => Diagnostic::cause(&problem).into_owned(),
+            None => "the TLS provider does not read it as such a private key".to_owned(),
+        };
+        CredentialsError::UnusableKey {
+            place: origin.to_string(),
+            problem: format!("the key of its certificate is {key}: {problem}"),
+        }
     }
 }
 

@@ -36,9 +36,6 @@ pub(super) const MAX_SIGNATURES: usize = 20;
 /// name, and its certificates have no key identifiers, it is found among nine keys.
 pub(super) const MAX_INVALID_SIGNATURES: usize = 8;
 
-/// The most intermediates on a path: the limit of rustls-webpki.
-pub(crate) const MAX_DEPTH: usize = 6;
-
 /// The input of path building.
 pub(super) struct PathBuilder<'a> {
     pub(super) verifier: &'a ChainVerifier,
@@ -107,7 +104,11 @@ impl<'a> PathBuilder<'a> {
             unchanged,
             refusal: None,
         };
-        let mut search = Search::new(&self.graph, &self.signatures, MAX_DEPTH);
+        let mut search = Search::new(
+            &self.graph,
+            &self.signatures,
+            self.verifier.max_intermediates(),
+        );
         let found =
             search.paths(
                 &mut |path, root| match self.check(end_entity, path, root, &mut progress) {

@@ -21,7 +21,6 @@ mod store;
 mod validate;
 mod verifier;
 
-pub(crate) use build::MAX_DEPTH;
 pub use bundles::{BundleError, Trust, TrustBundles};
 pub use choices::{CertificatePolicies, NameMatching};
 pub use error::{ChainError, CrlError, PathError, Signer, StatusError, TrustError};

@@ -226,7 +226,7 @@ pub enum Anchor {
 
 /// Limits of a peer's chain, enforced before any signature is verified.
 ///
-/// Two more limits are fixed. A path has at most six intermediates. At most 20 signatures are verified to
+/// Another limit is fixed. At most 20 signatures are verified to
 /// find a path, of which 8 may be invalid
 /// ([`ChainError::TooManyCandidates`](super::ChainError::TooManyCandidates)).
 ///
@@ -243,6 +243,8 @@ pub struct Limits {
     pub chain_length: usize,
     /// The largest RSA modulus, in bits, of any presented certificate. Default 8,192.
     pub rsa_bits: usize,
+    /// The most intermediates of a path. Default 6.
+    pub intermediates: usize,
 }
 
 impl Default for Limits {
@@ -250,6 +252,7 @@ impl Default for Limits {
         Self {
             chain_length: 10,
             rsa_bits: 8192,
+            intermediates: 6,
         }
     }
 }
@@ -259,6 +262,15 @@ impl Limits {
     #[must_use]
     pub const fn chain_length(mut self, certificates: usize) -> Self {
         self.chain_length = certificates;
+        self
+    }
+
+    /// Sets the most intermediates of a path. A path of more than about ten needs more signatures than are
+    /// verified for one chain. Paths of more than six are not verified by rustls-webpki, whose limit that is,
+    /// but by this crate alone.
+    #[must_use]
+    pub const fn intermediates(mut self, certificates: usize) -> Self {
+        self.intermediates = certificates;
         self
     }
 

@@ -201,6 +201,10 @@ impl ChainVerifier {
         self.usage
     }
 
+    pub(crate) const fn max_intermediates(&self) -> usize {
+        self.limits.intermediates
+    }
+
     pub(super) const fn certificate_profile(&self) -> Profile {
         self.profile
     }

@@ -26,7 +26,7 @@ fn control_characters_and_bidi_marks_are_escaped_everywhere() {
                 // An extractor that is less careful than ours.
                 let subject = certificate.subject();
                 let name = subject.attributes_of("2.5.4.3");
-                Ok(name[0].text().unwrap_or_default().to_owned())
+                Ok(name[0].text().unwrap_or_default().into_owned())
             })
             .authorize({
                 let text = text.clone();

@@ -8,12 +8,13 @@
 //! says why.
 //!
 //! After a change of texts, `RENEW_VERDICTS=1 cargo test -p countersign-differential-tests cases` writes
-//! both snapshots anew. Read the difference before it is committed.
+//! both snapshots and `manual/refusals.md` anew. Read the difference before it is committed.
 
 mod expected;
 mod found;
 mod made;
 mod ours;
+mod page;
 mod snapshot;
 
 use std::collections::BTreeSet;

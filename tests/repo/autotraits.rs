@@ -248,7 +248,7 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<AuthorizedRequests<(), SpiffeId>>();
     is_shareable::<RequestRules<SpiffeId>>();
     is_shareable::<Denied<'_, SpiffeId>>();
-    is_shareable::<ResponseFuture<()>>();
+    is_shareable::<ResponseFuture<(), ()>>();
     is_shareable::<Box<dyn RequestPolicy<SpiffeId>>>();
 
     // Builders hold what runs once.

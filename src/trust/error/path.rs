@@ -25,7 +25,7 @@ pub enum PathError {
     NameConstraints,
     /// An issuer has more intermediates below it than its path length allows (section 4.2.1.9).
     PathLength,
-    /// The path has more than six intermediates.
+    /// The path has more intermediates than [`Limits::intermediates`](crate::trust::Limits::intermediates).
     TooDeep,
     /// A critical extension is not known, so that the certificate must be rejected (section 4.2).
     UnknownExtension {
@@ -124,7 +124,7 @@ impl Diagnostic for PathError {
         match self {
             Self::NameConstraints => "a name violates the name constraints of an issuer",
             Self::PathLength => "it has more intermediates than an issuer's path length allows",
-            Self::TooDeep => "it has more than six intermediates",
+            Self::TooDeep => "it has more intermediates than the limit of paths",
             Self::UnknownExtension { oid } => {
                 return format!(
                     "the critical extension {} is not known, so that RFC 5280 section 4.2 requires a rejection",
@@ -192,6 +192,9 @@ impl Diagnostic for PathError {
             }
             Self::NameConstraintKind { .. } => {
                 "issue it without a name of this kind, or issue the issuer without constraints of it"
+            }
+            Self::TooDeep => {
+                "issue it from an authority nearer to its root, or raise Limits::intermediates (default 6)"
             }
             Self::TooManyNameComparisons => "issue it with fewer names",
             Self::NoPolicy { accepted } if accepted.is_empty() => {

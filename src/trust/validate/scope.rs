@@ -5,13 +5,17 @@ use super::names::has_only_dns_and_ip;
 use crate::pki::Certificate;
 use crate::trust::extensions::{is_policy, name_constraints};
 
+/// The most intermediates that it verifies.
+const WEBPKI_DEPTH: usize = 6;
+
 /// Whether rustls-webpki follows RFC 5280 on this path. Where it does not, it rejects valid paths:
 ///
 /// - critical extensions about policies, and unique identifiers, are unknown to it;
 /// - name constraints of other kinds than dNSName and iPAddress reject all;
 /// - self-issued certificates count for path lengths and name constraints;
 /// - names are compared as DER;
-/// - times before 1970 are not read.
+/// - times before 1970 are not read;
+/// - a path has at most six intermediates.
 pub(in crate::trust) fn webpki_processes(path: Path<'_>) -> bool {
     let issuers = &path.certificates[1..];
     let constraints = || {
@@ -24,7 +28,8 @@ pub(in crate::trust) fn webpki_processes(path: Path<'_>) -> bool {
         .iter()
         .zip(names.chain([path.root]))
         .all(|(certificate, issuer)| issuer == Some(certificate.issuer()));
-    chains_by_der
+    issuers.len() <= WEBPKI_DEPTH
+        && chains_by_der
         && path.certificates.iter().all(|it| is_readable(it))
         && constraints().all(has_only_dns_and_ip)
         && !issuers.iter().any(|it| it.is_self_issued())

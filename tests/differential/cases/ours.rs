@@ -265,7 +265,11 @@ impl Given<'_> {
             acceptor = acceptor.profile(profile);
         }
         if let Some(length) = choice.chain_length {
-            acceptor = acceptor.limits(Limits::default().chain_length(length));
+            acceptor = acceptor.limits(
+                Limits::default()
+                    .chain_length(length)
+                    .intermediates(length - 1),
+            );
         }
         let acceptor = acceptor.build().map_err(at("the acceptor is built"))?;
         let admitted = acceptor

@@ -120,12 +120,12 @@ impl Snapshot {
     }
 }
 
-fn is_renewing() -> bool {
+pub(super) fn is_renewing() -> bool {
     std::env::var_os("RENEW_VERDICTS").is_some()
 }
 
 /// Without what differs between two makings of the same case: times, and digests of keys.
-fn comparable(text: &str) -> String {
+pub(super) fn comparable(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
