@@ -23,8 +23,8 @@ impl AuditEvent {
     pub(super) const MAX_PATH: usize = MAX_SENTENCE;
     /// The maximum bytes of a request's method.
     pub(super) const MAX_METHOD: usize = 64;
-    /// The maximum bytes of a Model Context Protocol method, and of a name.
-    pub(super) const MAX_MCP: usize = 128;
+    /// The maximum bytes of a name of the Model Context Protocol.
+    pub(super) const MAX_MCP_NAME: usize = 128;
     /// The maximum number of parts of a reload, and the maximum bytes of each.
     pub(super) const MAX_PARTS: (usize, usize) = (16, MAX_VALUE);
 
@@ -39,9 +39,11 @@ impl AuditEvent {
         if let Some(request) = &mut self.request {
             shorten(&mut request.method, Self::MAX_METHOD);
             shorten(&mut request.path, Self::MAX_PATH);
-            let mcp = [&mut request.mcp_method, &mut request.mcp_name];
-            for text in mcp.into_iter().flatten() {
-                shorten(text, Self::MAX_MCP);
+            if let Some(method) = &mut request.mcp_method {
+                shorten(method, Self::MAX_METHOD);
+            }
+            if let Some(name) = &mut request.mcp_name {
+                shorten(name, Self::MAX_MCP_NAME);
             }
         }
         if let Some(rule) = &mut self.rule {

@@ -403,11 +403,11 @@ impl Own {
             dropped: event.dropped,
             mcp: event.request.as_ref().and_then(|request| {
                 Some(Mcp {
-                    method: cut(request.mcp_method.as_ref()?, AuditEvent::MAX_MCP),
+                    method: cut(request.mcp_method.as_ref()?, AuditEvent::MAX_METHOD),
                     name: request
                         .mcp_name
                         .as_ref()
-                        .map(|name| cut(name, AuditEvent::MAX_MCP)),
+                        .map(|name| cut(name, AuditEvent::MAX_MCP_NAME)),
                 })
             }),
             suppressed: event.suppressed.map(|it| SuppressedFields {

@@ -37,8 +37,11 @@ impl fmt::Display for AuditEvent {
         if let Some(request) = &self.request {
             let method = Cut(&request.method, Self::MAX_METHOD);
             write!(f, ": {method} {}", Cut(&request.path, Self::MAX_PATH))?;
-            for mcp in request.mcp_method.iter().chain(&request.mcp_name) {
-                write!(f, " {}", Cut(mcp, Self::MAX_MCP))?;
+            if let Some(method) = &request.mcp_method {
+                write!(f, " {}", Cut(method, Self::MAX_METHOD))?;
+            }
+            if let Some(name) = &request.mcp_name {
+                write!(f, " {}", Cut(name, Self::MAX_MCP_NAME))?;
             }
         }
         if let Some(rule) = &self.rule {

@@ -172,25 +172,11 @@ fn read_versions(tbs: &mut Reader<'_>) -> Result<u32, Defect> {
 
 /// `CertificateSerialNumber ::= INTEGER`
 ///
-/// A number that is not minimal is an error: with it, one number has two spellings, and a CRL or a deny
-/// list with the other one would not match.
+/// A superfluous octet at its start is not DER, and is accepted: serial numbers are compared
+/// as numbers.
 fn read_serial<'a>(tbs: &mut Reader<'a>) -> Result<&'a [u8], Defect> {
     let serial = tbs.expect(der::INTEGER).map_err(at("the serial number"))?;
-    let superfluous = match serial.content {
-        [0, next, ..] if *next < 0x80 => "zero",
-        [0xff, next, ..] if *next >= 0x80 => "0xff",
-        all => return Ok(all),
-    };
-    let shown = &serial.content[..serial.content.len().min(20)];
-    Err(Defect {
-        part: format!(
-            "the serial number: it is not DER, because it starts with a superfluous {superfluous} octet (02{:02x} {})",
-            serial.content.len(),
-            Hex(shown)
-        )
-        .into(),
-        remedy: Defect::ISSUE_ANEW,
-    })
+    Ok(serial.content)
 }
 
 /// `Validity ::= SEQUENCE { notBefore Time, notAfter Time }`

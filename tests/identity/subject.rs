@@ -417,6 +417,13 @@ fn serial_and_issuer() {
             ("minus one", with(&[0xff]), Ok(&text("-01"))),
             ("negative", with(&[0x80, 1]), Ok(&text("-7fff"))),
             ("negative, a power of two", with(&[0x80]), Ok(&text("-80"))),
+            ("not minimal", with(&[0, 1]), Err("bad_encoding")),
+            ("not minimal zero", with(&[0, 0]), Err("bad_encoding")),
+            (
+                "not minimal, negative",
+                with(&[0xff, 0x80]),
+                Err("bad_encoding"),
+            ),
             (
                 "names do not matter",
                 with(&[1])

@@ -34,6 +34,7 @@ fn a_serial_number_of_any_length_and_sign_is_denied_as_tools_print_it() {
         ),
         (&[0x55; 36], &"55".repeat(36)),
         (&[0], "00"),
+        (&[0, 0, 1], "1"), // not DER, and accepted
     ] {
         for issuer in ["CN=Root".to_owned(), format!("#{}", hex(ca.subject_der()))] {
             let line = format!("serial:{spelling} issuer:{issuer}");
