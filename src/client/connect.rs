@@ -69,6 +69,13 @@ impl<I: Send + Sync + 'static> Connector<I> {
     {
         let endpoint = &self.endpoint;
         let (attempt, server_name) = self.attempt(server_name, info)?;
+        // Our certificate may be withdrawn, so no server gets it.
+        if let Err(error) = attempt.gate().check_suspended() {
+            let error = ConnectError::from(error);
+            // A failure is recorded in any case.
+            let _ = attempt.finish(Err(&error), &[]);
+            return Err(error);
+        }
         let mut driver = Driver::<I, ConnectError>::start(attempt, &endpoint.bounds, None);
         let tls = Arc::clone(&endpoint.snapshot().tls);
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.private));

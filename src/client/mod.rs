@@ -66,13 +66,15 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
     /// # Errors
     /// [`BuildError`]: an empty trust store, a key that the crypto provider cannot use, a bad ALPN
     /// name, no provider.
-    pub fn build(self) -> Result<Connector<I>, BuildError> {
+    pub fn build(mut self) -> Result<Connector<I>, BuildError> {
+        let follow = self.follow.take();
         let endpoint = build_endpoint(self)?;
         let controlled: Arc<dyn Controlled<I>> = endpoint.clone();
-        Ok(Connector {
-            control: Control::new(controlled),
-            endpoint,
-        })
+        let control = Control::new(controlled);
+        if let Some(follow) = follow {
+            follow(&control);
+        }
+        Ok(Connector { endpoint, control })
     }
 }
 

@@ -30,7 +30,7 @@ use rustls_pki_types::UnixTime;
 use super::checks::OwnWarnings;
 use super::side::TlsRole;
 pub use super::side::{ClientSide, Role, ServerSide};
-use super::{Bounds, Endpoint, Parts, Sources};
+use super::{Bounds, Control, Endpoint, Parts, Sources};
 use crate::audit::{self, AuditSink, Describe, REFUSALS_PER_SECOND, Recorder};
 use crate::gate::{Gate, Rules, ServerNameVerification};
 use crate::identity::IdentityExtractor;
@@ -150,6 +150,9 @@ impl<S> NeedsIdentity<S> {
             trust: self.trust,
             sources: self.sources,
             extractor: Box::new(extractor),
+            revocation: None,
+            names_by_policy: false,
+            follow: None,
         }
     }
 }
@@ -181,6 +184,36 @@ pub struct NeedsPolicy<S, I> {
     trust: Trust,
     sources: Sources,
     extractor: Box<dyn IdentityExtractor<Identity = I>>,
+    revocation: Option<Revocation>,
+    names_by_policy: bool,
+    follow: Option<Follow<I>>,
+}
+
+/// What begins when the acceptor or connector is built.
+type Follow<I> = Box<dyn FnOnce(&Control<I>) + Send + Sync>;
+
+/// What an agent gives besides credentials and trust.
+#[cfg(all(feature = "spiffe", feature = "tokio"))]
+impl<S: Role, I> NeedsPolicy<S, I> {
+    pub(crate) fn with_revocation(mut self, revocation: Revocation) -> Self {
+        self.revocation = Some(revocation);
+        self
+    }
+
+    /// A connector's policy identifies the server: its certificate needs no host name.
+    pub(crate) fn with_names_by_policy(mut self) -> Self {
+        self.names_by_policy = true;
+        self
+    }
+
+    /// Runs `follow` when the acceptor or connector is built.
+    pub(crate) fn followed(
+        mut self,
+        follow: impl FnOnce(&Control<I>) + Send + Sync + 'static,
+    ) -> Self {
+        self.follow = Some(Box::new(follow));
+        self
+    }
 }
 
 impl<S: Role, I> NeedsPolicy<S, I> {
@@ -201,6 +234,10 @@ impl<S: Role, I> NeedsPolicy<S, I> {
     }
 
     fn with(self, authorizer: Authorizer<I>) -> Builder<S, I> {
+        let mut side = S::default();
+        if self.names_by_policy {
+            side.leave_names_to_policy();
+        }
         Builder {
             credentials: self.credentials,
             trust: self.trust,
@@ -226,7 +263,7 @@ impl<S: Role, I> NeedsPolicy<S, I> {
             own_checks: OwnCertificateChecks::default(),
             clock: Arc::new(DefaultTimeProvider),
             key_log: None,
-            revocation: None,
+            revocation: self.revocation,
             deny_list: None,
             cache_capacity: 4096,
             resumption: Resumption::default(),
@@ -236,7 +273,8 @@ impl<S: Role, I> NeedsPolicy<S, I> {
             describe: None,
             #[cfg(feature = "tokio")]
             connections: ConnectionLimits::default(),
-            side: S::default(),
+            side,
+            follow: self.follow,
         }
     }
 }
@@ -295,6 +333,7 @@ pub struct Builder<S, I> {
     #[cfg(feature = "tokio")]
     connections: ConnectionLimits<I>,
     side: S,
+    pub(crate) follow: Option<Follow<I>>,
 }
 
 impl<S, I> Builder<S, I> {

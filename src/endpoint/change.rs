@@ -1,5 +1,7 @@
 //! Everything that one change replaces.
 
+use std::sync::Arc;
+
 use super::Update;
 use crate::gate::Changed;
 use crate::policy::{Authorizer, Replacement};
@@ -13,13 +15,15 @@ pub(crate) struct Change<I> {
     pub(crate) update: Option<Update>,
     pub(crate) authorizer: Option<Authorizer<I>>,
     pub(crate) deny_list: Option<Replacement<I>>,
+    /// Whether no peer is admitted from now on, and why.
+    pub(crate) suspended: Option<Option<Arc<str>>>,
 }
 
 impl<I> Change<I> {
     pub(super) const fn kind(&self) -> Changed {
         if self.authorizer.is_some() {
             Changed::Policy
-        } else if self.update.is_some() || self.deny_list.is_some() {
+        } else if self.update.is_some() || self.deny_list.is_some() || self.suspended.is_some() {
             Changed::Facts
         } else {
             Changed::Nothing
@@ -33,6 +37,7 @@ impl<I> Default for Change<I> {
             update: None,
             authorizer: None,
             deny_list: None,
+            suspended: None,
         }
     }
 }

@@ -284,6 +284,14 @@ impl<I: Send + Sync + 'static> Control<I> {
         self.endpoint.gate().generation()
     }
 
+    /// This control, without keeping the endpoint.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn downgrade(&self) -> WeakControl<I> {
+        WeakControl {
+            endpoint: Arc::downgrade(&self.endpoint),
+        }
+    }
+
     /// Applies a change as a whole, or not at all.
     pub(crate) fn change(&self, change: impl Into<Change<I>>) -> Result<u64, BuildError> {
         Arc::clone(&self.endpoint).change(change.into())
@@ -323,6 +331,21 @@ impl<I: Send + Sync + 'static> Control<I> {
 /// When the first of our certificates expires.
 pub(super) fn first_expiry(own: &[(Option<String>, Certificate)]) -> Option<UnixTime> {
     own.iter().map(|(_, own)| own.not_after()).min()
+}
+
+/// A control that does not keep the endpoint.
+#[cfg(feature = "tokio")]
+pub(crate) struct WeakControl<I> {
+    endpoint: std::sync::Weak<dyn Controlled<I>>,
+}
+
+#[cfg(feature = "tokio")]
+impl<I> WeakControl<I> {
+    /// The control, while the acceptor or connector exists.
+    pub(crate) fn upgrade(&self) -> Option<Control<I>> {
+        let endpoint = self.endpoint.upgrade()?;
+        Some(Control { endpoint })
+    }
 }
 
 impl<I> Clone for Control<I> {

@@ -30,6 +30,8 @@ use arc_swap::ArcSwap;
 pub(crate) use change::{BundleChange, Change};
 pub use control::Control;
 pub(crate) use control::Controlled;
+#[cfg(feature = "tokio")]
+pub(crate) use control::WeakControl;
 pub(crate) use side::{ClientSide, ServerSide, TlsRole};
 pub(crate) use sources::Sources;
 pub use update::Update;
@@ -162,7 +164,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             None => current.gate.generation(),
         };
         let (tls, authorizer) = (tls.map(Arc::new), change.authorizer.map(Arc::new));
-        let deny_list = change.deny_list;
+        let (deny_list, suspended) = (change.deny_list, change.suspended);
 
         // Commit.
         let old = self.commit(|current| {
@@ -170,6 +172,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
                 generation,
                 authorizer,
                 deny_list: deny_list.is_some(),
+                suspended,
             });
             let next = Snapshot {
                 gate: Arc::new(gate),
@@ -323,6 +326,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> crate::policy::OnChange for Endpoint<
                 generation: None,
                 authorizer: None,
                 deny_list: true,
+                suspended: None,
             });
             let next = Snapshot {
                 gate: Arc::new(gate),

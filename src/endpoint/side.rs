@@ -13,7 +13,10 @@ use crate::trust::Trust;
 
 #[expect(unnameable_types, reason = "only this crate implements it")]
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed {
+        /// A connector's policy identifies the server: its certificate needs no host name.
+        fn leave_names_to_policy(&mut self) {}
+    }
 }
 
 /// The side of a connection that a [`Builder`](super::builder::Builder) builds for: [`ServerSide`] or
@@ -63,7 +66,11 @@ pub struct ClientSide {
 }
 
 impl sealed::Sealed for ServerSide {}
-impl sealed::Sealed for ClientSide {}
+impl sealed::Sealed for ClientSide {
+    fn leave_names_to_policy(&mut self) {
+        self.server_names = ServerNameVerification::ByPolicy;
+    }
+}
 impl Role for ServerSide {}
 impl Role for ClientSide {}
 

@@ -57,6 +57,7 @@ impl<I> Gate<I> {
     /// peer that was verified by another trust, or whose verification no longer holds, is verified
     /// again and keeps the path found now: the certificates of that path expire and can be denied.
     fn check_facts(&self, identified: &mut Identified<'_, I>) -> Result<(), AdmitError> {
+        self.check_suspended()?;
         let now = self.now()?;
         let peer = &identified.peer;
         if identified.trust != self.trust_id() || !peer.chain().holds_at(now) {
@@ -97,6 +98,7 @@ impl<I> Gate<I> {
         peer: Peer<I>,
         last_time: Option<UnixTime>,
     ) -> Result<Peer<I>, AdmitError> {
+        self.check_suspended()?;
         let now = self.now().or_else(|error| last_time.ok_or(error))?;
         let other_path = self.verifier().still_trusts(peer.chain(), now)?;
         let peer = match other_path {
@@ -112,6 +114,7 @@ impl<I> Gate<I> {
 
     /// Asks the policy, of either kind, about the peer of an open connection.
     pub(crate) async fn reauthorize_async(&self, peer: &Peer<I>) -> Result<(), AdmitError> {
+        self.check_suspended()?;
         self.check_deny_list(peer)?;
         let verdict = self.authorizer.decide_async(peer).await;
         Admission::of(verdict, peer.clone()).map(drop)

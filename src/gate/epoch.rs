@@ -19,7 +19,8 @@ pub(crate) struct Epoch {
     /// Roots, pins, CRLs and credentials: sessions and remembered chains depend on this alone.
     pub(super) trust: GenerationId,
     pub(super) policy: u64,
-    pub(super) deny_list: u64,
+    /// The deny list, and whether peers are admitted at all.
+    pub(super) facts: u64,
 }
 
 impl Epoch {
@@ -27,7 +28,7 @@ impl Epoch {
         Self {
             trust,
             policy: 0,
-            deny_list: 0,
+            facts: 0,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Diagnostic;
@@ -114,6 +115,12 @@ pub enum AdmitError {
     UnknownServerName,
     /// The clock returned no time.
     NoClock,
+    /// No peer is admitted at the moment: a source that must be current is not, or our own identity was
+    /// withdrawn.
+    Suspended {
+        /// Why, with the name of the source.
+        why: Arc<str>,
+    },
 }
 
 impl AdmitError {
@@ -145,6 +152,7 @@ impl AdmitError {
             Self::HandshakeIncomplete => "handshake_incomplete",
             Self::UnknownServerName => "unknown_server_name",
             Self::NoClock => "no_clock",
+            Self::Suspended { .. } => "suspended",
         }
     }
 
@@ -225,6 +233,9 @@ impl Diagnostic for AdmitError {
             Self::NoClock => {
                 return "the clock returned no time, so no validity period can be checked".into();
             }
+            Self::Suspended { why } => {
+                format!("no peer is admitted at the moment: {}", Sentence(why))
+            }
         }
         .into()
     }
@@ -254,6 +265,9 @@ impl Diagnostic for AdmitError {
                 "give its DNS name or IP address, or choose ServerNameVerification::ByPolicy"
             }
             Self::NoClock => "give the builder a clock() that returns a time",
+            Self::Suspended { .. } => {
+                "restore the source; peers are admitted again when it has a current value"
+            }
         }
         .into()
     }

@@ -40,6 +40,8 @@ pub(crate) struct Gate<I> {
     generation: Arc<TrustGeneration<I>>,
     authorizer: Arc<Authorizer<I>>,
     rules: Arc<Rules<I>>,
+    /// Why no peer is admitted at the moment.
+    suspended: Option<Arc<str>>,
 }
 
 /// The rules that an endpoint keeps for as long as it lives.
@@ -80,6 +82,8 @@ pub(crate) struct NextGate<I> {
     pub(crate) authorizer: Option<Arc<Authorizer<I>>>,
     /// The entries of the deny list.
     pub(crate) deny_list: bool,
+    /// Whether no peer is admitted from now on, and why.
+    pub(crate) suspended: Option<Option<Arc<str>>>,
 }
 
 impl<I> Gate<I> {
@@ -97,6 +101,7 @@ impl<I> Gate<I> {
             generation,
             authorizer: Arc::new(authorizer),
             rules: Arc::new(rules),
+            suspended: None,
         }
     }
 
@@ -109,13 +114,14 @@ impl<I> Gate<I> {
             epoch: Epoch {
                 trust: generation.id(),
                 policy: self.epoch.policy + u64::from(change.authorizer.is_some()),
-                deny_list: self.epoch.deny_list + u64::from(change.deny_list),
+                facts: self.epoch.facts + u64::from(change.deny_list || change.suspended.is_some()),
             },
             generation,
             authorizer: change
                 .authorizer
                 .unwrap_or_else(|| Arc::clone(&self.authorizer)),
             rules: Arc::clone(&self.rules),
+            suspended: change.suspended.unwrap_or_else(|| self.suspended.clone()),
         }
     }
 
@@ -155,6 +161,19 @@ impl<I> Gate<I> {
     /// [`AdmitError::NoClock`].
     pub(crate) fn now(&self) -> Result<UnixTime, AdmitError> {
         self.rules.clock.current_time().ok_or(AdmitError::NoClock)
+    }
+
+    /// Whether peers are admitted at all.
+    ///
+    /// # Errors
+    /// [`AdmitError::Suspended`].
+    pub(crate) fn check_suspended(&self) -> Result<(), AdmitError> {
+        match &self.suspended {
+            None => Ok(()),
+            Some(why) => Err(AdmitError::Suspended {
+                why: Arc::clone(why),
+            }),
+        }
     }
 
     /// Step 1: the chain leads to a trusted root, and is valid for the name of the server. `read` gets

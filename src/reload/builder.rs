@@ -10,7 +10,7 @@ use crate::trust::{Revocation, Trust};
 use crate::{Credentials, Update};
 
 /// The source of what an [`Update`] sets.
-type UpdateSource = (Part, Source<Box<dyn FnOnce(Update) -> Update>>);
+pub(super) type UpdateSource = (Part, Source<Box<dyn FnOnce(Update) -> Update>>);
 
 impl<S> NeedsCredentials<S> {
     /// As [`credentials`](Self::credentials), from a source. A

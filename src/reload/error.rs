@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Part;
-use super::source::{InFiles, TextError};
+use super::source::{InFiles, LoadError, TextError};
+use super::stream::StreamError;
 use crate::diagnostic::display_diagnostic;
 use crate::pki::{CredentialsError, PemError};
 use crate::policy::{DenyEntryError, DnsPatternError, EntryError, SpiffePatternError};
@@ -37,6 +38,11 @@ pub enum ReloadError {
         /// The part that the source is for.
         part: Part,
         /// The loader's error: it names the file, and the line where it is about one.
+        error: Arc<dyn Error + Send + Sync>,
+    },
+    /// The stream of a source gave no value ([`Source::ready`](super::Source::ready)).
+    NoValue {
+        /// The last error of the stream, or that it gave nothing in time.
         error: Arc<dyn Error + Send + Sync>,
     },
     /// All sources were loaded, but the parts do not fit together, or are not valid now.
@@ -77,7 +83,7 @@ impl ReloadError {
     /// `"empty_folder"`) where it is one of this crate's, or `"load_failed"`.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Load { error, .. } => reason_of(&**error),
+            Self::Load { error, .. } | Self::NoValue { error } => reason_of(&**error),
             Self::Unfit { error } => error.reason(),
             Self::TooLarge { .. } => "too_large",
             Self::NotAFile { .. } => "not_a_file",
@@ -97,6 +103,7 @@ impl Diagnostic for ReloadError {
     fn cause(&self) -> Cow<'_, str> {
         match self {
             Self::Load { part, error } => format!("{part}: {}", cause_of(&**error)),
+            Self::NoValue { error } => return cause_of(&**error),
             Self::Unfit { error } => return Diagnostic::cause(&**error),
             Self::TooLarge { file, limit } => {
                 format!("{} is larger than {limit} bytes", file.display())
@@ -121,7 +128,7 @@ impl Diagnostic for ReloadError {
 
     fn remedy(&self) -> Cow<'_, str> {
         match self {
-            Self::Load { error, .. } => return remedy_of(&**error),
+            Self::Load { error, .. } | Self::NoValue { error } => return remedy_of(&**error),
             Self::Unfit { error } => return error.remedy(),
             Self::TooLarge { .. } => "check whether it is the intended file",
             Self::NotAFile { .. } => "put one there",
@@ -135,6 +142,38 @@ impl Diagnostic for ReloadError {
 }
 
 display_diagnostic!(ReloadError);
+
+/// An error of a source that a module above implements.
+#[derive(Debug)]
+pub(crate) struct Diagnosed {
+    pub(crate) error: Box<dyn Diagnostic + Send + Sync>,
+    /// Whether it withdraws what the source gave before: no peer is admitted until it gives a value again.
+    pub(crate) withdraws: bool,
+}
+
+impl Diagnostic for Diagnosed {
+    fn reason(&self) -> &'static str {
+        self.error.reason()
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        self.error.cause()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        self.error.remedy()
+    }
+}
+
+display_diagnostic!(Diagnosed);
+
+impl Error for Diagnosed {}
+
+/// Whether the error of a source withdraws what it gave before.
+pub(super) fn withdraws(error: &LoadError) -> bool {
+    let error = error.downcast_ref::<Diagnosed>();
+    error.is_some_and(|error| error.withdraws)
+}
 
 pub(super) fn reason_of(error: &(dyn Error + 'static)) -> &'static str {
     diagnostic(error).map_or("load_failed", Diagnostic::reason)
@@ -161,6 +200,8 @@ fn diagnostic<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e dyn Diagnostic
 
     [
         of::<InFiles>,
+        of::<StreamError>,
+        of::<Diagnosed>,
         of::<TextError>,
         of::<CredentialsError>,
         of::<TrustError>,

@@ -1,5 +1,6 @@
 //! The handle of a running reload.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ use crate::Update;
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     state: Arc<ReloadState>,
+    /// The endpoint, which lives as long as a handle.
+    _target: Arc<dyn Any + Send + Sync>,
 }
 
 /// A request to the worker.
@@ -51,8 +54,16 @@ pub(super) enum Request {
 pub(super) type Answer = oneshot::Sender<Result<Applied, ReloadError>>;
 
 impl Handle {
-    pub(super) const fn new(requests: mpsc::Sender<Request>, state: Arc<ReloadState>) -> Self {
-        Self { requests, state }
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        state: Arc<ReloadState>,
+        target: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self {
+            requests,
+            state,
+            _target: target,
+        }
     }
 
     /// Reads the files now, as on SIGHUP, and applies what has changed.

@@ -72,22 +72,33 @@ mod error;
 mod events;
 mod expiry;
 mod files;
+#[cfg_attr(not(feature = "spiffe"), expect(dead_code, reason = "of SPIFFE"))]
+pub(crate) mod follow;
 mod handle;
 mod part;
 mod set;
+mod snapshot;
 mod source;
 mod status;
+mod stream;
+mod streams;
 mod worker;
 
 use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "spiffe")]
+pub(crate) use error::Diagnosed;
 pub use error::ReloadError;
 pub use handle::Handle;
 pub use part::Part;
 pub use source::Source;
-pub use status::{Applied, OwnCertificate, Refusal, Status};
+pub use status::{Applied, OwnCertificate, Refusal, Status, StreamStatus};
+pub use stream::Silence;
+#[cfg(feature = "stream")]
+pub use stream::{Backoff, retry};
 
 use self::part::{Loaded, Watched};
 use self::set::Set;
@@ -249,12 +260,19 @@ impl<I: Send + Sync + 'static> Reload<I> {
     /// # Cancel safety
     /// When the future is dropped, no task is started. The first set is applied as a whole or not at all.
     pub async fn start(self) -> Result<Handle, ReloadError> {
+        let target = self.control.clone();
+        follow::take_over(target.sources());
+        let (requests, state) = self.start_worker().await?;
+        Ok(Handle::new(requests, state, Arc::new(target)))
+    }
+
+    async fn start_worker(self) -> Result<worker::Started, ReloadError> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
         let mut watched = self.watched;
         watched.sort_by(|a, b| a.part().cmp(b.part())); // the order in events
-        let set = Set::new(self.control, watched);
+        let set = Set::new(&self.control, watched);
         #[cfg(feature = "notify")]
         let set = if self.file_events {
             set.with_events()

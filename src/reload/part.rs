@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Source;
 use super::source::LoadError;
+use super::stream::{Followed, Values};
 use crate::Update;
 use crate::policy::{Authorizer, Replacement};
 
@@ -73,8 +74,8 @@ impl<I: 'static> Watched<I> {
         Self { part, source }
     }
 
-    pub(super) fn load(&self) -> Result<Loaded<I>, LoadError> {
-        self.source.load()
+    pub(super) fn load(&self, values: &Values) -> Result<Loaded<I>, LoadError> {
+        self.source.load_with(values)
     }
 }
 
@@ -85,6 +86,10 @@ impl<I> Watched<I> {
 
     pub(super) fn paths(&self) -> &[PathBuf] {
         self.source.paths()
+    }
+
+    pub(super) fn streams(&self) -> &[Followed] {
+        self.source.streams()
     }
 }
 

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use rustls_pki_types::UnixTime;
 
-use super::files::FileSnapshot;
 use super::part::{Loaded, Watched};
+use super::snapshot::{Content, Snapshot};
 use super::status::{Context, NamedCertificate};
+use super::stream::Followed;
 use super::{Part, ReloadError};
 use crate::audit::Recorder;
-use crate::endpoint::Change;
+use crate::endpoint::{Change, WeakControl};
 use crate::pki::contained;
 use crate::{Control, Update};
 
 pub(super) struct Set<I> {
-    control: Control<I>,
+    /// Not the endpoint itself, which may have a handle of this reload.
+    control: WeakControl<I>,
+    recorder: Arc<Recorder>,
     watched: Vec<Watched<I>>,
     #[cfg(feature = "notify")]
     events: Option<super::events::Events>,
@@ -23,15 +26,16 @@ pub(super) struct Set<I> {
 /// The result of loading and applying a set.
 pub(super) enum ApplyResult {
     /// The files were touched while they were loaded. Nothing was applied. This is their new state.
-    Touched(FileSnapshot),
+    Touched(Snapshot),
     /// These parts were applied, or the set was denied.
     Finished(Result<Vec<Part>, ReloadError>),
 }
 
 impl<I: Send + Sync + 'static> Set<I> {
-    pub(super) const fn new(control: Control<I>, watched: Vec<Watched<I>>) -> Self {
+    pub(super) fn new(control: &Control<I>, watched: Vec<Watched<I>>) -> Self {
         Self {
-            control,
+            control: control.downgrade(),
+            recorder: Arc::clone(control.recorder()),
             watched,
             #[cfg(feature = "notify")]
             events: None,
@@ -49,24 +53,33 @@ impl<I: Send + Sync + 'static> Set<I> {
         self.events.as_ref()
     }
 
-    pub(super) fn snapshot(&self) -> FileSnapshot {
+    /// The streams, with the parts that they are for.
+    pub(super) fn streams(&self) -> Vec<(Part, Followed)> {
+        let parts = self.watched.iter().flat_map(|watched| {
+            let streams = watched.streams().iter().cloned();
+            streams.map(|stream| (watched.part().clone(), stream))
+        });
+        parts.collect()
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
         // Before the files are read, so that every later change has an event.
         #[cfg(feature = "notify")]
         if let Some(events) = &self.events {
             events.watch(self.watched.iter().flat_map(Watched::paths));
         }
-        FileSnapshot::of(self.watched.iter().map(Watched::paths))
+        Snapshot::of(&self.watched)
     }
 
     /// Loads and applies each source whose content is not the `applied` one, provided that the files are
     /// after the loading as they are `now`.
-    pub(super) fn load_and_apply(&self, now: &FileSnapshot, applied: &[[u8; 32]]) -> ApplyResult {
-        let loaded = match &now.problem {
+    pub(super) fn load_and_apply(&self, now: &Snapshot, applied: &[Content]) -> ApplyResult {
+        let loaded = match now.problem() {
             Some(problem) => Err(problem.clone()),
             None => self.load(now, applied),
         };
         let after = self.snapshot();
-        if !after.is_same_as(now) {
+        if !after.has_same_files(now) {
             contained::caught(|| drop(loaded));
             return ApplyResult::Touched(after);
         }
@@ -79,15 +92,24 @@ impl<I: Send + Sync + 'static> Set<I> {
         Ok(vec![Part::Pushed])
     }
 
+    /// Admits no peer from now on, and closes all open connections; or admits peers again.
+    pub(super) fn suspend(&self, why: Option<Arc<str>>) -> Result<(), ReloadError> {
+        self.change(Change {
+            suspended: Some(why),
+            ..Change::default()
+        })
+    }
+
     /// Our own certificates, with their names.
     pub(super) fn certificates(&self) -> Vec<NamedCertificate> {
-        self.control.own_certificates()
+        let control = self.control.upgrade();
+        control.map_or_else(Vec::new, |control| control.own_certificates())
     }
 
     fn load(
         &self,
-        now: &FileSnapshot,
-        applied: &[[u8; 32]],
+        now: &Snapshot,
+        applied: &[Content],
     ) -> Result<Vec<(Part, Loaded<I>)>, ReloadError> {
         self.watched
             .iter()
@@ -97,7 +119,7 @@ impl<I: Send + Sync + 'static> Set<I> {
             .map(|(_, (watched, _))| {
                 let part = watched.part().clone();
                 let load = || {
-                    let loaded = watched.load();
+                    let loaded = watched.load(&now.values);
                     loaded.map_err(|error| ReloadError::Load {
                         part: part.clone(),
                         error,
@@ -127,8 +149,11 @@ impl<I: Send + Sync + 'static> Set<I> {
     }
 
     fn change(&self, change: Change<I>) -> Result<(), ReloadError> {
+        let Some(control) = self.control.upgrade() else {
+            return Err(ReloadError::Stopped);
+        };
         // Only the preparation of a change can panic: committing it runs no code of the application.
-        caught(None, || match self.control.change(change) {
+        caught(None, || match control.change(change) {
             Ok(_generation) => Ok(()),
             Err(error) => Err(ReloadError::Unfit {
                 error: Arc::new(error),
@@ -151,16 +176,18 @@ pub(super) fn caught<T>(
 
 impl<I: Send + Sync + 'static> Context for Set<I> {
     fn generation(&self) -> u64 {
-        self.control.generation()
+        let control = self.control.upgrade();
+        control.map_or(0, |control| control.generation())
     }
 
     fn now(&self) -> UnixTime {
         // Without a time no peer is admitted, but the records go on.
-        let now = self.control.now();
-        now.unwrap_or_else(|_| UnixTime::now())
+        let control = self.control.upgrade();
+        let now = control.and_then(|control| control.now().ok());
+        now.unwrap_or_else(UnixTime::now)
     }
 
     fn recorder(&self) -> &Recorder {
-        self.control.recorder()
+        &self.recorder
     }
 }

@@ -7,8 +7,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::error::{cause_of, reason_of, remedy_of};
+use super::stream::{Feed, Followed, OfWatch, StreamError, Values};
+use super::{ReloadError, Silence};
 use crate::diagnostic::display_diagnostic;
 #[cfg(feature = "encrypted-keys")]
 use crate::pki::Passphrase;
@@ -19,10 +24,12 @@ use crate::{Credentials, Diagnostic, TrustStore};
 /// The error of a loader.
 pub(super) type LoadError = Arc<dyn Error + Send + Sync>;
 
-type Load<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
+/// Makes a value of the files, and of the values of the streams.
+type Load<T> = dyn Fn(&Values) -> Result<T, LoadError> + Send + Sync;
 
-/// Files and folders, and a loader that makes a `T` of them.
+/// Files and folders with a loader that makes a `T` of them, or a stream of `T`.
 ///
+/// # Files
 /// The loader runs on a thread for blocking work, at the start and whenever the content of the files
 /// has changed. The content of a folder is that of all its files except hidden ones; subfolders do not
 /// count. Symlinks are followed. A pipe, a socket or a device is an error, without waiting for it, and so
@@ -47,8 +54,34 @@ type Load<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Streams
+/// [`watch`](Self::watch) takes a channel, and `stream` (feature `stream`) a stream of values. The latest
+/// value counts: values in between may be skipped. An error of the stream changes nothing, and is in
+/// [`Status::streams`](super::Status::streams) with its name and age. Clones of a source share one
+/// stream, so parts that are [`map`](Self::map)ped from clones are always parts of one value:
+///
+/// ```
+/// use countersign::reload::{Reload, Source};
+/// use countersign::{Acceptor, Credentials, TrustStore, identity::SpiffeId};
+/// use tokio::sync::watch;
+///
+/// #[derive(Clone)]
+/// struct Issued {
+///     credentials: Credentials,
+///     trust: TrustStore,
+/// }
+///
+/// fn follow(acceptor: &Acceptor<SpiffeId>, issued: watch::Receiver<Issued>) -> Reload<SpiffeId> {
+///     let issued = Source::watch("issuer", issued);
+///     Reload::of(acceptor)
+///         .credentials(issued.clone().map(|issued| issued.credentials))
+///         .trust(issued.map(|issued| issued.trust))
+/// }
+/// ```
 pub struct Source<T> {
     paths: Vec<PathBuf>,
+    streams: Vec<Followed>,
     load: Arc<Load<T>>,
 }
 
@@ -74,8 +107,158 @@ impl<T: 'static> Source<T> {
     {
         Self {
             paths: paths.into_iter().map(Into::into).collect(),
-            load: Arc::new(move || load().map_err(|error| Arc::from(error.into()))),
+            streams: Vec::new(),
+            load: Arc::new(move |_| load().map_err(|error| Arc::from(error.into()))),
         }
+    }
+
+    /// The items of a stream. `name` is that of the service behind it, for errors and
+    /// [`Status::streams`](super::Status::streams).
+    ///
+    /// [`Reload::start`](super::Reload::start) awaits the first good item, for 10 s
+    /// ([`first_value_within`](Self::first_value_within)). The stream runs on a task, from then until
+    /// the last clone of the source is dropped. Reconnection is up to the stream:
+    /// [`retry`](super::retry) helps. An end is reported, and then treated like silence
+    /// ([`silence`](Self::silence)).
+    ///
+    /// ```
+    /// use countersign::TrustStore;
+    /// use countersign::reload::Source;
+    /// use countersign::trust::TrustError;
+    /// use futures_core::Stream;
+    ///
+    /// fn of_control_plane(
+    ///     bundles: impl Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static,
+    /// ) -> Source<TrustStore> {
+    ///     Source::stream("control plane", bundles).try_map(|pem| TrustStore::from_pem(&pem))
+    /// }
+    /// ```
+    #[cfg(feature = "stream")]
+    pub fn stream<S, E>(name: impl Into<Arc<str>>, stream: S) -> Self
+    where
+        T: Clone + Send + Sync,
+        S: futures_core::Stream<Item = Result<T, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        Self::stream_of(name, stream, |_, _| false)
+    }
+
+    /// As [`stream`](Self::stream). A value that `is_same` as the one before is not applied again.
+    #[cfg(feature = "stream")]
+    pub(crate) fn stream_of<S, E>(
+        name: impl Into<Arc<str>>,
+        stream: S,
+        is_same: fn(&T, &T) -> bool,
+    ) -> Self
+    where
+        T: Clone + Send + Sync,
+        S: futures_core::Stream<Item = Result<T, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let items = super::stream::OfStream(Box::pin(stream));
+        Self::pushed(Feed::new(name.into(), items, is_same))
+    }
+
+    /// The value of a channel, and each later one. `name` is that of the service behind it.
+    ///
+    /// A channel whose sender was dropped is a stream that has ended.
+    ///
+    /// ```
+    /// use countersign::reload::Source;
+    /// use countersign::testing::TestCa;
+    /// use tokio::sync::watch;
+    ///
+    /// let (sender, receiver) = watch::channel(TestCa::new("Root").trust());
+    /// let source = Source::watch("control plane", receiver);
+    /// sender.send_replace(TestCa::new("Another root").trust());
+    /// ```
+    pub fn watch(name: impl Into<Arc<str>>, receiver: watch::Receiver<T>) -> Self
+    where
+        T: Clone + Send + Sync,
+    {
+        let values = OfWatch {
+            receiver,
+            is_first: true,
+        };
+        Self::pushed(Feed::new(name.into(), values, |_, _| false))
+    }
+
+    fn pushed(feed: Arc<Feed>) -> Self
+    where
+        T: Clone + Send + Sync,
+    {
+        let (id, name) = (feed.id(), Arc::clone(&feed.name));
+        Self {
+            paths: Vec::new(),
+            streams: vec![Followed::new(feed)],
+            load: Arc::new(move |values| match values.get::<T>(id) {
+                Some(value) => Ok(value.clone()),
+                None => Err(Arc::new(StreamError::NoValue {
+                    name: Arc::clone(&name),
+                    waited: Duration::ZERO,
+                })),
+            }),
+        }
+    }
+
+    /// Sets what happens when the stream has no new value, or has ended. Default: [`Silence::Keep`].
+    ///
+    /// For a source of files it does nothing.
+    #[must_use]
+    pub fn silence(mut self, rule: Silence) -> Self {
+        for followed in &mut self.streams {
+            followed.silence = rule;
+        }
+        self
+    }
+
+    /// Sets how long the first value of the stream is awaited. Default: 10 s.
+    ///
+    /// For a source of files it does nothing.
+    #[must_use]
+    pub fn first_value_within(mut self, time: Duration) -> Self {
+        for followed in &mut self.streams {
+            followed.first_within = time;
+        }
+        self
+    }
+
+    /// Awaits the first value of the stream, for a builder, which does not wait. Nothing is awaited for a
+    /// source of files.
+    ///
+    /// ```
+    /// use countersign::reload::Source;
+    /// use countersign::testing::TestCa;
+    /// use tokio::sync::watch;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), countersign::reload::ReloadError> {
+    /// let (_sender, receiver) = watch::channel(TestCa::new("Root").trust());
+    /// let trust = Source::watch("control plane", receiver).ready().await?;
+    /// // .trust_from(trust)?
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReloadError::NoValue`]: the last error of the stream, or that no value arrived in time.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its time enabled.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the stream runs on, and a clone of the source can be awaited again.
+    pub async fn ready(self) -> Result<Self, ReloadError> {
+        for followed in &self.streams {
+            followed.feed.start();
+        }
+        for followed in &self.streams {
+            let first = followed.first().await;
+            first.map_err(|error| ReloadError::NoValue {
+                error: Arc::new(error),
+            })?;
+        }
+        Ok(self)
     }
 
     /// A fixed value, applied at the start only.
@@ -92,7 +275,8 @@ impl<T: 'static> Source<T> {
         let load = self.load;
         Source {
             paths: self.paths,
-            load: Arc::new(move || load().map(&make)),
+            streams: self.streams,
+            load: Arc::new(move |values| load(values).map(&make)),
         }
     }
 
@@ -106,13 +290,19 @@ impl<T: 'static> Source<T> {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let load = self.load;
-        let paths = self.paths.clone();
+        let names = self.streams.iter().map(|stream| &*stream.feed.name);
+        let files = self.paths.iter().map(|path| path.to_string_lossy());
+        let from: Arc<[String]> = files
+            .map(Cow::into_owned)
+            .chain(names.map(str::to_owned))
+            .collect();
         Source {
             paths: self.paths,
-            load: Arc::new(move || {
-                make(load()?).map_err(|error| {
+            streams: self.streams,
+            load: Arc::new(move |values| {
+                make(load(values)?).map_err(|error| {
                     Arc::new(InFiles {
-                        files: paths.clone(),
+                        files: Arc::clone(&from),
                         error: error.into(),
                     }) as LoadError
                 })
@@ -124,21 +314,38 @@ impl<T: 'static> Source<T> {
     #[must_use]
     pub fn and<U: 'static>(mut self, other: Source<U>) -> Source<(T, U)> {
         self.paths.extend(other.paths);
+        self.streams.extend(other.streams);
         let (load, other) = (self.load, other.load);
         Source {
             paths: self.paths,
-            load: Arc::new(move || Ok((load()?, other()?))),
+            streams: self.streams,
+            load: Arc::new(move |values| Ok((load(values)?, other(values)?))),
         }
     }
 
+    /// The value of the streams as of now.
+    #[cfg(feature = "spiffe")]
+    pub(crate) fn latest(&self) -> Result<T, ReloadError> {
+        self.load().map_err(|error| ReloadError::NoValue { error })
+    }
+
+    /// Loads with the latest values of the streams.
     pub(super) fn load(&self) -> Result<T, LoadError> {
-        (self.load)()
+        self.load_with(&Values::of(&self.streams))
+    }
+
+    pub(super) fn load_with(&self, values: &Values) -> Result<T, LoadError> {
+        (self.load)(values)
     }
 }
 
 impl<T> Source<T> {
     pub(super) fn paths(&self) -> &[PathBuf] {
         &self.paths
+    }
+
+    pub(super) fn streams(&self) -> &[Followed] {
+        &self.streams
     }
 }
 
@@ -224,6 +431,7 @@ impl<T> Clone for Source<T> {
     fn clone(&self) -> Self {
         Self {
             paths: self.paths.clone(),
+            streams: self.streams.clone(),
             load: Arc::clone(&self.load),
         }
     }
@@ -233,6 +441,7 @@ impl<T> fmt::Debug for Source<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source")
             .field("paths", &self.paths)
+            .field("streams", &self.streams)
             .finish_non_exhaustive()
     }
 }
@@ -303,10 +512,10 @@ impl Diagnostic for TextError {
 
 display_diagnostic!(TextError);
 
-/// An error about the content of files that were read, with their names.
+/// An error about the content of files that were read, or of a stream's value, with their names.
 #[derive(Debug)]
 pub(super) struct InFiles {
-    files: Vec<PathBuf>,
+    files: Arc<[String]>,
     error: Box<dyn Error + Send + Sync>,
 }
 
@@ -316,13 +525,9 @@ impl Diagnostic for InFiles {
     }
 
     fn cause(&self) -> Cow<'_, str> {
-        let files: Vec<_> = self
-            .files
-            .iter()
-            .map(|file| file.to_string_lossy())
-            .collect();
-        let between = if files.is_empty() { "" } else { ": " };
-        format!("{}{between}{}", files.join(", "), cause_of(&*self.error)).into()
+        let between = if self.files.is_empty() { "" } else { ": " };
+        let files = self.files.join(", ");
+        format!("{files}{between}{}", cause_of(&*self.error)).into()
     }
 
     fn remedy(&self) -> Cow<'_, str> {

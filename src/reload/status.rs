@@ -1,11 +1,13 @@
 //! The state of a reload, and its records.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 
+use super::stream::Feed;
 use super::{Part, ReloadError};
 use crate::Certificate;
 use crate::audit::{Action, Recorder};
@@ -43,6 +45,40 @@ pub struct Status {
     pub refused: u64,
     /// Our own certificates as of the last check. The one for all names is the first.
     pub certificates: Vec<OwnCertificate>,
+    /// The streams among the sources.
+    pub streams: Vec<StreamStatus>,
+    /// Why no peer is admitted at the moment, if a stream has failed closed
+    /// ([`Silence::FailClosed`](super::Silence::FailClosed)) or our identity was withdrawn.
+    pub suspended: Option<Arc<str>>,
+}
+
+/// The state of a stream that is a source.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use countersign::reload::Status;
+///
+/// /// The streams without a good value for an hour.
+/// fn stale(status: &Status) -> Vec<&str> {
+///     let hour = Duration::from_secs(3600);
+///     let stale = status.streams.iter().filter(|stream| stream.age.is_none_or(|age| age > hour));
+///     stale.map(|stream| &*stream.name).collect()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StreamStatus {
+    /// The name that was given to the source.
+    pub name: Arc<str>,
+    /// How long ago the last good value arrived, changed or not; `None` before the first.
+    pub age: Option<Duration>,
+    /// Why there is no newer value: the last item of the stream is an error, or the stream has ended.
+    pub error: Option<Arc<dyn Error + Send + Sync>>,
+    /// For how long this has been the error.
+    pub error_age: Option<Duration>,
+    /// Whether the stream has ended.
+    pub is_closed: bool,
 }
 
 /// Why a set is not in force.
@@ -123,6 +159,7 @@ pub(super) struct ReloadState {
     context: Arc<dyn Context>,
     figures: Mutex<Figures>,
     generations: watch::Sender<u64>,
+    feeds: Vec<Arc<Feed>>,
 }
 
 struct Figures {
@@ -132,10 +169,11 @@ struct Figures {
     applied: u64,
     refused: u64,
     certificates: Vec<NamedCertificate>,
+    suspended: Option<Arc<str>>,
 }
 
 impl ReloadState {
-    pub(super) fn new(context: Arc<dyn Context>) -> Self {
+    pub(super) fn new(context: Arc<dyn Context>, feeds: Vec<Arc<Feed>>) -> Self {
         Self {
             figures: Mutex::new(Figures {
                 last_success: context.now(),
@@ -144,7 +182,9 @@ impl ReloadState {
                 applied: 0,
                 refused: 0,
                 certificates: Vec::new(),
+                suspended: None,
             }),
+            feeds,
             generations: watch::Sender::new(context.generation()),
             context,
         }
@@ -168,6 +208,10 @@ impl ReloadState {
 
     pub(super) fn set_certificates(&self, certificates: Vec<NamedCertificate>) {
         self.figures().certificates = certificates;
+    }
+
+    pub(super) fn set_suspended(&self, why: Option<Arc<str>>) {
+        self.figures().suspended = why;
     }
 
     pub(super) fn record_applied(&self, changed: Vec<Part>) -> Applied {
@@ -202,7 +246,7 @@ impl ReloadState {
         }
     }
 
-    /// The set that was denied is gone: the files are again those that are in force.
+    /// The set that was denied is gone: the sources are again what is in force.
     pub(super) fn record_recovered(&self) {
         let refusal = self.set_last_error(None);
         self.record_recovered_from(refusal);
@@ -256,6 +300,11 @@ impl ReloadState {
 
     pub(super) fn status(&self) -> Status {
         let (generation, now) = (self.context.generation(), self.context.now());
+        let streams = self
+            .feeds
+            .iter()
+            .map(|feed| StreamStatus::of(feed))
+            .collect();
         let figures = self.figures();
         let own = figures.certificates.iter();
         Status {
@@ -272,11 +321,26 @@ impl ReloadState {
                     certificate: certificate.clone(),
                 })
                 .collect(),
+            streams,
+            suspended: figures.suspended.clone(),
         }
     }
 
     fn figures(&self) -> MutexGuard<'_, Figures> {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StreamStatus {
+    fn of(feed: &Feed) -> Self {
+        let report = feed.report();
+        Self {
+            name: Arc::clone(&feed.name),
+            age: report.age,
+            error: report.error.map(|error| Arc::new(error) as _),
+            error_age: report.error_age,
+            is_closed: report.is_closed,
+        }
     }
 }
 

@@ -10,10 +10,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::expiry::Expiry;
-use super::files::FileSnapshot;
-use super::handle::{Handle, Request};
+use super::handle::Request;
 use super::set::{ApplyResult, Set};
+use super::snapshot::{Content, Snapshot};
 use super::status::ReloadState;
+use super::streams::Streams;
 use super::{Applied, Part, ReloadError};
 use crate::Update;
 use crate::pki::contained::caught;
@@ -34,7 +35,8 @@ pub(super) struct Worker<I> {
     every: Duration,
     state: Arc<ReloadState>,
     /// The content that was applied, by source; empty at first.
-    applied: Vec<[u8; 32]>,
+    applied: Vec<Content>,
+    streams: Streams,
     failure: Option<Failure>,
     expiry: Expiry,
 }
@@ -50,34 +52,40 @@ struct Failure {
 /// The content of a set that could not be applied.
 #[derive(PartialEq, Eq)]
 enum Found {
-    Contents(Vec<[u8; 32]>),
+    Contents(Vec<Content>),
     /// Other content at each read.
     Changing,
 }
+
+/// The way to a worker, which stops when it is dropped, and the state that it reports.
+pub(super) type Started = (mpsc::Sender<Request>, Arc<ReloadState>);
 
 type Attempt = Result<Vec<Part>, (Found, ReloadError)>;
 
 impl<I: Send + Sync + 'static> Worker<I> {
     /// Loads everything and starts the task.
-    pub(super) async fn start(set: Set<I>, every: Duration) -> Result<Handle, ReloadError> {
+    pub(super) async fn start(set: Set<I>, every: Duration) -> Result<Started, ReloadError> {
         let set = Arc::new(set);
-        let state = Arc::new(ReloadState::new(set.clone()));
+        let streams = Streams::start(set.streams()).await?;
+        let state = Arc::new(ReloadState::new(set.clone(), streams.feeds()));
         let mut worker = Self {
             set,
             every: every.clamp(MIN_INTERVAL, MAX_INTERVAL),
             state: Arc::clone(&state),
             applied: Vec::new(),
+            streams,
             failure: None,
             expiry: Expiry::default(),
         };
         worker.reload_now().await?;
+        worker.check_streams().await;
         let (requests, received) = mpsc::channel(16);
         #[cfg(feature = "notify")]
         if let Some(events) = worker.set.events() {
             events.connect(requests.downgrade());
         }
         tokio::spawn(worker.run(received));
-        Ok(Handle::new(requests, state))
+        Ok((requests, state))
     }
 
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
@@ -85,27 +93,36 @@ impl<I: Send + Sync + 'static> Worker<I> {
         loop {
             let unreported = self.failure.as_ref().filter(|failure| !failure.is_reported);
             let due = unreported.map_or(next, |failure| failure.retry_at.min(next));
+            let due = self.streams.due().map_or(due, |too_old| too_old.min(due));
             if Instant::now() >= due {
                 let _ = contained(self.poll()).await;
+                let _ = contained(self.check_streams()).await;
                 next = Instant::now() + self.every;
                 continue;
             }
             // The caller may have dropped the future that receives the answer.
-            match timeout_at(due, requests.recv()).await {
+            match timeout_at(due, self.streams.or(requests.recv())).await {
                 Err(_due) => {}
-                Ok(None) => break,
-                Ok(Some(Request::Reload(answer))) => {
+                Ok(None) => {
+                    let start = Instant::now();
+                    let _ = contained(self.poll()).await;
+                    let _ = contained(self.check_streams()).await;
+                    // However fast a stream is, it gets at most half of the time.
+                    self.streams.rest(start.elapsed());
+                }
+                Ok(Some(None)) => break,
+                Ok(Some(Some(Request::Reload(answer)))) => {
                     answer
                         .send(contained(self.reload_now()).await.and_then(|done| done))
                         .ok();
                 }
-                Ok(Some(Request::Update(update, answer))) => {
+                Ok(Some(Some(Request::Update(update, answer)))) => {
                     answer
                         .send(contained(self.push(*update)).await.and_then(|done| done))
                         .ok();
                 }
                 #[cfg(feature = "notify")]
-                Ok(Some(Request::Check)) => {
+                Ok(Some(Some(Request::Check))) => {
                     if let Some(events) = self.set.events() {
                         events.rearm();
                     }
@@ -126,33 +143,35 @@ impl<I: Send + Sync + 'static> Worker<I> {
             return;
         }
         let start = Instant::now();
+        let in_files = snapshot.has_other_files(&self.applied);
         match self.attempt(snapshot).await {
             Ok(changed) => drop(self.succeeded(changed).await),
             Err((found, error)) => {
                 self.check_certificates().await;
-                self.failed(found, &error, start.elapsed());
+                self.failed(found, &error, start.elapsed(), in_files);
             }
         }
     }
 
-    fn is_known_to_fail(&self, now: &FileSnapshot) -> bool {
+    fn is_known_to_fail(&self, now: &Snapshot) -> bool {
         self.failure.as_ref().is_some_and(|failure| {
             matches!(&failure.found, Found::Contents(contents) if *contents == now.contents)
                 && Instant::now() < failure.retry_at
         })
     }
 
-    /// A set that fails may be half-written, so it is reported when the same set fails again.
-    fn failed(&mut self, found: Found, error: &ReloadError, took: Duration) {
+    /// A set of files that fails may be half-written, so it is reported when the same set fails again.
+    /// The value of a stream is reported at once.
+    fn failed(&mut self, found: Found, error: &ReloadError, took: Duration, in_files: bool) {
         let before = self.failure.take();
         let before = before.filter(|failure| failure.found == found);
         let (is_reported, wait) = match before {
-            None => {
+            None if in_files => {
                 tracing::debug!(reason = error.reason(), %error, "the reload will be tried again");
                 (false, self.every.min(REPORT_DELAY))
             }
-            Some(failure) => {
-                if !failure.is_reported {
+            before => {
+                if before.is_none_or(|failure| !failure.is_reported) {
                     self.state.record_refused(error);
                 }
                 // The set can become valid with time. The factor leaves nine tenths of the time for
@@ -206,17 +225,21 @@ impl<I: Send + Sync + 'static> Worker<I> {
     }
 
     /// Waits until the files are stable, and applies them if they are not the applied ones.
-    async fn attempt(&mut self, mut before: FileSnapshot) -> Attempt {
+    async fn attempt(&mut self, mut before: Snapshot) -> Attempt {
         let stopped = |error| (Found::Changing, error);
         for _ in 0..MAX_ROUNDS {
             if before.contents == self.applied {
                 return Ok(Vec::new());
             }
-            sleep(self.settle_time()).await;
-            let now = self.blocking(Set::snapshot).await.map_err(stopped)?;
-            if !now.is_same_as(&before) {
-                before = now;
-                continue;
+            let mut now = before;
+            if now.has_other_files(&self.applied) {
+                sleep(self.settle_time()).await;
+                let later = self.blocking(Set::snapshot).await.map_err(stopped)?;
+                if !later.has_same_files(&now) {
+                    before = later;
+                    continue;
+                }
+                now = later;
             }
             let applied = self.applied.clone();
             let (now, result) = self
@@ -256,6 +279,36 @@ impl<I: Send + Sync + 'static> Worker<I> {
         } else {
             self.state.record_applied(changed)
         }
+    }
+
+    /// Reports the errors of streams, and admits no peer while one has failed closed.
+    async fn check_streams(&mut self) {
+        for error in self.streams.errors() {
+            self.state.record_refused(&error);
+        }
+        let failed = self.streams.failed_closed();
+        let suspended = self.streams.suspended.is_some();
+        // A value that is not in force does not end it.
+        if failed.is_none() && (!suspended || self.failure.is_some()) {
+            return;
+        }
+        let why = failed.as_ref().map(|error| Arc::from(error.to_string()));
+        if why == self.streams.suspended {
+            return;
+        }
+        let next: Option<Arc<str>> = why.clone();
+        let changed = self.blocking(move |set| set.suspend(next)).await;
+        if let Err(error) = changed.and_then(|changed| changed) {
+            tracing::error!(%error, "peers are not suspended");
+            return;
+        }
+        match failed {
+            Some(error) if !suspended => self.state.record_refused(&error),
+            Some(_) => {}
+            None => self.state.record_recovered(),
+        }
+        self.streams.suspended.clone_from(&why);
+        self.state.set_suspended(why);
     }
 
     /// How long files must be stable.

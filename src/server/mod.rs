@@ -68,13 +68,15 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
     /// # Errors
     /// [`BuildError`]: an empty trust store, a key that the crypto provider cannot use, a
     /// certificate given for a name (SNI) that it is not valid for, a bad ALPN name, no provider.
-    pub fn build(self) -> Result<Acceptor<I>, BuildError> {
+    pub fn build(mut self) -> Result<Acceptor<I>, BuildError> {
+        let follow = self.follow.take();
         let endpoint = build_endpoint(self)?;
         let controlled: Arc<dyn Controlled<I>> = endpoint.clone();
-        Ok(Acceptor {
-            control: Control::new(controlled),
-            endpoint,
-        })
+        let control = Control::new(controlled);
+        if let Some(follow) = follow {
+            follow(&control);
+        }
+        Ok(Acceptor { endpoint, control })
     }
 }
 

@@ -15,4 +15,5 @@ mod refused;
 mod rotate;
 mod service;
 mod sources;
+mod streams;
 mod whole;

@@ -88,6 +88,12 @@ impl Crls {
         Self { lists, skipped }
     }
 
+    /// No list.
+    #[cfg(feature = "spiffe")]
+    pub(in crate::trust) const fn none() -> Self {
+        Self { lists: Vec::new() }
+    }
+
     /// Adds the lists of `other`.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {

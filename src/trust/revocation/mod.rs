@@ -220,6 +220,12 @@ impl Revocation {
         }
     }
 
+    /// Checks nothing: it replaces CRLs of which their source has none any longer.
+    #[cfg(feature = "spiffe")]
+    pub(crate) fn none() -> Self {
+        Self::new(Crls::none()).unknown_status(UnknownStatus::Allow)
+    }
+
     /// The CRLs.
     pub(in crate::trust) fn lists(&self) -> &[Crl] {
         self.crls.lists()
