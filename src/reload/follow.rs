@@ -25,7 +25,7 @@ pub(crate) fn keep<T: 'static>(
     sources.keep::<super::builder::UpdateSource>((part, source));
 }
 
-/// The worker of an endpoint that follows its sources by itself. It stops when the endpoint is dropped, or
+/// The worker of an endpoint whose sources are followed without a reload. It stops when the endpoint is dropped, or
 /// when a reload of the application takes over.
 pub(super) struct Follower(Mutex<Following>);
 

@@ -17,6 +17,8 @@ pub(super) struct Streams {
     all: Vec<(Part, Followed)>,
     /// By feed: the report that was recorded.
     reported: HashMap<u64, u64>,
+    /// Whether the last item of a stream is an error.
+    is_failing: bool,
     /// Rings when a stream has changed.
     bell: Arc<Notify>,
     /// When it is heard again.
@@ -43,6 +45,7 @@ impl Streams {
         Ok(Self {
             all,
             reported: HashMap::new(),
+            is_failing: false,
             bell,
             rests_until: Instant::now(),
             suspended: None,
@@ -78,6 +81,13 @@ impl Streams {
     pub(super) fn rest(&mut self, took: Duration) {
         let rest = took.clamp(Duration::from_millis(1), Duration::from_secs(1));
         self.rests_until = Instant::now() + rest;
+    }
+
+    /// Whether a stream failed, and none does now.
+    pub(super) fn has_recovered(&mut self) -> bool {
+        let mut reports = self.all.iter().map(|(_, stream)| stream.feed.report());
+        let is_failing = reports.any(|report| report.error.is_some());
+        std::mem::replace(&mut self.is_failing, is_failing) && !is_failing
     }
 
     /// When the first value becomes too old.

@@ -286,6 +286,10 @@ impl<I: Send + Sync + 'static> Worker<I> {
         for error in self.streams.errors() {
             self.state.record_refused(&error);
         }
+        let has_recovered = self.streams.has_recovered();
+        if has_recovered && self.failure.is_none() && self.state.has_error() {
+            self.state.record_recovered();
+        }
         let failed = self.streams.failed_closed();
         let suspended = self.streams.suspended.is_some();
         // A value that is not in force does not end it.
