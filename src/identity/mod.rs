@@ -9,6 +9,7 @@
 //! | identity | field |
 //! |---|---|
 //! | [`SpiffeId`] | the only URI SAN, of an X.509-SVID |
+//! | [`WorkloadId`] | the only URI SAN, of any scheme with a trust domain, such as `wimse://` |
 //! | [`DnsName`], [`Uri`], [`Email`], [`IpAddress`] | the only SAN of that kind |
 //! | [`Upn`] | the only Microsoft user principal name among the SANs |
 //! | [`CommonName`], [`OrganizationalUnit`] | the only such attribute of the subject |
@@ -45,6 +46,7 @@ mod spiffe;
 mod trust_domain;
 mod upn;
 mod uri;
+mod workload_id;
 
 pub use adapter::{And, Map, Or, TryMap};
 pub use directory::{CommonName, OrganizationalUnit, Subject};
@@ -62,6 +64,7 @@ pub use spiffe::SpiffeId;
 pub use trust_domain::TrustDomain;
 pub use upn::Upn;
 pub use uri::Uri;
+pub use workload_id::WorkloadId;
 
 pub use crate::pki::Fingerprint;
 

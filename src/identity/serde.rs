@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{
     CommonName, DnsName, Email, ExtensionValue, Fingerprint, IpAddress, KubernetesUser,
     OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, SpiffeId, Subject, TrustDomain, Upn, Uri,
+    WorkloadId,
 };
 
 macro_rules! as_text {
@@ -44,4 +45,5 @@ as_text!(
     TrustDomain,
     Upn,
     Uri,
+    WorkloadId,
 );

@@ -18,7 +18,7 @@ use crate::diagnostic::display_diagnostic;
 #[cfg(feature = "encrypted-keys")]
 use crate::pki::Passphrase;
 use crate::pki::file::{self, FileError, MAX_FILE};
-use crate::trust::Crls;
+use crate::trust::{Crls, TrustBundles};
 use crate::{Credentials, Diagnostic, TrustStore};
 
 /// The error of a loader.
@@ -391,7 +391,58 @@ impl Source<Credentials> {
     }
 }
 
+impl Source<Credentials> {
+    /// Loads `credential-bundle.pem` of this folder, which has the key and the chain in one file, as
+    /// SPIFFE's files and Kubernetes' Pod Certificates do. The key may come first.
+    ///
+    /// ```
+    /// use countersign::reload::Source;
+    /// use countersign::trust::TrustBundles;
+    /// use countersign::{Acceptor, Credentials, identity::SpiffeId};
+    ///
+    /// # fn f(acceptor: Acceptor<SpiffeId>) {
+    /// let folder = "/var/run/spiffe";
+    /// let reload = countersign::reload::Reload::of(&acceptor)
+    ///     .credentials(Source::<Credentials>::spiffe_dir(folder))
+    ///     .trust(Source::<TrustBundles>::spiffe_dir(folder));
+    /// # }
+    /// ```
+    pub fn spiffe_dir(folder: impl Into<PathBuf>) -> Self {
+        let bundle = folder.into().join("credential-bundle.pem");
+        Self::pem_files(bundle.clone(), bundle)
+    }
+}
+
+impl Source<TrustBundles> {
+    /// Loads with [`TrustBundles::from_spiffe_dir`].
+    pub fn spiffe_dir(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        Self::files([folder.clone()], move || {
+            TrustBundles::from_spiffe_dir(&folder)
+        })
+    }
+
+    /// Loads with [`TrustBundles::from_spiffe_bundle_map_file`].
+    #[cfg(feature = "spiffe-bundle")]
+    pub fn spiffe_bundle_map(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::files([path.clone()], move || {
+            TrustBundles::from_spiffe_bundle_map_file(&path)
+        })
+    }
+}
+
 impl Source<TrustStore> {
+    /// Loads with [`TrustStore::from_spiffe_bundle_file`]. A file that the application writes from the
+    /// bundle endpoint of a federated trust domain is such a file.
+    #[cfg(feature = "spiffe-bundle")]
+    pub fn spiffe_bundle(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::files([path.clone()], move || {
+            TrustStore::from_spiffe_bundle_file(&path)
+        })
+    }
+
     /// Loads with [`TrustStore::from_pem_file`].
     pub fn pem_file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();

@@ -1,12 +1,14 @@
 //! Trust bundles by SPIFFE trust domain.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
-use super::TrustStore;
+use super::{TrustError, TrustStore, files};
 use crate::diagnostic::{Diagnostic, display_diagnostic};
-use crate::identity::TrustDomain;
+use crate::identity::{IdentityError, IdentityExtractor as _, SpiffeId, TrustDomain, WorkloadId};
+use crate::pki::{Certificate, PemError};
 
 /// Roots by SPIFFE trust domain. The roots of a domain are trusted for IDs of that domain only.
 ///
@@ -36,6 +38,8 @@ use crate::identity::TrustDomain;
 #[doc(alias = "federation")]
 pub struct TrustBundles {
     by_domain: BTreeMap<TrustDomain, TrustStore>,
+    /// Schemes besides `spiffe`.
+    schemes: BTreeSet<String>,
 }
 
 /// Why a trust bundle is rejected.
@@ -113,6 +117,83 @@ impl TrustBundles {
         }
         self.by_domain.insert(domain, bundle);
         Ok(self)
+    }
+
+    /// Reads the roots of each trust domain from its own PEM file, `<trust domain>.trust-bundle.pem`, in this
+    /// folder: the layout of SPIFFE's files, and of Kubernetes' ClusterTrustBundles when they are projected
+    /// under these names. Other files, hidden files and subfolders are ignored.
+    ///
+    /// ```
+    /// use countersign::testing::TestCa;
+    /// use countersign::trust::TrustBundles;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = std::env::temp_dir().join(format!("countersign-bundles-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// std::fs::write(folder.join("prod.example.trust-bundle.pem"), TestCa::new("Prod").pem())?;
+    /// let bundles = TrustBundles::from_spiffe_dir(&folder)?;
+    /// assert!(bundles.get(&"prod.example".parse()?).is_some());
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrustError`]: there is no such file, the name of one is not a trust domain, and as for
+    /// [`TrustStore::from_pem_file`].
+    pub fn from_spiffe_dir(path: impl AsRef<Path>) -> Result<Self, TrustError> {
+        const SUFFIX: &str = ".trust-bundle.pem";
+
+        let folder = path.as_ref();
+        let found = files::named(folder, &["pem"]).map_err(|source| PemError::Io {
+            file: folder.to_path_buf(),
+            source,
+        })?;
+        let mut bundles = Self::default();
+        for file in found {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let Some(domain) = name.strip_suffix(SUFFIX) else {
+                continue;
+            };
+            let domain: TrustDomain = domain.parse().map_err(|error| TrustError::Malformed {
+                place: file.display().to_string(),
+                problem: format!("the name of the file: {}", Diagnostic::cause(&error)),
+            })?;
+            // A file without roots is an error.
+            let store = TrustStore::from_pem_file(&file)?;
+            bundles.by_domain.insert(domain, store);
+        }
+        if bundles.is_empty() {
+            return Err(TrustError::EmptyFolder {
+                folder: folder.to_path_buf(),
+            });
+        }
+        Ok(bundles)
+    }
+
+    /// Also trusts members whose only URI SAN has this scheme, such as `wimse`, and a trust domain in the
+    /// grammar of [`WorkloadId`]. The roots of a domain are the same for all schemes.
+    ///
+    /// Default: SPIFFE IDs only. The name is in lower case, as in the ID.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: impl Into<String>) -> Self {
+        self.schemes.insert(scheme.into());
+        self
+    }
+
+    /// The trust domain of a leaf.
+    pub(super) fn domain_of(&self, leaf: &Certificate) -> Result<TrustDomain, IdentityError> {
+        if !self.schemes.is_empty() {
+            let id = WorkloadId::extractor().extract(leaf);
+            if let Ok(id) = id.as_ref()
+                && self.schemes.contains(id.scheme())
+                && id.scheme() != "spiffe"
+            {
+                return Ok(id.trust_domain().clone());
+            }
+        }
+        let id = SpiffeId::extractor().extract(leaf)?;
+        Ok(id.trust_domain().clone())
     }
 
     /// Removes a trust domain.

@@ -35,6 +35,8 @@ pub use revocation::{
 };
 pub(crate) use search::{Search, longest_signed};
 pub(crate) use signatures::{Signature, Signatures, Unverifiable};
+#[cfg(feature = "spiffe")]
+pub(crate) use spiffe_bundle::Hints;
 pub(crate) use store::Root;
 pub use store::TrustStore;
 pub(crate) use validate::violates;

@@ -1,13 +1,18 @@
 //! SPIFFE bundles (SPIFFE Trust Domain and Bundle, section 4; X509-SVID, section 6).
 
+use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{TrustError, TrustStore};
+use super::{TrustBundles, TrustError, TrustStore};
+use crate::Diagnostic as _;
+use crate::identity::{IdentityError, TrustDomain};
 use crate::pki::pem::Origin;
 
 impl TrustStore {
@@ -45,12 +50,13 @@ impl TrustStore {
     }
 
     fn read_bundle(json: &[u8], origin: &Origin) -> Result<Self, TrustError> {
-        let malformed = |place: String, problem: &dyn std::fmt::Display| TrustError::Malformed {
-            place,
-            problem: problem.to_string(),
-        };
         let bundle: Value =
             serde_json::from_slice(json).map_err(|error| malformed(origin.to_string(), &error))?;
+        Self::read_keys(&bundle, &origin.to_string())
+    }
+
+    /// Reads the JWK set of one trust domain.
+    fn read_keys(bundle: &Value, origin: &str) -> Result<Self, TrustError> {
         let keys = bundle
             .get("keys")
             .and_then(Value::as_array)
@@ -76,6 +82,154 @@ impl TrustStore {
             ));
         }
         Ok(store)
+    }
+}
+
+/// What a bundle says besides its keys (SPIFFE Trust Domain and Bundle, section 4.1).
+#[cfg(feature = "spiffe")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// Grows with each change.
+    pub(crate) sequence: Option<u64>,
+    /// After how many seconds to fetch it again.
+    pub(crate) refresh: Option<u64>,
+}
+
+#[cfg(feature = "spiffe")]
+impl Hints {
+    /// Those of a bundle that was read.
+    pub(crate) fn of(json: &[u8]) -> Self {
+        let bundle: Value = serde_json::from_slice(json).unwrap_or_default();
+        let number = |name: &str| bundle.get(name).and_then(Value::as_u64);
+        Self {
+            sequence: number("spiffe_sequence"),
+            refresh: number("spiffe_refresh_hint"),
+        }
+    }
+}
+
+impl TrustBundles {
+    /// Reads a map of SPIFFE bundles: `{"trust_domains": {"prod.example": {"keys": […]}, …}}`, in which an
+    /// agent or a control plane gives the bundles of all federated trust domains in one file.
+    ///
+    /// ```no_run
+    /// use countersign::trust::TrustBundles;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let trust = TrustBundles::from_spiffe_bundle_map(std::fs::read("bundles.json")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrustError`]: not JSON, no object `trust_domains` or an empty one, a key that is not the name of a
+    /// trust domain, and as for [`TrustStore::from_spiffe_bundle`].
+    pub fn from_spiffe_bundle_map(json: impl AsRef<[u8]>) -> Result<Self, TrustError> {
+        Self::read_map(json.as_ref(), &Origin::Bytes)
+    }
+
+    /// As [`from_spiffe_bundle_map`](Self::from_spiffe_bundle_map), from a file.
+    ///
+    /// # Errors
+    /// [`TrustError`]: as for [`from_spiffe_bundle_map`](Self::from_spiffe_bundle_map), and a file that
+    /// cannot be read.
+    pub fn from_spiffe_bundle_map_file(path: impl AsRef<Path>) -> Result<Self, TrustError> {
+        let (origin, json) = Origin::read(path.as_ref())?;
+        Self::read_map(&json, &origin)
+    }
+
+    fn read_map(json: &[u8], origin: &Origin) -> Result<Self, TrustError> {
+        let map: Map =
+            serde_json::from_slice(json).map_err(|error| malformed(origin.to_string(), &error))?;
+        let mut bundles = Self::default();
+        for (name, bundle) in map.0 {
+            let place = format!("{origin}, {name}");
+            let domain: TrustDomain = name
+                .parse()
+                .map_err(|error: IdentityError| malformed(place.clone(), &error.cause()))?;
+            let store = TrustStore::read_keys(&bundle, &place)?;
+            bundles = bundles
+                .with(domain, store)
+                .map_err(|error| malformed(place, &error.cause()))?;
+        }
+        if bundles.is_empty() {
+            return Err(malformed(
+                origin.to_string(),
+                &"not a map of SPIFFE bundles: it has no object \"trust_domains\" with a trust domain",
+            ));
+        }
+        Ok(bundles)
+    }
+}
+
+/// The trust domains of a map, in its order. A name that occurs twice is an error: readers differ in which
+/// of the two counts.
+struct Map(Vec<(String, Value)>);
+
+/// The object `trust_domains`.
+struct Domains(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Map {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Outer;
+
+        impl<'de> Visitor<'de> for Outer {
+            type Value = Map;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with \"trust_domains\"")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Map, A::Error> {
+                let mut found = None;
+                while let Some(key) = map.next_key::<String>()? {
+                    if key != "trust_domains" {
+                        map.next_value::<IgnoredAny>()?;
+                    } else if found.replace(map.next_value::<Domains>()?.0).is_some() {
+                        return Err(A::Error::duplicate_field("trust_domains"));
+                    }
+                }
+                Ok(Map(found.unwrap_or_default()))
+            }
+        }
+
+        deserializer.deserialize_map(Outer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Domains {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Inner;
+
+        impl<'de> Visitor<'de> for Inner {
+            type Value = Domains;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of bundles by trust domain")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Domains, A::Error> {
+                let mut domains: Vec<(String, Value)> = Vec::new();
+                let mut seen = HashSet::new();
+                while let Some((name, bundle)) = map.next_entry::<String, Value>()? {
+                    if !seen.insert(name.clone()) {
+                        let problem = format!("the trust domain {name:?} occurs twice");
+                        return Err(A::Error::custom(problem));
+                    }
+                    domains.push((name, bundle));
+                }
+                Ok(Domains(domains))
+            }
+        }
+
+        deserializer.deserialize_map(Inner)
+    }
+}
+
+fn malformed(place: String, problem: &dyn fmt::Display) -> TrustError {
+    TrustError::Malformed {
+        place,
+        problem: problem.to_string(),
     }
 }
 
@@ -118,6 +272,55 @@ mod tests {
         });
         let store = TrustStore::from_spiffe_bundle(bundle.to_string()).expect("a bundle");
         assert_eq!(store.anchors(), one.trust().and(two.trust()).anchors());
+    }
+
+    #[test]
+    fn a_map_has_a_bundle_for_each_trust_domain() {
+        let (one, two) = (TestCa::new("One"), TestCa::new("Two"));
+        let bundle = |ca: &TestCa| {
+            let x5c = [STANDARD.encode(ca.certificate_der())];
+            serde_json::json!({"keys": [key("x509-svid", &x5c)], "spiffe_sequence": 7})
+        };
+        let map = serde_json::json!({
+            "of_a_later_version": 1,
+            "trust_domains": {"one.example": bundle(&one), "two.example": bundle(&two)},
+        });
+        let bundles = TrustBundles::from_spiffe_bundle_map(map.to_string()).expect("a map");
+        assert_eq!(bundles.trust_domains().count(), 2);
+        let of_two = bundles.get(&"two.example".parse().expect("a domain"));
+        assert_eq!(of_two.map(TrustStore::anchors), Some(two.trust().anchors()));
+
+        let one = bundle(&one);
+        for (json, says) in [
+            (String::from("{"), "EOF"),
+            ("[]".into(), "an object with \"trust_domains\""),
+            ("{}".into(), "no object \"trust_domains\""),
+            (
+                "{\"trust_domains\":{}}".into(),
+                "no object \"trust_domains\"",
+            ),
+            ("{\"trust_domains\":[]}".into(), "an object of bundles"),
+            (
+                format!("{{\"trust_domains\":{{\"One\":{one}}}}}"),
+                "One: a SPIFFE trust domain has only lower-case",
+            ),
+            (
+                "{\"trust_domains\":{\"one.example\":{\"keys\":[]}}}".into(),
+                "one.example: the SPIFFE bundle has no key",
+            ),
+            (
+                format!("{{\"trust_domains\":{{\"a\":{one},\"a\":{one}}}}}"),
+                "the trust domain \"a\" occurs twice",
+            ),
+            (
+                "{\"trust_domains\":{},\"trust_domains\":{}}".into(),
+                "duplicate field",
+            ),
+        ] {
+            let error = TrustBundles::from_spiffe_bundle_map(&json).expect_err(&json);
+            assert_eq!(error.reason(), "malformed_certificate", "{json}: {error}");
+            assert!(error.to_string().contains(says), "{json}: {error}");
+        }
     }
 
     #[test]

@@ -12,7 +12,6 @@ use super::{
     Anchor, ChainError, EkuPolicy, Limits, Profile, RootConstraints, Trust, TrustStore,
     VerifiedChain,
 };
-use crate::identity::{IdentityExtractor as _, SpiffeId};
 use crate::pki::text::Escaped;
 use crate::pki::{
     Certificate, Crl, Excerpt, GeneralName, PublicKeyKind, algorithm, oid_name, webpki_view,
@@ -433,18 +432,16 @@ impl ChainVerifier {
             Trust::Store(store) => return Ok(store),
             Trust::ByTrustDomain(bundles) => bundles,
         };
-        let id =
-            SpiffeId::extractor()
-                .extract(leaf)
-                .map_err(|error| ChainError::NoTrustDomain {
-                    certificate: leaf.clone(),
-                    error,
-                })?;
+        let domain = bundles.domain_of(leaf);
+        let domain = domain.map_err(|error| ChainError::NoTrustDomain {
+            certificate: leaf.clone(),
+            error,
+        })?;
         bundles
-            .get(id.trust_domain())
+            .get(&domain)
             .ok_or_else(|| ChainError::UnknownTrustDomain {
                 certificate: leaf.clone(),
-                trust_domain: id.trust_domain().to_string(),
+                trust_domain: domain.to_string(),
                 known: Excerpt::new(
                     bundles.trust_domains().map(ToString::to_string),
                     bundles.trust_domains().count(),

@@ -124,3 +124,73 @@ fn a_source_that_cannot_be_loaded_names_its_part() {
         assert!(list.is_empty(), "{file}");
     }
 }
+
+/// The layout of SPIFFE's files, of Pod Certificates and of ClusterTrustBundles: the key is first.
+#[tokio::test]
+async fn a_folder_of_spiffe_files() {
+    use countersign::Credentials;
+    use countersign::identity::SpiffeId;
+    use countersign::trust::TrustBundles;
+
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let (one, two) = (TestCa::new("One"), TestCa::new("Two"));
+    let own = || {
+        let own = one.leaf().spiffe("spiffe://one.example/orders").issue();
+        write(
+            "credential-bundle.pem",
+            &format!("{}{}", own.key_pem(), own.chain_pem()),
+        );
+        own.certificate().sha256()
+    };
+    let first = own();
+    write("one.example.trust-bundle.pem", &one.pem());
+    write("notes.pem", "not a bundle");
+    let acceptor = Acceptor::builder()
+        .credentials_from(Source::<Credentials>::spiffe_dir(folder.path()))
+        .unwrap()
+        .trust_from(Source::<TrustBundles>::spiffe_dir(folder.path()))
+        .unwrap()
+        .identify(SpiffeId::extractor())
+        .authorize(countersign::policy::allow_any())
+        .build()
+        .unwrap();
+    let handle = Reload::of(&acceptor).start().await.unwrap();
+    let decision = |ca: &TestCa, id: &str| {
+        let issued = ca.leaf().spiffe(id).issue();
+        let admitted = acceptor
+            .control()
+            .admit_chain(issued.chain(), ConnectionInfo::default());
+        admitted.map_or_else(|error| error.reason(), |_| "admitted")
+    };
+    assert_eq!(decision(&one, "spiffe://one.example/a"), "admitted");
+    assert_eq!(
+        decision(&two, "spiffe://two.example/a"),
+        "unknown_trust_domain"
+    );
+
+    write("two.example.trust-bundle.pem", &two.pem());
+    let renewed = own();
+    handle.reload_now().await.unwrap();
+    let in_force = handle.status().certificates[0].certificate.sha256();
+    assert!(in_force == renewed && in_force != first);
+    assert_eq!(decision(&two, "spiffe://two.example/a"), "admitted");
+    assert_eq!(decision(&two, "spiffe://one.example/a"), "unknown_issuer");
+
+    // A bad name, or a bundle without a root, changes nothing.
+    write("Three.trust-bundle.pem", &two.pem());
+    let error = handle.reload_now().await.unwrap_err();
+    assert_eq!(error.reason(), "malformed_certificate", "{error}");
+    fs::remove_file(folder.path().join("Three.trust-bundle.pem")).unwrap();
+    write("two.example.trust-bundle.pem", "");
+    assert_eq!(
+        handle.reload_now().await.unwrap_err().reason(),
+        "no_pem_block"
+    );
+    assert_eq!(decision(&two, "spiffe://two.example/a"), "admitted");
+    let error = TrustBundles::from_spiffe_dir(std::env::temp_dir().join("missing")).unwrap_err();
+    assert_eq!(error.reason(), "unreadable_file");
+    let empty = tempfile::tempdir().unwrap();
+    let error = TrustBundles::from_spiffe_dir(empty.path()).unwrap_err();
+    assert_eq!(error.reason(), "empty_folder");
+}

@@ -34,6 +34,59 @@ fn bundles(of: &[(&str, TrustStore)]) -> TrustBundles {
         })
 }
 
+/// Other schemes are an explicit option, and their domains vouch only for themselves, too.
+#[test]
+fn members_of_other_schemes() {
+    let of = Domains::new();
+    let peer = |ca: &TestCa, scheme: &str, domain: &str| {
+        ca.leaf()
+            .uri(&format!("{scheme}://{domain}/orders"))
+            .issue()
+    };
+    let spiffe_only = verifier(of.trust());
+    let both = verifier(of.trust().with_scheme("wimse"));
+    for (ca, scheme, domain, without, with) in [
+        (&of.prod, "spiffe", PROD, "good", "good"),
+        (&of.prod, "wimse", PROD, "no_trust_domain", "good"),
+        (
+            &of.staging,
+            "wimse",
+            PROD,
+            "no_trust_domain",
+            "unknown_issuer",
+        ),
+        (
+            &of.prod,
+            "wimse",
+            "other.example",
+            "no_trust_domain",
+            "unknown_trust_domain",
+        ),
+        (
+            &of.prod,
+            "https",
+            PROD,
+            "no_trust_domain",
+            "no_trust_domain",
+        ),
+        (
+            &of.prod,
+            "WIMSE",
+            PROD,
+            "no_trust_domain",
+            "no_trust_domain",
+        ),
+    ] {
+        let peer = peer(ca, scheme, domain);
+        assert_eq!(says(&spiffe_only, &peer), without, "{scheme}://{domain}");
+        assert_eq!(says(&both, &peer), with, "{scheme}://{domain}");
+    }
+    // Two URIs are ambiguous, whatever their schemes.
+    let uris = [format!("wimse://{PROD}/a"), format!("spiffe://{PROD}/a")];
+    let two = of.prod.leaf().uri(&uris[0]).uri(&uris[1]).issue();
+    assert_eq!(says(&both, &two), "no_trust_domain");
+}
+
 #[test]
 fn a_root_is_trusted_for_its_own_domain_only() {
     let of = Domains::new();
