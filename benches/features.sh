@@ -21,7 +21,9 @@ SETS=(
     "--features hyper"
     "--features axum"
     "--features tonic"
-    "--features audit-json,metrics,notify,spiffe-bundle,webpki-roots,tower,hyper,axum,tonic"
+    "--features stream"
+    "--features spiffe"
+    "--features audit-json,metrics,notify,spiffe-bundle,webpki-roots,tower,hyper,axum,tonic,stream,spiffe"
 )
 
 cargo fetch --locked --quiet

@@ -86,7 +86,7 @@
 //! A `TlsStream` is re-authorized whenever policy, trust, CRLs or deny list change, and is closed if its
 //! peer is no longer admitted. When a certificate of the peer's path expires, it is asked to drain
 //! first. `Control::connections` lists open connections. `Listener` is the accept loop around an
-//! acceptor, and `reload` keeps credentials, trust, CRLs, policy and deny list in step with their files.
+//! acceptor, and `reload` keeps credentials, trust, CRLs, policy and deny list in step with files and streams.
 //!
 //! # Audit
 //!
@@ -96,7 +96,7 @@
 //!
 //! # Frameworks
 //!
-//! [`integration`] connects hyper, axum, tower, tonic and reqwest, in one line each.
+//! [`integration`] connects hyper, axum, tower, tonic, reqwest and SPIFFE agents, in one line each.
 //!
 //! # Without tokio
 //!
@@ -115,6 +115,8 @@
 //! | `fips` | | the FIPS 140-3 build of aws-lc-rs (needs CMake and Go to build) |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
 //! | `serde` | | identities serialize as their text, and deserialize through the same grammar |
+//! | `stream` | | `reload::Source::stream` and `reload::retry`: parts that follow streams |
+//! | `spiffe` | | `integration::spiffe`: credentials, trust and CRLs from a SPIFFE agent such as SPIRE's |
 //! | `spiffe-bundle` | | `TrustStore::from_spiffe_bundle`, the JSON of SPIFFE trust domains |
 //! | `notify` | | `Reload::file_events`: changed files are noticed at once |
 //! | `audit-json` | | `audit::Json`: audit events as lines of JSON in the Elastic Common Schema |

@@ -35,7 +35,9 @@
         feature = "tower",
         feature = "hyper",
         feature = "axum",
-        feature = "tonic"
+        feature = "tonic",
+        feature = "stream",
+        feature = "spiffe"
     )),
     allow(rustdoc::broken_intra_doc_links)
 )]

@@ -1,6 +1,6 @@
-//! Integration with hyper, axum, tower, tonic and reqwest.
+//! Integration with hyper, axum, tower, tonic, reqwest and SPIFFE agents.
 //!
-//! Each module is a cargo feature with the name of its crate. None is on by default.
+//! Each module is a cargo feature with the name of its crate, or of its protocol. None is on by default.
 //!
 //! | feature | content |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | `axum` | [`Listener`](crate::Listener) for `axum::serve`, and [`Peer`](crate::Peer) as an argument of handlers |
 //! | `tower` | `tower::AuthorizeRequest`: which peer may send which request, by method and path |
 //! | `tonic` | [`Listener`](crate::Listener) for tonic's server, the peer of a `tonic::Request`, and `tonic::Channel` for its clients |
+//! | `spiffe` | `spiffe::Workload`: credentials, trust and CRLs from a SPIFFE agent such as SPIRE's |
 //! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for your own middleware; `Certificate::x5t_s256` |
 //!
 //! reqwest needs no feature: its client takes
@@ -24,6 +25,8 @@ pub mod axum;
 pub mod http;
 #[cfg(all(feature = "hyper", feature = "tokio"))]
 pub mod hyper;
+#[cfg(all(feature = "spiffe", feature = "tokio"))]
+pub mod spiffe;
 #[cfg(all(feature = "tonic", feature = "tokio"))]
 pub mod tonic;
 #[cfg(feature = "tower")]

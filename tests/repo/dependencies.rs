@@ -49,7 +49,7 @@ fn no_http_crate_is_compiled_without_its_feature() {
     for arguments in [
         &[][..],
         &["--no-default-features", "--features", "ring"],
-        &["--features", "webpki-roots,serde,notify"],
+        &["--features", "webpki-roots,serde,notify,stream"],
     ] {
         let found = crates(arguments);
         assert!(found.contains("rustls"), "{found:?}");
@@ -86,6 +86,21 @@ fn each_feature_adds_what_its_name_says() {
                 "hyper",
                 "hyper-util",
                 "matchit",
+                "tower",
+                "tower-layer",
+                "tower-service",
+            ],
+        ),
+        // A client on tonic's channel, without prost.
+        (
+            "spiffe",
+            &[
+                "base64",
+                "h2",
+                "http",
+                "hyper",
+                "hyper-util",
+                "tonic",
                 "tower",
                 "tower-layer",
                 "tower-service",

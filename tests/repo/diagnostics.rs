@@ -176,6 +176,9 @@ fn admit_errors() -> Vec<AdmitError> {
         AdmitError::HandshakeIncomplete,
         AdmitError::UnknownServerName,
         AdmitError::NoClock,
+        AdmitError::Suspended {
+            why: "control plane: no new value has arrived for 60s".into(),
+        },
     ]
 }
 
@@ -344,6 +347,10 @@ fn loaders_of_a_reload() {
         path: "a.pem".into(),
     };
     check_delegation(&load(Arc::new(ours())), &ours());
+    let no_value = ReloadError::NoValue {
+        error: Arc::new(ours()),
+    };
+    check_delegation(&no_value, &ours());
 
     let theirs = load(Arc::new(std::io::Error::other("the vault is sealed")));
     check(&theirs);

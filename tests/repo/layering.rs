@@ -83,6 +83,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "integration/hyper/",
             "integration/axum.rs",
             "integration/tonic/",
+            "integration/spiffe/",
             "testing/connection.rs",
             "testing/tests/reads.rs",
         ],
