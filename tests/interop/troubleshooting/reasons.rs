@@ -44,6 +44,10 @@ const NOT_MET: &[(&str, &str)] = &[
         "no server is built by a clock without time, and rustls asks it before the gate: `tls`",
     ),
     (
+        "suspended",
+        "of a source that fails closed, and the servers of the page have none",
+    ),
+    (
         "displaced",
         "of a handshake that stalls while a listener has no place left, and the programs do not stall",
     ),

@@ -25,13 +25,13 @@ use crate::terminal::Failure;
 #[derive(Debug, clap::Args)]
 #[command(group(
     ArgGroup::new("trusted").required(true).multiple(true)
-        .args(["trust", "trust_domain", "webpki_roots", "pin"])
+        .args(["trust", "trust_domain", "webpki_roots", "pin", "spiffe"])
 ))]
 pub struct Args {
     #[command(flatten)]
     tls: TlsOptions,
     /// Trust the public certificate authorities (needs the feature webpki-roots)
-    #[arg(long, conflicts_with_all = ["trust", "trust_domain"])]
+    #[arg(long, conflicts_with_all = ["trust", "trust_domain", "spiffe"])]
     webpki_roots: bool,
     /// The field of the server's certificate that is its identity; with spiffe, its host name is not
     /// verified. Default: the host name is verified, and nothing else
@@ -100,16 +100,16 @@ where
     } else {
         TrustStore::empty()
     };
-    let trusted = args.tls.trust.read(roots)?;
+    let sources = args.tls.sources(roots).await?;
     let mut builder = Connector::builder()
-        .credentials(args.tls.credentials()?)
-        .trust(trusted.trust)
+        .credentials_from(sources.credentials)?
+        .trust_from(sources.trust)?
         .identify(extractor)
         .authorize(policy)
         .server_names(names)
         .alpn(["h2", "http/1.1"]);
-    if let Some(revocation) = trusted.revocation {
-        builder = builder.revocation(revocation);
+    if let Some(revocation) = sources.revocation {
+        builder = builder.revocation_from(revocation)?;
     }
     if args.tls.tls12 {
         builder = builder.allow_tls12();

@@ -21,7 +21,7 @@ pub mod proxy;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::options::stop_signal;
+use crate::options::{stop_signal, workload};
 use crate::terminal::Failure;
 use proxy::{Audit, Config, Gateway};
 
@@ -30,18 +30,26 @@ pub struct Args {
     /// The configuration (TOML); without it, a demonstration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Take certificate, key and trust from the SPIFFE agent at this address of its Workload API, such as
+    /// unix:/run/agent.sock; `env` for that of SPIFFE_ENDPOINT_SOCKET. They replace those of `[tls]`, and
+    /// those that an upstream's table does not have
+    #[arg(long, value_name = "ENDPOINT", requires = "config")]
+    spiffe: Option<String>,
 }
 
 /// Serves until SIGTERM or ctrl-c, or runs the demonstration.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     match &args.config {
-        Some(config) => serve(config).await,
+        Some(config) => serve(config, args.spiffe.as_deref()).await,
         None => demo::run().await,
     }
 }
 
-async fn serve(path: &Path) -> Result<(), Failure> {
-    let config = Config::from_file(path)?;
+async fn serve(path: &Path, spiffe: Option<&str>) -> Result<(), Failure> {
+    let mut config = Config::from_file(path)?;
+    if let Some(endpoint) = spiffe {
+        config.take_identity(&workload(endpoint).await?)?;
+    }
     let stop = stop_signal()?;
     let gateway = Gateway::bind(&config, Audit::new(|line| eprintln!("{line}"))).await?;
     #[cfg(unix)]

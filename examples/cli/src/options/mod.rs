@@ -9,5 +9,5 @@ mod trust;
 pub use allow::AllowList;
 pub use identity::{Identity, IdentityKind};
 pub use stop::stop_signal;
-pub use tls::TlsOptions;
+pub use tls::{Sources, TlsOptions, workload};
 pub use trust::{TrustOptions, TrustOptionsError, TrustSettings};

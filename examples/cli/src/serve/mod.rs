@@ -10,7 +10,7 @@
 //!
 //! With `--reload`, certificates, roots, CRLs and the deny list follow their files, and the server
 //! re-authorizes open connections. SIGHUP reloads at once. SIGTERM finishes the requests in flight and
-//! stops.
+//! stops. With `--spiffe`, the agent's updates are applied when they arrive.
 
 mod connections;
 mod http;
@@ -33,7 +33,7 @@ use crate::terminal::Failure;
 use connections::Shared;
 
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("trusted").required(true).multiple(true).args(["trust", "trust_domain", "pin"])))]
+#[command(group(ArgGroup::new("trusted").required(true).multiple(true).args(["trust", "trust_domain", "pin", "spiffe"])))]
 #[command(group(ArgGroup::new("policy").required(true).args(["allow", "allow_any"])))]
 pub struct Args {
     /// The address to listen on; port 0 takes a free one
@@ -87,10 +87,10 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         None => None,
     };
     let audit = Queue::builder(Json::new(io::stderr())).start();
-    let trusted = args.tls.trust.read(TrustStore::empty())?;
+    let sources = args.tls.sources(TrustStore::empty()).await?;
     let undecided = Acceptor::builder()
-        .credentials(args.tls.credentials()?)
-        .trust(trusted.trust)
+        .credentials_from(sources.credentials)?
+        .trust_from(sources.trust)?
         .identify(move |certificate: &Certificate| kind.extract(certificate));
     let deny_list = DenyList::new();
     let mut builder = if args.allow_any {
@@ -108,8 +108,8 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
             Sessions::Off => Resumption::Off,
             Sessions::Tickets => Resumption::Stateless,
         });
-    if let Some(revocation) = trusted.revocation {
-        builder = builder.revocation(revocation);
+    if let Some(revocation) = sources.revocation {
+        builder = builder.revocation_from(revocation)?;
     }
     if args.tls.tls12 {
         builder = builder.allow_tls12();

@@ -4,10 +4,9 @@ use std::error::Error;
 use std::fs;
 use std::time::Duration;
 
+use countersign::Acceptor;
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::reload::{Handle, Reload, Source};
-use countersign::trust::Revocation;
-use countersign::{Acceptor, TrustStore};
 
 use super::Args;
 use crate::options::Identity;
@@ -22,22 +21,8 @@ pub(super) async fn start(
     acceptor: &Acceptor<Identity>,
     deny_list: &DenyList<Identity>,
 ) -> Result<Handle, Failure> {
-    let tls = &args.tls;
-    let trusted = tls.trust.clone();
-    let mut reload = Reload::of(acceptor)
-        .every(args.reload.map_or(NEVER, Duration::from_secs))
-        .credentials(Source::pem_files(&tls.cert, &tls.key))
-        .trust(Source::files(trusted.trust_paths(), move || {
-            trusted.read_trust(TrustStore::empty())
-        }));
-    let paths = tls.trust.revocation_paths();
-    if !paths.is_empty() {
-        let trusted = tls.trust.clone();
-        reload = reload.revocation(Source::files(paths, move || -> Result<Revocation, _> {
-            let revocation = trusted.read_revocation()?;
-            revocation.ok_or_else(|| Box::<dyn Error + Send + Sync>::from("no --crl was given"))
-        }));
-    }
+    // It has the acceptor's sources.
+    let mut reload = Reload::of(acceptor).every(args.reload.map_or(NEVER, Duration::from_secs));
     if let Some(file) = args.deny_file.clone() {
         let kind = args.identity;
         let source = Source::files(

@@ -7,6 +7,7 @@ use std::iter::successors;
 
 use countersign::integration::http::ForwardError;
 use countersign::integration::hyper::HttpsError;
+use countersign::integration::spiffe::WorkloadError;
 use countersign::integration::tower::RuleError;
 use countersign::pki::{CredentialsError, CrlFormatError, PemError};
 use countersign::reload::ReloadError;
@@ -166,6 +167,7 @@ fn diagnosed(error: &(dyn Error + 'static)) -> Option<Failure> {
         ForwardError,
         HttpsError,
         RuleError,
+        WorkloadError,
     )
 }
 

@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use countersign::integration::http::{ForwardedIdentity, XfccField};
+use countersign::integration::spiffe::Workload;
+use countersign::reload::Source;
+use countersign::trust::{Trust, TrustError};
+use countersign::{Credentials, TrustStore};
 use http::HeaderName;
 use serde::{Deserialize, Deserializer};
 
-use crate::options::IdentityKind;
+use crate::options::{IdentityKind, Sources};
 use crate::terminal::Failure;
 
 #[derive(Debug, Deserialize)]
@@ -33,10 +37,14 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    pub cert: PathBuf,
-    pub key: PathBuf,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
     /// Roots, in PEM files.
-    pub trust: Vec<PathBuf>,
+    #[serde(default)]
+    trust: Vec<PathBuf>,
+    /// The agent, in place of these.
+    #[serde(skip)]
+    agent: Option<Agent>,
     /// The field of the peer's certificate that is its identity: as `serve --identity`.
     #[serde(deserialize_with = "identity_kind")]
     pub identity: IdentityKind,
@@ -158,14 +166,74 @@ impl Config {
         let upstreams = config.upstreams.values_mut();
         let all = upstreams.filter_map(|upstream| upstream.tls.as_mut());
         for tls in all.chain([&mut config.tls]) {
-            for file in [&mut tls.cert, &mut tls.key]
-                .into_iter()
+            for file in tls
+                .cert
+                .iter_mut()
+                .chain(&mut tls.key)
                 .chain(&mut tls.trust)
             {
                 *file = folder.join(&*file);
             }
         }
         Ok(config)
+    }
+
+    /// Takes the certificates and the trust of a SPIFFE agent: for clients, and for the upstreams without
+    /// files of their own.
+    pub fn take_identity(&mut self, workload: &Workload) -> Result<(), Failure> {
+        if self.tls.has_files() {
+            return Err("tls: cert, key and trust are those of --spiffe; remove them".into());
+        }
+        let upstreams = self.upstreams.values_mut();
+        let all = upstreams.filter_map(|upstream| upstream.tls.as_mut());
+        for tls in all.chain([&mut self.tls]).filter(|tls| !tls.has_files()) {
+            tls.agent = Some(Agent(Sources::of(workload)));
+        }
+        Ok(())
+    }
+}
+
+/// What an agent gives.
+#[derive(Clone)]
+struct Agent(Sources);
+
+impl Tls {
+    fn has_files(&self) -> bool {
+        self.cert.is_some() || self.key.is_some() || !self.trust.is_empty()
+    }
+
+    /// The certificate and the trust.
+    pub fn sources(&self) -> Result<Sources, Failure> {
+        if let Some(Agent(sources)) = &self.agent {
+            return Ok(sources.clone());
+        }
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
+            return Err(
+                "a [tls] table needs cert, key and trust, or the gateway needs --spiffe".into(),
+            );
+        };
+        // Errors of the files as they are, and not as those of a reload.
+        Credentials::from_pem_files(cert, key)?;
+        let roots = self.trust.clone();
+        let read = move || {
+            let mut store = TrustStore::empty();
+            for file in &roots {
+                store = store.and(TrustStore::from_pem_file(file)?);
+            }
+            Ok::<_, TrustError>(Trust::from(store))
+        };
+        read()?;
+        Ok(Sources {
+            credentials: Source::pem_files(cert, key),
+            trust: Source::files(self.trust.clone(), read),
+            revocation: None,
+        })
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Agent")
     }
 }
 

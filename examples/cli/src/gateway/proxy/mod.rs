@@ -19,12 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::integration::hyper::Server;
-use countersign::pki::CredentialsError;
-use countersign::reload::{Handle, Reload, ReloadError, Source};
-use countersign::trust::TrustError;
-use countersign::{
-    Acceptor, Certificate, Credentials, Incoming, Listener, ListenerHandle, TrustStore,
-};
+use countersign::reload::{Handle, Reload, ReloadError};
+use countersign::{Acceptor, Certificate, Incoming, Listener, ListenerHandle};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -53,15 +49,22 @@ impl Gateway {
     pub async fn bind(config: &Config, audit: Audit) -> Result<Self, Failure> {
         let tls = &config.tls;
         let kind = tls.identity;
-        let acceptor = Acceptor::builder()
-            .credentials(credentials_of(tls)?)
-            .trust(trust_of(tls)?)
+        let sources = tls
+            .sources()
+            .map_err(|failure| failure.at(format_args!("tls")))?;
+        let builder = Acceptor::builder()
+            .credentials_from(sources.credentials)?
+            .trust_from(sources.trust)?
             .identify(move |certificate: &Certificate| kind.extract(certificate))
             .authorize(AllowList::parse_option("tls.allow", kind, &tls.allow)?)
-            .alpn(["h2", "http/1.1"])
-            .build()?;
+            .alpn(["h2", "http/1.1"]);
+        let acceptor = match sources.revocation {
+            Some(revocation) => builder.revocation_from(revocation)?,
+            None => builder,
+        }
+        .build()?;
         let mut upstreams = BTreeMap::new();
-        let mut reloads = vec![keep(Reload::of(&acceptor), tls, &config.limits).await?];
+        let mut reloads = vec![keep(Reload::of(&acceptor), &config.limits).await?];
         for (name, settings) in &config.upstreams {
             let upstream = Upstream::new(settings, &config.limits)
                 .await
@@ -148,31 +151,8 @@ impl Gateway {
 }
 
 /// Applies changes of one side's certificate and roots.
-async fn keep(
-    reload: Reload<Identity>,
-    tls: &config::Tls,
-    limits: &Limits,
-) -> Result<Handle, ReloadError> {
-    let trusting = tls.clone();
-    let reload = reload
-        .every(limits.reload)
-        .credentials(Source::pem_files(&tls.cert, &tls.key))
-        .trust(Source::files(tls.trust.clone(), move || {
-            trust_of(&trusting)
-        }));
-    reload.start().await
-}
-
-fn credentials_of(tls: &config::Tls) -> Result<Credentials, CredentialsError> {
-    Credentials::from_pem_files(&tls.cert, &tls.key)
-}
-
-fn trust_of(tls: &config::Tls) -> Result<TrustStore, TrustError> {
-    let mut store = TrustStore::empty();
-    for file in &tls.trust {
-        store = store.and(TrustStore::from_pem_file(file)?);
-    }
-    Ok(store)
+async fn keep(reload: Reload<Identity>, limits: &Limits) -> Result<Handle, ReloadError> {
+    reload.every(limits.reload).start().await
 }
 
 /// Sends small frames at once: an event must not wait for the next event.

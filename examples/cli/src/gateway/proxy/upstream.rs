@@ -16,7 +16,6 @@ use tokio::sync::watch;
 
 use super::body::RequestBody;
 use super::config::{self, Limits};
-use super::trust_of;
 use crate::options::{AllowList, Identity, IdentityKind};
 use crate::terminal::Failure;
 
@@ -72,7 +71,7 @@ impl Upstream {
             ("http", None) => return Err("http:// is for loopback addresses only".into()),
             ("https", Some(tls)) => {
                 let connector = connector(tls, config.http2, limits)?;
-                let reload = super::keep(Reload::of(&connector), tls, limits).await?;
+                let reload = super::keep(Reload::of(&connector), limits).await?;
                 let https = HttpsConnector::over(connector, tcp);
                 To::Mtls(Box::new(Mtls {
                     pool: Mutex::new(Pool {
@@ -151,14 +150,18 @@ fn connector(
     } else {
         &["http/1.1"]
     };
+    let sources = tls.sources()?;
     let mut builder = Connector::builder()
-        .credentials(super::credentials_of(tls)?)
-        .trust(trust_of(tls)?)
+        .credentials_from(sources.credentials)?
+        .trust_from(sources.trust)?
         .identify(move |certificate: &Certificate| kind.extract(certificate))
         .authorize(AllowList::parse_option("allow", kind, &tls.allow)?)
         .handshake_timeout(limits.connect)
         .drain_time(limits.drain)
         .alpn(protocols.iter().copied());
+    if let Some(revocation) = sources.revocation {
+        builder = builder.revocation_from(revocation)?;
+    }
     if kind == IdentityKind::Spiffe {
         // The policy checks the ID; the certificate needs no host name.
         builder = builder.server_names(ServerNameVerification::ByPolicy);
