@@ -266,7 +266,7 @@ impl Diagnostic for AdmitError {
             }
             Self::NoClock => "give the builder a clock() that returns a time",
             Self::Suspended { .. } => {
-                "restore the source; peers are admitted again when it has a current value"
+                "restore the source: peers are admitted again when it has a current value"
             }
         }
         .into()

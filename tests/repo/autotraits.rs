@@ -21,12 +21,15 @@ use countersign::identity::{
     And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
     IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Multiple,
     Or, OrganizationalUnit, Psd2, Psd2Role, SerialAndIssuer, Single, SpiffeId, Subject,
-    TrustDomain, TryMap, Upn, Uri,
+    TrustDomain, TryMap, Upn, Uri, WorkloadId,
 };
 use countersign::integration::axum::NoPeerError;
 use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
 use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
+};
+use countersign::integration::spiffe::{
+    JwtSvid, ValidatedJwt, Workload, WorkloadBuilder, WorkloadError,
 };
 use countersign::integration::tonic::{Channel, Http2RequiredError};
 use countersign::integration::tower::{
@@ -46,7 +49,8 @@ use countersign::policy::{
     SpiffePatternError, TrustDomains,
 };
 use countersign::reload::{
-    Applied, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Source, Status,
+    Applied, Backoff, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Silence, Source,
+    Status, StreamStatus,
 };
 use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
@@ -146,6 +150,7 @@ fn values_go_everywhere() {
     is_plain::<DeniedBy>();
 
     is_plain::<SpiffeId>();
+    is_plain::<WorkloadId>();
     is_plain::<Single<SpiffeId>>();
     is_plain::<Multiple<DnsName>>();
     is_plain::<FingerprintExtractor>();
@@ -205,6 +210,11 @@ fn values_go_everywhere() {
     is_plain::<Part>();
     is_plain::<Applied>();
     is_plain::<OwnCertificate>();
+    is_plain::<Backoff>();
+    is_plain::<Silence>();
+    is_plain::<JwtSvid>();
+    is_plain::<ValidatedJwt>();
+    is_plain::<WorkloadBuilder>();
 
     is_plain::<ForwardedIdentity>();
     is_plain::<XfccField>();
@@ -234,6 +244,8 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Update>();
     is_shareable::<DenyList<SpiffeId>>();
     is_shareable::<Source<TrustStore>>();
+    is_shareable::<StreamStatus>();
+    is_shareable::<Workload>();
     is_shareable::<Handle>();
     is_shareable::<Status>();
     is_shareable::<Refusal>();
@@ -278,6 +290,7 @@ fn errors_are_errors() {
     is_error::<HandshakeError>();
     is_error::<BuildError>();
     is_error::<ReloadError>();
+    is_error::<WorkloadError>();
     is_error::<AdmitError>();
     is_error::<ChainError>();
     is_error::<TrustError>();

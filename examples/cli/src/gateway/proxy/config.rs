@@ -37,11 +37,11 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
     /// Roots, in PEM files.
     #[serde(default)]
-    trust: Vec<PathBuf>,
+    pub trust: Vec<PathBuf>,
     /// The agent, in place of these.
     #[serde(skip)]
     agent: Option<Agent>,

@@ -42,7 +42,7 @@ fn the_documented_configuration_is_valid_and_names_the_defaults() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
     let path = folder.join("gateway.toml");
     let documented = Config::from_file(&path).unwrap();
-    assert_eq!(documented.tls.cert, folder.join("gateway.crt"));
+    assert_eq!(documented.tls.cert, Some(folder.join("gateway.crt")));
     let text = std::fs::read_to_string(path).unwrap();
     let (before, rest) = text.split_once("[limits]").unwrap();
     let (_, after) = rest.split_once("[forward]").unwrap();
