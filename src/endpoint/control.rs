@@ -321,6 +321,12 @@ impl<I: Send + Sync + 'static> Control<I> {
         self.endpoint.asks(list)
     }
 
+    /// Why no peer is admitted at the moment.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn suspended(&self) -> Option<Arc<str>> {
+        self.endpoint.gate().suspended()
+    }
+
     /// The time of the endpoint's clock.
     #[cfg(feature = "tokio")]
     pub(crate) fn now(&self) -> Result<UnixTime, AdmitError> {

@@ -163,6 +163,12 @@ impl<I> Gate<I> {
         self.rules.clock.current_time().ok_or(AdmitError::NoClock)
     }
 
+    /// Why no peer is admitted at the moment.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn suspended(&self) -> Option<Arc<str>> {
+        self.suspended.clone()
+    }
+
     /// Whether peers are admitted at all.
     ///
     /// # Errors

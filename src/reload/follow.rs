@@ -68,6 +68,11 @@ pub(crate) fn start<I: Send + Sync + 'static>(runtime: &Handle, control: &Contro
     }
 }
 
+/// Whether the sources are followed without a reload, or were until one took over.
+pub(super) fn is_followed(sources: &Sources) -> bool {
+    of(sources).is_some()
+}
+
 /// Stops following: a reload of the application takes over.
 pub(super) fn take_over(sources: &Sources) {
     if let Some(follower) = of(sources) {

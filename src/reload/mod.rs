@@ -1,4 +1,4 @@
-//! Reload: credentials, trust, CRLs, policy and deny list that follow their files.
+//! Reload: credentials, trust, CRLs, policy and deny list that follow files and streams.
 //!
 //! Certificates are valid for hours, services run for months. A [`Reload`] applies changed files to a
 //! running acceptor or connector, without a restart and without a failed handshake:
@@ -53,6 +53,13 @@
 //! set that fails again with the same content was not half-written: it is reported once, and tried
 //! again from time to time without a second report, because a certificate that is not valid yet
 //! becomes valid.
+//!
+//! # Streams
+//! A source can be a channel ([`Source::watch`]) or, with the feature `stream`, a stream
+//! (`Source::stream`). The first value is awaited. Each later value is applied when it arrives, by the
+//! same rules as a set of files, and without the time to settle, because it is whole. An error of the
+//! stream changes nothing: [`Status::streams`] has it, with the stream's name and the age of the last good
+//! value. [`Silence`] is what happens when no value arrives any longer.
 //!
 //! # Security
 //! A file that is rewritten in place passes through states that can be valid by chance, such as the
@@ -245,7 +252,7 @@ impl<I: Send + Sync + 'static> Reload<I> {
         self
     }
 
-    /// Loads and applies all sources once, then starts a task that applies every change until the last
+    /// Awaits the first value of each stream, loads and applies all sources once, then starts a task that applies every change until the last
     /// clone of the [`Handle`] is dropped.
     ///
     /// It takes at least the settling time: 200 ms, or a quarter of a shorter interval.
@@ -261,8 +268,9 @@ impl<I: Send + Sync + 'static> Reload<I> {
     /// When the future is dropped, no task is started. The first set is applied as a whole or not at all.
     pub async fn start(self) -> Result<Handle, ReloadError> {
         let target = self.control.clone();
-        follow::take_over(target.sources());
         let (requests, state) = self.start_worker().await?;
+        // Only now: a reload that does not start leaves the sources followed.
+        follow::take_over(target.sources());
         Ok(Handle::new(requests, state, Arc::new(target)))
     }
 

@@ -92,6 +92,16 @@ impl<I: Send + Sync + 'static> Set<I> {
         Ok(vec![Part::Pushed])
     }
 
+    /// What a worker that this one takes over from has suspended.
+    pub(super) fn inherited_suspension(&self) -> Option<Arc<str>> {
+        let control = self.control.upgrade()?;
+        if super::follow::is_followed(control.sources()) {
+            control.suspended()
+        } else {
+            None
+        }
+    }
+
     /// Admits no peer from now on, and closes all open connections; or admits peers again.
     pub(super) fn suspend(&self, why: Option<Arc<str>>) -> Result<(), ReloadError> {
         self.change(Change {

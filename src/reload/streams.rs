@@ -36,7 +36,7 @@ impl Streams {
             followed.feed.start();
         }
         for (part, followed) in &all {
-            let first = followed.first().await;
+            let first = followed.any().await;
             first.map_err(|error| ReloadError::Load {
                 part: part.clone(),
                 error: Arc::new(error),

@@ -66,8 +66,10 @@ impl<I: Send + Sync + 'static> Worker<I> {
     /// Loads everything and starts the task.
     pub(super) async fn start(set: Set<I>, every: Duration) -> Result<Started, ReloadError> {
         let set = Arc::new(set);
-        let streams = Streams::start(set.streams()).await?;
+        let mut streams = Streams::start(set.streams()).await?;
+        streams.suspended = set.inherited_suspension();
         let state = Arc::new(ReloadState::new(set.clone(), streams.feeds()));
+        state.set_suspended(streams.suspended.clone());
         let mut worker = Self {
             set,
             every: every.clamp(MIN_INTERVAL, MAX_INTERVAL),

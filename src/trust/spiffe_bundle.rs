@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 use serde_json::Value;
 
 use super::{TrustBundles, TrustError, TrustStore};
-use crate::Diagnostic as _;
+use crate::Diagnostic;
 use crate::identity::{IdentityError, TrustDomain};
 use crate::pki::pem::Origin;
 

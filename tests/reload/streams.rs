@@ -11,9 +11,10 @@ use countersign::identity::DnsName;
 use countersign::live::CloseReason;
 use countersign::policy::{self, DenyEntry, DenyList};
 use countersign::reload::{Backoff, Reload, ReloadError, Silence, Source, Status, retry};
-use countersign::testing::{self, TestCa};
+use countersign::testing::{self, FixedClock, TestCa};
 use countersign::{Acceptor, ConnectionInfo, Connector, Control, Credentials, TrustStore};
 use futures_core::Stream;
+use rustls_pki_types::UnixTime;
 use support::SERVER;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, watch};
@@ -513,4 +514,48 @@ async fn a_stream_that_panics_has_ended() {
         .to_string();
     assert!(error.starts_with("panics: the stream panicked"), "{error}");
     assert_eq!(decision(acceptor.control(), &ca), "admitted");
+}
+
+/// The clock is set back: a renewed certificate is not valid yet. The last one stays, and the new one is in
+/// force when its time has come, without another value of the stream.
+#[tokio::test]
+async fn a_clock_that_goes_back_keeps_the_last_value() {
+    let ca = TestCa::new("Root");
+    let clock = FixedClock::now();
+    let at = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let start = clock.time().as_secs();
+    let issue = |from: u64| {
+        let leaf = ca.leaf().dns(SERVER).validity(at(from), at(start + 86_400));
+        leaf.issue().credentials()
+    };
+    let (own, receiver) = watch::channel(issue(start - 86_400));
+    let acceptor = Acceptor::builder()
+        .credentials(issue(start - 86_400))
+        .trust(ca.trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let handle = Reload::of(&acceptor)
+        .every(Duration::from_millis(20))
+        .credentials(Source::watch("issuer", receiver))
+        .start()
+        .await
+        .unwrap();
+    let in_force = || handle.status().certificates[0].certificate.sha256();
+    let before = in_force();
+
+    clock.set(at(start - 3_600));
+    let renewed = issue(start - 60);
+    own.send_replace(renewed.clone());
+    until("refused", || {
+        reason_of(&handle.status()) == Some("own_certificate_not_yet_valid")
+    })
+    .await;
+    assert_eq!(in_force(), before);
+    assert_eq!(handle.status().refused, 1);
+    clock.set(at(start));
+    until("applied", || in_force() == renewed.certificate().sha256()).await;
+    until("recovered", || handle.status().last_error.is_none()).await;
 }

@@ -152,7 +152,8 @@ impl<F, R> Bundles<F, R> {
     }
 }
 
-#[cfg(all(test, feature = "testing", feature = "aws-lc-rs"))]
+#[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+#[cfg(test)]
 mod tests {
     use std::future::poll_fn;
     use std::sync::Arc;

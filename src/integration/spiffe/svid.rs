@@ -9,7 +9,7 @@ use crate::identity::{IdentityExtractor as _, SpiffeId, TrustDomain};
 use crate::pki::Crl;
 use crate::pki::der::Reader;
 use crate::trust::{Crls, Revocation, TrustBundles, UnknownStatus};
-use crate::{Credentials, Diagnostic as _, TrustStore};
+use crate::{Credentials, Diagnostic, TrustStore};
 
 /// Our identity, with what it is to be used with.
 #[derive(Clone)]

@@ -110,15 +110,19 @@ impl Feed {
         followers.push(Arc::downgrade(worker));
     }
 
-    /// Waits for a value.
-    async fn first(self: &Arc<Self>, within: Duration) -> Result<(), StreamError> {
+    /// Waits for a value, which may be withdrawn if `or_withdrawn`.
+    async fn first(
+        self: &Arc<Self>,
+        within: Duration,
+        or_withdrawn: bool,
+    ) -> Result<(), StreamError> {
         let bell = Arc::new(Notify::new());
         self.notify(&bell);
         self.start();
         let deadline = Instant::now() + at_most_far(within);
         loop {
             let state = self.state();
-            if state.value.is_some() && !state.withdrawn {
+            if state.value.is_some() && (or_withdrawn || !state.withdrawn) {
                 return Ok(());
             }
             let error = self.error_of(&state);
@@ -300,9 +304,15 @@ impl Followed {
         }
     }
 
-    /// Waits for the first value.
+    /// Waits for the first value, or for one after it was withdrawn.
     pub(in crate::reload) async fn first(&self) -> Result<(), StreamError> {
-        self.feed.first(self.first_within).await
+        self.feed.first(self.first_within, false).await
+    }
+
+    /// Waits for the first value. One that was withdrawn counts: the worker suspends
+    /// the endpoint at once.
+    pub(in crate::reload) async fn any(&self) -> Result<(), StreamError> {
+        self.feed.first(self.first_within, true).await
     }
 
     /// Why no peer may be admitted, if the source has failed.

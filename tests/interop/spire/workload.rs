@@ -255,6 +255,33 @@ async fn permission_denied_withdraws_the_identity() {
     }
 }
 
+/// The identity is withdrawn before there is an acceptor.
+#[tokio::test]
+async fn what_is_withdrawn_early_is_not_used() {
+    let (folder, ca) = (folder(), TestCa::new("One"));
+    let orders = Agent::giving(folder.path().join("a"), X509Response::issue(ORDERS, &ca));
+    let billing = Agent::giving(folder.path().join("b"), X509Response::issue(BILLING, &ca));
+    let workload = Workload::at(orders.address()).connect().await.unwrap();
+    orders.deny();
+    // The stream ends, and the client calls again.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let acceptor = Acceptor::builder()
+        .spiffe(workload)
+        .authorize(policy::allow_any())
+        .build()
+        .unwrap();
+    let connector = connector(&billing).await;
+    let start = Instant::now();
+    while meet(&acceptor, &connector).await.0.err() != Some("suspended") {
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    orders.give(X509Response::issue(ORDERS, &ca));
+    let start = Instant::now();
+    while meet(&acceptor, &connector).await.1.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+}
+
 #[tokio::test]
 async fn jwt_svids_are_fetched_and_validated() {
     let (folder, ca) = (folder(), TestCa::new("One"));
