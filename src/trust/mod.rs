@@ -35,7 +35,7 @@ pub use revocation::{
 };
 pub(crate) use search::{Search, longest_signed};
 pub(crate) use signatures::{Signature, Signatures, Unverifiable};
-#[cfg(feature = "spiffe")]
+#[cfg(all(feature = "spiffe", feature = "tokio"))]
 pub(crate) use spiffe_bundle::Hints;
 pub(crate) use store::Root;
 pub use store::TrustStore;

@@ -86,7 +86,7 @@ impl TrustStore {
 }
 
 /// What a bundle says besides its keys (SPIFFE Trust Domain and Bundle, section 4.1).
-#[cfg(feature = "spiffe")]
+#[cfg(all(feature = "spiffe", feature = "tokio"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hints {
     /// Grows with each change.
@@ -95,7 +95,7 @@ pub(crate) struct Hints {
     pub(crate) refresh: Option<u64>,
 }
 
-#[cfg(feature = "spiffe")]
+#[cfg(all(feature = "spiffe", feature = "tokio"))]
 impl Hints {
     /// Those of a bundle that was read.
     pub(crate) fn of(json: &[u8]) -> Self {

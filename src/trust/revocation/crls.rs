@@ -89,7 +89,7 @@ impl Crls {
     }
 
     /// No list.
-    #[cfg(feature = "spiffe")]
+    #[cfg(all(feature = "spiffe", feature = "tokio"))]
     pub(in crate::trust) const fn none() -> Self {
         Self { lists: Vec::new() }
     }

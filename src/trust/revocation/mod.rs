@@ -221,7 +221,7 @@ impl Revocation {
     }
 
     /// Checks nothing: it replaces CRLs of which their source has none any longer.
-    #[cfg(feature = "spiffe")]
+    #[cfg(all(feature = "spiffe", feature = "tokio"))]
     pub(crate) fn none() -> Self {
         Self::new(Crls::none()).unknown_status(UnknownStatus::Allow)
     }
