@@ -42,7 +42,8 @@
 //! The [`manual`] starts with [getting started](manual::getting_started). Its other pages are about
 //! [identities](manual::identities), [policies](manual::policies),
 //! [trust and revocation](manual::trust_and_revocation), [rotation](manual::rotation),
-//! [live connections](manual::live_connections), [HTTP](manual::http), [gRPC](manual::grpc),
+//! [live connections](manual::live_connections), [HTTP](manual::http), [proxies](manual::proxies),
+//! [gRPC](manual::grpc),
 //! [clients](manual::clients), [QUIC and blocking](manual::quic_and_blocking),
 //! [observability](manual::observability), [performance](manual::performance),
 //! [troubleshooting](manual::troubleshooting), the [threat model](manual::threat_model),
@@ -166,9 +167,14 @@ pub use endpoint::{Control, Update, builder};
 pub use peer::{ConnectionInfo, Peer};
 pub use pki::{Certificate, Credentials};
 pub use policy::{Decision, Policy};
-pub use server::{AcceptError, Acceptor, ServerHandshake, ShedReason};
+pub use server::{
+    AcceptError, Acceptor, PreambleError, ServerHandshake, ShedReason, proxy_protocol,
+};
 #[cfg(feature = "tokio")]
-pub use server::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
+pub use server::{
+    DirectTls, EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, Preamble,
+    RawConnection, WhenFull,
+};
 pub use side::Side;
 #[cfg(feature = "tokio")]
 pub use stream::{AlertWatch, DrainSignal, TlsStream};

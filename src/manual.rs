@@ -11,6 +11,7 @@
 //! | replace certificates without a restart | [`rotation`] |
 //! | serve, limit, drain and close connections | [`live_connections`] |
 //! | serve HTTP | [`http`] |
+//! | serve behind a proxy or load balancer | [`proxies`] |
 //! | serve and call gRPC | [`grpc`] |
 //! | call servers | [`clients`] |
 //! | work without tokio, or over QUIC | [`quic_and_blocking`] |
@@ -83,6 +84,12 @@ pub mod live_connections {}
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/http.md")]
 pub mod http {}
+
+/// The PROXY protocol, STARTTLS, and identities from a proxy.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/proxies.md")]
+pub mod proxies {}
 
 /// gRPC servers and clients, with tonic.
 ///

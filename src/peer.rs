@@ -111,6 +111,8 @@ impl<I: fmt::Debug> fmt::Debug for Peer<I> {
 pub struct ConnectionInfo {
     remote_addr: Option<SocketAddr>,
     local_addr: Option<SocketAddr>,
+    /// In a box, because few connections have one.
+    proxy_addr: Option<Box<SocketAddr>>,
     server_name: Option<Arc<str>>,
     alpn: Option<Arc<[u8]>>,
     version: Option<ProtocolVersion>,
@@ -120,9 +122,16 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// The peer's address, if the transport has one.
+    /// The peer's address, if the transport has one. Behind a proxy that sends a
+    /// [PROXY header](crate::proxy_protocol), it is the client's address, or `None` if the proxy does not
+    /// know it.
     pub const fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
+    }
+
+    /// The address of the proxy that forwards the peer's connection, if one does: that of the transport.
+    pub fn proxy_addr(&self) -> Option<SocketAddr> {
+        self.proxy_addr.as_deref().copied()
     }
 
     /// The local address, if it is known. That of a TCP socket is.
@@ -168,6 +177,13 @@ impl ConnectionInfo {
     #[must_use]
     pub fn with_remote_addr(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
         self.remote_addr = address.into();
+        self
+    }
+
+    /// Sets the address of the proxy that forwards the connection.
+    #[must_use]
+    pub fn with_proxy_addr(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
+        self.proxy_addr = address.into().map(Box::new);
         self
     }
 
@@ -236,7 +252,8 @@ impl ConnectionInfo {
     pub(crate) fn memory(&self) -> usize {
         let name = self.server_name.as_deref().map_or(0, str::len);
         let alpn = self.alpn.as_deref().map_or(0, <[u8]>::len);
-        allocated(name) + allocated(alpn)
+        let proxy = self.proxy_addr.as_deref().map_or(0, size_of_val);
+        allocated(name) + allocated(alpn) + allocated(proxy)
     }
 
     /// The version number: `1.3`.

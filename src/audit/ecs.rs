@@ -231,6 +231,8 @@ struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Identity>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<Proxy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     alert: Option<AlertFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
@@ -273,6 +275,15 @@ struct Numbered {
 struct Identity {
     value: String,
     proof: &'static str,
+}
+
+/// The proxy that forwards the client.
+#[derive(Serialize)]
+struct Proxy {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -379,6 +390,7 @@ impl Own {
                 value: cut(&who.text, AuditEvent::MAX_IDENTITY),
                 proof: who.proof.as_str(),
             }),
+            proxy: Proxy::of(event),
             alert: event.alert.as_ref().map(|alert| match alert {
                 Alert::Sent(name) => AlertFields {
                     direction: "sent",
@@ -415,6 +427,17 @@ impl Own {
                 count: it.count,
             }),
         }
+    }
+}
+
+impl Proxy {
+    fn of(event: &AuditEvent) -> Option<Self> {
+        let address = event.info.proxy_addr();
+        address?;
+        Some(Self {
+            ip: address.map(|address| address.ip().to_canonical().to_string()),
+            port: address.map(|address| address.port()),
+        })
     }
 }
 

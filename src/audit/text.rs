@@ -95,6 +95,7 @@ mod tests {
         event.info = ConnectionInfo::default()
             .with_remote_addr(addr)
             .with_local_addr(addr)
+            .with_proxy_addr(addr)
             .with_server_name(text)
             .with_alpn(text.as_bytes());
         event.alert = Some(Alert::Received(text.to_owned().into()));

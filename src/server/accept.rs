@@ -34,11 +34,11 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         IO: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let attempt = self.attempt(info_of(&io));
-        self.drive(io, attempt, None).await
+        self.drive(io, self.driver(attempt, None)).await
     }
 
-    /// As [`accept`](Self::accept), with the address of the peer, for example from a proxy
-    /// protocol header.
+    /// As [`accept`](Self::accept), with the address of the peer, for example from a
+    /// [PROXY header](crate::proxy_protocol::Header::parse).
     ///
     /// # Errors
     /// [`AcceptError`]: why there is no connection.
@@ -54,21 +54,28 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let attempt = self.attempt(ConnectionInfo::default().with_remote_addr(remote_addr));
-        self.drive(io, attempt, None).await
+        self.drive(io, self.driver(attempt, None)).await
+    }
+
+    /// The time of the attempt starts now.
+    pub(super) fn driver(
+        &self,
+        attempt: Attempt<I>,
+        cancel: Option<Cancel<AcceptError>>,
+    ) -> Driver<I, AcceptError> {
+        Driver::start(attempt, &self.endpoint.bounds, cancel)
     }
 
     pub(super) async fn drive<IO>(
         &self,
         io: IO,
-        attempt: Attempt<I>,
-        cancel: Option<Cancel<AcceptError>>,
+        mut driver: Driver<I, AcceptError>,
     ) -> Result<TlsStream<IO, I>, AcceptError>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let endpoint = &self.endpoint;
         let snapshot = endpoint.snapshot();
-        let mut driver = Driver::start(attempt, &endpoint.bounds, cancel);
         driver.attempt.probe = HandshakeProbe::beginning_under(snapshot.trust_id());
         let handshake = tokio_rustls::TlsAcceptor::from(Arc::clone(&snapshot.tls.private))
             .accept(driver.watch(io))

@@ -1,12 +1,15 @@
 //! Why a connection is not accepted.
 
 use std::borrow::Cow;
+use std::io;
 
+use super::proxy_protocol::HeaderError;
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
 use crate::gate::AdmitError;
 use crate::pki::Certificate;
-use crate::tls::HandshakeError;
+use crate::pki::text::{Brief, Sentence};
+use crate::tls::{HandshakeError, is_close};
 
 /// Why a connection was not accepted.
 ///
@@ -35,6 +38,101 @@ pub enum AcceptError {
     Handshake(HandshakeError),
     /// A listener closed the connection before its handshake was finished.
     Shed(ShedReason),
+    /// What precedes TLS failed: a PROXY header, or the application's preamble.
+    Preamble(PreambleError),
+}
+
+/// Why what precedes TLS on a connection failed: the PROXY header of a
+/// [trusted proxy](crate::proxy_protocol), or the application's own preamble.
+///
+/// ```
+/// use countersign::{Diagnostic, PreambleError};
+///
+/// let error = PreambleError::new("no_starttls", "the client does not ask for TLS")
+///     .with_remedy("have it send STARTTLS");
+/// assert_eq!(error.reason(), "no_starttls");
+/// assert_eq!(error.to_string(), "the client does not ask for TLS; have it send STARTTLS");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct PreambleError {
+    reason: &'static str,
+    cause: Cow<'static, str>,
+    remedy: Cow<'static, str>,
+    pub(super) timed_out: bool,
+}
+
+impl PreambleError {
+    /// With a stable code for programs, in snake case, and its cause for people.
+    pub fn new(reason: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            reason,
+            cause: cause.into(),
+            remedy: "see what the client sends before TLS".into(),
+            timed_out: false,
+        }
+    }
+
+    /// Sets what to do about it.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+
+    /// The preamble was not finished within the handshake timeout.
+    #[cfg(feature = "tokio")]
+    pub(super) fn timed_out() -> Self {
+        let cause = "the exchange before TLS was not finished within the handshake timeout";
+        Self {
+            timed_out: true,
+            ..Self::new("preamble_timed_out", cause)
+                .with_remedy("see what the client waits for, or raise handshake_timeout()")
+        }
+    }
+
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl Diagnostic for PreambleError {
+    fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    fn cause(&self) -> Cow<'_, str> {
+        Sentence(&self.cause).to_string().into()
+    }
+
+    fn remedy(&self) -> Cow<'_, str> {
+        Sentence(&self.remedy).to_string().into()
+    }
+}
+
+display_diagnostic!(PreambleError);
+
+impl From<HeaderError> for PreambleError {
+    fn from(error: HeaderError) -> Self {
+        Self {
+            timed_out: error == HeaderError::TimedOut,
+            ..Self::new(error.reason(), Diagnostic::cause(&error).into_owned())
+                .with_remedy(error.remedy().into_owned())
+        }
+    }
+}
+
+/// The transport failed before TLS: the reason is `preamble_closed` or `preamble_io`.
+impl From<io::Error> for PreambleError {
+    fn from(error: io::Error) -> Self {
+        if is_close(error.kind()) {
+            let cause = "the client closed the connection before TLS";
+            Self::new("preamble_closed", cause)
+        } else {
+            let cause = format!("the connection failed before TLS: {}", Brief(&error));
+            Self::new("preamble_io", cause).with_remedy("check the network, and try again")
+        }
+    }
 }
 
 /// Why a listener closes a connection before its handshake is finished: before any TLS work, except
@@ -125,6 +223,7 @@ impl AcceptError {
             Self::NotAdmitted(error) => error.reason(),
             Self::Handshake(error) => error.reason(),
             Self::Shed(shed) => shed.reason(),
+            Self::Preamble(error) => error.reason(),
         }
     }
 
@@ -137,7 +236,7 @@ impl AcceptError {
         match self {
             Self::NotAdmitted(error) => error.certificate(),
             Self::Handshake(HandshakeError::KeyNotProven { certificate }) => Some(certificate),
-            Self::Handshake(_) | Self::Shed(_) => None,
+            Self::Handshake(_) | Self::Shed(_) | Self::Preamble(_) => None,
         }
     }
 }
@@ -156,6 +255,7 @@ impl Diagnostic for AcceptError {
                 shed.cause()
             )
             .into(),
+            Self::Preamble(error) => Diagnostic::cause(error),
         }
     }
 
@@ -164,6 +264,7 @@ impl Diagnostic for AcceptError {
             Self::NotAdmitted(error) => error.remedy(),
             Self::Handshake(error) => error.remedy(),
             Self::Shed(shed) => shed.remedy(),
+            Self::Preamble(error) => error.remedy(),
         }
     }
 }
@@ -176,8 +277,14 @@ impl std::error::Error for AcceptError {
             // `Display` is that of the error within.
             Self::NotAdmitted(error) => std::error::Error::source(error),
             Self::Handshake(error) => std::error::Error::source(error),
-            Self::Shed(_) => None,
+            Self::Shed(_) | Self::Preamble(_) => None,
         }
+    }
+}
+
+impl From<PreambleError> for AcceptError {
+    fn from(error: PreambleError) -> Self {
+        Self::Preamble(error)
     }
 }
 

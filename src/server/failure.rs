@@ -12,6 +12,8 @@ impl Failure for AcceptError {
             Self::NotAdmitted(error) => error.action(),
             Self::Handshake(error) => error.action(),
             Self::Shed(_) => Action::Shed,
+            Self::Preamble(error) if error.timed_out => Action::TimedOut,
+            Self::Preamble(_) => Action::HandshakeFailed,
         }
     }
 
@@ -23,7 +25,7 @@ impl Failure for AcceptError {
         match self {
             Self::NotAdmitted(error) => error.stage(),
             Self::Handshake(error) => error.stage(),
-            Self::Shed(_) => None,
+            Self::Shed(_) | Self::Preamble(_) => None,
         }
     }
 
@@ -31,7 +33,7 @@ impl Failure for AcceptError {
         match self {
             Self::NotAdmitted(error) => error.seen_alert(context),
             Self::Handshake(error) => error.seen_alert(context),
-            Self::Shed(_) => None,
+            Self::Shed(_) | Self::Preamble(_) => None,
         }
     }
 
@@ -39,7 +41,7 @@ impl Failure for AcceptError {
         match self {
             Self::NotAdmitted(error) => error.late_alert(),
             Self::Handshake(error) => error.late_alert(),
-            Self::Shed(_) => AlertDescription::InternalError,
+            Self::Shed(_) | Self::Preamble(_) => AlertDescription::InternalError,
         }
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod failure;
 #[cfg(feature = "tokio")]
 mod listener;
+pub mod proxy_protocol;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +15,12 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 pub use blocking::ServerHandshake;
-pub use error::{AcceptError, ShedReason};
+pub use error::{AcceptError, PreambleError, ShedReason};
 #[cfg(feature = "tokio")]
-pub use listener::{EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, WhenFull};
+pub use listener::{
+    DirectTls, EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, Preamble,
+    RawConnection, WhenFull,
+};
 
 use crate::ConnectionInfo;
 use crate::endpoint::builder::{Builder, NeedsCredentials, build_endpoint};

@@ -32,7 +32,7 @@ pub(crate) struct Driver<I: Send + Sync + 'static, E> {
     timeout: Duration,
     deadline: Instant,
     bytes: usize,
-    cancel: Option<Cancel<E>>,
+    pub(crate) cancel: Option<Cancel<E>>,
 }
 
 /// Cancels an attempt with an error when a signal is sent. Dropping the sender cancels nothing.
@@ -85,6 +85,31 @@ where
     /// The transport, with the limit of bytes.
     pub(crate) const fn watch<IO>(&self, io: IO) -> Wire<IO> {
         Wire::watching(io, self.bytes)
+    }
+
+    /// Runs what precedes TLS, within the same time. If it fails, the outcome is recorded; `late` is the
+    /// error when the time is over.
+    pub(crate) async fn before_tls<T, F, X>(
+        mut self,
+        preamble: impl Future<Output = Result<T, F>>,
+        late: impl FnOnce() -> X,
+    ) -> Result<(Self, T), E>
+    where
+        E: From<F> + From<X>,
+    {
+        match bounded(self.deadline, &mut self.cancel, preamble).await {
+            Ok(Ok(done)) => Ok((self, done)),
+            Ok(Err(error)) => Err(self.fail(error.into())),
+            Err(Stop::TimedOut) => Err(self.fail(late().into())),
+            Err(Stop::Cancelled(error)) => Err(self.fail(error)),
+        }
+    }
+
+    /// Records the failure before TLS, and returns it.
+    pub(crate) fn fail(self, error: E) -> E {
+        // A failure is recorded in any case.
+        let _ = self.attempt.finish(Err(&error), &[]);
+        error
     }
 
     /// Drives the handshake until it is complete. If it fails, the outcome is recorded, and the

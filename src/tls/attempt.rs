@@ -124,7 +124,7 @@ impl<I: Send + Sync + 'static> Attempt<I> {
         let (remote, local) = (self.info.remote_addr(), self.info.local_addr());
         let read = connection.into().read(remote, local);
         let (presented, info) = read.map_err(|error| (error, &[][..]))?;
-        self.info = info;
+        self.info = info.with_proxy_addr(self.info.proxy_addr());
         self.identify_chain(presented)
     }
 

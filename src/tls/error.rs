@@ -43,6 +43,9 @@ pub enum HandshakeError {
     VersionTooOld,
     /// The peer speaks HTTP without TLS.
     PlaintextHttp,
+    /// The peer sends a PROXY header, and its address is not one of a trusted proxy
+    /// ([`proxy_protocol`](crate::proxy_protocol)).
+    ProxyHeader,
     /// The peer does not speak TLS, violates the protocol, or has no parameters in common with us.
     Tls(rustls::Error),
     /// The peer closed the connection during the handshake.
@@ -74,6 +77,7 @@ impl HandshakeError {
             Self::Alert(_) => "alert_received",
             Self::VersionTooOld => "version_too_old",
             Self::PlaintextHttp => "plaintext_http",
+            Self::ProxyHeader => "proxy_header_not_trusted",
             Self::Tls(_) => "tls",
             Self::Closed { .. } => "closed",
             Self::TimedOut { .. } => "timed_out",
@@ -106,6 +110,10 @@ impl Diagnostic for HandshakeError {
                 return "the peer offers no TLS version that is allowed here (TLS 1.3 only)".into();
             }
             Self::PlaintextHttp => return "the peer speaks plaintext HTTP on a TLS port".into(),
+            Self::ProxyHeader => {
+                return "the peer sends a PROXY header, and its address is not that of a trusted proxy"
+                    .into();
+            }
             Self::Tls(error) => format!("TLS failed: {}", Brief(in_words(error))),
             Self::Closed { received } => format!(
                 "the peer closed the connection during the handshake, after sending {received} bytes"
@@ -131,6 +139,9 @@ impl Diagnostic for HandshakeError {
             Self::Alert(alert) => return alert.remedy(),
             Self::VersionTooOld => "turn on TLS 1.3 there, or call the builder's allow_tls12()",
             Self::PlaintextHttp => "use https://, or the port for TLS",
+            Self::ProxyHeader => {
+                "if it is a proxy, add its address to the listener's proxy_protocol(), or turn the header off there"
+            }
             Self::Tls(error) => remedy(error),
             Self::Closed { .. } => "see its log, and check that it speaks TLS on this port",
             Self::TimedOut { .. } => "see what it waits for, or raise handshake_timeout()",
@@ -172,6 +183,9 @@ impl HandshakeError {
             ) => Self::VersionTooOld,
             E::InvalidMessage(_) if looks_like_http(probe.received().prefix) => {
                 Self::PlaintextHttp
+            }
+            E::InvalidMessage(_) if looks_like_proxy_header(probe.received().prefix) => {
+                Self::ProxyHeader
             }
             other => Self::Tls(other),
         }
@@ -264,7 +278,7 @@ const fn remedy(error: &rustls::Error) -> &'static str {
     }
 }
 
-const fn is_close(kind: io::ErrorKind) -> bool {
+pub(crate) const fn is_close(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
         io::ErrorKind::UnexpectedEof
@@ -282,6 +296,11 @@ fn looks_like_http(prefix: &[u8]) -> bool {
     ]
     .iter()
     .any(|start| prefix.starts_with(start.as_bytes()))
+}
+
+/// The PROXY protocol, version 1 and 2.
+fn looks_like_proxy_header(prefix: &[u8]) -> bool {
+    prefix.starts_with(b"PROXY ") || prefix.starts_with(b"\r\n\r\n\0\r\nQ")
 }
 
 /// The error of a counted transport when the peer has sent more than the limit.

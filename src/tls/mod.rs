@@ -28,5 +28,6 @@ pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;
 #[cfg(feature = "tokio")]
 pub(crate) use error::TooMuchReceived;
+pub(crate) use error::is_close;
 pub(crate) use in_force::{Current, InForce};
 pub use resumption::Resumption;

@@ -48,6 +48,7 @@ use countersign::policy::{
     FingerprintSet, IssuerText, Not, PatternSet, SerialText, Shadow, SpiffePattern,
     SpiffePatternError, TrustDomains,
 };
+use countersign::proxy_protocol::{Header, HeaderError, NetError, Parsed, Trusted};
 use countersign::reload::{
     Applied, Backoff, Handle, OwnCertificate, Part, Refusal, Reload, ReloadError, Silence, Source,
     Status, StreamStatus,
@@ -63,9 +64,10 @@ use countersign::trust::{
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
-    ConnectionInfo, Connector, Control, Credentials, Decision, DrainSignal, EarlyDrop,
-    HandshakeError, Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy, Resumption,
-    ServerHandshake, ShedReason, TlsStream, TrustStore, Update, WhenFull,
+    ConnectionInfo, Connector, Control, Credentials, Decision, DirectTls, DrainSignal, EarlyDrop,
+    HandshakeError, Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy,
+    PreambleError, RawConnection, Resumption, ServerHandshake, ShedReason, TlsStream, TrustStore,
+    Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -206,6 +208,14 @@ fn values_go_everywhere() {
     is_plain::<ShedReason>();
     is_plain::<WhenFull>();
     is_plain::<EarlyDrop>();
+    is_plain::<DirectTls>();
+    is_plain::<PreambleError>();
+    is_plain::<RawConnection<DuplexStream>>();
+    is_plain::<Header>();
+    is_plain::<HeaderError>();
+    is_plain::<NetError>();
+    is_plain::<Parsed>();
+    is_plain::<Trusted>();
 
     is_plain::<Part>();
     is_plain::<Applied>();

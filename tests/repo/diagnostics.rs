@@ -12,13 +12,14 @@ use countersign::identity::{IdentityError, IdentityErrorKind};
 use countersign::live::CloseReason;
 use countersign::pki::{CredentialsError, PemError};
 use countersign::policy::DeniedBy;
+use countersign::proxy_protocol::{HeaderError, Trusted};
 use countersign::reload::{Part, ReloadError};
 use countersign::rustls::{self, AlertDescription, PeerIncompatible};
 use countersign::testing::TestCa;
 use countersign::trust::ChainError;
 use countersign::{
     AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, PeerAlert,
-    ShedReason,
+    PreambleError, ShedReason,
 };
 use rustls_pki_types::UnixTime;
 
@@ -196,6 +197,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
         )),
         HandshakeError::VersionTooOld,
         HandshakeError::PlaintextHttp,
+        HandshakeError::ProxyHeader,
         HandshakeError::Tls(E::DecryptError),
         HandshakeError::Tls(E::NoApplicationProtocol),
         HandshakeError::Tls(E::FailedToGetCurrentTime),
@@ -252,6 +254,28 @@ fn failures_of_handshakes() {
         check(&shed);
         check_delegation(&AcceptError::Shed(shed), &shed);
     }
+    let other = PreambleError::new("no_starttls", "the client does not ask for TLS");
+    let errors = header_errors().map(PreambleError::from);
+    for error in errors.into_iter().chain([other]) {
+        check(&error);
+        check_delegation(&AcceptError::Preamble(error.clone()), &error);
+    }
+    for error in header_errors() {
+        check(&error);
+    }
+    check(&Trusted::nets(["10.0.0.1/8"]).unwrap_err());
+}
+
+fn header_errors() -> [HeaderError; 7] {
+    [
+        HeaderError::Missing,
+        HeaderError::Malformed("it has two checksums"),
+        HeaderError::TooLong,
+        HeaderError::BadChecksum,
+        HeaderError::Closed,
+        HeaderError::TimedOut,
+        HeaderError::Io,
+    ]
 }
 
 #[test]

@@ -272,6 +272,7 @@ fn of_connections() {
         },
         HandshakeError::VersionTooOld,
         HandshakeError::PlaintextHttp,
+        HandshakeError::ProxyHeader,
         HandshakeError::Tls(rustls::Error::DecryptError),
         HandshakeError::Closed { received: 0 },
         HandshakeError::TimedOut {

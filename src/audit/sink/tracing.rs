@@ -42,6 +42,7 @@ macro_rules! emit {
             name = event.name.as_deref().map(|name| display(Escaped(name))),
             connection = event.connection,
             remote = event.is_of_connection().then(|| debug(info.remote_addr())),
+            proxy = info.proxy_addr().map(debug),
             server_name = info.server_name().map(|name| display(Escaped(name))),
             reason = event.reason,
             rule = event.rule.as_deref().map(|rule| display(Escaped(rule))),

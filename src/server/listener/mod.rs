@@ -2,6 +2,7 @@
 
 mod early_drop;
 mod incoming;
+mod preamble;
 mod sources;
 mod task;
 
@@ -19,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use early_drop::EarlyDrop;
 pub use incoming::Incoming;
+pub use preamble::{DirectTls, Preamble, RawConnection};
 
 use self::sources::Sources;
 use self::task::{Admitted, Stop, Task};
@@ -26,6 +28,7 @@ use super::{AcceptError, Acceptor};
 use crate::TlsStream;
 use crate::live::CloseReason;
 use crate::pki::time::at_most_far;
+use crate::proxy_protocol::Trusted;
 
 /// Yields connections to admitted peers.
 ///
@@ -41,8 +44,9 @@ use crate::pki::time::at_most_far;
 /// still take all places, one for each source.
 ///
 /// **Behind a load balancer** that hides the clients' addresses, all connections come from one source.
-/// Turn early drop off there, with [`early_drop(None)`](ListenerBuilder::early_drop), and limit clients in
-/// the load balancer.
+/// Have it send a [PROXY header](ListenerBuilder::proxy_protocol), so that the limits count the clients. If
+/// it cannot, turn early drop off, with [`early_drop(None)`](ListenerBuilder::early_drop), and limit clients
+/// in the load balancer.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -102,13 +106,16 @@ type OnRefused = Arc<dyn Fn(Option<SocketAddr>, &AcceptError) + Send + Sync>;
 /// # }
 /// ```
 #[must_use = "a builder does nothing until listen() or bind() is called"]
-pub struct ListenerBuilder<I> {
+pub struct ListenerBuilder<I, P = DirectTls> {
     acceptor: Acceptor<I>,
     max_handshakes: usize,
     when_full: WhenFull,
     sources: Sources,
     admit: Option<Admit>,
     on_refused: Option<OnRefused>,
+    /// The proxies that send a PROXY header.
+    proxies: Option<Trusted>,
+    preamble: P,
 }
 
 impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
@@ -134,11 +141,13 @@ impl<I: Send + Sync + 'static> Listener<tokio::net::TcpStream, I> {
             sources: Sources::new(None, Some(EarlyDrop::default())),
             admit: None,
             on_refused: None,
+            proxies: None,
+            preamble: DirectTls,
         }
     }
 }
 
-impl<I: Send + Sync + 'static> ListenerBuilder<I> {
+impl<I: Send + Sync + 'static, P> ListenerBuilder<I, P> {
     /// Sets how many handshakes may be in progress, including the policy's decision. Default: 1,024.
     ///
     /// An admitted connection keeps its place until [`accept`](Listener::accept) returns it. 0 counts as 1, and more than tokio's `Semaphore::MAX_PERMITS` as
@@ -163,7 +172,8 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// source is closed when no place is free. Default: [`EarlyDrop::default`].
     ///
     /// Turn it off behind a load balancer that hides the clients' addresses: all connections come from
-    /// one source there. Connections whose transport has no address are never dropped.
+    /// one source there. Better, have it send a [PROXY header](Self::proxy_protocol). Connections without
+    /// a known address are never dropped.
     pub fn early_drop(mut self, rule: impl Into<Option<EarlyDrop>>) -> Self {
         self.sources.early_drop = rule.into();
         self
@@ -172,7 +182,8 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// Sets how many of the handshakes may come from one IPv4 address or IPv6 /64 network. A further one
     /// is closed at once. Default: no limit other than [`early_drop`](Self::early_drop).
     ///
-    /// Behind a proxy, all connections come from one address. 0 counts as 1.
+    /// Behind a proxy, all connections come from one address, unless it sends a
+    /// [PROXY header](Self::proxy_protocol). 0 counts as 1.
     pub fn max_handshakes_per_address(mut self, handshakes: usize) -> Self {
         self.sources.limit = Some(handshakes.max(1));
         self
@@ -181,6 +192,9 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     /// Sets a filter by the peer's address. Where it returns `false`, the connection is closed before any
     /// TLS work. It is not called where the transport has no addresses. Default: all addresses are
     /// admitted.
+    ///
+    /// Behind a [proxy](Self::proxy_protocol) it gets the client's address, and for the proxy's own
+    /// connections that of the proxy. A client that a proxy forwards without an address is not admitted.
     pub fn admit(mut self, admit: impl Fn(SocketAddr) -> bool + Send + Sync + 'static) -> Self {
         self.admit = Some(Box::new(admit));
         self
@@ -200,6 +214,64 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
         self
     }
 
+    /// Sets the proxies whose connections begin with a header of the
+    /// [PROXY protocol](crate::proxy_protocol), version 1 or 2, before TLS. Default: none.
+    ///
+    /// From these addresses a header is **demanded**: a connection without one is refused
+    /// (`proxy_header_missing`). From other addresses a header is **refused**
+    /// (`proxy_header_not_trusted`), and a connection without one is served as usual.
+    ///
+    /// The header is read on the connection's own task, in its place among the handshakes and within the
+    /// handshake timeout. The client's address is then
+    /// [`remote_addr`](crate::ConnectionInfo::remote_addr) and the proxy's is
+    /// [`proxy_addr`](crate::ConnectionInfo::proxy_addr), for the policy and in audit events, and the
+    /// limits of [`early_drop`](Self::early_drop), [`max_handshakes_per_address`](Self::max_handshakes_per_address)
+    /// and [`admit`](Self::admit) count the client. Until the header has arrived, these limits do not count
+    /// the connection: a proxy with many clients is not one client. When all places are taken, a
+    /// connection without its header for a second can be displaced.
+    ///
+    /// The proxy's own connections (LOCAL) have its address. A client that the proxy forwards without an
+    /// address (UNKNOWN) has none, and the limits by address do not count it.
+    ///
+    /// ```no_run
+    /// use countersign::proxy_protocol::Trusted;
+    /// use countersign::{Acceptor, Listener, identity::SpiffeId};
+    ///
+    /// # async fn serve(acceptor: Acceptor<SpiffeId>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = Listener::builder(acceptor)
+    ///     .proxy_protocol(Trusted::nets(["10.0.3.0/24"])?)
+    ///     .max_handshakes_per_address(16)
+    ///     .bind("0.0.0.0:8443")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    /// The header is not authenticated. A proxy states any address it likes, so that the address is as
+    /// trustworthy as the networks that are named here. It never replaces the client's certificate.
+    #[doc(alias = "haproxy")]
+    #[doc(alias = "send-proxy")]
+    pub fn proxy_protocol(mut self, proxies: Trusted) -> Self {
+        self.proxies = Some(proxies);
+        self
+    }
+
+    /// Sets what happens on each connection before TLS, after the
+    /// [PROXY header](Self::proxy_protocol) if there is one. Default: nothing ([`DirectTls`]).
+    pub fn preamble<Q>(self, preamble: Q) -> ListenerBuilder<I, Q> {
+        ListenerBuilder {
+            acceptor: self.acceptor,
+            max_handshakes: self.max_handshakes,
+            when_full: self.when_full,
+            sources: self.sources,
+            admit: self.admit,
+            on_refused: self.on_refused,
+            proxies: self.proxies,
+            preamble,
+        }
+    }
+
     /// Listens on a TCP address.
     ///
     /// # Errors
@@ -207,10 +279,10 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     ///
     /// # Cancel safety
     /// Dropping the future closes the socket.
-    pub async fn bind(
-        self,
-        address: impl ToSocketAddrs,
-    ) -> io::Result<Listener<tokio::net::TcpStream, I>> {
+    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Listener<P::Io, I>>
+    where
+        P: Preamble<tokio::net::TcpStream>,
+    {
         let tcp = TcpListener::bind(address).await?;
         let local_addr = tcp.local_addr()?;
         let mut listener = self.listen(tcp);
@@ -223,7 +295,10 @@ impl<I: Send + Sync + 'static> ListenerBuilder<I> {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn listen<S: Incoming>(self, incoming: S) -> Listener<S::Io, I> {
+    pub fn listen<S: Incoming>(self, incoming: S) -> Listener<P::Io, I>
+    where
+        P: Preamble<S::Io>,
+    {
         static NEXT: AtomicU64 = AtomicU64::new(1);
 
         let (stop, stopped) = watch::channel(Stop::GoOn);
@@ -369,7 +444,7 @@ impl<IO, I> fmt::Debug for Listener<IO, I> {
     }
 }
 
-impl<I> fmt::Debug for ListenerBuilder<I> {
+impl<I, P> fmt::Debug for ListenerBuilder<I, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListenerBuilder")
             .field("max_handshakes", &self.max_handshakes)

@@ -27,6 +27,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 enum Source {
     V4(Ipv4Addr),
     V6([u16; 4]),
+    /// A trusted proxy, for connections whose client is not known: many clients, and not one.
+    Proxy(IpAddr),
 }
 
 impl From<IpAddr> for Source {
@@ -39,6 +41,12 @@ impl From<IpAddr> for Source {
                 Self::V6([a, b, c, d])
             }
         }
+    }
+}
+
+impl Source {
+    const fn is_proxy(&self) -> bool {
+        matches!(self, Self::Proxy(_))
     }
 }
 
@@ -107,32 +115,46 @@ impl Sources {
         {
             return Err(ShedReason::EarlyDrop);
         }
+        Ok(self.insert(table, source))
+    }
+
+    /// Adds a handshake by way of a trusted proxy whose client is not known. No limit by address applies.
+    pub(super) fn enter_proxy(&self, proxy: IpAddr) -> Entry {
+        self.insert(&mut lock(&self.table), Source::Proxy(proxy.to_canonical()))
+    }
+
+    fn insert(&self, table: &mut Table, source: Source) -> Entry {
         let number = table.next;
         table.next += 1;
         let (displace, displaced) = oneshot::channel();
         let since = Instant::now();
         let of_source = table.sources.entry(source).or_default();
         of_source.insert(number, Handshaking { since, displace });
-        Ok(Entry {
+        Entry {
             source,
             number,
             displaced: Some(displaced),
             table: Arc::clone(&self.table),
-        })
+        }
     }
 
     /// Displaces a handshake for a new one: the oldest one of the source that has the most, if that source
-    /// has more than the new one's or the handshake is old. Returns whether there was one.
+    /// has more than the new one's or the handshake is old. Those by way of a proxy whose client is not known
+    /// count only when they are old. Returns whether there was one.
     pub(super) fn make_room(&self, newcomer: Option<&Entry>) -> bool {
         if !self.displace() {
             return false;
         }
         let mut table = lock(&self.table);
         let sources = &mut table.sources;
-        let own = newcomer.and_then(|entry| sources.get(&entry.source));
+        let own = newcomer.filter(|entry| !entry.source.is_proxy());
+        let own = own.and_then(|entry| sources.get(&entry.source));
         let own = own.map_or(1, Handshakes::len);
-        let Some((&heaviest, handshakes)) = sources.iter_mut().max_by_key(|(_, of)| of.len())
-        else {
+        let heaviest = sources
+            .iter_mut()
+            .filter(|(source, of)| !source.is_proxy() || is_old(of))
+            .max_by_key(|(_, of)| of.len());
+        let Some((&heaviest, handshakes)) = heaviest else {
             return false;
         };
         let count = handshakes.len();
@@ -168,6 +190,12 @@ impl Drop for Entry {
             }
         }
     }
+}
+
+/// Whether the oldest of a source can be displaced by any other.
+fn is_old(handshakes: &Handshakes) -> bool {
+    let oldest = handshakes.first_key_value();
+    oldest.is_some_and(|(_, oldest)| oldest.since.elapsed() >= GRACE)
 }
 
 /// Nothing that panics runs under the lock.
@@ -255,6 +283,24 @@ mod tests {
         assert!(is_displaced(&mut first));
         // A single handshake of a source stays, however old.
         assert!(!sources.make_room(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_is_not_one_source() {
+        let sources = Sources::new(Some(1), Some(EarlyDrop::new(1, 100, 1)));
+        let proxy = ip("192.0.2.1");
+        let mut waiting: Vec<_> = (0..100).map(|_| sources.enter_proxy(proxy)).collect();
+        // Its own connections count for themselves.
+        let _own = sources.enter(proxy).expect("free");
+        let newcomer = sources.enter(ip("192.0.2.2")).expect("free");
+        assert!(!sources.make_room(Some(&newcomer)));
+        assert!(!sources.make_room(Some(&waiting[0])));
+        // A header that is late does not keep its place.
+        tokio::time::advance(GRACE).await;
+        assert!(sources.make_room(Some(&newcomer)));
+        assert!(is_displaced(&mut waiting[0]));
+        drop((waiting, newcomer, _own));
+        assert!(lock(&sources.table).sources.is_empty());
     }
 
     #[tokio::test]

@@ -12,15 +12,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
+use super::preamble::read_header;
 use super::sources::{Entry, GRACE};
-use super::{Incoming, ListenerBuilder, OnRefused, WhenFull};
-use crate::TlsStream;
+use super::{Incoming, ListenerBuilder, OnRefused, Preamble, RawConnection, WhenFull};
 use crate::audit::{Action, Recorder};
 use crate::pki::contained::caught;
-use crate::server::{AcceptError, Acceptor, ShedReason};
-use crate::stream::handshake::Cancel;
+use crate::proxy_protocol::{Header, HeaderError};
+use crate::server::{AcceptError, PreambleError, ShedReason};
+use crate::stream::handshake::{Cancel, Driver};
 use crate::stream::info_of;
 use crate::tls::Attempt;
+use crate::{ConnectionInfo, TlsStream};
 
 /// Whether the loop continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,16 +51,16 @@ impl Drop for Task {
 }
 
 impl Task {
-    pub(super) fn start<S: Incoming, I: Send + Sync + 'static>(
-        options: ListenerBuilder<I>,
+    pub(super) fn start<S: Incoming, P: Preamble<S::Io>, I: Send + Sync + 'static>(
+        options: ListenerBuilder<I, P>,
         incoming: S,
-        admitted: mpsc::Sender<Admitted<S::Io, I>>,
+        admitted: mpsc::Sender<Admitted<P::Io, I>>,
         stopped: watch::Receiver<Stop>,
         id: u64,
     ) -> Self {
         let accepting = Accepting {
             places: Arc::new(Semaphore::new(options.max_handshakes)),
-            options,
+            options: Arc::new(options),
             admitted,
             handshakes: JoinSet::new(),
             id,
@@ -67,20 +69,24 @@ impl Task {
     }
 }
 
-struct Accepting<IO, I> {
-    options: ListenerBuilder<I>,
+struct Accepting<IO, P, I> {
+    options: Arc<ListenerBuilder<I, P>>,
     places: Arc<Semaphore>,
     admitted: mpsc::Sender<Admitted<IO, I>>,
     handshakes: JoinSet<()>,
     id: u64,
 }
 
-impl<IO, I> Accepting<IO, I>
+impl<IO, P, I> Accepting<IO, P, I>
 where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    P: Send + Sync + 'static,
     I: Send + Sync + 'static,
 {
-    async fn run<S: Incoming<Io = IO>>(mut self, incoming: S, mut stopped: watch::Receiver<Stop>) {
+    async fn run<S: Incoming>(mut self, incoming: S, mut stopped: watch::Receiver<Stop>)
+    where
+        P: Preamble<S::Io, Io = IO>,
+    {
         until(&mut stopped, Stop::Accepting, self.accept_all(incoming)).await;
         // The socket is closed. The receiver `stopped` exists until the handshakes have finished.
         let finish = async { while self.handshakes.join_next().await.is_some() {} };
@@ -90,7 +96,10 @@ where
         self.options.acceptor.control().recorder().summarize(true);
     }
 
-    async fn accept_all<S: Incoming<Io = IO>>(&mut self, mut incoming: S) {
+    async fn accept_all<S: Incoming>(&mut self, mut incoming: S)
+    where
+        P: Preamble<S::Io, Io = IO>,
+    {
         let mut pause = Pause::default();
         loop {
             // Without displacement, the next connection waits in the system's queue. With displacement, it
@@ -117,16 +126,20 @@ where
     }
 
     /// Begins a handshake, unless a check before TLS rejects the connection.
-    async fn begin(
+    async fn begin<T>(
         &mut self,
-        io: IO,
+        io: T,
         remote_addr: Option<SocketAddr>,
         place: Option<OwnedSemaphorePermit>,
-    ) {
+    ) where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+        P: Preamble<T, Io = IO>,
+    {
         let info = info_of(&io).with_remote_addr(remote_addr);
+        let raw = RawConnection::new(io, info.clone());
         // From here on it has an outcome, also if its task never runs.
         let attempt = self.options.acceptor.attempt(info);
-        let (place, of_source) = match self.places_for(remote_addr, place).await {
+        let (place, of_source) = match self.places_for(&raw.info, place).await {
             Ok(places) => places,
             Err(shed) => {
                 let on_refused = self.options.on_refused.as_ref();
@@ -134,35 +147,27 @@ where
             }
         };
         let handshake = Handshake {
-            acceptor: self.options.acceptor.clone(),
+            options: Arc::clone(&self.options),
             admitted: self.admitted.clone(),
             place,
             of_source,
             listener: self.id,
-            on_refused: self.options.on_refused.clone(),
         };
-        self.handshakes
-            .spawn(handshake.run(io, remote_addr, attempt));
+        self.handshakes.spawn(handshake.run(raw, attempt));
     }
 
     /// A handshake's places: among all, and among those of its source.
     async fn places_for(
         &self,
-        remote_addr: Option<SocketAddr>,
+        info: &ConnectionInfo,
         place: Option<OwnedSemaphorePermit>,
     ) -> Result<(OwnedSemaphorePermit, Option<Entry>), ShedReason> {
-        let options = &self.options;
-        let admitted = match (&options.admit, remote_addr) {
-            // A panic rejects the connection, and must not stop the loop.
-            (Some(admit), Some(address)) => caught(|| admit(address)).unwrap_or(false),
-            _ => true,
-        };
-        if !admitted {
-            return Err(ShedReason::AddressNotAdmitted);
-        }
-        let of_source = match remote_addr {
-            Some(address) => Some(options.sources.enter(address.ip())?),
-            None => None,
+        let remote_addr = info.remote_addr();
+        let of_source = if self.options.is_proxy(remote_addr) {
+            // Its client is counted when the header has arrived.
+            remote_addr.map(|proxy| self.options.sources.enter_proxy(proxy.ip()))
+        } else {
+            self.options.enter(info)?
         };
         let place = match place {
             Some(place) => place,
@@ -226,27 +231,53 @@ async fn until(stopped: &mut watch::Receiver<Stop>, what: Stop, future: impl Fut
     .await;
 }
 
-struct Handshake<IO, I> {
-    acceptor: Acceptor<I>,
+impl<I, P> ListenerBuilder<I, P> {
+    /// Whether a connection from this address begins with a PROXY header.
+    fn is_proxy(&self, remote_addr: Option<SocketAddr>) -> bool {
+        let proxies = self.proxies.as_ref();
+        proxies.is_some_and(|proxies| proxies.contains(remote_addr))
+    }
+
+    /// Adds a handshake to those of its source, if its address is admitted.
+    fn enter(&self, info: &ConnectionInfo) -> Result<Option<Entry>, ShedReason> {
+        let admitted = match (&self.admit, info.remote_addr()) {
+            (None, _) => true,
+            // A panic rejects the connection, and must not stop the loop.
+            (Some(admit), Some(address)) => caught(|| admit(address)).unwrap_or(false),
+            // The filter is for clients that have addresses, and that of this one is hidden.
+            (Some(_), None) => info.proxy_addr().is_none(),
+        };
+        if !admitted {
+            return Err(ShedReason::AddressNotAdmitted);
+        }
+        match (info.remote_addr(), info.proxy_addr()) {
+            (Some(address), _) => self.sources.enter(address.ip()).map(Some),
+            (None, Some(proxy)) => Ok(Some(self.sources.enter_proxy(proxy.ip()))),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+struct Handshake<IO, P, I> {
+    options: Arc<ListenerBuilder<I, P>>,
     admitted: mpsc::Sender<Admitted<IO, I>>,
     place: OwnedSemaphorePermit,
     of_source: Option<Entry>,
     listener: u64,
-    on_refused: Option<OnRefused>,
 }
 
-impl<IO, I> Handshake<IO, I>
+impl<IO, P, I> Handshake<IO, P, I>
 where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     I: Send + Sync + 'static,
 {
-    async fn run(mut self, io: IO, remote_addr: Option<SocketAddr>, attempt: Attempt<I>) {
-        let displaced = self.of_source.as_mut().and_then(Entry::displaced);
-        let cancel = displaced.map(|signal| Cancel {
-            signal,
-            error: || AcceptError::Shed(ShedReason::Displaced),
-        });
-        match self.acceptor.drive(io, attempt, cancel).await {
+    async fn run<T>(mut self, raw: RawConnection<T>, attempt: Attempt<I>)
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+        P: Preamble<T, Io = IO>,
+    {
+        let mut remote_addr = raw.remote_addr();
+        match self.shake_hands(raw, attempt, &mut remote_addr).await {
             Ok(stream) => {
                 stream.set_listener(self.listener);
                 drop(self.of_source.take());
@@ -257,8 +288,75 @@ where
                 // It fails only if the listener was dropped.
                 let _ = self.admitted.send(admitted).await;
             }
-            Err(error) => notify(self.on_refused.as_ref(), remote_addr, &error),
+            Err(error) => notify(self.options.on_refused.as_ref(), remote_addr, &error),
         }
+    }
+
+    /// The PROXY header, the preamble, TLS and the decision, within one deadline. `remote_addr` is updated
+    /// when the client's address is known.
+    async fn shake_hands<T>(
+        &mut self,
+        mut raw: RawConnection<T>,
+        attempt: Attempt<I>,
+        remote_addr: &mut Option<SocketAddr>,
+    ) -> Result<TlsStream<IO, I>, AcceptError>
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+        P: Preamble<T, Io = IO>,
+    {
+        let options = Arc::clone(&self.options);
+        let mut driver = options.acceptor.driver(attempt, self.cancel());
+        if options.is_proxy(*remote_addr) {
+            let header = async { Ok::<_, PreambleError>(read_header(raw.io_mut()).await?) };
+            let late = || PreambleError::from(HeaderError::TimedOut);
+            let stated;
+            (driver, stated) = driver.before_tls(header, late).await?;
+            raw = match stated {
+                Header::Tcp { source, .. } => raw.forwarded_for(Some(source)),
+                Header::Unknown => raw.forwarded_for(None),
+                Header::Local => raw,
+            };
+            *remote_addr = raw.remote_addr();
+            driver = self.counted_anew(driver, &raw.info)?;
+        }
+        let prepared = options.preamble.run(raw);
+        let raw;
+        (driver, raw) = driver
+            .before_tls(prepared, PreambleError::timed_out)
+            .await?;
+        let (io, info) = raw.into_parts();
+        if *remote_addr != info.remote_addr() {
+            *remote_addr = info.remote_addr();
+            driver = self.counted_anew(driver, &info)?;
+        }
+        options.acceptor.drive(io, driver).await
+    }
+
+    /// Counts the handshake for the source that is known now.
+    fn counted_anew(
+        &mut self,
+        mut driver: Driver<I, AcceptError>,
+        info: &ConnectionInfo,
+    ) -> Result<Driver<I, AcceptError>, AcceptError> {
+        driver.attempt.info = info.clone();
+        self.of_source = None; // the place of the source so far is free first
+        match self.options.enter(info) {
+            Ok(of_source) => {
+                self.of_source = of_source;
+                driver.cancel = self.cancel();
+                Ok(driver)
+            }
+            Err(shed) => Err(driver.fail(AcceptError::Shed(shed))),
+        }
+    }
+
+    /// Cancels the handshake when it is displaced.
+    fn cancel(&mut self) -> Option<Cancel<AcceptError>> {
+        let displaced = self.of_source.as_mut().and_then(Entry::displaced);
+        displaced.map(|signal| Cancel {
+            signal,
+            error: || AcceptError::Shed(ShedReason::Displaced),
+        })
     }
 }
 
