@@ -34,6 +34,8 @@ struct Inner<I> {
     identity: Arc<I>,
     chain: VerifiedChain,
     connection: ConnectionInfo,
+    /// The proxy that the peer has proven its key to, in place of us.
+    vouched_by: Option<Peer<I>>,
 }
 
 impl<I> Peer<I> {
@@ -44,14 +46,31 @@ impl<I> Peer<I> {
                 identity,
                 chain,
                 connection,
+                vouched_by: None,
+            }),
+        }
+    }
+
+    /// The same peer, whose key was proven to this proxy and not to us.
+    #[cfg(feature = "http")]
+    pub(crate) fn vouched_for_by(&self, proxy: Self) -> Self {
+        self.with(self.inner.chain.clone(), Some(proxy))
+    }
+
+    fn with(&self, chain: VerifiedChain, vouched_by: Option<Self>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                identity: Arc::clone(&self.inner.identity),
+                chain,
+                connection: self.inner.connection.clone(),
+                vouched_by,
             }),
         }
     }
 
     /// The same peer with another verified path of the same leaf, and so with the same identity.
     pub(crate) fn along(&self, chain: VerifiedChain) -> Self {
-        let inner = &self.inner;
-        Self::new(Arc::clone(&inner.identity), chain, inner.connection.clone())
+        self.with(chain, self.inner.vouched_by.clone())
     }
 
     /// The identity that the extractor read.
@@ -69,7 +88,18 @@ impl<I> Peer<I> {
         &self.inner.chain
     }
 
-    /// The properties of the connection.
+    /// The proxy that vouches for the peer, if one does: the peer has proven its key to the proxy, and not
+    /// to us (`integration::http::ProxiedIdentity`). `None`: the peer is the other end of the connection.
+    ///
+    /// # Security
+    /// The proxy could name any peer whose certificate it knows. A policy that does not want that denies a
+    /// peer that has one.
+    pub fn vouched_by(&self) -> Option<&Self> {
+        self.inner.vouched_by.as_ref()
+    }
+
+    /// The properties of the connection; of a peer that a proxy vouches for, those of its connection that
+    /// are known here.
     pub fn connection(&self) -> &ConnectionInfo {
         &self.inner.connection
     }
@@ -89,6 +119,7 @@ impl<I: fmt::Debug> fmt::Debug for Peer<I> {
             .field("identity", self.identity())
             .field("certificate", self.certificate())
             .field("connection", self.connection())
+            .field("vouched_by", &self.vouched_by())
             .finish()
     }
 }

@@ -17,6 +17,8 @@ impl AuditEvent {
     pub(super) const MAX_CERTIFICATES: usize = 10;
     /// The maximum bytes of an identity: the limit of URIs and SPIFFE IDs.
     pub(super) const MAX_IDENTITY: usize = 2048;
+    /// The maximum bytes of the identity of a proxy.
+    pub(super) const MAX_PROXY: usize = MAX_VALUE;
     /// The maximum bytes of cause and remedy.
     pub(super) const MAX_DETAIL: usize = 2048;
     /// The maximum bytes of a request's path.
@@ -35,6 +37,9 @@ impl AuditEvent {
         }
         if let Some(identity) = &mut self.identity {
             shorten(&mut identity.text, Self::MAX_IDENTITY);
+        }
+        if let Some(proxy) = &mut self.vouched_by {
+            shorten(&mut proxy.text, Self::MAX_PROXY);
         }
         if let Some(request) = &mut self.request {
             shorten(&mut request.method, Self::MAX_METHOD);
@@ -87,6 +92,7 @@ impl AuditEvent {
             self.detail.as_ref().map_or(0, text),
             self.rule.as_deref().map_or(0, |rule| allocated(rule.len())),
             self.identity.as_ref().map_or(0, |who| text(&who.text)),
+            self.vouched_by.as_ref().map_or(0, |who| text(&who.text)),
             request.map_or(0, |it| {
                 let mcp = it.mcp_method.iter().chain(&it.mcp_name);
                 text(&it.method) + text(&it.path) + mcp.map(text).sum::<usize>()

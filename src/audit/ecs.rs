@@ -284,6 +284,9 @@ struct Proxy {
     ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
+    /// Of the proxy that vouches for the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -359,7 +362,7 @@ impl Record {
             user: event
                 .identity
                 .as_ref()
-                .filter(|who| event.side == Side::Server && who.proof == Proof::Proven)
+                .filter(|who| event.side == Side::Server && who.proof != Proof::Claimed)
                 .map(|who| Named {
                     name: cut(&who.text, AuditEvent::MAX_IDENTITY),
                 }),
@@ -433,10 +436,14 @@ impl Own {
 impl Proxy {
     fn of(event: &AuditEvent) -> Option<Self> {
         let address = event.info.proxy_addr();
-        address?;
+        let identity = event.vouched_by.as_ref();
+        if address.is_none() && identity.is_none() {
+            return None;
+        }
         Some(Self {
             ip: address.map(|address| address.ip().to_canonical().to_string()),
             port: address.map(|address| address.port()),
+            identity: identity.map(|who| cut(&who.text, AuditEvent::MAX_PROXY)),
         })
     }
 }
@@ -480,6 +487,7 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
         }
         Action::RequestAllowed => (&["network"], &["access", "allowed"]),
         Action::RequestDenied => (&["network"], &["access", "denied"]),
+        Action::Vouched => (&["authentication", "network"], &["access", "allowed"]),
         Action::AcceptFailed => (&["network"], &["info"]),
         Action::Draining => (&["network", "session"], &["info"]),
         Action::Cut => (&["network", "session"], &["denied", "end"]),
@@ -498,7 +506,8 @@ const fn classes(action: Action) -> (&'static [&'static str], &'static [&'static
 
 fn level(event: &AuditEvent) -> &'static str {
     match event.action {
-        Action::Admitted | Action::Draining | Action::Cut | Action::Closed => "info",
+        Action::Admitted | Action::Vouched | Action::RequestAllowed => "info",
+        Action::Draining | Action::Cut | Action::Closed => "info",
         Action::ReloadApplied | Action::ReloadRecovered => "info",
         Action::AcceptFailed | Action::EventsDropped => "error",
         _ => "warn",

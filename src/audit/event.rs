@@ -71,6 +71,9 @@ pub struct AuditEvent {
     pub rule: Option<Cow<'static, str>>,
     /// The identity of the peer, proven or claimed.
     pub identity: Option<AuditedIdentity>,
+    /// The proxy that vouches for the peer, if one does. The identity is then
+    /// [vouched for](Proof::Vouched), or claimed.
+    pub vouched_by: Option<AuditedIdentity>,
     /// The known facts of the connection: addresses, SNI, ALPN, TLS version, cipher suite.
     pub info: ConnectionInfo,
     /// The alert that was sent or received. `None` if the connection was closed without an alert, or if
@@ -140,6 +143,10 @@ pub enum Action {
     RequestAllowed,
     /// A request over an admitted connection was denied.
     RequestDenied,
+    /// A client behind a proxy was verified, identified and allowed, by the word of the proxy
+    /// ([`Vouched`](Proof::Vouched)). It is recorded for the first request of each client on each
+    /// connection of the proxy, and again when the rules have changed.
+    Vouched,
     /// A listener could not accept connections, and retries.
     AcceptFailed,
     /// A reload replaced something.
@@ -239,6 +246,9 @@ pub struct AuditedIdentity {
 pub enum Proof {
     /// The chain was verified, and the peer has proven that it owns the leaf's key.
     Proven,
+    /// The chain was verified, and a trusted proxy states that the client has proven to it that it owns the
+    /// leaf's key.
+    Vouched,
     /// The identity is only in a certificate that the peer presented. Any peer can present any
     /// certificate.
     Claimed,
@@ -366,6 +376,7 @@ impl AuditEvent {
             detail: None,
             rule: None,
             identity: None,
+            vouched_by: None,
             info: ConnectionInfo::default(),
             alert: None,
             generation: 0,
@@ -429,6 +440,7 @@ impl Action {
             Self::Closed => "closed",
             Self::RequestAllowed => "request_allowed",
             Self::RequestDenied => "request_denied",
+            Self::Vouched => "vouched",
             Self::AcceptFailed => "accept_failed",
             Self::ReloadApplied => "reload_applied",
             Self::ReloadRefused => "reload_refused",
@@ -460,9 +472,11 @@ impl Action {
     /// Whether the attempt, the reload or the request succeeded; `None` for other events.
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
-            Self::Admitted | Self::RequestAllowed | Self::ReloadApplied | Self::ReloadRecovered => {
-                Some(Outcome::Success)
-            }
+            Self::Admitted
+            | Self::Vouched
+            | Self::RequestAllowed
+            | Self::ReloadApplied
+            | Self::ReloadRecovered => Some(Outcome::Success),
             Self::RequestDenied
             | Self::AcceptFailed
             | Self::ReloadRefused
@@ -506,10 +520,11 @@ impl Stage {
 }
 
 impl Proof {
-    /// `"proven"` or `"claimed"`.
+    /// `"proven"`, `"vouched"` or `"claimed"`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Proven => "proven",
+            Self::Vouched => "vouched",
             Self::Claimed => "claimed",
         }
     }

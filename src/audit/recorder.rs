@@ -10,6 +10,7 @@ use super::event::Suppressed;
 use super::sampling::{INTERVAL, LeftOut, Sampling};
 use super::stats::Counters;
 use super::{Action, AuditEvent, AuditSink, AuditedIdentity, Proof, RecordError};
+use crate::Peer;
 use crate::pki::contained::caught;
 use crate::pki::text::Thousands;
 use crate::side::Side;
@@ -19,9 +20,9 @@ pub(crate) type Describe = Box<dyn Fn(&dyn Any) -> Option<String> + Send + Sync>
 
 /// Records the events of one acceptor or connector.
 ///
-/// It has three methods: [`record_outcome`](Self::record_outcome) for attempts to connect,
-/// [`record_connection`](Self::record_connection) for open connections, and [`emit`](Self::emit) for
-/// everything else.
+/// It has four methods: [`record_outcome`](Self::record_outcome) for attempts to connect,
+/// [`record_connection`](Self::record_connection) for open connections, `record_vouched` for clients behind
+/// a proxy, and [`emit`](Self::emit) for everything else.
 pub(crate) struct Recorder {
     sink: Box<dyn AuditSink>,
     side: Side,
@@ -96,6 +97,33 @@ impl Recorder {
         // Application code: its panic must not cost the connection.
         let text = caught(|| describe(identity)).flatten()?;
         Some(AuditedIdentity { text, proof })
+    }
+
+    /// Puts a peer into an event: identity, chain, connection, and the proxy that vouches for it.
+    pub(crate) fn show_peer<I: 'static>(&self, event: &mut AuditEvent, peer: &Peer<I>) {
+        let proxy = peer.vouched_by();
+        let proof = match proxy {
+            Some(_) => Proof::Vouched,
+            None => Proof::Proven,
+        };
+        event.identity = self.identity(peer.identity(), proof);
+        event.vouched_by = proxy.and_then(|proxy| self.identity(proxy.identity(), Proof::Proven));
+        event.info = peer.connection().clone();
+        event.set_certificates(peer.chain().certificates());
+    }
+
+    /// Records that a client behind a proxy was admitted, and counts it.
+    ///
+    /// # Errors
+    /// The sink could not record it: the admission does not take place.
+    #[cfg(feature = "http")]
+    pub(crate) fn record_vouched(
+        &self,
+        fill: impl FnOnce(&mut AuditEvent),
+    ) -> Result<(), RecordError> {
+        self.write(Action::Vouched, None, fill)?;
+        self.counters.happened(Action::Vouched, None);
+        Ok(())
     }
 
     /// Records the outcome of an attempt, and counts it. That of a peer that has not proven its key

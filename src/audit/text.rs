@@ -34,6 +34,10 @@ impl fmt::Display for AuditEvent {
             let identity = Cut(&who.text, Self::MAX_IDENTITY);
             write!(f, ": {identity} ({})", who.proof.as_str())?;
         }
+        if let Some(proxy) = &self.vouched_by {
+            let proxy = Cut(&proxy.text, Self::MAX_PROXY);
+            write!(f, ": vouched for by {proxy}")?;
+        }
         if let Some(request) = &self.request {
             let method = Cut(&request.method, Self::MAX_METHOD);
             write!(f, ": {method} {}", Cut(&request.path, Self::MAX_PATH))?;
@@ -91,6 +95,7 @@ mod tests {
             text: text.into(),
             proof: Proof::Proven,
         });
+        event.vouched_by = event.identity.clone();
         let addr = std::net::SocketAddr::from(([0xffff; 8], u16::MAX));
         event.info = ConnectionInfo::default()
             .with_remote_addr(addr)

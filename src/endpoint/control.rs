@@ -8,20 +8,23 @@ use std::time::Duration;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{BundleChange, Change, Sources, Update};
+#[cfg(any(feature = "tokio", feature = "http"))]
+use crate::Peer;
 use crate::audit::{Action, Recorder, Stats};
+#[cfg(feature = "http")]
+use crate::audit::{AuditedIdentity, Proof};
 use crate::gate::{Admission, AdmitError, Handshaken};
+#[cfg(feature = "http")]
+use crate::gate::{Gate, Vouched};
 use crate::identity::TrustDomain;
 #[cfg(feature = "tokio")]
 use crate::live::{Live, OpenConnection};
+#[cfg(feature = "tokio")]
+use crate::policy::{AsyncPolicy, DenyList};
 use crate::policy::{Authorizer, Policy};
 use crate::tls::{Attempt, BuildError, Current};
 use crate::trust::TrustStore;
 use crate::{Certificate, ConnectionInfo};
-#[cfg(feature = "tokio")]
-use crate::{
-    Peer,
-    policy::{AsyncPolicy, DenyList},
-};
 
 /// An endpoint of either side.
 pub(crate) trait Controlled<I>: Current<I> {
@@ -154,6 +157,54 @@ impl<I: Send + Sync + 'static> Control<I> {
         info: ConnectionInfo,
     ) -> Result<Admission<I>, AdmitError> {
         self.attempt(info).admit_chain_async(presented).await
+    }
+
+    /// Admits or rejects a client for which a proxy vouches, by the chain that it presented to the proxy,
+    /// and by the rules in force. The caller records the outcome.
+    ///
+    /// `proxy` is the peer of a connection that was admitted; whether it may vouch is up to the caller.
+    #[cfg(feature = "http")]
+    pub(crate) async fn admit_vouched(
+        &self,
+        presented: &[CertificateDer<'_>],
+        info: ConnectionInfo,
+        proxy: &Peer<I>,
+    ) -> Result<(Vouched<I>, Arc<Gate<I>>), AdmitError> {
+        let gate = self.endpoint.gate();
+        let counters = self.recorder().counters();
+        let verified = gate.verify_for(presented, &info)?;
+        counters.chain(verified.is_remembered());
+        let identified = gate.identify(&verified, presented, info)?;
+        let mut peer = identified.vouched_for_by(proxy.clone());
+        loop {
+            let gate = self.endpoint.gate();
+            let decided = gate.decide_async(&mut peer).await;
+            for is_remembered in peer.take_reverified() {
+                counters.chain(is_remembered);
+            }
+            if let Some(took) = peer.take_policy_time() {
+                counters.policy(took);
+            }
+            decided?;
+            if self.endpoint.settled_epoch() == gate.epoch()
+                && let Some(vouched) = peer.vouched()
+            {
+                return Ok((vouched, gate));
+            }
+        }
+    }
+
+    /// The identity that a certificate claims, as text, with this proof of it.
+    #[cfg(feature = "http")]
+    pub(crate) fn claimed_identity(
+        &self,
+        leaf: Option<&Certificate>,
+        proof: Proof,
+    ) -> Option<AuditedIdentity> {
+        let recorder = self.recorder();
+        let leaf = leaf.filter(|_| recorder.describes())?;
+        let claimed = self.endpoint.gate().claimed(leaf)?;
+        recorder.identity(&claimed, proof)
     }
 
     fn attempt(&self, info: ConnectionInfo) -> Attempt<I> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 
+#[cfg(feature = "http")]
+use super::Vouched;
 use super::{Admission, AdmitError, Epoch, GenerationId};
 use crate::Peer;
 use crate::policy::Verdict;
@@ -46,6 +48,19 @@ impl<'c, I> Identified<'c, I> {
             policy_time: None,
             reverified: Vec::new(),
         }
+    }
+
+    /// The same peer, whose key was proven to this proxy: for step 3, before it has decided.
+    #[cfg(feature = "http")]
+    pub(crate) fn vouched_for_by(self, proxy: Peer<I>) -> Self {
+        let peer = self.peer.vouched_for_by(proxy);
+        Self::new(peer, self.presented, self.trust)
+    }
+
+    /// The admission of a peer that a proxy vouches for, once a gate has decided; `None` before.
+    #[cfg(feature = "http")]
+    pub(crate) fn vouched(&self) -> Option<Vouched<I>> {
+        Vouched::of(&self.admission()?)
     }
 
     pub(crate) const fn peer(&self) -> &Peer<I> {

@@ -14,6 +14,8 @@ mod error;
 mod generation;
 mod handshaken;
 mod identified;
+#[cfg(feature = "http")]
+mod vouched;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub use error::AdmitError;
 pub(crate) use generation::{GenerationId, TrustGeneration, Verified};
 pub use handshaken::Handshaken;
 pub(crate) use identified::Identified;
+#[cfg(feature = "http")]
+pub use vouched::Vouched;
 
 use crate::identity::{IdentityExtractor, extract_caught};
 use crate::policy::{Authorizer, Denies};

@@ -16,7 +16,7 @@ use countersign::builder::{
     Builder, ClientSide, NeedsCredentials, NeedsIdentity, NeedsPolicy, NeedsTrust, ServerSide,
 };
 use countersign::diagnose::{Case, Finding, Report, Step, StepResult};
-use countersign::gate::{Admission, AdmitError, Handshaken, ServerNameVerification};
+use countersign::gate::{Admission, AdmitError, Handshaken, ServerNameVerification, Vouched};
 use countersign::identity::{
     And, CommonName, DnsName, Email, ExtensionExtractor, ExtensionValue, FingerprintExtractor,
     IdentityError, IdentityErrorKind, IdentityExtractor, IpAddress, KubernetesUser, Map, Multiple,
@@ -24,7 +24,10 @@ use countersign::identity::{
     TrustDomain, TryMap, Upn, Uri, WorkloadId,
 };
 use countersign::integration::axum::NoPeerError;
-use countersign::integration::http::{ForwardError, ForwardedIdentity, XfccField};
+use countersign::integration::http::{
+    ForwardError, ForwardedIdentity, IdentityHeader, ProxiedIdentity, ProxiedIdentityError,
+    XfccField,
+};
 use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
 };
@@ -33,8 +36,8 @@ use countersign::integration::spiffe::{
 };
 use countersign::integration::tonic::{Channel, Http2RequiredError};
 use countersign::integration::tower::{
-    AuthorizeRequest, AuthorizedRequests, Denied, RequestPolicy, RequestRules, ResponseFuture,
-    RuleError,
+    AuthorizeRequest, AuthorizedRequests, Denied, ProxiedRequests, RequestPolicy, RequestRules,
+    ResponseFuture, RuleError,
 };
 use countersign::live::{CloseReason, OpenConnection};
 use countersign::pki::{
@@ -84,6 +87,7 @@ fn values_go_everywhere() {
     is_plain::<Decision>();
     is_plain::<Admission<SpiffeId>>();
     is_plain::<ServerNameVerification>();
+    is_plain::<Vouched<SpiffeId>>();
     is_plain::<TrustStore>();
     is_shareable::<Case<'static>>();
     is_plain::<Finding>();
@@ -228,6 +232,7 @@ fn values_go_everywhere() {
 
     is_plain::<ForwardedIdentity>();
     is_plain::<XfccField>();
+    is_plain::<IdentityHeader>();
     is_plain::<NoPeerError>();
 
     is_plain::<FixedClock>();
@@ -267,6 +272,8 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<HttpsStream<DuplexStream, SpiffeId>>();
     is_shareable::<Channel>();
     is_shareable::<AuthorizeRequest<SpiffeId>>();
+    is_shareable::<ProxiedIdentity<SpiffeId>>();
+    is_shareable::<ProxiedRequests<(), SpiffeId>>();
     is_shareable::<AuthorizedRequests<(), SpiffeId>>();
     is_shareable::<RequestRules<SpiffeId>>();
     is_shareable::<Denied<'_, SpiffeId>>();
@@ -316,6 +323,7 @@ fn errors_are_errors() {
     is_error::<HttpsError>();
     is_error::<RequestBodyError>();
     is_error::<ForwardError>();
+    is_error::<ProxiedIdentityError>();
     is_error::<RuleError>();
     is_error::<NoPeerError>();
     is_error::<Http2RequiredError>();

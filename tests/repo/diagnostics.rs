@@ -9,6 +9,7 @@ use std::time::Duration;
 use countersign::Side;
 use countersign::gate::AdmitError;
 use countersign::identity::{IdentityError, IdentityErrorKind};
+use countersign::integration::http::ProxiedIdentityError;
 use countersign::live::CloseReason;
 use countersign::pki::{CredentialsError, PemError};
 use countersign::policy::DeniedBy;
@@ -21,6 +22,7 @@ use countersign::{
     AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, PeerAlert,
     PreambleError, ShedReason,
 };
+use http::HeaderName;
 use rustls_pki_types::UnixTime;
 
 /// Reasons and refusals that are errors, and are not named so.
@@ -264,6 +266,34 @@ fn failures_of_handshakes() {
         check(&error);
     }
     check(&Trusted::nets(["10.0.0.1/8"]).unwrap_err());
+}
+
+#[test]
+fn refusals_of_clients_behind_proxies() {
+    let header = || HeaderName::from_static("client-cert");
+    for error in [
+        ProxiedIdentityError::NoPeer,
+        ProxiedIdentityError::NotFromProxy { header: header() },
+        ProxiedIdentityError::SeveralHeaders,
+        ProxiedIdentityError::Panicked,
+        ProxiedIdentityError::Missing { header: header() },
+        ProxiedIdentityError::Repeated { header: header() },
+        ProxiedIdentityError::Mixed { header: header() },
+        ProxiedIdentityError::TooLarge { header: header() },
+        ProxiedIdentityError::Malformed {
+            header: header(),
+            problem: "it is empty",
+        },
+        ProxiedIdentityError::Mismatch {
+            header: header(),
+            part: "Hash",
+        },
+    ] {
+        check(&error);
+    }
+    for error in admit_errors() {
+        check_delegation(&ProxiedIdentityError::from(error.clone()), &error);
+    }
 }
 
 fn header_errors() -> [HeaderError; 7] {

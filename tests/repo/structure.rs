@@ -49,6 +49,7 @@ const RULES: &[Rule] = &[
             ("audit/recorder.rs", 1),
             ("endpoint/checks.rs", 1),
             ("endpoint/control.rs", 1),
+            ("integration/http/proxied/identity.rs", 1),
             ("integration/tower/layer.rs", 1),
             ("reload/expiry.rs", 1),
             ("reload/status.rs", 2),

@@ -48,6 +48,7 @@ macro_rules! emit {
             rule = event.rule.as_deref().map(|rule| display(Escaped(rule))),
             identity = event.identity.as_ref().map(|who| display(Cut(&who.text, AuditEvent::MAX_IDENTITY))),
             proof = event.identity.as_ref().map(|who| who.proof.as_str()),
+            vouched_by = event.vouched_by.as_ref().map(|who| display(Cut(&who.text, AuditEvent::MAX_PROXY))),
             certificate = event.subject_certificate().map(display),
             not_after = event.own_certificate.as_ref().map(|own| display(Rfc3339(own.not_after()))),
             method = event.request.as_ref().map(|it| display(Cut(&it.method, AuditEvent::MAX_METHOD))),
@@ -79,7 +80,7 @@ impl AuditSink for Tracing {
 
     fn wants(&self, action: Action) -> bool {
         match action {
-            Action::Admitted | Action::Closed => {
+            Action::Admitted | Action::Vouched | Action::RequestAllowed | Action::Closed => {
                 enabled!(target: "countersign::audit", Level::DEBUG)
             }
             Action::Draining | Action::Cut | Action::ReloadApplied | Action::ReloadRecovered => {
@@ -101,7 +102,9 @@ impl fmt::Display for ShownAlert<'_> {
 
 fn level(event: &AuditEvent) -> Level {
     match event.action {
-        Action::Admitted | Action::Closed => Level::DEBUG,
+        Action::Admitted | Action::Vouched | Action::RequestAllowed | Action::Closed => {
+            Level::DEBUG
+        }
         Action::Draining | Action::Cut | Action::ReloadApplied | Action::ReloadRecovered => {
             Level::INFO
         }
@@ -139,6 +142,7 @@ impl AuditEvent {
             Action::Closed => "connection closed",
             Action::RequestAllowed => "request allowed",
             Action::RequestDenied => "request denied",
+            Action::Vouched => "client admitted by the word of a proxy",
             Action::AcceptFailed => "cannot accept connections, retrying",
             Action::ReloadApplied => "reload applied",
             Action::ReloadRefused => "reload refused, nothing changed",

@@ -14,9 +14,9 @@ use crate::pki::SanError;
 use crate::trust::VerifiedChain;
 use crate::{Certificate, Peer};
 
-const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
-const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
-const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+pub(super) const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
+pub(super) const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// Forwards the identity of a proxy's client in headers to the server behind the proxy.
 ///
@@ -163,7 +163,7 @@ impl ForwardedIdentity {
 
 /// Whether the names are the same variable of CGI (RFC 3875 section 4.1.18), or of a server that replaces
 /// other characters by `_` too.
-fn are_alike(one: &str, other: &str) -> bool {
+pub(super) fn are_alike(one: &str, other: &str) -> bool {
     let variable = |byte: u8| match byte.to_ascii_lowercase() {
         byte if byte.is_ascii_alphanumeric() => byte,
         _ => b'_',

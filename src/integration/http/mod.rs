@@ -1,10 +1,12 @@
-//! The peer of a request, and its certificate in forwarded requests.
+//! The peer of a request, and its certificate in the headers of forwarded requests.
 
 mod forward;
+mod proxied;
 mod thumbprint;
 mod xfcc;
 
 pub use forward::{ForwardError, ForwardedIdentity};
+pub use proxied::{IdentityHeader, ProxiedIdentity, ProxiedIdentityError};
 pub use xfcc::XfccField;
 
 use http::Extensions;

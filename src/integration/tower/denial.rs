@@ -54,18 +54,23 @@ pub struct Forbidden;
 
 impl<I, R: Default> DenialResponse<I, R> for Forbidden {
     fn respond(&self, denied: &Denied<'_, I>) -> Response<R> {
-        let mut response = Response::new(R::default());
-        if is_grpc(denied.request) {
-            // "Trailers-Only": the HTTP status is 200, and headers have the gRPC status.
-            const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
-            headers.insert("grpc-status", PERMISSION_DENIED);
-        } else {
-            *response.status_mut() = StatusCode::FORBIDDEN;
-        }
-        response
+        forbidden(denied.request)
     }
+}
+
+/// What [`Forbidden`] answers.
+pub(super) fn forbidden<R: Default>(request: &Parts) -> Response<R> {
+    let mut response = Response::new(R::default());
+    if is_grpc(request) {
+        // "Trailers-Only": the HTTP status is 200, and headers have the gRPC status.
+        const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
+        headers.insert("grpc-status", PERMISSION_DENIED);
+    } else {
+        *response.status_mut() = StatusCode::FORBIDDEN;
+    }
+    response
 }
 
 const GRPC: &str = "application/grpc";

@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::RequestPolicy;
 use super::denial::{DenialResponse, Forbidden};
 use super::mcp::McpRequest;
-use crate::audit::{Action, AuditEvent, AuditedRequest, Proof, Recorder};
+use crate::audit::{Action, AuditEvent, AuditedRequest, Recorder};
 use crate::integration::http::peer_in;
 use crate::pki::contained::caught;
 use crate::pki::text::{Escaped, Sentence};
@@ -254,9 +254,7 @@ fn describe<I: 'static>(
         mcp_name: mcp_name.flatten(),
     });
     if let Some(peer) = peer {
-        event.identity = recorder.identity(peer.identity(), Proof::Proven);
-        event.info = peer.connection().clone();
-        event.set_certificates(peer.chain().certificates());
+        recorder.show_peer(event, peer);
     }
 }
 

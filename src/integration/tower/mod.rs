@@ -32,6 +32,7 @@ mod layer;
 mod mcp;
 mod path;
 mod policy;
+mod proxied;
 mod rules;
 mod token;
 
@@ -39,6 +40,7 @@ pub use conditions::Conditions;
 pub use denial::{DenialResponse, Forbidden};
 pub use layer::{AuthorizeRequest, AuthorizedRequests, Denied, ResponseFuture};
 pub use policy::RequestPolicy;
+pub use proxied::ProxiedRequests;
 pub use rules::{RequestRules, RuleError};
 pub use token::{
     BoundClaims, BoundToken, BoundTokenService, CertificateBinding, Confirmation, ProofError,

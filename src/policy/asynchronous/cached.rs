@@ -53,7 +53,8 @@ struct Remembered {
 
 /// Remembers the decisions of `policy` for `life`, for about `capacity` peers at most.
 ///
-/// By default, the key is the identity and the certificate. **The policy must depend on nothing else.**
+/// By default, the key is the identity and the certificate, and that of the proxy that vouches for the peer
+/// if one does. **The policy must depend on nothing else.**
 /// A policy that depends on the address, the server name or the application protocol needs another key
 /// ([`keyed_by`](Cached::keyed_by)); otherwise its answer for one connection is used for another.
 ///
@@ -94,7 +95,7 @@ where
     P: AsyncPolicy<I>,
 {
     let key: fn(&Peer<I>) -> (I, Fingerprint) =
-        |peer| (peer.identity().clone(), peer.certificate().sha256());
+        |peer| (peer.identity().clone(), certificates_of(peer));
     Cached {
         policy,
         key: Box::new(key),
@@ -102,6 +103,18 @@ where
         capacity,
         life,
         denials: life.min(Duration::from_secs(5)),
+    }
+}
+
+/// The peer's certificate, with that of the proxy that vouches for it.
+fn certificates_of<I>(peer: &Peer<I>) -> Fingerprint {
+    let own = peer.certificate().sha256();
+    match peer.vouched_by() {
+        None => own,
+        Some(proxy) => {
+            let proxy = proxy.certificate().sha256();
+            Fingerprint::of(&[*own.as_bytes(), *proxy.as_bytes()].concat())
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod drain;
 mod forward;
 mod hyper_both;
 mod paths;
+mod proxied;
 mod reqwest_client;
 mod rotation;
 mod rules;

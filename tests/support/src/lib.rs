@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::new_without_default)] // a test fails where this fails
 
 pub mod client_hello;
+#[cfg(feature = "tokio")]
+pub mod forwarded;
 pub mod hostile_chains;
 mod own_process;
 

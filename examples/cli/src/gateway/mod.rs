@@ -21,7 +21,7 @@ pub mod proxy;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::options::{stop_signal, workload};
+use crate::options::{ProxyOptions, stop_signal, workload};
 use crate::terminal::Failure;
 use proxy::{Audit, Config, Gateway};
 
@@ -35,23 +35,29 @@ pub struct Args {
     /// those that an upstream's table does not have
     #[arg(long, value_name = "ENDPOINT", requires = "config")]
     spiffe: Option<String>,
+    #[command(flatten)]
+    proxies: ProxyOptions,
 }
 
 /// Serves until SIGTERM or ctrl-c, or runs the demonstration.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     match &args.config {
-        Some(config) => serve(config, args.spiffe.as_deref()).await,
+        Some(config) => serve(config, args.spiffe.as_deref(), &args.proxies).await,
+        None if args.proxies.is_given() => {
+            Err("--proxy-protocol and --identity-from-proxy need --config".into())
+        }
         None => demo::run().await,
     }
 }
 
-async fn serve(path: &Path, spiffe: Option<&str>) -> Result<(), Failure> {
+async fn serve(path: &Path, spiffe: Option<&str>, proxies: &ProxyOptions) -> Result<(), Failure> {
     let mut config = Config::from_file(path)?;
     if let Some(endpoint) = spiffe {
         config.take_identity(&workload(endpoint).await?)?;
     }
     let stop = stop_signal()?;
-    let gateway = Gateway::bind(&config, Audit::new(|line| eprintln!("{line}"))).await?;
+    let audit = Audit::new(|line| eprintln!("{line}"));
+    let gateway = Gateway::bind_behind(&config, audit, proxies).await?;
     #[cfg(unix)]
     reload_on_hangup(&gateway)?;
     writeln!(std::io::stdout(), "listening on {}", gateway.address)?;

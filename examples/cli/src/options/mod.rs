@@ -2,12 +2,14 @@
 
 mod allow;
 mod identity;
+mod proxies;
 mod stop;
 mod tls;
 mod trust;
 
 pub use allow::AllowList;
 pub use identity::{Identity, IdentityKind};
+pub use proxies::{IdentityProxies, ProxyOptions};
 pub use stop::stop_signal;
 pub use tls::{Sources, TlsOptions, workload};
 pub use trust::{TrustOptions, TrustOptionsError, TrustSettings};

@@ -6,11 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::integration::http::ProxiedIdentity;
 use countersign::{Acceptor, Listener, TlsStream};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use super::http::Answer;
 use crate::options::{AllowList, Identity};
@@ -23,18 +26,16 @@ pub(super) struct Shared {
     pub(super) acceptor: Acceptor<Identity>,
     /// The clients that `GET /connections` answers.
     pub(super) admins: Option<AllowList>,
+    /// The proxies that vouch for clients.
+    pub(super) proxied: Option<ProxiedIdentity<Identity>>,
 }
 
 /// Serves connections until `stop` resolves, then finishes those that are open.
 pub(super) async fn serve(
-    tcp: TcpListener,
+    mut listener: Listener<TcpStream, Identity>,
     shared: Shared,
-    max_handshakes: usize,
     stop: impl Future<Output = ()>,
 ) {
-    let mut listener = Listener::builder(shared.acceptor.clone())
-        .max_handshakes(max_handshakes)
-        .listen(tcp);
     let handle = listener.handle();
     let shared = Arc::new(shared);
     let accepting = async {
@@ -54,9 +55,9 @@ async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<S
     let peer = stream.peer().clone();
     let answer = Answer::to(&stream);
     let draining = stream.draining();
-    let service = service_fn(|request| {
-        let response = answer.respond(&request, &peer, &shared);
-        async { Ok::<_, Infallible>(response) }
+    let service = service_fn(|request: Request<Incoming>| {
+        let (answer, peer, shared) = (answer.clone(), peer.clone(), Arc::clone(&shared));
+        async move { Ok::<_, Infallible>(answer.respond(request, peer, &shared).await) }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     // With a timer, hyper limits the time for a request's head.

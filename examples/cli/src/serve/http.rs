@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use countersign::rustls::ProtocolVersion;
-use countersign::{Acceptor, Peer, TlsStream};
+use countersign::{Acceptor, ConnectionInfo, Peer, TlsStream};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -23,15 +23,24 @@ struct About<'a> {
     resumed: bool,
     tls: &'static str,
     rule: &'a str,
+    /// The client's address: with a PROXY header, the one that it states.
+    remote: Option<SocketAddr>,
+    /// The identity of the proxy that vouches for the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
 }
 
 /// The response to one connection's requests: the client's identity and the rule that allows it.
+#[derive(Clone)]
 pub(super) struct Answer(Bytes);
 
 impl Answer {
     pub(super) fn to<IO, I: Display>(stream: &TlsStream<IO, I>) -> Self {
-        let peer = stream.peer();
-        let connection = peer.connection();
+        Self::about(stream.peer(), stream.rule(), stream.peer().connection())
+    }
+
+    /// About a peer that this rule allows, over this connection.
+    fn about<I: Display>(peer: &Peer<I>, rule: &str, connection: &ConnectionInfo) -> Self {
         let about = About {
             identity: peer.identity().to_string(),
             fingerprint: peer.certificate().sha256().to_string(),
@@ -41,14 +50,43 @@ impl Answer {
                 Some(ProtocolVersion::TLSv1_2) => "1.2",
                 _ => "unknown",
             },
-            rule: stream.rule(),
+            rule,
+            remote: peer.connection().remote_addr(),
+            proxy: peer.vouched_by().map(|proxy| proxy.identity().to_string()),
         };
         let mut json = serde_json::to_vec(&about).unwrap_or_default(); // only text and a bool
         json.push(b'\n');
         Self(json.into())
     }
 
-    pub(super) fn respond<B>(
+    /// The response to a request over the connection of `peer`.
+    pub(super) async fn respond<B>(
+        &self,
+        request: Request<B>,
+        peer: Peer<Identity>,
+        shared: &Shared,
+    ) -> Response<Full<Bytes>> {
+        let Some(proxied) = &shared.proxied else {
+            return self.respond_to(&request, &peer, shared);
+        };
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(peer.clone());
+        match proxied.identify(&mut parts).await {
+            Ok(None) => self.respond_to(&Request::from_parts(parts, body), &peer, shared),
+            Ok(Some(vouched)) => {
+                let answer = Self::about(vouched.peer(), vouched.rule(), peer.connection());
+                answer.respond_to(&Request::from_parts(parts, body), vouched.peer(), shared)
+            }
+            // The audit trail has the reason.
+            Err(_) => response(
+                StatusCode::FORBIDDEN,
+                (CONTENT_TYPE, "text/plain"),
+                "the proxy's client is not admitted\n",
+            ),
+        }
+    }
+
+    fn respond_to<B>(
         &self,
         request: &Request<B>,
         peer: &Peer<Identity>,

@@ -11,6 +11,9 @@
 //! With `--reload`, certificates, roots, CRLs and the deny list follow their files, and the server
 //! re-authorizes open connections. SIGHUP reloads at once. SIGTERM finishes the requests in flight and
 //! stops. With `--spiffe`, the agent's updates are applied when they arrive.
+//!
+//! Behind proxies, `--proxy-protocol` takes the client's address from a PROXY header, and
+//! `--identity-from-proxy` its identity from a header of HTTP.
 
 mod connections;
 mod http;
@@ -25,10 +28,10 @@ use std::time::Duration;
 use clap::{ArgGroup, ValueEnum};
 use countersign::audit::{Json, Queue};
 use countersign::policy::{self, DenyList};
-use countersign::{Acceptor, Certificate, Resumption, TrustStore};
+use countersign::{Acceptor, Certificate, Listener, Resumption, TrustStore};
 use tokio::net::TcpListener;
 
-use crate::options::{AllowList, IdentityKind, TlsOptions, stop_signal};
+use crate::options::{AllowList, IdentityKind, ProxyOptions, TlsOptions, stop_signal};
 use crate::terminal::Failure;
 use connections::Shared;
 
@@ -41,6 +44,8 @@ pub struct Args {
     listen: SocketAddr,
     #[command(flatten)]
     tls: TlsOptions,
+    #[command(flatten)]
+    proxies: ProxyOptions,
     /// The field of a client's certificate that is its identity
     #[arg(long, value_enum)]
     identity: IdentityKind,
@@ -93,10 +98,11 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         .trust_from(sources.trust)?
         .identify(move |certificate: &Certificate| kind.extract(certificate));
     let deny_list = DenyList::new();
+    let proxies = args.proxies.identity_proxies()?;
     let mut builder = if args.allow_any {
-        undecided.authorize(policy::allow_any())
+        undecided.authorize(proxies.or(kind, policy::allow_any())?)
     } else {
-        undecided.authorize(AllowList::parse(kind, &args.allow)?)
+        undecided.authorize(proxies.or(kind, AllowList::parse(kind, &args.allow)?)?)
     };
     builder = builder
         .deny_list(&deny_list)
@@ -135,8 +141,14 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         )?;
         tokio::spawn(metrics.serve());
     }
-    let shared = Shared { acceptor, admins };
-    connections::serve(listener, shared, args.max_handshakes, stop).await;
+    let options = Listener::builder(acceptor.clone()).max_handshakes(args.max_handshakes);
+    let options = args.proxies.proxy_protocol(options)?;
+    let shared = Shared {
+        proxied: proxies.layer(kind, &acceptor)?,
+        acceptor,
+        admins,
+    };
+    connections::serve(options.listen(listener), shared, stop).await;
     audit.flush_within(Duration::from_secs(5));
     Ok(())
 }

@@ -1,11 +1,15 @@
 //! One line for each request, when its response is complete or aborted.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use countersign::Peer;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::options::Identity;
 
 /// The destination of the lines.
 #[derive(Clone)]
@@ -29,6 +33,12 @@ pub(super) struct Entry {
     /// Without the query, which may contain secrets.
     path: String,
     identity: String,
+    /// The client's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<SocketAddr>,
+    /// The proxy that vouches for the identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
     pub(super) status: Option<u16>,
     pub(super) route: Option<String>,
     pub(super) upstream: Option<String>,
@@ -46,12 +56,19 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(request: &http::request::Parts, identity: String, audit: &Audit) -> Self {
+    pub(super) fn new(
+        request: &http::request::Parts,
+        peer: Option<&Peer<Identity>>,
+        audit: &Audit,
+    ) -> Self {
+        let text = |peer: &Peer<Identity>| peer.identity().to_string();
         Self {
             event: "request",
             method: request.method.to_string(),
             path: request.uri.path().to_owned(),
-            identity,
+            identity: peer.map(text).unwrap_or_default(),
+            remote: peer.and_then(|peer| peer.connection().remote_addr()),
+            proxy: peer.and_then(Peer::vouched_by).map(text),
             status: None,
             route: None,
             upstream: None,

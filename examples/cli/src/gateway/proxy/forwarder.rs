@@ -7,7 +7,7 @@ use std::iter::successors;
 use std::sync::Arc;
 
 use countersign::Peer;
-use countersign::integration::http::{ForwardedIdentity, peer_in};
+use countersign::integration::http::{ForwardedIdentity, ProxiedIdentity, peer_in};
 use countersign::integration::hyper::RequestBody as Received;
 use countersign::integration::tower::{RequestPolicy as _, RequestRules};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -34,6 +34,8 @@ pub(super) struct Forwarder {
     routes: BTreeMap<String, String>,
     upstreams: BTreeMap<String, Upstream>,
     forward: ForwardedIdentity,
+    /// The proxies that vouch for clients.
+    proxied: Option<ProxiedIdentity<Identity>>,
     rates: RateLimits,
     limits: Limits,
     audit: Audit,
@@ -61,6 +63,7 @@ impl Forwarder {
     pub(super) fn new(
         config: &Config,
         upstreams: BTreeMap<String, Upstream>,
+        proxied: Option<ProxiedIdentity<Identity>>,
         audit: Audit,
     ) -> Result<Self, Failure> {
         let mut rules = RequestRules::new();
@@ -97,6 +100,7 @@ impl Forwarder {
             routes,
             upstreams,
             forward: config.forward.headers()?,
+            proxied,
             rates: RateLimits::new(config.limits.rate),
             limits: config.limits.clone(),
             audit,
@@ -108,13 +112,17 @@ impl Forwarder {
     }
 
     async fn respond(&self, request: Request<Received>) -> Response<ResponseBody> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let identified = match &self.proxied {
+            Some(proxied) => proxied.identify(&mut parts).await.map(drop),
+            None => Ok(()),
+        };
         let peer = peer_in::<Identity>(&parts.extensions).cloned();
-        let who = peer.as_ref().map(|peer| peer.identity().to_string());
-        let mut entry = Entry::new(&parts, who.unwrap_or_default(), &self.audit);
-        let response = match peer {
-            Some(peer) => self.forward_request(parts, body, &peer, &mut entry).await,
-            None => Err(Refused::with(StatusCode::FORBIDDEN, "no peer")),
+        let mut entry = Entry::new(&parts, peer.as_ref(), &self.audit);
+        let response = match (identified, peer) {
+            (Ok(()), Some(peer)) => self.forward_request(parts, body, &peer, &mut entry).await,
+            (Ok(()), None) => Err(Refused::with(StatusCode::FORBIDDEN, "no peer")),
+            (Err(error), _) => Err(Refused::with(StatusCode::FORBIDDEN, error.reason())),
         };
         match response {
             Ok(response) => {

@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use self::config::Limits;
 use self::forwarder::Forwarder;
 use self::upstream::Upstream;
-use crate::options::{AllowList, Identity};
+use crate::options::{AllowList, Identity, ProxyOptions};
 use crate::terminal::Failure;
 
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -47,16 +47,27 @@ pub struct Gateway {
 impl Gateway {
     /// Reads all files, and listens.
     pub async fn bind(config: &Config, audit: Audit) -> Result<Self, Failure> {
+        Self::bind_behind(config, audit, &ProxyOptions::default()).await
+    }
+
+    /// The same, behind proxies.
+    pub async fn bind_behind(
+        config: &Config,
+        audit: Audit,
+        proxies: &ProxyOptions,
+    ) -> Result<Self, Failure> {
         let tls = &config.tls;
         let kind = tls.identity;
         let sources = tls
             .sources()
             .map_err(|failure| failure.at(format_args!("tls")))?;
+        let clients = AllowList::parse_option("tls.allow", kind, &tls.allow)?;
+        let identity_proxies = proxies.identity_proxies()?;
         let builder = Acceptor::builder()
             .credentials_from(sources.credentials)?
             .trust_from(sources.trust)?
             .identify(move |certificate: &Certificate| kind.extract(certificate))
-            .authorize(AllowList::parse_option("tls.allow", kind, &tls.allow)?)
+            .authorize(identity_proxies.or(kind, clients)?)
             .alpn(["h2", "http/1.1"]);
         let acceptor = match sources.revocation {
             Some(revocation) => builder.revocation_from(revocation)?,
@@ -72,13 +83,15 @@ impl Gateway {
             reloads.extend(upstream.reload().cloned());
             upstreams.insert(name.clone(), upstream);
         }
-        let forwarder = Forwarder::new(config, upstreams, audit.clone())?;
+        let proxied = identity_proxies.layer(kind, &acceptor)?;
+        let forwarder = Forwarder::new(config, upstreams, proxied, audit.clone())?;
 
         let tcp = TcpListener::bind(config.listen)
             .await
             .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = tcp.local_addr()?;
-        let listener = Listener::builder(acceptor.clone())
+        let listener = proxies
+            .proxy_protocol(Listener::builder(acceptor.clone()))?
             .on_refused(move |remote, error| {
                 let (reason, error) = (error.reason(), error.to_string());
                 audit.write(json!({
