@@ -126,7 +126,7 @@
 //! | `axum` | | [`Peer`] as an argument of handlers, and `Listener` under `axum::serve` |
 //! | `tower` | | `integration::tower`: rules by method and path |
 //! | `tonic` | | `integration::tonic`: gRPC on our `Listener`, the [`Peer`] of a request, and a channel for clients |
-//! | `http` | | `integration::http`: the peer in the extensions of requests and in the headers of forwarded ones; `Certificate::x5t_s256`; on with the features above |
+//! | `http` | | `integration::http`: the peer in the extensions of requests and in the headers of forwarded ones, the client behind a proxy; `Certificate::x5t_s256`; on with the features above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!
 //! Features add and never alter. rustls' process-wide default provider is never consulted.

@@ -10,6 +10,7 @@ use super::event::Suppressed;
 use super::sampling::{INTERVAL, LeftOut, Sampling};
 use super::stats::Counters;
 use super::{Action, AuditEvent, AuditSink, AuditedIdentity, Proof, RecordError};
+#[cfg(feature = "http")]
 use crate::Peer;
 use crate::pki::contained::caught;
 use crate::pki::text::Thousands;
@@ -100,6 +101,7 @@ impl Recorder {
     }
 
     /// Puts a peer into an event: identity, chain, connection, and the proxy that vouches for it.
+    #[cfg(feature = "http")]
     pub(crate) fn show_peer<I: 'static>(&self, event: &mut AuditEvent, peer: &Peer<I>) {
         let proxy = peer.vouched_by();
         let proof = match proxy {

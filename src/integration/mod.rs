@@ -9,7 +9,7 @@
 //! | `tower` | `tower::AuthorizeRequest`: which peer may send which request, by method and path |
 //! | `tonic` | [`Listener`](crate::Listener) for tonic's server, the peer of a `tonic::Request`, and `tonic::Channel` for its clients |
 //! | `spiffe` | `spiffe::Workload`: credentials, trust and CRLs from a SPIFFE agent such as SPIRE's |
-//! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::peer_in`, for your own middleware; `Certificate::x5t_s256` |
+//! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::ProxiedIdentity`: the client of a proxy, from these headers; `http::peer_in`, for your own middleware; `Certificate::x5t_s256` |
 //!
 //! reqwest needs no feature: its client takes
 //! [`Connector::into_authorizing_rustls_config`](crate::Connector::into_authorizing_rustls_config).

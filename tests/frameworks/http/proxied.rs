@@ -447,6 +447,17 @@ async fn the_layer_answers_403_or_permission_denied() {
     assert_eq!(refused.headers()["grpc-status"], "7");
 }
 
+/// Envoy writes an empty URI for a certificate without one.
+#[test]
+fn an_empty_uri_of_envoy_is_none() {
+    let ca = TestCa::new("Root");
+    let issued = ca.leaf().dns("client.example").issue();
+    let mut headers = forwarded(Format::Xfcc, &issued);
+    headers[0].1.push_str(";URI=;DNS=client.example");
+    let chain = IdentityHeader::Xfcc.read(&map_of(&headers)).unwrap();
+    assert_eq!(chain, issued.chain());
+}
+
 /// What we send as a proxy is read as it was sent.
 #[test]
 fn what_forwarded_identity_sends_is_read() {

@@ -443,6 +443,11 @@ impl Cast {
                 mismatch,
             ),
             (
+                "an empty URI beside a certificate with one",
+                format!("Hash={hash};Cert=\"{leaf}\";URI="),
+                mismatch,
+            ),
+            (
                 "a DNS name of another",
                 format!("Hash={hash};Cert=\"{leaf}\";DNS=other.example"),
                 mismatch,

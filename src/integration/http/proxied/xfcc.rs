@@ -83,11 +83,17 @@ fn agree(fields: &[(Key, Vec<u8>)], leaf: &Certificate) -> Result<(), Unreadable
             let names = leaf.subject_alternative_names();
             names.is_ok_and(|names| names.iter().filter_map(wanted).any(|name| name == value))
         };
+        let has_no_uri = || {
+            let names = leaf.subject_alternative_names();
+            names.is_ok_and(|names| !names.iter().any(|name| uri(name).is_some()))
+        };
         let differs = match key {
             Key::Hash => {
                 let own = leaf.sha256().to_string();
                 (!own.as_bytes().eq_ignore_ascii_case(value)).then_some("Hash")
             }
+            // Envoy writes the field also for a certificate without one.
+            Key::Uri if value.is_empty() && has_no_uri() => None,
             Key::Uri => (!has(uri)).then_some("URI"),
             Key::Dns => (!has(dns)).then_some("DNS"),
             // The proxy's own name, the certificate itself, and a text for people.
