@@ -1,5 +1,5 @@
-//! nginx and HAProxy, unprivileged and in the foreground, with all that they write in a folder of
-//! their own.
+//! nginx, HAProxy, Envoy and Caddy, unprivileged and in the foreground, with all that they write in a
+//! folder of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,6 +19,8 @@ use crate::programs::{PATIENCE, command, in_ci, is_there};
 pub enum Proxy {
     Nginx,
     Haproxy,
+    Envoy,
+    Caddy,
 }
 
 impl Proxy {
@@ -26,13 +28,19 @@ impl Proxy {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Caddy => "caddy",
         }
     }
 
-    /// Where it is: Debian keeps it out of the path of those who are not root.
+    /// Where it is: Debian keeps some out of the path of those who are not root, and PyPI's are in an
+    /// environment of their own beside what is built.
     pub fn path(self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let target = target.unwrap_or_else(|| crate::workspace().join("target"));
+        let folders =
+            std::env::split_paths(&path).chain(["/usr/sbin".into(), target.join("proxies/bin")]);
         folders
             .map(|folder| folder.join(self.name()))
             .find(|path| path.is_file())
@@ -76,6 +84,7 @@ impl Running {
                  log-format \"%ST %[ssl_bc_err_str]\"\n\
                  backend others\n{site}"
             )),
+            Proxy::Envoy | Proxy::Caddy => panic!("{proxy:?} takes its whole configuration"),
         };
         let started = Self::start(proxy, folder, &configuration, Listens::Unix(socket)).await;
         started.unwrap_or_else(|said| panic!("{proxy:?} does not start: {said}"))
@@ -84,20 +93,33 @@ impl Running {
     /// Starts it as a server on a free port. `site` is its configuration: of nginx within
     /// `server { … }`, of HAProxy within `frontend in`; and, of either, how it is to listen.
     pub async fn as_server(proxy: Proxy, listen: &str, site: &str) -> Self {
+        Self::on_a_free_port(proxy, |port, _| {
+            let address = format!("127.0.0.1:{port}");
+            match proxy {
+                Proxy::Nginx => nginx(&format!("listen {address} {listen};\n{site}")),
+                Proxy::Haproxy => {
+                    haproxy(&format!("frontend in\n bind {address} {listen}\n{site}"))
+                }
+                Proxy::Envoy | Proxy::Caddy => panic!("{proxy:?} takes its whole configuration"),
+            }
+        })
+        .await
+    }
+
+    /// Starts it as a server on a free port, with the configuration for this port, and a folder for what it
+    /// writes.
+    pub async fn on_a_free_port(
+        proxy: Proxy,
+        configuration: impl Fn(u16, &Path) -> String,
+    ) -> Self {
         let mut said = String::new();
         // Somebody may take the port before the proxy does.
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let port = free.local_addr().expect("bound").port();
             drop(free);
-            let address = format!("127.0.0.1:{port}");
-            let configuration = match proxy {
-                Proxy::Nginx => nginx(&format!("listen {address} {listen};\n{site}")),
-                Proxy::Haproxy => {
-                    haproxy(&format!("frontend in\n bind {address} {listen}\n{site}"))
-                }
-            };
             let folder = tempfile::tempdir().expect("a folder");
+            let configuration = configuration(port, folder.path());
             match Self::start(proxy, folder, &configuration, Listens::Tcp(port)).await {
                 Ok(running) => return running,
                 Err(why) => said = why,
@@ -113,7 +135,10 @@ impl Running {
         configuration: &str,
         listens: Listens,
     ) -> Result<Self, String> {
-        let file = folder.path().join("proxy.conf");
+        let file = folder.path().join(match proxy {
+            Proxy::Envoy => "proxy.json",
+            Proxy::Nginx | Proxy::Haproxy | Proxy::Caddy => "proxy.conf",
+        });
         std::fs::write(&file, configuration).expect("the folder is writable");
         let mut program = command(proxy.path().expect("it is installed"));
         match proxy {
@@ -122,6 +147,14 @@ impl Running {
                 .arg(folder.path())
                 .args(["-e", "stderr", "-c"]),
             Proxy::Haproxy => program.args(["-db", "-f"]),
+            Proxy::Envoy => program
+                .args(["--disable-hot-restart", "--concurrency", "1"])
+                .args(["--log-level", "warning", "-c"]),
+            Proxy::Caddy => program
+                .env("HOME", folder.path())
+                .env("XDG_DATA_HOME", folder.path())
+                .env("XDG_CONFIG_HOME", folder.path())
+                .args(["run", "--adapter", "caddyfile", "--config"]),
         };
         let mut child = program.arg(&file).spawn().expect("the program starts");
         let said = Arc::default();
@@ -214,6 +247,11 @@ fn listen_to(
             said.push('\n');
         }
     })
+}
+
+/// The configuration of HAProxy with these sections.
+pub fn haproxy_with(sections: &str) -> String {
+    haproxy(sections)
 }
 
 /// One process, so that nothing of it outlives the test.

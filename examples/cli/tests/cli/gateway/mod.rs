@@ -6,6 +6,7 @@ mod events;
 mod forging;
 mod front;
 mod program;
+mod proxied;
 mod rotation;
 mod routes;
 mod support;
