@@ -19,6 +19,8 @@ fn main() -> std::io::Result<()> {
     audits(&root)?;
     patterns()?;
     handshakes()?;
+    proxy_headers()?;
+    proxied_identities(&issuing)?;
     extractions()
 }
 
@@ -28,6 +30,71 @@ fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<(
         .join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
+}
+
+fn proxy_headers() -> std::io::Result<()> {
+    let put = |name: &str, bytes: &[u8]| write("proxy_header", name, bytes);
+    put(
+        "v1-tcp4",
+        b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n\x16\x03\x01",
+    )?;
+    put("v1-tcp6", b"PROXY TCP6 2001:db8::7 ::1 4711 443\r\n")?;
+    put("v1-unknown", b"PROXY UNKNOWN ::1 ::1 1 2\r\n")?;
+    let v2 = |command: u8, family: u8, block: &[u8]| {
+        let signature = b"\r\n\r\n\0\r\nQUIT\n";
+        let length = u16::try_from(block.len()).expect("short").to_be_bytes();
+        [&signature[..], &[command, family], &length, block].concat()
+    };
+    let v4 = [192, 0, 2, 7, 198, 51, 100, 1, 0x12, 0x67, 1, 0xbb];
+    put("v2-local", &v2(0x20, 0, &[]))?;
+    put("v2-tcp4", &v2(0x21, 0x11, &v4))?;
+    put("v2-tcp6", &v2(0x21, 0x21, &[1; 36]))?;
+    put("v2-unix", &v2(0x21, 0x31, &[b'/'; 216]))?;
+    let tlvs = [
+        &v4[..],
+        &[1, 0, 2, b'h', b'2', 4, 0, 0, 3, 0, 4, 0, 0, 0, 0],
+    ]
+    .concat();
+    put("v2-checksum", &v2(0x21, 0x11, &tlvs))
+}
+
+/// The format, and the values of its headers, one in each line.
+fn proxied_identities(issuing: &TestCa) -> std::io::Result<()> {
+    let client = issuing.leaf().dns("client.example").uri("urn:a").issue();
+    let pem = client.chain_pem();
+    let leaf = client.leaf_only().chain_pem();
+    let base64 = |pem: &str| -> Vec<String> {
+        let blocks = pem.split("-----END CERTIFICATE-----");
+        let blocks = blocks.map(|block| block.lines().filter(|line| !line.contains('-')).collect());
+        blocks.filter(|block: &String| !block.is_empty()).collect()
+    };
+    let url = |pem: &str| {
+        pem.replace('\n', "%0A")
+            .replace(' ', "%20")
+            .replace('+', "%2B")
+    };
+    let base64 = base64(&pem);
+    let put = |name: &str, format: u8, text: &str| {
+        write(
+            "proxied_identity",
+            name,
+            [&[format], text.as_bytes()].concat(),
+        )
+    };
+    put("rfc9440", 0, &format!(":{}:\n:{}:", base64[0], base64[1]))?;
+    let hash = client.certificate().sha256();
+    let (certificate, chain) = (url(&leaf), url(&pem));
+    put(
+        "xfcc",
+        1,
+        &format!(
+            "By=urn:b;Hash={hash};Cert=\"{certificate}\";Chain=\"{chain}\";Subject=\"CN=a\\,b\";URI=urn:a;DNS=client.example"
+        ),
+    )?;
+    put("aws-chain", 2, &chain)?;
+    put("aws-leaf", 3, &format!("{certificate}\n01"))?;
+    put("nginx", 4, &certificate)?;
+    put("haproxy", 5, &format!("{}\n{}", base64[0], base64[1]))
 }
 
 /// The length of a text, the text, and a certificate.
