@@ -17,7 +17,7 @@ use crate::Peer;
 ///
 /// fn greeting(vouched: &Vouched<SpiffeId>) -> String {
 ///     let (client, proxy) = (vouched.peer().identity(), vouched.proxy().identity());
-///     format!("hello {client}, for whom {proxy} vouches")
+///     format!("hello {client}, by the word of {proxy}")
 /// }
 /// ```
 pub struct Vouched<I> {

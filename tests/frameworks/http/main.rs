@@ -12,6 +12,7 @@ mod forward;
 mod hyper_both;
 mod paths;
 mod proxied;
+mod proxy_headers;
 mod reqwest_client;
 mod rotation;
 mod rules;

@@ -29,7 +29,12 @@ pub struct IdentityProxies(Vec<(String, IdentityHeader)>);
 impl ProxyOptions {
     /// Whether any option is given.
     pub fn is_given(&self) -> bool {
-        !self.proxy_protocol.is_empty() || !self.identity_from_proxy.is_empty()
+        self.has_proxy_protocol() || !self.identity_from_proxy.is_empty()
+    }
+
+    /// Whether proxies send PROXY headers.
+    pub fn has_proxy_protocol(&self) -> bool {
+        !self.proxy_protocol.is_empty()
     }
 
     /// Sets the proxies that send a PROXY header.
@@ -37,7 +42,7 @@ impl ProxyOptions {
         &self,
         builder: ListenerBuilder<I>,
     ) -> Result<ListenerBuilder<I>, Failure> {
-        if self.proxy_protocol.is_empty() {
+        if !self.has_proxy_protocol() {
             return Ok(builder);
         }
         let trusted = Trusted::nets(&self.proxy_protocol)

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) admins: Option<AllowList>,
     /// The proxies that vouch for clients.
     pub(super) proxied: Option<ProxiedIdentity<Identity>>,
+    /// Whether the answer has the client's address: with PROXY headers.
+    pub(super) shows_address: bool,
 }
 
 /// Serves connections until `stop` resolves, then finishes those that are open.
@@ -53,7 +55,7 @@ pub(super) async fn serve(
 
 async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<Shared>) {
     let peer = stream.peer().clone();
-    let answer = Answer::to(&stream);
+    let answer = Answer::to(&stream, &shared);
     let draining = stream.draining();
     let service = service_fn(|request: Request<Incoming>| {
         let (answer, peer, shared) = (answer.clone(), peer.clone(), Arc::clone(&shared));

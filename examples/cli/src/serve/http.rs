@@ -23,7 +23,8 @@ struct About<'a> {
     resumed: bool,
     tls: &'static str,
     rule: &'a str,
-    /// The client's address: with a PROXY header, the one that it states.
+    /// The client's address, where proxies send PROXY headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<SocketAddr>,
     /// The identity of the proxy that vouches for the client.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,12 +36,19 @@ struct About<'a> {
 pub(super) struct Answer(Bytes);
 
 impl Answer {
-    pub(super) fn to<IO, I: Display>(stream: &TlsStream<IO, I>) -> Self {
-        Self::about(stream.peer(), stream.rule(), stream.peer().connection())
+    pub(super) fn to<IO, I: Display>(stream: &TlsStream<IO, I>, shared: &Shared) -> Self {
+        let peer = stream.peer();
+        Self::about(peer, stream.rule(), peer.connection(), shared)
     }
 
     /// About a peer that this rule allows, over this connection.
-    fn about<I: Display>(peer: &Peer<I>, rule: &str, connection: &ConnectionInfo) -> Self {
+    fn about<I: Display>(
+        peer: &Peer<I>,
+        rule: &str,
+        connection: &ConnectionInfo,
+        shared: &Shared,
+    ) -> Self {
+        let remote = peer.connection().remote_addr();
         let about = About {
             identity: peer.identity().to_string(),
             fingerprint: peer.certificate().sha256().to_string(),
@@ -51,7 +59,7 @@ impl Answer {
                 _ => "unknown",
             },
             rule,
-            remote: peer.connection().remote_addr(),
+            remote: remote.filter(|_| shared.shows_address),
             proxy: peer.vouched_by().map(|proxy| proxy.identity().to_string()),
         };
         let mut json = serde_json::to_vec(&about).unwrap_or_default(); // only text and a bool
@@ -74,7 +82,8 @@ impl Answer {
         match proxied.identify(&mut parts).await {
             Ok(None) => self.respond_to(&Request::from_parts(parts, body), &peer, shared),
             Ok(Some(vouched)) => {
-                let answer = Self::about(vouched.peer(), vouched.rule(), peer.connection());
+                let connection = peer.connection();
+                let answer = Self::about(vouched.peer(), vouched.rule(), connection, shared);
                 answer.respond_to(&Request::from_parts(parts, body), vouched.peer(), shared)
             }
             // The audit trail has the reason.

@@ -145,6 +145,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let options = args.proxies.proxy_protocol(options)?;
     let shared = Shared {
         proxied: proxies.layer(kind, &acceptor)?,
+        shows_address: args.proxies.has_proxy_protocol(),
         acceptor,
         admins,
     };
