@@ -55,6 +55,38 @@ const NOT_MET: &[(&str, &str)] = &[
         "io",
         "of a network that fails; a connection that the client resets is `closed`",
     ),
+    (
+        "proxy_header_missing",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
+    (
+        "proxy_header_malformed",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
+    (
+        "proxy_header_too_long",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
+    (
+        "proxy_header_bad_checksum",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
+    (
+        "proxy_header_closed",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
+    (
+        "proxy_header_timed_out",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
+    (
+        "proxy_header_io",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
+    (
+        "proxy_header_not_trusted",
+        "of a connection of a proxy with a PROXY header, and the programs here send none",
+    ),
 ];
 
 /// The `reason()` functions that an `AcceptError`'s is made of: file, type, and to whose it refers.
@@ -66,7 +98,13 @@ const SOURCES: &[(&str, &str, &[&str])] = &[
             "Self::NotAdmitted(error)",
             "Self::Handshake(error)",
             "Self::Shed(shed)",
+            "Self::Preamble(error)",
         ],
+    ),
+    (
+        include_str!("../../../src/server/proxy_protocol/error.rs"),
+        "HeaderError",
+        &[],
     ),
     (
         include_str!("../../../src/server/error.rs"),

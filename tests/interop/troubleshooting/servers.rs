@@ -87,7 +87,8 @@ pub(crate) fn cases(world: &World, good: &Situation) -> Vec<Case> {
             before(true, |door| door.early_drop(None)),
             "Check which clients of that address or IPv6 /64 network do not finish their \
              handshakes. Behind a load balancer that hides the clients' addresses, all clients \
-             have one address: turn early drop off with `early_drop(None)`.",
+             have one address: have it send a PROXY header (`proxy_protocol`), or turn early drop off \
+             with `early_drop(None)`.",
         ),
         Case::new(
             "An address that is not admitted",
