@@ -16,8 +16,8 @@ use crate::side::Side;
 /// Makes one event of [`tracing`] of each audit event, with the target `countersign::audit`. It is the
 /// default sink.
 ///
-/// The level is `debug` for admitted and closed connections, `info` for drained and cut connections and
-/// for applied reloads, and `warn` for refusals and failures. It is `error` if no connection can be
+/// The level is `debug` for admitted and closed connections and for allowed requests, `info` for drained
+/// and cut connections and for applied reloads, and `warn` for refusals and failures. It is `error` if no connection can be
 /// accepted, if events were lost, and if our certificate has expired. Events without an interested
 /// subscriber are not made.
 ///

@@ -298,6 +298,7 @@ async fn the_audit_trail_names_the_peer_the_tool_and_the_rule() {
     let json = schema::assert_valid(&schema, allowed);
     assert_eq!(json["event"]["action"], "request_allowed");
     assert_eq!(json["event"]["outcome"], "success");
+    assert_eq!(json["log"]["level"], "info");
     assert_eq!(json["user"]["name"], ALICE);
     assert_eq!(json["rule"]["name"], "alice's tools");
     assert_eq!(json["countersign"]["mcp"]["method"], "tools/call");
