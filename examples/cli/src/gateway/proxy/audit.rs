@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use countersign::Peer;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,6 +32,11 @@ pub(super) struct Entry {
     method: String,
     /// Without the query, which may contain secrets.
     path: String,
+    /// The method and the name (of a tool) of the Model Context Protocol, as the client sent them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp_method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp_name: Option<String>,
     identity: String,
     /// The client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +71,8 @@ impl Entry {
             event: "request",
             method: request.method.to_string(),
             path: request.uri.path().to_owned(),
+            mcp_method: single(&request.headers, "mcp-method"),
+            mcp_name: single(&request.headers, "mcp-name"),
             identity: peer.map(text).unwrap_or_default(),
             remote: peer.and_then(|peer| peer.connection().remote_addr()),
             proxy: peer.and_then(Peer::vouched_by).map(text),
@@ -88,6 +95,13 @@ impl Entry {
     pub(super) fn responded(&mut self, status: StatusCode) {
         self.status = Some(status.as_u16());
     }
+}
+
+/// The value of a header that the request has once.
+fn single(headers: &HeaderMap, name: &str) -> Option<String> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then(|| value.to_owned())
 }
 
 impl Drop for Entry {

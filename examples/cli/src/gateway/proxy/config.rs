@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use countersign::integration::http::{ForwardedIdentity, XfccField};
 use countersign::integration::spiffe::Workload;
+use countersign::integration::tower::{Conditions, RuleError};
 use countersign::reload::Source;
 use countersign::trust::{Trust, TrustError};
 use countersign::{Credentials, TrustStore};
@@ -154,6 +155,30 @@ pub struct Route {
     /// A path pattern of axum: `/v1/invoices/{id}`, `/v1/{*rest}`.
     pub path: String,
     pub upstream: String,
+    /// Headers that a request must have exactly once, with one of these values.
+    #[serde(default)]
+    headers: BTreeMap<String, Vec<String>>,
+    /// The tools of the Model Context Protocol that a request may call.
+    mcp_tools: Option<Vec<String>>,
+    /// The methods of the Model Context Protocol that a request may have.
+    mcp_methods: Option<Vec<String>>,
+}
+
+impl Route {
+    /// The conditions on a request's headers. An empty list of tools or methods allows none.
+    pub fn conditions(&self) -> Result<Conditions, RuleError> {
+        let mut conditions = Conditions::new();
+        for (name, values) in &self.headers {
+            conditions = conditions.header(name, values)?;
+        }
+        if let Some(tools) = &self.mcp_tools {
+            conditions = conditions.mcp_tools(tools);
+        }
+        if let Some(methods) = &self.mcp_methods {
+            conditions = conditions.mcp_methods(methods);
+        }
+        Ok(conditions)
+    }
 }
 
 impl Config {

@@ -86,12 +86,14 @@ impl Forwarder {
             if methods.contains(&Method::CONNECT) {
                 return Err(at("CONNECT cannot be forwarded".into()));
             }
+            let conditions = route.conditions().map_err(|error| at(error.into()))?;
             rules = rules
-                .allow(
+                .allow_if(
                     name.clone(),
                     who.map_err(|error| at(error.into()))?,
                     methods,
                     &route.path,
+                    conditions,
                 )
                 .map_err(|error| at(error.into()))?;
         }
@@ -145,6 +147,9 @@ impl Forwarder {
         self.rates
             .check(peer.identity())
             .map_err(Refused::too_many)?;
+        // First, so that the rules see the headers that the upstream gets, and so that a `Connection` header
+        // cannot name a header of the gateway.
+        strip_hop_by_hop(&mut parts.headers);
         let decision = self.rules.authorize(peer, &parts);
         let Some(rule) = decision.rule() else {
             let reason = decision.reason().unwrap_or_default();
@@ -162,8 +167,6 @@ impl Forwarder {
             return Err(Refused::too_large());
         }
 
-        // First, so that a `Connection` header cannot name a header of the gateway.
-        strip_hop_by_hop(&mut parts.headers);
         strip_addressing(&mut parts.headers);
         self.forward
             .apply(&mut parts.headers, peer)

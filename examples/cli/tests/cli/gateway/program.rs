@@ -100,6 +100,16 @@ async fn an_invalid_configuration_is_rejected_with_its_place() {
             "who = [\"*\"]",
             "routes: write",
         ),
+        (
+            "name = \"read\"",
+            "name = \"read\"\nheaders = { x-tenant = [] }",
+            "routes: read: ",
+        ),
+        (
+            "name = \"read\"",
+            "name = \"read\"\nheaders = { \"x tenant\" = [\"red\"] }",
+            "it is no header name",
+        ),
     ] {
         assert!(good.contains(old), "{old}");
         std::fs::write(&path, good.replacen(old, new, 1)).unwrap();

@@ -111,6 +111,114 @@ async fn a_request_that_no_route_allows_gets_403() {
     assert_eq!(echoed(response).await["method"], "GET");
 }
 
+const CONDITIONS: &str = r#"
+    [[routes]]
+    name = "tenants"
+    who = ["bob.example"]
+    methods = ["POST"]
+    path = "/report"
+    upstream = "plain"
+    headers = { x-tenant = ["red", "blue"] }
+
+    [[routes]]
+    name = "tools"
+    who = ["bob.example"]
+    methods = ["POST"]
+    path = "/mcp"
+    upstream = "plain"
+    mcp_methods = ["tools/list"]
+    mcp_tools = ["search"]
+
+    [[routes]]
+    name = "nothing"
+    who = ["bob.example"]
+    methods = ["POST"]
+    path = "/none"
+    upstream = "plain"
+    mcp_tools = []
+"#;
+
+#[tokio::test]
+async fn a_route_has_conditions_on_headers_and_tools() {
+    let front = Front::new();
+    let gateway = front.run(CONDITIONS).await;
+    let bob = front.client("bob.example", "http/1.1");
+    let mcp = |method, name| {
+        vec![
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", method),
+            ("mcp-name", name),
+        ]
+    };
+    let red = ("x-tenant", "red");
+    let mut hidden = mcp("tools/call", "search");
+    hidden.push(("connection", "mcp-name"));
+    let (mut lines, mut allowed) = (0, 0);
+    for (path, headers, why) in [
+        ("/report", vec![red], None),
+        (
+            "/report",
+            vec![("x-tenant", "green")],
+            Some("x-tenant is \"green\""),
+        ),
+        (
+            "/report",
+            vec![red, red],
+            Some("x-tenant occurs more than once"),
+        ),
+        ("/report", vec![], Some("x-tenant is missing")),
+        // The upstream would not get it.
+        (
+            "/report",
+            vec![red, ("connection", "x-tenant")],
+            Some("x-tenant is missing"),
+        ),
+        ("/mcp", mcp("tools/call", "search"), None),
+        ("/mcp", mcp("tools/list", ""), None),
+        (
+            "/mcp",
+            mcp("tools/call", "delete"),
+            Some("the MCP tool is \"delete\""),
+        ),
+        (
+            "/mcp",
+            mcp("prompts/get", "search"),
+            Some("the MCP method is \"prompts/get\""),
+        ),
+        ("/mcp", hidden, Some("the request names no MCP tool")),
+        ("/mcp", vec![], Some("MCP-Protocol-Version is missing")),
+        (
+            "/none",
+            mcp("tools/call", "search"),
+            Some("the MCP tool is \"search\""),
+        ),
+    ] {
+        let mut request = Request::post(gateway.url(path));
+        for (name, value) in &headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let status = bob.request(request).await.unwrap().status();
+        lines += 1;
+        let line = gateway.lines(lines).await.pop().unwrap();
+        let reason = line["reason"].as_str();
+        match why {
+            None => {
+                allowed += 1;
+                assert_ne!(status, StatusCode::FORBIDDEN, "{line}");
+                assert_eq!(reason, None, "{line}");
+            }
+            Some(why) => {
+                assert_eq!(status, StatusCode::FORBIDDEN, "{line}");
+                assert!(reason.unwrap().contains(why), "{line}");
+            }
+        }
+        let sent = headers.iter().find(|(name, _)| *name == "mcp-name");
+        assert_eq!(line["mcp_name"].as_str(), sent.map(|(_, value)| *value));
+    }
+    assert_eq!(front.behind.requests(), allowed);
+}
+
 #[tokio::test]
 async fn a_client_that_may_not_connect_gets_the_alert() {
     let front = Front::new();
