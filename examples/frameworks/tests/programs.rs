@@ -79,3 +79,112 @@ fn tonic_api_authorizes_each_call_by_its_method() {
          support watches invoice 2\n"
     );
 }
+
+#[test]
+fn layered_auth_answers_and_records_each_layer() {
+    let printed = printed(env!("CARGO_BIN_EXE_layered_auth"));
+    let id = "spiffe://example.org/ns/billing/1";
+    let transferred = format!("200 40 EUR to ACME for alice, by {id}");
+    let invalid = "401 Bearer error=\"invalid_token\"";
+    let problem = |title| format!("403 {{\"status\":403,\"title\":\"The {title} is not valid\"}}");
+    let (api_key, signature) = (problem("API key"), problem("signature"));
+    let mut lines = printed.lines();
+    for (what, answer, event) in [
+        ("everything is right", &*transferred, ""),
+        (
+            "another machine",
+            "refused during the handshake",
+            "denied denied: ",
+        ),
+        (
+            "a stolen token",
+            invalid,
+            "request_denied token_of_another_certificate: ",
+        ),
+        (
+            "no bound token",
+            invalid,
+            "request_denied token_not_bound: ",
+        ),
+        ("an old token", invalid, "request_denied token_expired: "),
+        (
+            "another API key",
+            &*api_key,
+            "request_denied denied: api_key_unknown: ",
+        ),
+        (
+            "another body",
+            &*signature,
+            "request_denied denied: content_digest_mismatch: ",
+        ),
+        (
+            "an old signature",
+            &*signature,
+            "request_denied denied: signature_expired: ",
+        ),
+        (
+            "a replay",
+            &*signature,
+            "request_denied denied: signature_replayed: ",
+        ),
+    ] {
+        assert_eq!(lines.next(), Some(what), "{printed}");
+        assert_eq!(
+            lines.next(),
+            Some(&*format!("    client: {answer}")),
+            "{printed}"
+        );
+        if !event.is_empty() {
+            let line = lines.next().unwrap();
+            assert!(
+                line.starts_with(&format!("    event:  {event}")),
+                "{what}: {line}"
+            );
+        }
+    }
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
+fn mcp_allows_each_agent_the_tools_of_its_rules() {
+    let printed = printed(env!("CARGO_BIN_EXE_mcp"));
+    let mut lines = printed.lines();
+    let mismatch = "400 Mcp-Name header `read_order` does not match body value `cancel_order`";
+    for (what, answer, event) in [
+        (
+            "reader calls read_order",
+            "200 order 7 is open",
+            "request_allowed read_order read",
+        ),
+        (
+            "reader calls cancel_order",
+            "403 (no body)",
+            "request_denied cancel_order rule \"discover\": the MCP tool is \"cancel_order\", ",
+        ),
+        (
+            "operator calls cancel_order",
+            "200 order 7 is cancelled",
+            "request_allowed cancel_order cancel",
+        ),
+        // By its header, it is allowed.
+        (
+            "reader calls cancel_order as read_order",
+            mismatch,
+            "request_allowed read_order read",
+        ),
+        (
+            "reader calls by an earlier version",
+            "403 (no body)",
+            "request_denied read_order rule \"discover\": MCP-Protocol-Version is 2025-11-25; ",
+        ),
+    ] {
+        assert_eq!(lines.next(), Some(what), "{printed}");
+        assert_eq!(lines.next(), Some(&*format!("    {answer}")), "{printed}");
+        let line = lines.next().unwrap();
+        assert!(
+            line.starts_with(&format!("    event: {event}")),
+            "{what}: {line}"
+        );
+    }
+    assert_eq!(lines.next(), None);
+}
