@@ -1,6 +1,6 @@
 //! Other people's programs, to test against: found, run and bounded.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,6 +24,20 @@ pub fn has_curl() -> bool {
 /// Whether Python is there to test against.
 pub fn has_python() -> bool {
     is_installed("python3", "--version", in_ci())
+}
+
+/// Python with these modules (`jwt, authlib`), to test against: that of `INTEROP_PYTHON`, or `python3`.
+/// `.ci/python.txt` has the packages.
+pub fn python_with(modules: &str) -> Option<OsString> {
+    let python = std::env::var_os("INTEROP_PYTHON").unwrap_or_else(|| "python3".into());
+    let found = std::process::Command::new(&python)
+        .args(["-c", &format!("import {modules}")])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let what = format!(
+        "Python with {modules} (INTEROP_PYTHON names one with the packages of .ci/python.txt)"
+    );
+    is_there(found, &what, in_ci()).then_some(python)
 }
 
 pub fn in_ci() -> bool {
