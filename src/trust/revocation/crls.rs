@@ -91,7 +91,7 @@ impl Crls {
     /// No list.
     #[cfg(all(feature = "spiffe", feature = "tokio"))]
     pub(in crate::trust) const fn none() -> Self {
-        Self { lists: Vec::new() }
+        Self::loaded(Vec::new(), Vec::new())
     }
 
     /// Adds the lists of `other`.

@@ -231,6 +231,8 @@ impl<I: Send + Sync + 'static> ProxiedIdentity<I> {
             event.request = Some(AuditedRequest {
                 method: request.method.to_string(),
                 path: request.uri.path().to_owned(),
+                mcp_method: None,
+                mcp_name: None,
             });
             let Some(connected) = connected else {
                 return;
