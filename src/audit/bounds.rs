@@ -18,7 +18,7 @@ impl AuditEvent {
     /// The maximum bytes of an identity: the limit of URIs and SPIFFE IDs.
     pub(super) const MAX_IDENTITY: usize = 2048;
     /// The maximum bytes of the identity of a proxy.
-    pub(super) const MAX_PROXY: usize = MAX_VALUE;
+    pub(super) const MAX_PROXY: usize = 160;
     /// The maximum bytes of cause and remedy.
     pub(super) const MAX_DETAIL: usize = 2048;
     /// The maximum bytes of a request's path.

@@ -39,8 +39,8 @@ use crate::side::Side;
 ///
 /// # Limits
 /// When an event is recorded, its own text is cut visibly (`…(+1,234 bytes)`): `detail` and an identity
-/// after 2,048 bytes, the path of a request after 1,024, its methods after 64, its MCP name after 128,
-/// other text after 256. As
+/// after 2,048 bytes, the identity of a proxy after 160, the path of a request after 1,024, its methods
+/// after 64, its MCP name after 128, other text after 256. As
 /// one line it has at most [`MAX_TEXT`](Self::MAX_TEXT) bytes, and as JSON at most
 /// [`MAX_JSON`](Self::MAX_JSON), for any certificates of a peer. The certificates themselves are
 /// not cut: a sink that writes their names must limit them.
