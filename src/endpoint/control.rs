@@ -358,7 +358,7 @@ impl<I: Send + Sync + 'static> Control<I> {
     }
 
     #[cfg(test)]
-    pub(crate) fn gate_in_force(&self) -> Arc<crate::gate::Gate<I>> {
+    pub(crate) fn gate_in_force(&self) -> Arc<Gate<I>> {
         self.endpoint.gate()
     }
 
