@@ -246,7 +246,7 @@ async fn demo() -> Result<(), Box<dyn Error>> {
         let body = response.into_body().collect().await?.to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = &body["result"]["content"][0]["text"];
-        let text = text.as_str().or(body["error"]["message"].as_str());
+        let text = text.as_str().or_else(|| body["error"]["message"].as_str());
         println!("    {status} {}", text.unwrap_or("(no body)"));
         for event in trail.take() {
             let Some(request) = &event.request else {

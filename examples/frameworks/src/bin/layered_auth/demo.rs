@@ -119,7 +119,7 @@ where
     let body = String::from_utf8_lossy(&body);
     let challenge = parts.headers.get("www-authenticate");
     let challenge = challenge.map(HeaderValue::to_str).transpose()?;
-    let text = challenge.unwrap_or(body.trim_end());
+    let text = challenge.unwrap_or_else(|| body.trim_end());
     Ok(format!("{} {text}", parts.status.as_u16()))
 }
 
