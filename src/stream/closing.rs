@@ -13,8 +13,19 @@ use super::Wire;
 
 /// How long a peer may take to read the final records, including the alert.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time between the last data and the alert. Some libraries discard data that they read together with
+/// an alert (gRPC's C++ core), and would not see it.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How many bytes of such a peer are read and discarded.
 const MAX_DISCARDED: usize = 64 * 1024;
+
+/// The final records of a connection.
+#[derive(Default)]
+pub(super) struct FinalRecords {
+    pub(super) bytes: Vec<u8>,
+    /// Where the alert begins, if it follows data by [`PAUSE`].
+    pub(super) pause_at: Option<usize>,
+}
 
 /// Writes the final records, closes the write side, and reads and discards a bounded amount.
 ///
@@ -22,7 +33,8 @@ const MAX_DISCARDED: usize = 64 * 1024;
 /// alert. A peer that does not read is waited for at most [`CLOSE_TIMEOUT`], and its errors are ignored.
 pub(super) struct Closing<IO> {
     wire: Wire<IO>,
-    records: Vec<u8>,
+    records: FinalRecords,
+    pause: Option<Pin<Box<Sleep>>>,
     sent: usize,
     is_shut: bool,
     discarded: usize,
@@ -31,10 +43,11 @@ pub(super) struct Closing<IO> {
 }
 
 impl<IO> Closing<IO> {
-    pub(super) const fn new(wire: Wire<IO>, records: Vec<u8>) -> Self {
+    pub(super) const fn new(wire: Wire<IO>, records: FinalRecords) -> Self {
         Self {
             wire,
             records,
+            pause: None,
             sent: 0,
             is_shut: false,
             discarded: 0,
@@ -50,13 +63,23 @@ impl<IO> Closing<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> Closing<IO> {
     /// As much of it as can be done without waiting.
     pub(super) fn close_now(mut self) {
+        self.records.pause_at = None;
         let cx = &mut Context::from_waker(Waker::noop());
         drop(self.poll_closing(cx));
     }
 
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.records.len() {
-            let rest = &self.records[self.sent..];
+        while self.sent < self.records.bytes.len() {
+            let mut rest = &self.records.bytes[self.sent..];
+            match self.records.pause_at {
+                Some(place) if place > self.sent => rest = &self.records.bytes[self.sent..place],
+                Some(_) => {
+                    let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
+                    ready!(pause.as_mut().poll(cx));
+                    self.records.pause_at = None;
+                }
+                None => {}
+            }
             match ready!(Pin::new(&mut self.wire).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.sent += count,

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::alerts::Alerts;
-use super::closing::Closing;
+use super::closing::{Closing, FinalRecords};
 use super::{TlsStream, Wire};
 use crate::audit::Stage;
 use crate::endpoint::Bounds;
@@ -136,7 +136,7 @@ where
         // A failure is recorded in any case.
         let _ = self.attempt.finish(Err(&error), &[]);
         if let Some(wire) = wire {
-            Closing::new(wire, Vec::new()).await;
+            Closing::new(wire, FinalRecords::default()).await;
         }
         Err(error)
     }
@@ -285,16 +285,17 @@ pub(crate) async fn reject<IO>(tls: tokio_rustls::TlsStream<Wire<IO>>, alert: Al
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let (wire, records) = final_records(tls, Some(alert));
+    let (wire, records) = final_records(tls, Some(alert), &[]);
     Closing::new(wire, records).await;
 }
 
-/// Takes the transport out of a stream, with the final records: those that rustls had not sent yet, and
-/// this alert, or close_notify if none is given.
+/// Takes the transport out of a stream, with the final records: those that rustls had not sent yet, this
+/// data, and this alert, or close_notify if none is given.
 pub(super) fn final_records<IO>(
     tls: tokio_rustls::TlsStream<Wire<IO>>,
     alert: Option<AlertDescription>,
-) -> (Wire<IO>, Vec<u8>) {
+    data: &[u8],
+) -> (Wire<IO>, FinalRecords) {
     let (wire, connection) = match tls {
         tokio_rustls::TlsStream::Client(tls) => {
             let (wire, connection) = tls.into_inner();
@@ -305,14 +306,15 @@ pub(super) fn final_records<IO>(
             (wire, connection.into())
         }
     };
-    let mut records = Vec::new();
+    let mut records = FinalRecords::default();
     match alert {
-        None => seal::close_notify(connection, &mut records),
-        Some(alert) => {
-            if let Err(error) = seal::fatal_alert(connection, alert, &mut records) {
+        None => seal::close_notify(connection, data, &mut records.bytes),
+        Some(alert) => match seal::fatal_alert(connection, alert, data, &mut records.bytes) {
+            Ok(place) => records.pause_at = (!data.is_empty()).then_some(place),
+            Err(error) => {
                 tracing::debug!(%error, "no alert could be sealed; the connection is just closed");
             }
-        }
+        },
     }
     (wire, records)
 }

@@ -4,6 +4,7 @@ mod alerts;
 mod closing;
 mod drain_signal;
 pub(crate) mod handshake;
+mod http2_frames;
 mod info;
 mod wire;
 
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use self::alerts::Alerts;
 use self::closing::Closing;
 use self::handshake::final_records;
+use self::http2_frames::Http2Frames;
 use crate::audit::{Action, Alert, Traffic};
 use crate::gate::{Admission, alert_name};
 use crate::live::{CloseReason, Half, Lease, Registration};
@@ -62,12 +64,14 @@ use crate::{Diagnostic, Peer};
 pub struct TlsStream<IO, I> {
     state: State<IO>,
     /// What `Drop` does after a cut, which itself has no bounds on the transport.
-    close_now: fn(State<IO>, &CloseReason),
+    close_now: fn(State<IO>, &CloseReason, &[u8]),
     admission: Admission<I>,
     registration: Registration<I>,
     opened: Instant,
     traffic: Traffic,
     alerts: Alerts,
+    /// The frames written, if HTTP/2 is served over it.
+    frames: Option<Box<Http2Frames>>,
 }
 
 #[expect(
@@ -101,6 +105,7 @@ impl<IO, I> TlsStream<IO, I> {
             opened: Instant::now(),
             traffic: Traffic::default(),
             alerts,
+            frames: None,
         }
     }
 
@@ -174,6 +179,22 @@ impl<IO, I> TlsStream<IO, I> {
         self.registration.connection().set_listener(listener);
     }
 
+    /// Has a cut of this connection, on which HTTP/2 is served, end with GOAWAY, if HTTP/2 was negotiated.
+    ///
+    /// Call it before anything is written.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn serves_http2(&mut self) {
+        if self.peer().connection().alpn() == Some(b"h2") {
+            self.frames.get_or_insert_default();
+        }
+    }
+
+    /// What HTTP/2 sends last on a connection that is cut.
+    fn final_data(&self, why: &CloseReason) -> Vec<u8> {
+        let goaway = self.frames.as_ref().map(|frames| frames.goaway(why));
+        goaway.unwrap_or_default()
+    }
+
     fn lease(&self) -> &Lease {
         self.registration.connection().lease()
     }
@@ -202,9 +223,21 @@ impl<IO, I> TlsStream<IO, I> {
     }
 
     /// Counts what was written.
-    fn sent(&mut self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn sent(
+        &mut self,
+        poll: Poll<io::Result<usize>>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = poll {
             self.traffic.sent += count as u64;
+            if let Some(frames) = &mut self.frames {
+                let mut left = count;
+                for bytes in slices {
+                    let written = bytes.get(..left).unwrap_or(bytes);
+                    frames.written(written);
+                    left -= written.len();
+                }
+            }
         }
         poll
     }
@@ -255,8 +288,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut closing = match std::mem::replace(&mut self.state, State::Nothing) {
             State::Open(tls) => {
-                let alert = self.lease().why_cut().and_then(CloseReason::alert);
-                let (wire, records) = final_records(tls, alert);
+                let why = self.lease().why_cut();
+                let alert = why.and_then(CloseReason::alert);
+                let data = why.map(|why| self.final_data(why)).unwrap_or_default();
+                let (wire, records) = final_records(tls, alert, &data);
                 Closing::new(wire, records)
             }
             State::Closing(closing) => closing,
@@ -276,10 +311,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
 }
 
 /// Sends the peer as much as possible without waiting.
-fn close_now<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &CloseReason) {
+fn close_now<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &CloseReason, data: &[u8]) {
     let closing = match state {
         State::Open(tls) => {
-            let (wire, records) = final_records(tls, why.alert());
+            let (wire, records) = final_records(tls, why.alert(), data);
             Closing::new(wire, records)
         }
         State::Closing(closing) => closing,
@@ -292,7 +327,7 @@ impl<IO, I> Drop for TlsStream<IO, I> {
     fn drop(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Nothing);
         if let Some(why) = self.lease().why_cut() {
-            (self.close_now)(state, why);
+            (self.close_now)(state, why, &self.final_data(why));
         }
         self.record_close();
     }
@@ -329,7 +364,7 @@ where
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let poll = this.poll_open(cx, Half::Write, |tls, cx| tls.poll_write(cx, bytes));
-        this.sent(poll)
+        this.sent(poll, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -341,7 +376,7 @@ where
         let poll = this.poll_open(cx, Half::Write, |tls, cx| {
             tls.poll_write_vectored(cx, slices)
         });
-        this.sent(poll)
+        this.sent(poll, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -18,7 +18,7 @@ use rustls::{
 };
 
 /// Closes a connection, and appends its final records to `records`: those that rustls had not sent yet,
-/// and a fatal alert.
+/// one with this data if it is not empty, and a fatal alert. Returns where the alert begins.
 ///
 /// # Errors
 /// No alert could be sealed, and none is appended: the connection has failed before (rustls' own
@@ -27,8 +27,9 @@ use rustls::{
 pub(crate) fn fatal_alert(
     mut connection: Connection,
     alert: AlertDescription,
+    data: &[u8],
     records: &mut Vec<u8>,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     const FATAL: u8 = 2;
 
     let has_failed = connection.writer().write(&[]).is_err();
@@ -36,6 +37,7 @@ pub(crate) fn fatal_alert(
     if has_failed {
         return Err(Error::General("the connection has failed before".into()));
     }
+    append_data(&mut connection, data, records);
     let suite = connection
         .negotiated_cipher_suite()
         .ok_or(Error::HandshakeNotComplete)?;
@@ -51,15 +53,26 @@ pub(crate) fn fatal_alert(
         payload: OutboundChunks::Single(&body),
     };
     let record = encrypter(suite, key, &iv)?.encrypt(message, sequence)?;
+    let place = records.len();
     records.extend(record.encode());
-    Ok(())
+    Ok(place)
 }
 
 /// Appends the final records of a connection that closes without a refusal: those that rustls had not sent
-/// yet, and close_notify, unless that or a fatal alert was sent before.
-pub(crate) fn close_notify(mut connection: Connection, records: &mut Vec<u8>) {
+/// yet, one with this data if it is not empty, and close_notify, unless that or a fatal alert was sent before.
+pub(crate) fn close_notify(mut connection: Connection, data: &[u8], records: &mut Vec<u8>) {
+    append_pending(&mut connection, records);
+    append_data(&mut connection, data, records);
     connection.send_close_notify(); // with a KeyUpdate that is due
     append_pending(&mut connection, records);
+}
+
+/// Appends a record of this data. All pending records were appended, so that rustls has space for it; what
+/// it does not accept whole is lost with the connection.
+fn append_data(connection: &mut Connection, data: &[u8], records: &mut Vec<u8>) {
+    if !data.is_empty() && connection.writer().write(data).is_ok() {
+        append_pending(connection, records);
+    }
 }
 
 fn append_pending(connection: &mut Connection, records: &mut Vec<u8>) {

@@ -173,7 +173,7 @@ impl Server {
     /// Dropping the future drops the connection, with its requests in progress.
     pub async fn serve_connection<IO, I, S, B>(
         &self,
-        stream: TlsStream<IO, I>,
+        mut stream: TlsStream<IO, I>,
         service: S,
     ) -> Result<(), hyper::Error>
     where
@@ -186,6 +186,7 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
+        stream.serves_http2();
         let draining = stream.draining();
         let peer = stream.peer().clone();
         let remote = peer.connection().remote_addr();

@@ -15,7 +15,12 @@ impl<IO, I: Send + Sync + 'static> Stream for Listener<IO, I> {
     type Item = Result<TlsStream<IO, I>, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_accept(cx).map(|stream| stream.map(Ok))
+        self.poll_accept(cx).map(|accepted| {
+            accepted.map(|mut stream| {
+                stream.serves_http2();
+                Ok(stream)
+            })
+        })
     }
 }
 
