@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 
 use super::last_time::Now;
+use super::timers::calls_end;
 use super::{CloseReason, Lease, Lifetimes};
 use crate::Peer;
 use crate::audit::{Action, Alert, AuditEvent, AuditedIdentity, Recorder};
@@ -111,11 +112,12 @@ impl<I> Connection<I> {
     /// Asks the connection to drain, and has it cut at most `time` after `now` on the timers' clock.
     /// Up to a tenth less, so that not all close at once.
     pub(super) fn drain(&self, why: CloseReason, now: Duration, time: Duration) {
-        if self.lease.drain(why.clone()) {
+        let time = self.jittered(time);
+        if self.lease.drain(why.clone(), calls_end(time)) {
             self.record(Action::Draining, why.reason(), |event| {
                 event.detail = Some(why.to_string());
             });
-            let until = now.saturating_add(self.jittered(time));
+            let until = now.saturating_add(time);
             self.drained.get_or_init(|| until);
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::Instant;
 
 use super::CloseReason;
 use crate::pki::contained::caught;
@@ -16,9 +17,21 @@ const CUT: u8 = 2;
 /// Checked before every read and write (one atomic load). A task that waits registers its waker here.
 pub(crate) struct Lease {
     phase: AtomicU8,
-    draining: OnceLock<CloseReason>,
+    draining: OnceLock<Draining>,
     cut: OnceLock<CloseReason>,
     waiting: Mutex<Waiting>,
+}
+
+/// A lease that is withdrawn soon.
+struct Draining {
+    why: CloseReason,
+    /// When calls in progress end, so that their ends arrive before the cut; `None` for a time that the
+    /// clock cannot represent.
+    #[cfg_attr(
+        not(feature = "hyper"),
+        expect(dead_code, reason = "only HTTP has calls")
+    )]
+    calls_end: Option<Instant>,
 }
 
 /// The tasks to wake when the lease changes.
@@ -60,7 +73,21 @@ impl Lease {
 
     /// Why the connection drains, or was cut.
     pub(crate) fn why_draining(&self) -> Option<&CloseReason> {
-        self.cut.get().or_else(|| self.draining.get())
+        self.cut
+            .get()
+            .or_else(|| self.draining.get().map(|draining| &draining.why))
+    }
+
+    /// Whether it neither drains nor was cut (one atomic load).
+    #[cfg(feature = "hyper")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == OPEN
+    }
+
+    /// When calls in progress end, if the connection drains.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn calls_end(&self) -> Option<Instant> {
+        self.draining.get()?.calls_end
     }
 
     /// Registers a half to be woken when the lease is cut. The caller checks
@@ -102,8 +129,8 @@ impl Lease {
     }
 
     /// Signals to drain; true the first time.
-    pub(super) fn drain(&self, why: CloseReason) -> bool {
-        let first = self.draining.set(why).is_ok();
+    pub(super) fn drain(&self, why: CloseReason, calls_end: Option<Instant>) -> bool {
+        let first = self.draining.set(Draining { why, calls_end }).is_ok();
         if first {
             // A cut lease stays cut.
             let _ =

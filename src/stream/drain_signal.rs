@@ -62,6 +62,19 @@ impl DrainSignal {
         self.lease.is_cut()
     }
 
+    /// Whether the connection neither drains nor was cut.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.lease.is_open()
+    }
+
+    /// When calls in progress end, so that their ends arrive before the cut. `None` unless the connection
+    /// drains.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn calls_end(&self) -> Option<std::time::Instant> {
+        self.lease.calls_end()
+    }
+
     /// Why the connection drains or was cut. `None` while it is open without either, and when the peer
     /// or the application closed it.
     pub fn why(&self) -> Option<CloseReason> {

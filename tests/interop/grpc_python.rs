@@ -9,7 +9,7 @@ use support::interop::{Files, Pki};
 use support::programs::{command, in_ci, is_there, run};
 
 /// Python with grpcio: that of `GRPC_PYTHON`, or `python3`.
-fn python() -> Option<OsString> {
+pub(crate) fn python() -> Option<OsString> {
     let python = std::env::var_os("GRPC_PYTHON").unwrap_or_else(|| "python3".into());
     let found = std::process::Command::new(&python)
         .args(["-c", "import grpc"])

@@ -7,6 +7,7 @@ mod clients;
 mod curl;
 mod diagnosis;
 mod examples;
+mod grpc_cut;
 mod grpc_examples;
 mod grpc_python;
 mod observability;

@@ -34,7 +34,7 @@ use countersign::integration::hyper::{
 use countersign::integration::spiffe::{
     JwtSvid, ValidatedJwt, Workload, WorkloadBuilder, WorkloadError,
 };
-use countersign::integration::tonic::{Channel, Http2RequiredError};
+use countersign::integration::tonic::{CallError, Channel, Http2RequiredError};
 use countersign::integration::tower::{
     AuthorizeRequest, AuthorizedRequests, Denied, ProxiedRequests, RequestPolicy, RequestRules,
     ResponseFuture, RuleError,
@@ -326,6 +326,7 @@ fn errors_are_errors() {
     is_error::<ProxiedIdentityError>();
     is_error::<RuleError>();
     is_error::<NoPeerError>();
+    is_error::<CallError>();
     is_error::<Http2RequiredError>();
     is_error::<IdentityError>();
     is_plain::<IdentityErrorKind>();

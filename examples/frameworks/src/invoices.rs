@@ -188,6 +188,19 @@ impl InvoicesClient {
         Ok(response.into_inner())
     }
 
+    /// Watches one invoice as a unary call, which waits for it.
+    pub async fn watch_one(&mut self, after: Duration) -> Result<Invoice, Status> {
+        let request = WatchRequest {
+            count: 1,
+            every_ms: after.as_millis() as u64,
+        };
+        let codec = ProstCodec::<WatchRequest, Invoice>::default();
+        self.ready().await?;
+        let path = PathAndQuery::from_static(WATCH);
+        let response = self.0.unary(Request::new(request), path, codec).await?;
+        Ok(response.into_inner())
+    }
+
     async fn ready(&mut self) -> Result<(), Status> {
         let ready = self.0.ready().await;
         ready.map_err(|error| Status::from_error(error.into()))

@@ -1,6 +1,8 @@
 //! The peer of a request, and its certificate in the headers of forwarded requests.
 
 mod forward;
+#[cfg(any(feature = "tower", all(feature = "hyper", feature = "tokio")))]
+pub(crate) mod grpc;
 mod proxied;
 mod thumbprint;
 mod xfcc;

@@ -13,6 +13,8 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::call_end::CallEnd;
+use super::grpc_status;
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
 
@@ -222,10 +224,11 @@ impl fmt::Debug for RequestBody {
 }
 
 pin_project! {
-    /// The body of the service's response, or an empty one.
+    /// The body of the service's response, that of a gRPC call with its end, or an empty one.
     #[project = AnswerProjection]
     pub(super) enum Answer<B> {
         Served { #[pin] body: B },
+        Call { #[pin] body: B, end: Option<CallEnd> },
         Nothing,
     }
 }
@@ -244,6 +247,27 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project() {
             AnswerProjection::Served { body } => body.poll_frame(cx),
+            AnswerProjection::Call { body, end } => {
+                let Some(due) = end else {
+                    return Poll::Ready(None);
+                };
+                // A stream that is always ready ends too.
+                let mut ended = Poll::Pending;
+                if !due.is_far() {
+                    ended = due.poll_due(cx);
+                }
+                if ended.is_pending() {
+                    let frame = body.poll_frame(cx);
+                    if frame.is_ready() {
+                        return frame;
+                    }
+                    ended = due.poll_due(cx);
+                }
+                ended.map(|reason| {
+                    *end = None;
+                    Some(Ok(Frame::trailers(grpc_status::unavailable(reason))))
+                })
+            }
             AnswerProjection::Nothing => Poll::Ready(None),
         }
     }
@@ -251,6 +275,7 @@ where
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Served { body } => body.is_end_stream(),
+            Self::Call { body, end } => end.is_none() || body.is_end_stream(),
             Self::Nothing => true,
         }
     }
@@ -258,6 +283,8 @@ where
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Served { body } => body.size_hint(),
+            // It may end early, so that no content-length may follow from it.
+            Self::Call { .. } => SizeHint::default(),
             Self::Nothing => SizeHint::with_exact(0),
         }
     }

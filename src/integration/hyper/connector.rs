@@ -16,6 +16,8 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use super::pool::Registration;
+#[cfg(feature = "tonic")]
+use crate::AlertWatch;
 use crate::diagnostic::display_diagnostic;
 use crate::{ConnectError, Connector, Diagnostic, DrainSignal, TlsStream};
 
@@ -273,6 +275,12 @@ impl<T, I> HttpsStream<T, I> {
     /// The TLS stream.
     pub fn get_ref(&self) -> &TlsStream<TokioIo<T>, I> {
         self.stream.inner()
+    }
+
+    /// As [`TlsStream::alert_watch`].
+    #[cfg(feature = "tonic")]
+    pub(in crate::integration) fn alert_watch(&mut self) -> AlertWatch {
+        self.stream.inner_mut().alert_watch()
     }
 }
 

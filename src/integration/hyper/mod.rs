@@ -18,8 +18,10 @@
 //! `.alpn(["h2", "http/1.1"])`. Without ALPN the version is HTTP/1.1.
 
 mod body;
+mod call_end;
 mod client;
 mod connector;
+pub(crate) mod grpc_status;
 mod pool;
 mod preface;
 mod server;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,8 +20,11 @@ use tokio::sync::watch;
 use tower_service::Service;
 
 use super::body::{Answer, RequestBody, Watched};
+use super::call_end::CallEnd;
+use super::grpc_status;
 use super::preface::Preface;
 use super::write_timeout::WriteTimeout;
+use crate::integration::http::grpc::{GRPC, is_grpc};
 use crate::pki::time::at_most_far;
 use crate::{DrainSignal, Listener, Peer, TlsStream};
 
@@ -31,8 +34,11 @@ use crate::{DrainSignal, Listener, Peer, TlsStream};
 /// Long-running handlers (a WebSocket, a stream of events) can use the signal to finish in time.
 ///
 /// When a connection drains, requests in progress finish and no new one begins: HTTP/2 clients get GOAWAY,
-/// and HTTP/1.1 connections close after the response. When the peer is denied or revoked, its connection is
-/// cut at once, with its requests.
+/// and HTTP/1.1 connections close after the response. gRPC calls that are still open shortly before the end
+/// of the drain time end with the status `UNAVAILABLE` and the reason, such as `max_age`.
+///
+/// When the peer is denied or revoked, its connection is cut at once, with its requests. The last record
+/// before the alert has a GOAWAY frame with the reason as its debug data (HTTP/2).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -265,6 +271,7 @@ where
         extensions.insert(self.peer.clone());
         extensions.insert(self.draining.clone());
         let version = request.version();
+        let call = is_grpc(version, request.headers()).then(|| CallEnd::new(self.draining.clone()));
         let (head, body) = request.into_parts();
         let (body, watched) = RequestBody::watched(body, self.progress_timeout);
         let request = Request::from_parts(head, body);
@@ -274,6 +281,7 @@ where
             serving,
             watched,
             version,
+            call,
         }
     }
 }
@@ -285,6 +293,8 @@ pin_project! {
         serving: Option<F>,
         watched: Watched,
         version: Version,
+        // Of a gRPC call.
+        call: Option<CallEnd>,
     }
 }
 
@@ -304,11 +314,33 @@ where
             this.serving.set(None);
             return Poll::Ready(Ok(timed_out(*this.version)));
         }
+        if poll.is_pending()
+            && let Some(call) = this.call
+            && let Poll::Ready(reason) = call.poll_due(cx)
+        {
+            this.serving.set(None);
+            return Poll::Ready(Ok(unavailable(reason)));
+        }
         poll.map_ok(|response| {
             this.watched.is_answered();
-            response.map(|body| Answer::Served { body })
+            match this.call.take() {
+                Some(end) if is_grpc(*this.version, response.headers()) => {
+                    let end = Some(end);
+                    response.map(|body| Answer::Call { body, end })
+                }
+                _ => response.map(|body| Answer::Served { body }),
+            }
         })
     }
+}
+
+/// The response to a gRPC call that ends before its service has responded ("Trailers-Only").
+fn unavailable<B>(reason: &'static str) -> Response<Answer<B>> {
+    let mut response = Response::new(Answer::Nothing);
+    *response.headers_mut() = grpc_status::unavailable(reason);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    response
 }
 
 /// The response to a request whose body timed out.

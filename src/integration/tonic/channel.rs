@@ -10,15 +10,17 @@ use std::time::Duration;
 use http::{Request, Response, Uri};
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::Connection;
-use tonic::ConnectError;
 use tonic::body::Body;
-use tonic::transport::channel::ResponseFuture;
-use tonic::transport::{self, Endpoint, Error};
+use tonic::transport::{self, Endpoint};
+use tonic::{ConnectError, Status};
 use tower_service::Service;
 
+use super::call_error::explained;
+use super::connections::Connections;
+use super::response;
 use crate::diagnostic::display_diagnostic;
 use crate::integration::hyper::{HttpsConnector, HttpsError, HttpsStream};
-use crate::{Connector, Diagnostic, DrainSignal};
+use crate::{Connector, Diagnostic};
 
 /// The channel of a tonic client over mutual TLS.
 ///
@@ -61,9 +63,37 @@ use crate::{Connector, Diagnostic, DrainSignal};
 ///
 /// # Errors
 /// A call without a connection gets the status `UNAVAILABLE`, with an
-/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`Http2RequiredError`] among its sources. With
-/// TLS 1.3 a server rejects our certificate only after our side of the handshake: then the first call fails
-/// with the server's alert.
+/// [`HttpsError`](crate::integration::hyper::HttpsError) or [`Http2RequiredError`] among its sources.
+///
+/// If the server rejects us with an alert, the status is `PERMISSION_DENIED` where our certificate would be
+/// rejected again (`access_denied`, `certificate_revoked`, `unknown_ca`, `bad_certificate`,
+/// `unsupported_certificate`, `certificate_required`), and `UNAVAILABLE` otherwise.
+/// [`StatusExt::peer_alert`](super::StatusExt::peer_alert) returns the alert. That applies to the handshake
+/// (with TLS 1.3 a server rejects our certificate only after our side of it, at the first call) and to every
+/// call in progress when the server cuts the connection:
+///
+/// ```
+/// use countersign::integration::tonic::StatusExt as _;
+/// use tonic::{Code, Status};
+///
+/// fn log(status: &Status) {
+///     if let Some(alert) = status.peer_alert() {
+///         eprintln!("not called again: {alert}"); // PERMISSION_DENIED, mostly
+///     } else if status.code() == Code::Unavailable {
+///         eprintln!("called again: {}", status.reason().unwrap_or("unavailable"));
+///     }
+/// }
+/// # log(&Status::unavailable(""));
+/// ```
+///
+/// Other calls in progress on a connection that closes get `UNAVAILABLE`, with a
+/// [`CallError`](super::CallError) as source. All these have a `google.rpc.ErrorInfo` in their details
+/// ([`StatusExt::reason`](super::StatusExt::reason)).
+///
+/// # Security
+/// Message and details of such a status name the alert or the reason code and no certificate, so that a
+/// handler can return it to its own client. The code `PERMISSION_DENIED` is then about this program, not about
+/// that client.
 #[doc(alias = "grpc")]
 #[doc(alias = "mtls")]
 #[derive(Clone)]
@@ -79,16 +109,12 @@ struct Shared {
     current: Mutex<Inner>,
 }
 
-/// A channel of tonic with the drain signal of its connection.
+/// A channel of tonic with its connections.
 #[derive(Clone)]
 struct Inner {
     channel: transport::Channel,
-    draining: LastDrainSignal,
+    connections: Connections,
 }
-
-/// The drain signal of the last connection.
-#[derive(Clone, Default)]
-struct LastDrainSignal(Arc<Mutex<Option<DrainSignal>>>);
 
 impl Channel {
     /// A channel to this endpoint over TCP. The URI is `https`, and the server's certificate must be for its
@@ -117,16 +143,16 @@ impl Channel {
         C::Future: Send + 'static,
     {
         let open = move || {
-            let draining = LastDrainSignal::default();
+            let connections = Connections::default();
             let connecting = ChannelConnector {
                 connector: connector.clone(),
                 timeout: endpoint.get_connect_timeout(),
-                draining: draining.clone(),
+                connections: connections.clone(),
             };
             // `Endpoint::connect_with_connector` would require tonic's own TLS.
             Inner {
                 channel: transport::Channel::new(connecting, endpoint.clone()),
-                draining,
+                connections,
             }
         };
         let inner = open();
@@ -144,7 +170,7 @@ impl Shared {
     /// The channel for new calls: the shared one, or a new one if that drains.
     fn fresh(&self) -> Inner {
         let mut current = locked(&self.current);
-        if current.draining.is_now() {
+        if current.connections.is_draining() {
             *current = (self.open)();
         }
         current.clone()
@@ -153,26 +179,30 @@ impl Shared {
 
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;
-    type Error = Error;
-    type Future = ResponseFuture;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.inner.draining.is_now() {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        if self.inner.connections.is_draining() {
             self.inner = self.shared.fresh();
         }
-        self.inner.channel.poll_ready(cx)
+        let ready = self.inner.channel.poll_ready(cx);
+        ready.map_err(|error| Status::from_error(error.into()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        self.inner.channel.call(request)
-    }
-}
-
-impl LastDrainSignal {
-    fn is_now(&self) -> bool {
-        locked(&self.0)
-            .as_ref()
-            .is_some_and(|draining| draining.why().is_some())
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let connections = self.inner.connections.clone();
+        let since = connections.current();
+        let calling = self.inner.channel.call(request);
+        Box::pin(async move {
+            match calling.await {
+                Ok(answer) => Ok(response::named(answer, connections, since)),
+                Err(error) => {
+                    let status = Status::from_error(error.into());
+                    Err(explained(status, &connections, since))
+                }
+            }
+        })
     }
 }
 
@@ -185,7 +215,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct ChannelConnector<I, C> {
     connector: HttpsConnector<I, C>,
     timeout: Option<Duration>,
-    draining: LastDrainSignal,
+    connections: Connections,
 }
 
 impl<I, C> Service<Uri> for ChannelConnector<I, C>
@@ -209,7 +239,7 @@ where
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.connector.call(uri);
         let timeout = self.timeout;
-        let last = self.draining.clone();
+        let connections = self.connections.clone();
         Box::pin(async move {
             let connected = match timeout {
                 None => connecting.await,
@@ -217,12 +247,13 @@ where
                     .await
                     .unwrap_or_else(|late| Err(HttpsError::Transport(late.into()))),
             };
-            let stream = connected.map_err(|error| ConnectError(error.into()))?;
+            let mut stream = connected.map_err(|error| ConnectError(error.into()))?;
             let tls = stream.get_ref();
             if tls.peer().connection().alpn() != Some(b"h2") {
                 return Err(ConnectError(Http2RequiredError.into()));
             }
-            *locked(&last.0) = Some(tls.draining());
+            let draining = tls.draining();
+            connections.add(draining, stream.alert_watch());
             Ok(stream)
         })
     }

@@ -1,10 +1,10 @@
 //! The response to a denied request.
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::request::Parts;
-use http::{Response, StatusCode, Version};
+use http::{Response, StatusCode};
 
 use super::Denied;
+use crate::integration::http::grpc::{GRPC, is_grpc};
 
 /// Makes the response to a denied request: [`Forbidden`], or a closure.
 ///
@@ -61,7 +61,7 @@ impl<I, R: Default> DenialResponse<I, R> for Forbidden {
 /// What [`Forbidden`] answers.
 pub(super) fn forbidden<R: Default>(request: &Parts) -> Response<R> {
     let mut response = Response::new(R::default());
-    if is_grpc(request) {
+    if is_grpc(request.version, &request.headers) {
         // "Trailers-Only": the HTTP status is 200, and headers have the gRPC status.
         const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
         let headers = response.headers_mut();
@@ -71,13 +71,4 @@ pub(super) fn forbidden<R: Default>(request: &Parts) -> Response<R> {
         *response.status_mut() = StatusCode::FORBIDDEN;
     }
     response
-}
-
-const GRPC: &str = "application/grpc";
-
-/// Whether the client expects a gRPC status.
-fn is_grpc(request: &Parts) -> bool {
-    let content_type = request.headers.get(CONTENT_TYPE);
-    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(GRPC.as_bytes()));
-    request.version == Version::HTTP_2 && matches!(rest, Some([] | [b'+' | b';', ..]))
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod channel;
-
+mod interrupted;
 mod live;
 mod rotation;
 mod rules;

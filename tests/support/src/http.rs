@@ -14,7 +14,8 @@ use countersign::identity::DnsName;
 use countersign::integration::hyper::{HttpsError, RequestBody, Server};
 use countersign::testing::TestCa;
 use countersign::{
-    Acceptor, Connector, Decision, HandshakeError, Listener, ListenerHandle, Peer, Policy, policy,
+    Acceptor, Connector, Decision, HandshakeError, Listener, ListenerHandle, Peer, PeerAlert,
+    Policy, policy,
 };
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Bytes;
@@ -175,6 +176,7 @@ pub fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option
 /// The alert by which the other side refused.
 pub fn alert_in(error: &(dyn Error + 'static)) -> Option<AlertDescription> {
     let named = cause::<HandshakeError>(error).and_then(HandshakeError::alert);
+    let named = named.or_else(|| cause::<PeerAlert>(error).map(PeerAlert::alert));
     named.or_else(|| match cause::<rustls::Error>(error) {
         Some(rustls::Error::AlertReceived(alert)) => Some(*alert),
         _ => None,
