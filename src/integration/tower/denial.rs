@@ -1,6 +1,7 @@
 //! The response to a denied request.
 
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::Denied;

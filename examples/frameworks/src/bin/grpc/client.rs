@@ -41,10 +41,11 @@ enum Call {
 
 pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let kind = args.identity;
-    let trusted = args.tls.trust.read(TrustStore::empty())?;
+    let sources = args.tls.sources(TrustStore::empty()).await;
+    let sources = sources.map_err(|failure| failure.to_string())?;
     let mut builder = Connector::builder()
-        .credentials(args.tls.credentials()?)
-        .trust(trusted.trust)
+        .credentials_from(sources.credentials)?
+        .trust_from(sources.trust)?
         .identify(move |certificate: &Certificate| kind.extract(certificate))
         .authorize(AllowList::parse(kind, &args.allow)?)
         .alpn(["h2"]);
@@ -52,8 +53,8 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         // The policy checks the ID; the certificate needs no host name.
         builder = builder.server_names(ServerNameVerification::ByPolicy);
     }
-    if let Some(revocation) = trusted.revocation {
-        builder = builder.revocation(revocation);
+    if let Some(revocation) = sources.revocation {
+        builder = builder.revocation_from(revocation)?;
     }
     if args.tls.tls12 {
         builder = builder.allow_tls12();
