@@ -11,8 +11,8 @@ impl AuditEvent {
     /// The maximum size of an event as one line (`Display`), and of a line of [`Tracing`](super::Tracing):
     /// 8 KiB.
     pub const MAX_TEXT: usize = 8 * 1024;
-    /// The maximum size of an event as JSON, in the sink `Json`: 24 KiB. A usual event has about 2 KiB.
-    pub const MAX_JSON: usize = 24 * 1024;
+    /// The maximum size of an event as JSON, in the sink `Json`: 25 KiB. A usual event has about 2 KiB.
+    pub const MAX_JSON: usize = 25 * 1024;
     /// The maximum number of certificates: the default limit of a chain.
     pub(super) const MAX_CERTIFICATES: usize = 10;
     /// The maximum bytes of an identity: the limit of URIs and SPIFFE IDs.

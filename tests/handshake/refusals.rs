@@ -99,7 +99,7 @@ async fn chains() {
         (
             leaf().signature(vec![0x30, 6, 2, 1, 1, 2, 1, 1]).issue(),
             "bad_signature",
-            &["its key did not sign"],
+            &["that key did not make its signature"],
         ),
         (
             leaf().expired().issue(),

@@ -301,14 +301,11 @@ fn each_defect_of_a_certificate_is_reported() {
         (
             "a negative serial number",
             leaf().serial(&[0x80]),
-            vec![
-                error("/extractors/serial/error", "bad_syntax"),
-                ("/certificate/serial", json!("-80")),
-            ],
+            vec![("/certificate/serial", json!("-80"))],
         ),
         (
-            "a serial number of 21 octets",
-            leaf().serial(&[0x7f; 21]),
+            "a serial number of 257 octets",
+            leaf().serial(&[0x7f; 257]),
             vec![error("/extractors/serial/error", "too_long")],
         ),
         (
