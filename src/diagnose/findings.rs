@@ -358,7 +358,7 @@ pub(super) fn bad_signature(
     }
 }
 
-/// The signature of a certificate cannot be verified, whoever made it.
+/// The signature of a certificate cannot be verified with any key.
 pub(super) fn unverifiable(
     top: &Certificate,
     issuer: Candidate<'_>,

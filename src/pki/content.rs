@@ -175,7 +175,7 @@ fn parts(content: &[u8]) -> Result<Vec<(u8, &[u8])>, NotDer> {
     Ok(parts)
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::TestCa;

@@ -497,7 +497,7 @@ impl Part {
         } else {
             labelled
         };
-        // What is not recognized is for the provider to judge.
+        // The provider rejects what is not recognized here.
         let found = ContentKind::of_der(&der).unwrap_or(labelled);
         let mut take = || std::mem::take(&mut *der);
         let key = match found {

@@ -303,7 +303,7 @@ fn decode(block: &[u8], place: &BlockPlace) -> Result<Section, PemError> {
 fn decode_as(label: &str, body: &[u8], place: &BlockPlace) -> Result<Section, PemError> {
     let begin = format!("-----BEGIN {label}-----\n");
     let end = format!("\n-----END {label}-----\n");
-    // The capacity is exact: no copy of a key is left behind.
+    // The capacity is exact: no copy of a key remains.
     let mut block = Zeroizing::new(Vec::with_capacity(begin.len() + body.len() + end.len()));
     for part in [begin.as_bytes(), body, end.as_bytes()] {
         block.extend_from_slice(part);

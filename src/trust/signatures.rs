@@ -26,7 +26,7 @@ pub(crate) enum Signature {
     Unsupported,
 }
 
-/// Why a provider cannot verify a signature, whoever made it.
+/// Why a provider cannot verify a signature by any key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unverifiable {
     Algorithm(AlgorithmError),

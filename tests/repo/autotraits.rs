@@ -36,14 +36,17 @@ use countersign::integration::spiffe::{
 };
 use countersign::integration::tonic::{CallError, Channel, Http2RequiredError};
 use countersign::integration::tower::{
-    AuthorizeRequest, AuthorizedRequests, Denied, ProxiedRequests, RequestPolicy, RequestRules,
-    ResponseFuture, RuleError,
+    AuthorizeRequest, AuthorizedRequests, BoundClaims, BoundToken, BoundTokenService,
+    CertificateBinding, Conditions, Confirmation, Denied, Forbidden, ProofError, ProxiedRequests,
+    RequestPolicy, RequestRules, ResponseFuture, RuleError, TokenError, VerifiedToken,
 };
 use countersign::live::{CloseReason, OpenConnection};
 use countersign::pki::{
-    BlockPlace, CertificateError, CredentialsError, Crl, CrlFormatError, DistinguishedName,
-    Excerpt, Extension, Fingerprint, FingerprintError, GeneralName, KeyUsage, NameAttribute,
-    PemError, PublicKeyKind, SanError, SerialNumber, StringRules, TextError,
+    AlgorithmError, BlockPlace, CertificateError, ContentKind, CredentialsError, Crl,
+    CrlFormatError, CrlNumber, DistinguishedName, Excerpt, Extension, Fingerprint,
+    FingerprintError, GeneralName, KeyError, KeyUsage, LoadWarning, NameAttribute,
+    OwnCertificateChecks, OwnCertificateProblem, Passphrase, PemError, PublicKeyKind, SanError,
+    SerialNumber, StringRules, TextError,
 };
 use countersign::policy::{
     AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyEntryError, DenyFirst,
@@ -60,10 +63,10 @@ use countersign::testing::{
     CrlBuilder, FixedClock, Issued, KeyType, KeyUsageBits, LeafBuilder, TestCa, TestCaBuilder,
 };
 use countersign::trust::{
-    Anchor, BundleError, CertificatePolicies, ChainError, ChainVerifier, CrlError, CrlRollback,
-    Crls, EkuPolicy, ExpiredCrl, Limits, NameMatching, PathError, Profile, Revocation,
-    RevocationDepth, RootConstraints, StatusError, Trust, TrustBundles, TrustError, UnknownStatus,
-    VerifiedChain,
+    Anchor, BundleError, CertificatePolicies, ChainError, ChainVerifier, CrlError, CrlLoader,
+    CrlRollback, Crls, DeltaCrls, EkuPolicy, ExpiredCrl, Limits, NameMatching, PathError, Profile,
+    Revocation, RevocationDepth, RootConstraints, Signer, SkippedCrl, StatusError, Trust,
+    TrustBundles, TrustError, UnknownStatus, UnusableFiles, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
@@ -234,6 +237,28 @@ fn values_go_everywhere() {
     is_plain::<XfccField>();
     is_plain::<IdentityHeader>();
     is_plain::<NoPeerError>();
+    is_plain::<Conditions>();
+    is_plain::<Forbidden>();
+    is_plain::<Confirmation>();
+    is_plain::<CertificateBinding>();
+    is_plain::<ProofError>();
+    is_plain::<TokenError>();
+    is_plain::<VerifiedToken<String>>();
+    is_plain::<BoundClaims<String>>();
+
+    is_plain::<AlgorithmError>();
+    is_plain::<ContentKind>();
+    is_plain::<CrlNumber>();
+    is_plain::<KeyError>();
+    is_plain::<LoadWarning>();
+    is_plain::<OwnCertificateChecks>();
+    is_plain::<OwnCertificateProblem>();
+    is_plain::<Passphrase>();
+    is_plain::<CrlLoader>();
+    is_plain::<DeltaCrls>();
+    is_plain::<Signer>();
+    is_plain::<SkippedCrl>();
+    is_plain::<UnusableFiles>();
 
     is_plain::<FixedClock>();
     is_plain::<KeyType>();
@@ -278,6 +303,8 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<RequestRules<SpiffeId>>();
     is_shareable::<Denied<'_, SpiffeId>>();
     is_shareable::<ResponseFuture<(), ()>>();
+    is_shareable::<BoundToken<SpiffeId, ()>>();
+    is_shareable::<BoundTokenService<(), SpiffeId, ()>>();
     is_shareable::<Box<dyn RequestPolicy<SpiffeId>>>();
 
     // Builders hold what runs once.

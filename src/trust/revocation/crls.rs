@@ -9,8 +9,8 @@ use crate::trust::CrlError;
 
 /// One or more certificate revocation lists.
 ///
-/// A list that cannot be used is an error that names it; none is skipped, unless a [`CrlLoader`] is told
-/// so. The order does not matter: of two lists of one issuer's key and scope, the one with the later
+/// A list that cannot be used is an error that names it; none is skipped, unless an option of a
+/// [`CrlLoader`] allows it. The order does not matter: of two lists of one issuer's key and scope, the one with the later
 /// thisUpdate counts, or the one with the higher cRLNumber if these are equal. If nothing orders them, a
 /// certificate is revoked when any of them lists it.
 ///
@@ -107,7 +107,7 @@ impl Crls {
         &self.lists
     }
 
-    /// What a [`CrlLoader`] skipped because it was told so.
+    /// What an option of a [`CrlLoader`] allowed to skip.
     pub fn skipped(&self) -> &[SkippedCrl] {
         &self.skipped
     }

@@ -1,4 +1,4 @@
-//! To whom a token is bound, and the proof that the peer is its owner.
+//! The certificate that a token is bound to, and the proof that the peer is its owner.
 
 use std::borrow::Cow;
 

@@ -16,10 +16,11 @@ use tower_service::Service;
 
 use super::authorization::{Unusable, bearer};
 use super::{CertificateBinding, ProofOfPossession, TokenError, TokenVerifier};
+use crate::Acceptor;
 use crate::audit::Recorder;
+use crate::diagnostic::Diagnostic as _;
 use crate::integration::http::peer_in;
 use crate::integration::tower::layer::record_denied;
-use crate::{Acceptor, Diagnostic as _};
 
 /// A layer that requires an access token which is bound to the peer's certificate (RFC 8705 section 3).
 ///
