@@ -180,8 +180,6 @@ fn out_of_order(credentials: &Credentials) -> Vec<OwnCertificateProblem> {
 
 #[cfg(test)]
 mod tests {
-    #![cfg(feature = "aws-lc-rs")]
-
     use std::time::Duration;
 
     use super::*;

@@ -205,7 +205,7 @@ fn second_parser_attributes(certificate: &x509_cert::Certificate, oid: &str) -> 
                 Tag::Utf8String => Utf8StringRef::from_der(&der).map(|text| text.to_string()),
                 Tag::PrintableString => {
                     // The second parser follows X.680. We take four more characters (`StringRules`).
-                    let mut plain = der.clone();
+                    let mut plain = der;
                     let value = attribute.value.value();
                     let start = plain.len() - value.len();
                     for octet in &mut plain[start..] {

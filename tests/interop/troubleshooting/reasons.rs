@@ -16,6 +16,14 @@ const NOT_MET: &[(&str, &str)] = &[
         "of servers' certificates: no name is expected of a client",
     ),
     (
+        "unsupported_algorithm",
+        "the programs do not present a chain that they cannot verify either; `manual/refusals.md` has one",
+    ),
+    (
+        "unsupported_key",
+        "the programs do not sign with such a key; `manual/refusals.md` has one",
+    ),
+    (
         "too_many_candidates",
         "the authorities of the page have names of their own: no chain needs so many signatures",
     ),
