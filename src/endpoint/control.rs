@@ -13,9 +13,11 @@ use crate::Peer;
 use crate::audit::{Action, Recorder, Stats};
 #[cfg(feature = "http")]
 use crate::audit::{AuditedIdentity, Proof};
-use crate::gate::{Admission, AdmitError, Handshaken};
+#[cfg(any(feature = "http", test))]
+use crate::gate::Gate;
 #[cfg(feature = "http")]
-use crate::gate::{Gate, Vouched};
+use crate::gate::Vouched;
+use crate::gate::{Admission, AdmitError, Handshaken};
 use crate::identity::TrustDomain;
 #[cfg(feature = "tokio")]
 use crate::live::{Live, OpenConnection};

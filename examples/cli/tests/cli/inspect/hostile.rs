@@ -327,7 +327,7 @@ fn each_defect_of_a_certificate_is_reported() {
             leaf().key(KeyType::Rsa2048),
             vec![(
                 "/certificate/public_key",
-                json!({"algorithm": "RSA", "bits": 2048}),
+                json!({"algorithm": "RSA", "bits": 2048, "description": "RSA 2048 bits"}),
             )],
         ),
         (
@@ -340,7 +340,7 @@ fn each_defect_of_a_certificate_is_reported() {
             leaf().key(KeyType::Ed25519),
             vec![(
                 "/certificate/public_key",
-                json!({"algorithm": "Ed25519", "bits": null}),
+                json!({"algorithm": "Ed25519", "bits": null, "description": "Ed25519"}),
             )],
         ),
         (
