@@ -158,6 +158,10 @@ impl<'w> Bounded<'w> {
 
     /// Writes as much as there is room for, and returns how many bytes of the text remain.
     fn push(&mut self, text: &str) -> Result<usize, fmt::Error> {
+        if text.len() <= self.room && text.bytes().all(takes_one_byte) {
+            self.room -= text.len();
+            return self.out.write_str(text).map(|()| 0);
+        }
         let mut plain = 0; // the start of the current run without escapes
         for (at, character) in text.char_indices() {
             let escaped = is_unsafe_to_print(character).then(|| character.escape_unicode());
@@ -183,6 +187,11 @@ impl<'w> Bounded<'w> {
         self.out.write_str(&text[plain..])?;
         Ok(0)
     }
+}
+
+/// Whether this byte is a character that is printed as it is, also in JSON.
+const fn takes_one_byte(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
 impl Write for Bounded<'_> {

@@ -65,6 +65,26 @@ pub trait AuditSink: Send + Sync {
     /// [`RecordError`]: the event could not be recorded. If it was an admission, the peer is denied.
     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError>;
 
+    /// Records several events, in this order, and adds to `recorded` the number of those that it has
+    /// recorded. A [`Queue`] calls it with the events that wait, so that a sink can write them at once.
+    ///
+    /// By default, it calls [`record`](Self::record) for each.
+    ///
+    /// # Errors
+    /// [`RecordError`]: the event after the recorded ones could not be recorded. Those after it are not
+    /// tried.
+    fn record_batch(
+        &self,
+        events: &[Arc<AuditEvent>],
+        recorded: &mut usize,
+    ) -> Result<(), RecordError> {
+        for event in events {
+            self.record(event)?;
+            *recorded += 1;
+        }
+        Ok(())
+    }
+
     /// Whether the sink wants events of this kind. Other events are not made.
     ///
     /// By default, all are wanted.
@@ -101,6 +121,14 @@ impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
         (**self).record(event)
     }
 
+    fn record_batch(
+        &self,
+        events: &[Arc<AuditEvent>],
+        recorded: &mut usize,
+    ) -> Result<(), RecordError> {
+        (**self).record_batch(events, recorded)
+    }
+
     fn wants(&self, action: Action) -> bool {
         (**self).wants(action)
     }
@@ -117,6 +145,14 @@ impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
 impl AuditSink for Box<dyn AuditSink> {
     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
         (**self).record(event)
+    }
+
+    fn record_batch(
+        &self,
+        events: &[Arc<AuditEvent>],
+        recorded: &mut usize,
+    ) -> Result<(), RecordError> {
+        (**self).record_batch(events, recorded)
     }
 
     fn wants(&self, action: Action) -> bool {

@@ -107,10 +107,18 @@ struct Waiting {
     bytes: usize,
 }
 
+impl Waiting {
+    fn event(&self) -> Arc<AuditEvent> {
+        Arc::clone(&self.event)
+    }
+}
+
 /// The approximate limit of waiting bytes, so that peers with huge certificates cannot fill the memory.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The time that the thread waits for further events, so that not every handshake wakes it.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
+/// The events that a sink is given at once.
+const BATCH: usize = 64;
 /// The time between attempts of a failing sink.
 const RETRY: Duration = Duration::from_millis(100);
 /// The time that the last clone waits for queued events.
@@ -183,6 +191,9 @@ impl QueueBuilder {
 
 impl AuditSink for Queue {
     fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
+        if !self.shared.sink.wants(event.action) {
+            return Ok(());
+        }
         self.shared.push(event)
     }
 
@@ -246,17 +257,25 @@ impl Shared {
     }
 
     fn work(&self) {
-        let mut batch = VecDeque::new();
-        while self.next(&mut batch) {
-            while let Some(Waiting { event, bytes }) = batch.front() {
-                let written = self.record_dropped(event).and_then(|()| self.give(event));
-                if self.is_done(*bytes, &written) {
-                    let done = batch.pop_front();
-                    if let Some(last) = done.filter(|_| batch.is_empty()) {
-                        // If it fails, the next event reports the number.
-                        let _ = self.record_dropped(&last.event);
-                    }
+        let mut waiting = VecDeque::new();
+        while self.next(&mut waiting) {
+            let mut last = None;
+            while let Some(first) = waiting.front() {
+                let mut recorded = 0;
+                let written = self.record_dropped(&first.event).and_then(|()| {
+                    let events: Vec<_> = waiting.iter().take(BATCH).map(Waiting::event).collect();
+                    self.give(&events, &mut recorded)
+                });
+                last = self.take_recorded(&mut waiting, recorded).or(last);
+                if let (Err(_), Some(failed)) = (written, waiting.front())
+                    && self.is_lost(failed.bytes)
+                {
+                    last = waiting.pop_front().map(|it| it.event);
                 }
+            }
+            if let Some(last) = last {
+                // If it fails, the next event reports the number.
+                let _ = self.record_dropped(&last);
             }
             // A sink is code of the application.
             caught(|| self.sink.flush());
@@ -310,41 +329,58 @@ impl Shared {
         ));
         notice.dropped = Some(missing);
         notice.generation = before.generation;
-        let recorded = self.give(&Arc::new(notice));
+        let wanted = caught(|| self.sink.wants(Action::EventsDropped)).unwrap_or(true);
+        let recorded = match wanted {
+            true => self.give(&[Arc::new(notice)], &mut 0),
+            false => Ok(()),
+        };
         if recorded.is_err() {
             self.state().unreported += missing;
         }
         recorded
     }
 
-    /// Gives an event to the sink, which is code of the application.
-    fn give(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {
-        caught(|| {
-            if self.sink.wants(event.action) {
-                self.sink.record(event)
-            } else {
-                Ok(())
-            }
-        })
-        .unwrap_or_else(|| Err(RecordError::new("the sink panicked")))
+    /// Gives events to the sink, which is code of the application.
+    fn give(&self, events: &[Arc<AuditEvent>], recorded: &mut usize) -> Result<(), RecordError> {
+        match caught(|| self.sink.record_batch(events, recorded)) {
+            Some(Ok(())) => *recorded = events.len(),
+            Some(Err(error)) => return Err(error),
+            None => return Err(RecordError::new("the sink panicked")),
+        }
+        Ok(())
     }
 
-    /// Whether the thread is done with an event. An event that could not be written is lost, or retried
-    /// after a while.
-    fn is_done(&self, bytes: usize, written: &Result<(), RecordError>) -> bool {
-        let mut state = self.state();
-        match written {
-            Ok(()) => state.broken = false,
-            Err(_) if self.overflow == Overflow::Count || state.closed => {
-                state.unreported += 1;
-                self.lost(1);
-            }
-            Err(_) => {
-                state.broken = true;
-                drop(self.wait_for(state, RETRY));
-                return false;
-            }
+    /// Removes events that the sink has recorded. Returns the last of them.
+    fn take_recorded(
+        &self,
+        waiting: &mut VecDeque<Waiting>,
+        recorded: usize,
+    ) -> Option<Arc<AuditEvent>> {
+        let taken = waiting.drain(..recorded.min(waiting.len()).min(BATCH));
+        let (mut bytes, mut count, mut last) = (0, 0, None);
+        for it in taken {
+            bytes += it.bytes;
+            count += 1;
+            last = Some(it.event);
         }
+        let mut state = self.state();
+        state.broken &= count == 0;
+        state.in_hand -= count;
+        state.bytes = state.bytes.saturating_sub(bytes);
+        last
+    }
+
+    /// Whether an event of this size, which the sink could not record, is lost. Otherwise it is retried,
+    /// after a while.
+    fn is_lost(&self, bytes: usize) -> bool {
+        let mut state = self.state();
+        if self.overflow == Overflow::FailClosed && !state.closed {
+            state.broken = true;
+            drop(self.wait_for(state, RETRY));
+            return false;
+        }
+        state.unreported += 1;
+        self.lost(1);
         state.in_hand -= 1;
         state.bytes = state.bytes.saturating_sub(bytes);
         true

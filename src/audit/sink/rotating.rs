@@ -134,14 +134,25 @@ impl Open {
 impl Write for RotatingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let open = self.with_room(bytes.len() as u64)?;
-        match open.file.write_all(bytes) {
-            Ok(()) => open.length += bytes.len() as u64,
-            Err(error) => {
-                self.open = None; // the next write opens it and reads its length
-                return Err(error);
+        let mut written = 0;
+        while written < bytes.len() {
+            match open.file.write(&bytes[written..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(count) if count > 0 => written += count,
+                // The next write opens it and reads its length.
+                stopped => {
+                    self.open = None;
+                    return match stopped {
+                        // The caller learns the cause when it writes the rest.
+                        _ if written > 0 => Ok(written),
+                        Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+                        Err(error) => Err(error),
+                    };
+                }
             }
         }
-        Ok(bytes.len())
+        open.length += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
