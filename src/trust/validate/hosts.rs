@@ -92,8 +92,11 @@ fn split_mailbox(name: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The host of a URI with an authority. RFC 5280 rejects URIs without one and those whose host is an
-/// address.
+/// address. Octets that RFC 3986 does not allow have several readings: some end the authority at a backslash.
 fn host_of_uri(uri: &[u8]) -> Option<&[u8]> {
+    if !uri.iter().all(|&octet| is_of_uri(octet)) {
+        return None;
+    }
     let colon = uri.iter().position(|&octet| octet == b':')?;
     let scheme = &uri[..colon];
     let is_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
@@ -114,6 +117,11 @@ fn host_of_uri(uri: &[u8]) -> Option<&[u8]> {
     let last = host.rsplit(|&octet| octet == b'.').next()?;
     let is_address = last.iter().all(u8::is_ascii_digit);
     (is_scheme && is_host(host) && !is_address).then_some(host)
+}
+
+/// Unreserved, reserved, or of a percent-encoded octet (RFC 3986 section 2).
+fn is_of_uri(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&octet)
 }
 
 /// Labels of letters, digits, hyphens and underscores. A dot at the end is not a label.
@@ -190,7 +198,9 @@ mod tests {
             ),
             ("https://example.org@evil.test/", "example.org", Some(false)),
             ("https://evil.test#@example.org", "example.org", Some(false)),
-            ("https://evil.test\\@example.org", "example.org", Some(true)),
+            ("https://evil.test\\@example.org", "example.org", None),
+            ("https://example.org/a b", "example.org", None),
+            ("https://example.org/%20~'", "example.org", Some(true)),
             ("urn:uuid:1", "example.org", None),
             ("https://192.0.2.1/", "example.org", None),
             ("https://[2001:db8::1]/", "example.org", None),
