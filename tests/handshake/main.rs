@@ -5,6 +5,7 @@ mod alerts;
 mod bytes;
 mod doors;
 mod extremes;
+mod known_bugs;
 mod listener;
 mod listener_places;
 mod listener_refusals;

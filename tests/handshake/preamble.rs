@@ -169,3 +169,20 @@ async fn the_limit_by_address_counts_the_address_of_the_preamble() {
     let client = "203.0.113.5:99".parse().unwrap();
     assert_eq!(events[0].info.remote_addr(), Some(client));
 }
+
+/// CVE-2021-23214 and others: what a third party adds in plaintext is never read as data of the client.
+#[tokio::test(start_paused = true)]
+async fn plaintext_behind_the_preamble_is_not_data() {
+    let mut serving = serve();
+    let mut io = from(&serving.sender, [192, 0, 2, 1]);
+    ask(&mut io, b"STARTTLS\r\nDROP TABLE orders;\r\n").await;
+    let mut rest = Vec::new();
+    let closed = timeout(Duration::from_secs(60), io.read_to_end(&mut rest)).await;
+    closed.unwrap().unwrap();
+    let events = serving.audit.events();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].action, Action::HandshakeFailed);
+    assert_eq!(events[0].reason, Some("tls"));
+    let admitted = timeout(Duration::from_secs(60), serving.listener.accept()).await;
+    assert!(admitted.is_err(), "no stream comes of it");
+}

@@ -22,6 +22,18 @@ fn spiffe_patterns_end_at_segment_boundaries() {
         (BILLING, "spiffe://example.org/x/ns/billing/sa", false),
         (BILLING, "spiffe://example.com/ns/billing/sa", false),
         (BILLING, "spiffe://sub.example.org/ns/billing/sa", false),
+        // A dot is a dot (CVE-2026-39350).
+        (
+            "spiffe://example.org/ns/a.b/*",
+            "spiffe://example.org/ns/a.b/c",
+            true,
+        ),
+        (
+            "spiffe://example.org/ns/a.b/*",
+            "spiffe://example.org/ns/axb/c",
+            false,
+        ),
+        (DOMAIN, "spiffe://examplexorg/a", false),
         (DOMAIN, "spiffe://example.org/a", true),
         (DOMAIN, "spiffe://example.org/a/b/c/d/e/f", true),
         (DOMAIN, "spiffe://example.org", false),

@@ -6,6 +6,7 @@ mod changes_midway;
 mod diagnose;
 mod domains;
 mod hostile_chains;
+mod known_bugs;
 mod loading;
 mod path_rules;
 mod profile;
