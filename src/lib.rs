@@ -47,6 +47,7 @@
 //! [clients](manual::clients), [QUIC and blocking](manual::quic_and_blocking),
 //! [observability](manual::observability), [performance](manual::performance),
 //! [troubleshooting](manual::troubleshooting), the [threat model](manual::threat_model),
+//! [published bugs of other systems](manual::known_bugs), [dependencies](manual::dependencies),
 //! [migration](manual::migration) and the [architecture](manual::architecture).
 //!
 //! # The four decisions

@@ -20,6 +20,8 @@
 //! | find out why a connection is refused | [`troubleshooting`] |
 //! | read what a refusal says about a file | [`refusals`] |
 //! | know what is promised, and what is not | [`threat_model`] |
+//! | compare with published bugs of other systems | [`known_bugs`] |
+//! | know what the crate depends on | [`dependencies`] |
 //! | replace another TLS setup | [`migration`] |
 //! | understand or change the crate | [`architecture`] |
 
@@ -133,8 +135,21 @@ pub mod refusals {}
 
 /// What is promised, against which attacker, by which mechanism, and what is not promised.
 ///
+#[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/threat_model.md")]
 pub mod threat_model {}
+
+/// Published bugs of other systems, and the test that shows that this crate does not have them.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/known_bugs.md")]
+pub mod known_bugs {}
+
+/// Every crate that this one depends on: the audited version, unsafe code, and what it reads of a peer.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/dependencies.md")]
+pub mod dependencies {}
 
 /// From tokio-rustls, axum-server, tonic's TLS, spiffe-rustls or a sidecar.
 ///

@@ -126,3 +126,40 @@ fn each_feature_adds_what_its_name_says() {
         assert_eq!(those_of(&found, &HTTP), expected, "{feature}");
     }
 }
+
+/// The names in the tables of dependencies of Cargo.toml that programs get.
+fn direct() -> BTreeSet<String> {
+    let manifest = include_str!("../../Cargo.toml");
+    let (mut names, mut is_on) = (BTreeSet::new(), false);
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_on = line.ends_with("dependencies]")
+                && !line.ends_with("dev-dependencies]")
+                && !line.starts_with("[workspace");
+        } else if is_on && !line.starts_with('#') {
+            let name = line.split_once(" = ").map(|(name, _)| name.to_owned());
+            names.extend(name);
+        }
+    }
+    names
+}
+
+/// The crates in the first cells of the tables from this heading to the next.
+fn named(page: &str, heading: &str) -> BTreeSet<String> {
+    let section = page.split(heading).nth(1).expect("the heading is there");
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.split(" | ").next()).skip(1);
+    let names = cells.flat_map(|cell| cell.trim_start_matches("| ").split(", "));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_manual_has_a_row_for_each_direct_dependency() {
+    let direct = direct();
+    assert!(direct.contains("rustls") && direct.contains("libc") && direct.len() > 30);
+    let audited = include_str!("../../manual/dependencies.md");
+    assert_eq!(named(audited, "## Direct\n"), direct);
+    let reasons = include_str!("../../manual/architecture.md");
+    assert_eq!(named(reasons, "## Dependencies\n"), direct);
+}
