@@ -1,6 +1,6 @@
 # Short names for what is done often: `just --list`. CI runs `.ci/run`, which does all of it.
 
-features := "webpki-roots,ring,serde,spiffe-bundle,notify,audit-json,metrics,http,tower,hyper,axum,tonic,testing"
+features := "webpki-roots,ring,encrypted-keys,serde,spiffe-bundle,notify,audit-json,metrics,http,tower,hyper,axum,tonic,stream,spiffe,testing"
 
 # Format and clippy, as CI has them
 check:
@@ -39,6 +39,15 @@ fuzz target seconds="60":
 # The public API, compared with its snapshot
 api:
     cargo run --locked -p countersign-api
+
+# What is not audited in Cargo.lock, and whether the package is reproducible
+supply-chain:
+    bash .ci/audited
+    bash .ci/reproducible
+
+# What breaks with the pre-releases of rustls 0.24
+rustls-next:
+    bash .ci/rustls-next
 
 # Everything that a change must pass
 ci:

@@ -71,7 +71,7 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
 ];
 
 /// Files and folders of the workspace.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 8] = [
     "src",
     "examples",
     "manual",
@@ -79,6 +79,7 @@ const PLACES: [&str; 7] = [
     "CHANGELOG.md",
     "SECURITY.md",
     "CONTRIBUTING.md",
+    "RELEASING.md",
 ];
 
 /// The page with texts that other programs print, and the head of a table of them.
