@@ -10,6 +10,7 @@ mod denied_event;
 mod drain;
 mod forward;
 mod hyper_both;
+mod known_bugs;
 mod paths;
 mod proxied;
 mod proxy_headers;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::drain::{Pieces, slow_pieces};
 use support::http::{WhoAmI, acceptor, connector, text};
 
-async fn connected(
+pub(crate) async fn connected(
     alpn: &str,
 ) -> (
     TlsStream<DuplexStream, DnsName>,
