@@ -30,6 +30,12 @@ pub enum KeyType {
     /// RSA of 4,096 bits, PKCS#1 v1.5 with SHA-256. Needs the feature `aws-lc-rs`. Making one can take
     /// a second.
     Rsa4096,
+    /// ML-DSA-44 (FIPS 204, security category 2). Needs the feature `aws-lc-rs`.
+    MlDsa44,
+    /// ML-DSA-65 (FIPS 204, security category 3). Needs the feature `aws-lc-rs`.
+    MlDsa65,
+    /// ML-DSA-87 (FIPS 204, security category 5). Needs the feature `aws-lc-rs`.
+    MlDsa87,
 }
 
 /// A set of `keyUsage` bits, joined with `|`.
@@ -141,11 +147,21 @@ impl Key {
             KeyType::Rsa4096 => {
                 KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_4096)
             }
+            #[cfg(feature = "aws-lc-rs")]
+            KeyType::MlDsa44 => KeyPair::generate_for(&rcgen::PKCS_ML_DSA_44),
+            #[cfg(feature = "aws-lc-rs")]
+            KeyType::MlDsa65 => KeyPair::generate_for(&rcgen::PKCS_ML_DSA_65),
+            #[cfg(feature = "aws-lc-rs")]
+            KeyType::MlDsa87 => KeyPair::generate_for(&rcgen::PKCS_ML_DSA_87),
             #[cfg(not(feature = "aws-lc-rs"))]
             KeyType::P521 => panic!("ring has no P-521: enable the feature `aws-lc-rs`"),
             #[cfg(not(feature = "aws-lc-rs"))]
             KeyType::Rsa2048 | KeyType::Rsa4096 => {
                 panic!("ring makes no RSA keys: enable the feature `aws-lc-rs`")
+            }
+            #[cfg(not(feature = "aws-lc-rs"))]
+            KeyType::MlDsa44 | KeyType::MlDsa65 | KeyType::MlDsa87 => {
+                panic!("ring has no ML-DSA: enable the feature `aws-lc-rs`")
             }
         };
         Self {
@@ -180,8 +196,8 @@ impl Key {
         self.pair.sign(message).expect("the provider signs")
     }
 
-    /// The signature's AlgorithmIdentifier: no parameters for ECDSA (RFC 5758) and Ed25519
-    /// (RFC 8410), NULL for RSA (RFC 4055).
+    /// The signature's AlgorithmIdentifier: no parameters for ECDSA (RFC 5758), Ed25519 (RFC 8410) and
+    /// ML-DSA (RFC 9881), NULL for RSA (RFC 4055).
     pub(super) fn signature_algorithm(&self) -> Vec<u8> {
         match self.kind {
             KeyType::P256 => der::sequence(&[der::oid("1.2.840.10045.4.3.2")]),
@@ -191,6 +207,9 @@ impl Key {
             KeyType::Rsa2048 | KeyType::Rsa4096 => {
                 der::sequence(&[der::oid("1.2.840.113549.1.1.11"), der::null()])
             }
+            KeyType::MlDsa44 => der::sequence(&[der::oid("2.16.840.1.101.3.4.3.17")]),
+            KeyType::MlDsa65 => der::sequence(&[der::oid("2.16.840.1.101.3.4.3.18")]),
+            KeyType::MlDsa87 => der::sequence(&[der::oid("2.16.840.1.101.3.4.3.19")]),
         }
     }
 
@@ -237,6 +256,13 @@ mod tests {
         let pkcs8 = rustls_pki_types::PrivatePkcs8KeyDer::from(der);
         let again = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &rcgen::PKCS_ED25519);
         assert_eq!(again.unwrap().public_key_raw(), key.pair.public_key_raw());
+    }
+
+    #[cfg(not(feature = "aws-lc-rs"))]
+    #[test]
+    #[should_panic(expected = "ring has no ML-DSA")]
+    fn ring_panics_with_the_cause_for_ml_dsa() {
+        Key::generate(KeyType::MlDsa65);
     }
 
     #[cfg(not(feature = "aws-lc-rs"))]
