@@ -45,6 +45,7 @@
 //! [live connections](manual::live_connections), [HTTP](manual::http), [proxies](manual::proxies),
 //! [gRPC](manual::grpc),
 //! [clients](manual::clients), [QUIC and blocking](manual::quic_and_blocking),
+//! [post-quantum cryptography](manual::post_quantum), [FIPS](manual::fips),
 //! [observability](manual::observability), [performance](manual::performance),
 //! [troubleshooting](manual::troubleshooting), the [threat model](manual::threat_model),
 //! [published bugs of other systems](manual::known_bugs), [dependencies](manual::dependencies),
@@ -114,7 +115,7 @@
 //! | `aws-lc-rs` | yes | cryptography by aws-lc-rs, with X25519MLKEM768 preferred |
 //! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], `Listener`, re-authorization of open connections, `reload`, async policies, timeouts |
 //! | `ring` | | cryptography by ring; the default provider where `aws-lc-rs` is off |
-//! | `fips` | | the FIPS 140-3 build of aws-lc-rs (needs CMake and Go to build) |
+//! | `fips` | | the FIPS 140-3 build of aws-lc-rs (needs CMake and Go to build): see [FIPS](manual::fips) |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
 //! | `serde` | | identities serialize as their text, and deserialize through the same grammar |
 //! | `stream` | | `reload::Source::stream` and `reload::retry`: parts that follow streams |
@@ -179,7 +180,7 @@ pub use server::{
 pub use side::Side;
 #[cfg(feature = "tokio")]
 pub use stream::{AlertWatch, DrainSignal, TlsStream};
-pub use tls::{BuildError, HandshakeError, PeerAlert, Resumption};
+pub use tls::{BuildError, FipsError, HandshakeError, PeerAlert, PostQuantumError, Resumption};
 pub use trust::TrustStore;
 
 /// The README's example is compiled with the documentation's.

@@ -15,6 +15,8 @@
 //! | serve and call gRPC | [`grpc`] |
 //! | call servers | [`clients`] |
 //! | work without tokio, or over QUIC | [`quic_and_blocking`] |
+//! | resist quantum computers | [`post_quantum`] |
+//! | use a FIPS 140-3 module | [`fips`] |
 //! | record and count what happens | [`observability`] |
 //! | know what it costs | [`performance`] |
 //! | find out why a connection is refused | [`troubleshooting`] |
@@ -110,6 +112,18 @@ pub mod clients {}
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/quic_and_blocking.md")]
 pub mod quic_and_blocking {}
+
+/// Post-quantum key exchange and identities: the rule, the sizes, the peers and the dates.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/post_quantum.md")]
+pub mod post_quantum {}
+
+/// FIPS 140-3: the option that demands it, the certificates, and what remains to the deployer.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/fips.md")]
+pub mod fips {}
 
 /// Audit events, counts and metrics, and what a refusal says.
 ///

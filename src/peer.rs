@@ -312,6 +312,9 @@ impl ConnectionInfo {
     /// IANA's name of the group: `X25519MLKEM768`.
     #[cfg(feature = "audit-json")]
     pub(crate) fn key_exchange_group_name(&self) -> Option<String> {
-        self.key_exchange_group.map(|group| format!("{group:?}"))
+        self.key_exchange_group.map(|group| match group {
+            NamedGroup::secp256r1MLKEM768 => "SecP256r1MLKEM768".to_owned(),
+            group => format!("{group:?}"),
+        })
     }
 }

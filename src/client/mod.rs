@@ -85,6 +85,11 @@ impl<I: Send + Sync + 'static> Connector<I> {
         &self.control
     }
 
+    /// Whether all its cryptography is that of a FIPS 140-3 module: see [`Control::is_fips`].
+    pub fn is_fips(&self) -> bool {
+        self.control.is_fips()
+    }
+
     /// How often the credentials were replaced.
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     pub(crate) fn credentials_replaced(&self) -> u64 {

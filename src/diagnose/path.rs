@@ -143,6 +143,12 @@ impl<'a> PathExamination<'a> {
         found.extend(self.names());
         let is_other = match self.error {
             ChainError::BreaksRfc5280 { .. } => true,
+            // That of the leaf's key is found with the leaf.
+            ChainError::NotPostQuantum { .. } | ChainError::NotFips { .. } => {
+                let leaf = self.path.certificates[0];
+                let of_leaf = self.verifier.problems_of_leaf(leaf, None, false);
+                !of_leaf.contains(self.error)
+            }
             // Others are found by another stage.
             ChainError::Invalid { problem, .. } => {
                 found.is_empty() && !matches!(problem, PathError::Other(_))

@@ -271,6 +271,26 @@ pub(super) fn of_error(error: &ChainError, usage: Side, at_hand: Option<&AtHand<
                 at_hand.map_or_else(Vec::new, |at_hand| at_hand.named_as_issuer_of(certificate));
             return bad_signature(certificate, &named, *is_presented);
         }
+        E::NotPostQuantum {
+            is_signature: false,
+            ..
+        } => (
+            error.cause().into_owned(),
+            "issue it for an ML-DSA key",
+            lines(["openssl genpkey -algorithm ML-DSA-65 -out KEY.new.pem"]),
+        ),
+        E::NotPostQuantum { .. } => (
+            error.cause().into_owned(),
+            "have it issued by an authority with an ML-DSA key, up to the root",
+            lines([SHOW_CHAIN]),
+        ),
+        E::NotFips { .. } => (
+            error.cause().into_owned(),
+            "issue it for an approved key, such as ECDSA P-256 or RSA with 3,072 bits",
+            lines([
+                "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.new.pem",
+            ]),
+        ),
         E::TooManyCandidates { certificate } => (
             format!(
                 "{} has too many possible issuers: no path was found within 20 signature verifications, of which 8 may fail",

@@ -28,6 +28,7 @@ use rustls::{ClientConfig, KeyLog, ServerConfig};
 use rustls_pki_types::UnixTime;
 
 use super::checks::OwnWarnings;
+use super::cryptography::{self, Requirements, Settings};
 use super::side::TlsRole;
 pub use super::side::{ClientSide, Role, ServerSide};
 use super::{Bounds, Control, Endpoint, Parts, Sources};
@@ -37,11 +38,14 @@ use crate::identity::IdentityExtractor;
 #[cfg(feature = "tokio")]
 use crate::live::{ByIdentity, ConnectionLimits, Lifetimes, Live};
 use crate::pki::contained::caught;
-use crate::pki::{Credentials, OwnCertificateChecks, provider};
+use crate::pki::{Credentials, OwnCertificateChecks};
 use crate::policy::{Authorizer, Denies, DenyList, Policy};
+use crate::side::Side;
 use crate::tls::config::Common;
 use crate::tls::{BuildError, InForce, Resumption};
-use crate::trust::{ChainVerifier, EkuPolicy, Limits, Profile, Revocation, RootConstraints, Trust};
+use crate::trust::{
+    ChainVerifier, EkuPolicy, Limits, PostQuantum, Profile, Revocation, RootConstraints, Trust,
+};
 
 /// A builder without credentials. The next call is [`credentials`](Self::credentials).
 ///
@@ -246,6 +250,8 @@ impl<S: Role, I> NeedsPolicy<S, I> {
             authorizer,
             provider: None,
             allow_tls12: false,
+            post_quantum: PostQuantum::default(),
+            require_fips: false,
             alpn: Vec::new(),
             bounds: Bounds {
                 handshake_timeout: Duration::from_secs(10),
@@ -311,6 +317,8 @@ pub struct Builder<S, I> {
     authorizer: Authorizer<I>,
     provider: Option<Arc<CryptoProvider>>,
     allow_tls12: bool,
+    post_quantum: PostQuantum,
+    require_fips: bool,
     alpn: Vec<Vec<u8>>,
     bounds: Bounds,
     #[cfg(feature = "tokio")]
@@ -359,6 +367,42 @@ impl<S, I> Builder<S, I> {
     /// Default: TLS 1.3 only. With TLS 1.2 a client's certificate crosses the network in the clear.
     pub fn allow_tls12(mut self) -> Self {
         self.allow_tls12 = true;
+        self
+    }
+
+    /// Requires that connections resist quantum computers: the key exchange, or also the certificates of both
+    /// sides.
+    ///
+    /// Default: [`PostQuantum::Preferred`]. A peer that has none of the allowed key exchange groups is
+    /// rejected in the handshake, and one with a classical certificate by
+    /// [`ChainError::NotPostQuantum`](crate::trust::ChainError::NotPostQuantum).
+    /// With [`PostQuantum::Only`] both sides ask for ML-DSA signatures alone, so that a peer with several
+    /// certificates presents the right one. Many clients with none send no certificate then
+    /// (`no_certificate`).
+    ///
+    /// The groups are X25519MLKEM768, SecP256r1MLKEM768 and MLKEM1024 of the built-in provider, or those with
+    /// ML-KEM of a [`crypto_provider`](Self::crypto_provider). `build`, and each update, fails with
+    /// [`PostQuantumError`](crate::PostQuantumError) where our own side cannot: with TLS 1.2, with ring, with
+    /// a classical certificate of our own or with classical roots only.
+    pub fn post_quantum(mut self, rule: PostQuantum) -> Self {
+        self.post_quantum = rule;
+        self
+    }
+
+    /// Requires that all cryptography is that of a FIPS 140-3 module, in approved use.
+    ///
+    /// Default: not required; `is_fips` of the acceptor or connector says whether it is. `build`, and each
+    /// update, then fails with [`FipsError`](crate::FipsError), which names the choice that is not: the crypto
+    /// provider, a cipher suite, a key exchange group, a signature algorithm, session tickets, a
+    /// [`key_log`](Self::key_log), a signer that is not declared
+    /// ([`Credentials::with_fips_signer`]), a key in our own chain or of a trusted root. A peer with a key that
+    /// is not approved is rejected by [`ChainError::NotFips`](crate::trust::ChainError::NotFips). TLS 1.2, where
+    /// it is allowed, has extended master secret in any case.
+    ///
+    /// The feature `fips` builds such a module. The manual's page about [FIPS](crate::manual::fips) says
+    /// which certificates apply, and what remains to the deployer.
+    pub fn require_fips(mut self) -> Self {
+        self.require_fips = true;
         self
     }
 
@@ -596,15 +640,27 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
         builder.refusals_per_second,
         builder.describe,
     ));
-    let provider = builder
-        .provider
-        .or_else(provider::built_in)
-        .ok_or(BuildError::NoProvider)?;
+    let provider = cryptography::choose_provider(builder.provider, builder.post_quantum)?;
+    let requirements = Requirements {
+        post_quantum: builder.post_quantum,
+        fips: builder.require_fips,
+        provider: Arc::clone(&provider),
+    };
+    let mut fips = requirements.check_settings(Settings {
+        allows_tls12: builder.allow_tls12,
+        logs_keys: builder.key_log.is_some(),
+        resumption: builder.resumption,
+        is_server: S::SIDE == Side::Server,
+    })?;
     let mut verifier = ChainVerifier::new(builder.trust, S::SIDE.peer(), &provider)
         .extended_key_usage(builder.extended_key_usage)
         .profile(builder.profile)
         .root_constraints(builder.root_constraints)
+        .post_quantum(builder.post_quantum)
         .limits(builder.limits);
+    if builder.require_fips {
+        verifier = verifier.require_fips();
+    }
     if let Some(revocation) = builder.revocation {
         verifier = verifier.revocation(revocation);
     }
@@ -626,6 +682,11 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
     let own = std::iter::once(&builder.credentials).chain(named.map(|(_, own)| own));
     let now = builder.clock.current_time();
     let own_warnings = OwnWarnings::of_new(own, S::SIDE, builder.own_checks, now)?;
+    requirements.check_trust(verifier.trust(), &mut fips)?;
+    requirements.check_credentials(None, &builder.credentials, &mut fips)?;
+    for (name, credentials) in builder.side.named() {
+        requirements.check_credentials(Some(name), credentials, &mut fips)?;
+    }
     let in_force = InForce::unlinked();
     let template =
         builder
@@ -634,6 +695,8 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
     let endpoint = Endpoint::new(Parts {
         gate: Gate::new(verifier, builder.cache_capacity, builder.authorizer, rules),
         template,
+        requirements,
+        fips,
         in_force,
         sources: builder.sources,
         bounds: builder.bounds,

@@ -39,6 +39,9 @@ pub(crate) trait Controlled<I>: Current<I> {
     /// Our own certificates with the names that they are for, the default first.
     fn own_certificates(&self) -> Vec<(Option<String>, Certificate)>;
 
+    /// Whether all cryptography in force is that of a FIPS module.
+    fn is_fips(&self) -> bool;
+
     /// The sources that the builder was given.
     fn sources(&self) -> &Sources;
 
@@ -335,6 +338,15 @@ impl<I: Send + Sync + 'static> Control<I> {
     /// CRLs or credentials. A new policy or deny list does not count.
     pub fn generation(&self) -> u64 {
         self.endpoint.gate().generation()
+    }
+
+    /// Whether all cryptography in force is that of a FIPS 140-3 module, in approved use: the crypto provider
+    /// with all that it offers, the settings, our own keys and the trusted roots. Peers' keys are checked only
+    /// under [`require_fips`](crate::builder::Builder::require_fips), with which this is always true.
+    ///
+    /// An update of trust or credentials can change it where FIPS is not required.
+    pub fn is_fips(&self) -> bool {
+        self.endpoint.is_fips()
     }
 
     /// This control, without keeping the endpoint.

@@ -17,6 +17,7 @@ mod change;
 mod checks;
 mod closures;
 mod control;
+mod cryptography;
 mod side;
 mod sources;
 mod update;
@@ -37,14 +38,16 @@ pub(crate) use sources::Sources;
 pub use update::Update;
 
 use self::checks::{OwnWarnings, RolledBack};
+use self::cryptography::{FipsState, Requirements};
 use crate::audit::Recorder;
 use crate::gate::{Changed, Epoch, Gate, GenerationId, NextGate};
 #[cfg(feature = "tokio")]
 use crate::live::{CloseReason, Live};
 use crate::pki::contained::caught;
-use crate::pki::{Certificate, OwnCertificateChecks};
+use crate::pki::{Certificate, Credentials, OwnCertificateChecks};
 use crate::policy::Replacement;
 use crate::tls::{BuildError, Current, InForce};
+use crate::trust::ChainVerifier;
 
 /// How long a handshake may take, and how many bytes.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +60,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Snapshot<S: TlsRole, I> {
     gate: Arc<Gate<I>>,
     pub(crate) tls: Arc<S::Configs>,
+    fips: Arc<FipsState>,
 }
 
 /// What the clones of an acceptor, or of a connector, share.
@@ -64,6 +68,7 @@ pub(crate) struct Endpoint<S: TlsRole, I> {
     snapshot: ArcSwap<Snapshot<S, I>>,
     /// What TLS configurations are built from. Locked during a change, so that no change is lost.
     template: Mutex<S::Template>,
+    requirements: Requirements,
     /// Linked to this endpoint.
     in_force: InForce<I>,
     sources: Sources,
@@ -78,6 +83,8 @@ pub(crate) struct Endpoint<S: TlsRole, I> {
 pub(crate) struct Parts<S: TlsRole, I> {
     pub(crate) gate: Gate<I>,
     pub(crate) template: S::Template,
+    pub(crate) requirements: Requirements,
+    pub(crate) fips: FipsState,
     pub(crate) in_force: InForce<I>,
     pub(crate) sources: Sources,
     pub(crate) bounds: Bounds,
@@ -102,8 +109,10 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             snapshot: ArcSwap::from_pointee(Snapshot {
                 gate: Arc::new(parts.gate),
                 tls: Arc::new(configs),
+                fips: Arc::new(parts.fips),
             }),
             template: Mutex::new(parts.template),
+            requirements: parts.requirements,
             in_force: parts.in_force,
             sources: parts.sources,
             bounds: parts.bounds,
@@ -146,12 +155,14 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
         let mut own_warnings = OwnWarnings::default();
         let (mut generation, mut next_template, mut tls) = (None, None, None);
         let mut replaces_credentials = false;
+        let mut fips = Arc::clone(&current.fips);
         if let Some(mut update) = change.update {
             own_warnings = update.check_credentials(S::SIDE, self.own_checks, &current.gate)?;
             let (verifier, rolled_back) = update.verifier(&current.gate)?;
             allowed = rolled_back;
             replaces_credentials = update.replaces_credentials();
             let (credentials, named) = update.take_credentials();
+            fips = self.check_requirements(&fips, &verifier, credentials.as_ref(), &named)?;
             let next = S::with_credentials(&template, credentials, named)?;
             tls = Some(S::configs(&next, &self.in_force, verifier.trust())?);
             next_template = Some(next);
@@ -177,6 +188,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             let next = Snapshot {
                 gate: Arc::new(gate),
                 tls: tls.unwrap_or_else(|| Arc::clone(&current.tls)),
+                fips,
             };
             let template = next_template.map(|next| std::mem::replace(&mut *template, next));
             (next, (template, deny_list.map(Replacement::swap)))
@@ -190,6 +202,26 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
         caught(|| own_warnings.record(&self.recorder, number));
         self.settle(changed, replaces_credentials, &own, old);
         Ok(number)
+    }
+
+    /// Whether the trust and the credentials of an update meet what the builder requires.
+    fn check_requirements(
+        &self,
+        current: &FipsState,
+        verifier: &ChainVerifier,
+        credentials: Option<&Credentials>,
+        named: &[(String, Credentials)],
+    ) -> Result<Arc<FipsState>, BuildError> {
+        let mut state = current.clone();
+        let requirements = &self.requirements;
+        requirements.check_trust(verifier.trust(), &mut state)?;
+        if let Some(credentials) = credentials {
+            requirements.check_credentials(None, credentials, &mut state)?;
+        }
+        for (name, credentials) in named {
+            requirements.check_credentials(Some(name), credentials, &mut state)?;
+        }
+        Ok(Arc::new(state))
     }
 
     /// Puts the next snapshot in force, and returns what was in force. `next` runs under the lock of
@@ -306,6 +338,10 @@ impl<S: TlsRole, I: Send + Sync + 'static> Controlled<I> for Endpoint<S, I> {
         &self.sources
     }
 
+    fn is_fips(&self) -> bool {
+        self.snapshot.load().fips.is_fips()
+    }
+
     #[cfg(feature = "tokio")]
     fn live(&self) -> &Arc<Live<I>> {
         &self.live
@@ -331,6 +367,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> crate::policy::OnChange for Endpoint<
             let next = Snapshot {
                 gate: Arc::new(gate),
                 tls: Arc::clone(&current.tls),
+                fips: Arc::clone(&current.fips),
             };
             (next, ())
         });

@@ -16,6 +16,9 @@ use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
 /// * Each key matches its certificate, our own chains are valid now, and peers can accept our
 ///   certificates (see [`OwnCertificateChecks`]).
 /// * The trust has a root or a pin.
+/// * New trust and credentials are what the builder's
+///   [`post_quantum`](crate::builder::Builder::post_quantum) and
+///   [`require_fips`](crate::builder::Builder::require_fips) require.
 /// * Where CRLs name a trusted authority as their issuer, this authority has signed at least one of
 ///   them. Otherwise no peer with a certificate of this authority could be admitted. CRLs of another
 ///   authority of the same name, by their authorityKeyIdentifier, are ignored. CRLs of authorities

@@ -46,6 +46,8 @@ pub(crate) fn certificate_error(error: &ChainError) -> CertificateError {
         // RFC 8446 section 6.2: unsupported_certificate.
         ChainError::UnsupportedKey { .. }
         | ChainError::UnsupportedAlgorithm { .. }
+        | ChainError::NotPostQuantum { .. }
+        | ChainError::NotFips { .. }
         | ChainError::CaAsEndEntity { .. }
         | ChainError::EndEntityMaySign { .. }
         | ChainError::NoDigitalSignature { .. }

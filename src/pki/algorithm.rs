@@ -25,6 +25,80 @@ const MAX_RSA_BITS: usize = 8192;
 /// The longest public exponent that both crypto providers accept, in bits.
 const MAX_EXPONENT_BITS: usize = 33;
 
+/// The arc of NIST's signature algorithms, below which 17 to 19 are ML-DSA (RFC 9881) and 20 to 31 SLH-DSA
+/// (RFC 9909). Both have one identifier for the key and for the signature.
+const NIST_SIGNATURES: &str = "2.16.840.1.101.3.4.3.";
+
+/// Whether a key or signature of this algorithm, a dotted object identifier, resists quantum computers.
+pub(crate) fn is_post_quantum_signature(oid: &str) -> bool {
+    let arc = oid.strip_prefix(NIST_SIGNATURES);
+    arc.is_some_and(|arc| {
+        let is_number = arc.len() == 2 && arc.bytes().all(|digit| digit.is_ascii_digit());
+        is_number && ("17"..="31").contains(&arc)
+    })
+}
+
+/// Whether the key in a SubjectPublicKeyInfo makes signatures that resist quantum computers.
+pub(crate) fn is_post_quantum_key(spki: &[u8]) -> bool {
+    let oid = || -> Result<String, NotDer> {
+        let mut parts = Reader::new(der::single(spki, der::SEQUENCE)?);
+        let mut algorithm = Reader::new(parts.expect(der::SEQUENCE)?.content);
+        der::oid_to_string(algorithm.expect(der::OBJECT_IDENTIFIER)?.content)
+    };
+    oid().is_ok_and(|oid| is_post_quantum_signature(&oid))
+}
+
+/// Whether the content of an AlgorithmIdentifier is that of a signature that resists quantum computers.
+pub(crate) fn is_post_quantum_algorithm(content: &[u8]) -> bool {
+    let oid = || der::oid_to_string(Reader::new(content).expect(der::OBJECT_IDENTIFIER)?.content);
+    oid().is_ok_and(|oid: String| is_post_quantum_signature(&oid))
+}
+
+/// Why signatures of the key in a SubjectPublicKeyInfo are not approved by FIPS 186-5 and FIPS 204, for
+/// these algorithms of a crypto provider; `None` if they are.
+///
+/// AWS-LC's module does not refuse what is not approved: it leaves the decision to the caller.
+pub(crate) fn not_fips<'p>(
+    spki: &[u8],
+    algorithms: impl IntoIterator<Item = &'p &'static dyn SignatureVerificationAlgorithm>,
+) -> Option<String> {
+    /// FIPS 186-5 section A.1.1: the public exponent is over 2^16.
+    const MIN_EXPONENT_BITS: usize = 17;
+
+    let Ok(key) = Key::read(spki) else {
+        return Some("the key cannot be read".into());
+    };
+    let mut known = algorithms
+        .into_iter()
+        .filter(|known| known.public_key_alg_id().as_ref() == key.algorithm)
+        .peekable();
+    if known.peek().is_none() {
+        return Some(format!(
+            "the key is {key}, which the crypto provider does not support"
+        ));
+    }
+    if let Some(other) = known.find(|known| !known.fips()) {
+        let id = other.signature_alg_id();
+        return Some(format!(
+            "the key is {key}, and the crypto provider's {} is not of a FIPS module",
+            describe_algorithm(id.as_ref())
+        ));
+    }
+    match &key.kind {
+        Kind::Rsa(rsa) if rsa.bits < MIN_RSA_BITS => Some(format!(
+            "the key is {key}, and FIPS 186-5 requires at least {MIN_RSA_BITS} bits"
+        )),
+        Kind::Rsa(rsa) if !rsa.bits.is_multiple_of(2) => Some(format!(
+            "the key is {key}, and FIPS 186-5 requires an even number of bits"
+        )),
+        Kind::Rsa(rsa) if rsa.exponent_bits < MIN_EXPONENT_BITS => Some(format!(
+            "the key is {key} with a public exponent of {} bits, and FIPS 186-5 requires one over 65,536",
+            rsa.exponent_bits
+        )),
+        _ => None,
+    }
+}
+
 /// The name and the object identifier of a signature algorithm:
 /// `ecdsa-with-SHA256 (1.2.840.10045.4.3.2)`.
 ///
@@ -44,6 +118,9 @@ pub fn signature_algorithm_name(der: &[u8]) -> String {
         Err(NotDer) => UNREADABLE_ALGORITHM.into(),
     }
 }
+
+/// The remedy for ML-DSA where the provider lacks it.
+pub(crate) const USE_AWS_LC_RS: &str = "build with the feature aws-lc-rs, whose crypto provider verifies ML-DSA (with several providers, do not call crypto_provider() with another)";
 
 const UNREADABLE_ALGORITHM: &str = "an unreadable algorithm";
 
@@ -215,6 +292,7 @@ impl Diagnostic for AlgorithmError {
             Weakness::PssParameters => {
                 "have its issuer sign it again with a salt as long as the hash (openssl: -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest), or with sha256WithRSAEncryption"
             }
+            Weakness::Kind if self.name.starts_with("ML-DSA") => USE_AWS_LC_RS,
             Weakness::Dsa | Weakness::Kind => {
                 "have it signed by a CA with a key of ECDSA P-256 or P-384, Ed25519 or RSA, with SHA-256 or SHA-384"
             }
@@ -558,6 +636,7 @@ impl Diagnostic for KeyError {
             Self::PointFormat { .. } => {
                 "write the key with an uncompressed point (openssl ec -in KEY.pem -conv_form uncompressed -out KEY.new.pem) and issue it again for that"
             }
+            Self::Unsupported { key, .. } if key.starts_with("ML-DSA") => USE_AWS_LC_RS,
             _ => {
                 "make a key that is supported (openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.new.pem) and issue it again for that"
             }
@@ -575,6 +654,26 @@ mod tests {
     fn algorithm(oid: &[u8], parameters: &[u8]) -> Vec<u8> {
         let oid = [&[der::OBJECT_IDENTIFIER, oid.len() as u8], oid].concat();
         der::sequence(&[&oid[..], parameters].concat())
+    }
+
+    #[test]
+    fn ml_dsa_and_slh_dsa_are_post_quantum() {
+        for (oid, expected) in [
+            ("2.16.840.1.101.3.4.3.17", true),
+            ("2.16.840.1.101.3.4.3.19", true),
+            ("2.16.840.1.101.3.4.3.31", true),
+            ("2.16.840.1.101.3.4.3.16", false),
+            // HashML-DSA, which RFC 9881 section 2 leaves out of certificates.
+            ("2.16.840.1.101.3.4.3.32", false),
+            ("2.16.840.1.101.3.4.3.18.1", false),
+            ("2.16.840.1.101.3.4.3.+18", false),
+            ("1.3.101.112", false),
+            ("", false),
+        ] {
+            assert_eq!(is_post_quantum_signature(oid), expected, "{oid}");
+        }
+        assert!(!is_post_quantum_key(&[0x30, 0]));
+        assert!(!is_post_quantum_algorithm(&[]));
     }
 
     const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 10];

@@ -53,6 +53,7 @@ pub struct Credentials {
     chain: Arc<[CertificateDer<'static>]>,
     leaf: Certificate,
     key: Key,
+    signer_is_fips: bool,
     warnings: Arc<[LoadWarning]>,
 }
 
@@ -198,6 +199,40 @@ impl Credentials {
         Self::new(chain, Key::Signer(signer), &Origin::Bytes)
     }
 
+    /// Declares that the signer is a FIPS 140 validated module, used in its approved mode, for
+    /// [`require_fips`](crate::builder::Builder::require_fips).
+    ///
+    /// Without a signer it has no effect: the crypto provider makes the signatures then.
+    ///
+    /// # Security
+    /// Nothing can check it. The declaration is the deployer's.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use countersign::Credentials;
+    /// use countersign::pki::CredentialsError;
+    /// use countersign::pki_types::CertificateDer;
+    /// use countersign::rustls::sign::SigningKey;
+    ///
+    /// fn of_validated_hsm(
+    ///     chain: Vec<CertificateDer<'static>>,
+    ///     signer: Arc<dyn SigningKey>,
+    /// ) -> Result<Credentials, CredentialsError> {
+    ///     Ok(Credentials::from_signer(chain, signer)?.with_fips_signer())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_fips_signer(mut self) -> Self {
+        self.signer_is_fips = true;
+        self
+    }
+
+    /// Whether the signatures of the key are made by the crypto provider, or by a signer that was declared.
+    pub(crate) fn signer_may_be_fips(&self) -> bool {
+        matches!(self.key, Key::Der(_)) || self.signer_is_fips
+    }
+
     /// Our own (leaf) certificate.
     pub const fn certificate(&self) -> &Certificate {
         &self.leaf
@@ -289,6 +324,7 @@ impl Credentials {
             chain: chain.into(),
             leaf,
             key,
+            signer_is_fips: false,
             warnings: Arc::new([]),
         };
         // Without a built-in provider, the builder checks with the provider that it is given.

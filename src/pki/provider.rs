@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rustls::NamedGroup;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::SignatureVerificationAlgorithm;
 
@@ -23,7 +24,7 @@ fn make() -> Option<Arc<CryptoProvider>> {
     // stable: the other groups keep their order.
     provider
         .kx_groups
-        .sort_by_key(|group| group.name() != rustls::NamedGroup::X25519MLKEM768);
+        .sort_by_key(|group| group.name() != NamedGroup::X25519MLKEM768);
     Some(Arc::new(provider))
 }
 
@@ -35,6 +36,40 @@ fn make() -> Option<Arc<CryptoProvider>> {
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 const fn make() -> Option<Arc<CryptoProvider>> {
     None
+}
+
+/// Whether a key exchange with this group resists quantum computers: with ML-KEM, alone or in a hybrid.
+pub(crate) const fn is_post_quantum_group(group: NamedGroup) -> bool {
+    matches!(
+        group,
+        NamedGroup::X25519MLKEM768
+            | NamedGroup::secp256r1MLKEM768
+            | NamedGroup::MLKEM512
+            | NamedGroup::MLKEM768
+            | NamedGroup::MLKEM1024
+            | NamedGroup::Unknown(0x11ed) // SecP384r1MLKEM1024, which rustls has no name for
+    )
+}
+
+/// The provider of this crate's features with the groups of [`is_post_quantum_group`] alone: also with those
+/// that rustls does not offer by default, MLKEM1024 for CNSA 2.0.
+pub(crate) fn post_quantum(mut provider: CryptoProvider) -> CryptoProvider {
+    provider
+        .kx_groups
+        .retain(|group| is_post_quantum_group(group.name()));
+    #[cfg(feature = "aws-lc-rs")]
+    {
+        use rustls::crypto::aws_lc_rs::kx_group;
+
+        for group in [kx_group::SECP256R1MLKEM768, kx_group::MLKEM1024] {
+            let groups = &provider.kx_groups;
+            let is_known = groups.iter().any(|known| known.name() == group.name());
+            if !is_known && (!cfg!(feature = "fips") || group.fips()) {
+                provider.kx_groups.push(group);
+            }
+        }
+    }
+    provider
 }
 
 /// The library that a provider's signature algorithms are of. They accept keys of different sizes and

@@ -7,7 +7,9 @@
 
 use num_bigint::BigUint;
 
+use super::algorithm::is_post_quantum_signature;
 use super::der::{self, NotDer, Reader};
+use super::oid_names::oid_name;
 use super::signed::bit_string;
 
 /// Object identifiers, as the contents of their DER.
@@ -232,6 +234,9 @@ fn named(spki: &[u8]) -> Result<String, NotDer> {
             "1.3.101.112" => "Ed25519".into(),
             "1.3.101.113" => "Ed448".into(),
             "1.2.840.10040.4.1" => "DSA".into(),
+            other if is_post_quantum_signature(other) => {
+                oid_name(other).unwrap_or(other).to_owned()
+            }
             _ => format!("a key of the algorithm {dotted}"),
         },
     })
@@ -357,6 +362,10 @@ mod tests {
             (curve(oid::P256), "elliptic curve P-256"),
             (curve(&[0x2b, 0x81, 4, 0, 10]), "elliptic curve secp256k1"),
             (of(&[0x2b, 0x65, 0x71], &[1]), "Ed448"),
+            (
+                of(&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 18], &[1]),
+                "ML-DSA-65",
+            ),
             (
                 of_curve(&der::sequence(&[]), &[4]),
                 "elliptic curve with explicit parameters",

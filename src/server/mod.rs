@@ -91,6 +91,11 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         &self.control
     }
 
+    /// Whether all its cryptography is that of a FIPS 140-3 module: see [`Control::is_fips`].
+    pub fn is_fips(&self) -> bool {
+        self.control.is_fips()
+    }
+
     /// The configuration for a [`rustls::ServerConnection`] that you drive yourself.
     ///
     /// **Its handshake authorizes no client.** It verifies the client's chain and key, but neither its

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::{FipsError, PostQuantumError};
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
 use crate::pki::{Certificate, CredentialsError, Crl, OwnCertificateProblem};
@@ -84,6 +85,12 @@ pub enum BuildError {
         /// The one that is in force.
         in_force: Crl,
     },
+    /// The cryptography is not post-quantum, and the builder's
+    /// [`post_quantum`](crate::builder::Builder::post_quantum) requires that.
+    PostQuantum(PostQuantumError),
+    /// A choice is not FIPS, and the builder's [`require_fips`](crate::builder::Builder::require_fips)
+    /// requires that.
+    Fips(FipsError),
     /// A certificate was given for a name that it is not valid for.
     NotCovered {
         /// The name.
@@ -112,6 +119,8 @@ impl BuildError {
             Self::CrlNotByIssuer { .. } => "crl_not_by_issuer",
             Self::CrlSignatureAlgorithm { .. } => "crl_signature_algorithm",
             Self::CrlRolledBack { .. } => CRL_ROLLED_BACK,
+            Self::PostQuantum(error) => error.reason(),
+            Self::Fips(error) => error.reason(),
             Self::NotCovered { .. } => "name_not_covered",
         }
     }
@@ -127,6 +136,8 @@ impl Diagnostic for BuildError {
             Self::Credentials(error) => return error.cause(),
             Self::Bundle(error) => return error.cause(),
             Self::OwnCertificate(problem) => return problem.cause(),
+            Self::PostQuantum(error) => return error.cause(),
+            Self::Fips(error) => return error.cause(),
             Self::EmptyTrust => {
                 return "the trust store is empty, so no peer could ever be admitted".into();
             }
@@ -171,6 +182,8 @@ impl Diagnostic for BuildError {
             Self::Credentials(error) => return error.remedy(),
             Self::Bundle(error) => return error.remedy(),
             Self::OwnCertificate(problem) => return remedy_of_own(problem),
+            Self::PostQuantum(error) => return error.remedy(),
+            Self::Fips(error) => return error.remedy(),
             Self::EmptyTrust => "give it a root or a pin",
             Self::NoProvider => "turn on the feature aws-lc-rs or ring, or call crypto_provider()",
             Self::Provider(_) => "give one with cipher suites for the allowed TLS versions",
@@ -223,6 +236,18 @@ fn remedy_of_own(problem: &OwnCertificateProblem) -> Cow<'_, str> {
 impl From<CredentialsError> for BuildError {
     fn from(error: CredentialsError) -> Self {
         Self::Credentials(error)
+    }
+}
+
+impl From<PostQuantumError> for BuildError {
+    fn from(error: PostQuantumError) -> Self {
+        Self::PostQuantum(error)
+    }
+}
+
+impl From<FipsError> for BuildError {
+    fn from(error: FipsError) -> Self {
+        Self::Fips(error)
     }
 }
 

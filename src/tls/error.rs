@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
-use rustls::{AlertDescription, PeerIncompatible};
+use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 
 use super::alert::PeerAlert;
 use super::probe::HandshakeProbe;
@@ -60,6 +60,9 @@ pub enum HandshakeError {
         /// How many bytes were received from the peer.
         received: u64,
     },
+    /// The peer sent a handshake message over 64 KiB, the most that rustls reads: usually a chain with more
+    /// than eight ML-DSA certificates.
+    MessageTooLarge,
     /// The peer sent more bytes than a handshake may take.
     TooMuchReceived {
         /// The limit in force.
@@ -81,6 +84,7 @@ impl HandshakeError {
             Self::Tls(_) => "tls",
             Self::Closed { .. } => "closed",
             Self::TimedOut { .. } => "timed_out",
+            Self::MessageTooLarge => "message_too_large",
             Self::TooMuchReceived { .. } => "too_much_received",
             Self::Io(_) => "io",
         }
@@ -121,6 +125,9 @@ impl Diagnostic for HandshakeError {
             Self::TimedOut { timeout, received } => format!(
                 "not finished within {timeout:?} ({received} bytes received from the peer)"
             ),
+            Self::MessageTooLarge => {
+                return "the peer sent a handshake message over 64 KiB, which is most likely its chain".into();
+            }
             Self::TooMuchReceived { limit } => {
                 format!("the peer sent more than {limit} bytes before it was admitted")
             }
@@ -145,6 +152,9 @@ impl Diagnostic for HandshakeError {
             Self::Tls(error) => remedy(error),
             Self::Closed { .. } => "see its log, and check that it speaks TLS on this port",
             Self::TimedOut { .. } => "see what it waits for, or raise handshake_timeout()",
+            Self::MessageTooLarge => {
+                "have it send its own certificate and its intermediates only, or issue it by fewer of them: an ML-DSA-87 certificate has 7.5 kB"
+            }
             Self::TooMuchReceived { .. } => {
                 "if its chain is that long, raise max_handshake_bytes()"
             }
@@ -187,6 +197,7 @@ impl HandshakeError {
             E::InvalidMessage(_) if looks_like_proxy_header(probe.received().prefix) => {
                 Self::ProxyHeader
             }
+            E::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => Self::MessageTooLarge,
             other => Self::Tls(other),
         }
     }

@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod exported;
 pub(crate) mod in_force;
 pub(crate) mod probe;
+mod requirement_errors;
 mod resolver;
 mod resumption;
 #[cfg(feature = "tokio")]
@@ -30,4 +31,6 @@ pub use error::HandshakeError;
 pub(crate) use error::TooMuchReceived;
 pub(crate) use error::is_close;
 pub(crate) use in_force::{Current, InForce};
+pub use requirement_errors::{FipsError, PostQuantumError};
 pub use resumption::Resumption;
+pub(crate) use resumption::tickets_are_fips;

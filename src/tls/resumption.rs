@@ -15,6 +15,7 @@ use super::client_proofs::ClientProofs;
 use super::in_force::InForce;
 use super::probe::{self, SessionBinding};
 use crate::gate::GenerationId;
+use crate::pki::provider;
 
 /// Whether sessions are resumed, which saves both sides most of a handshake.
 ///
@@ -126,6 +127,11 @@ fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 fn ticketer() -> Result<Arc<dyn ProducesTickets>, BuildError> {
     Err(BuildError::NoTicketer)
+}
+
+/// Whether tickets are encrypted in a FIPS module: by the provider of this crate's features.
+pub(crate) fn tickets_are_fips() -> bool {
+    provider::built_in().is_some_and(|provider| provider.fips())
 }
 
 /// Sessions or tickets of rustls, prefixed with the trust and the time that they are bound to.

@@ -129,12 +129,24 @@ impl<I> PeerVerifier<I> {
     }
 
     fn schemes(&self) -> Vec<SignatureScheme> {
-        let gate = self.in_force.gate();
-        gate.map_or_else(Vec::new, |gate| {
-            gate.verifier().algorithms().supported_schemes()
-        })
+        let Some(gate) = self.in_force.gate() else {
+            return Vec::new();
+        };
+        let mut schemes = gate.verifier().algorithms().supported_schemes();
+        if gate.verifier().requires_post_quantum() {
+            // A peer with several certificates then chooses the right one (RFC 8446 section 4.2.3).
+            schemes.retain(|scheme| POST_QUANTUM_SCHEMES.contains(scheme));
+        }
+        schemes
     }
 }
+
+/// The signatures of handshakes that resist quantum computers.
+const POST_QUANTUM_SCHEMES: [SignatureScheme; 3] = [
+    SignatureScheme::ML_DSA_44,
+    SignatureScheme::ML_DSA_65,
+    SignatureScheme::ML_DSA_87,
+];
 
 /// The acceptor or connector, and with it every rule, no longer exists.
 pub(super) fn no_endpoint() -> Error {

@@ -239,6 +239,8 @@ impl<'a> PathBuilder<'a> {
         let certificates: Vec<Certificate> = path.iter().copied().cloned().collect();
         self.verifier.certificate_profile().check(&certificates)?;
         let known_root = self.graph.root(root);
+        let required = self.verifier.required_cryptography();
+        required.check_path(path, &known_root.spki, self.verifier.algorithms())?;
         let enforced = roots::enforce(self.verifier, known_root, issuers, &self.rules())?;
         let crls_until = match self.verifier.crl_set() {
             None => None,

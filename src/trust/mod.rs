@@ -10,6 +10,7 @@ mod files;
 mod graph;
 mod name_constraints;
 mod path;
+mod post_quantum;
 mod profile;
 mod revocation;
 mod roots;
@@ -28,6 +29,8 @@ pub(crate) use extensions::{name_constraints, path_length, unknown_critical};
 pub(crate) use graph::Graph;
 use path::for_webpki;
 pub use path::{Anchor, EkuPolicy, Limits, RootConstraints, VerifiedChain};
+pub use post_quantum::PostQuantum;
+pub(crate) use post_quantum::{check_post_quantum_key, check_post_quantum_signature};
 pub use profile::Profile;
 pub use revocation::{
     CrlLoader, CrlRollback, Crls, DeltaCrls, ExpiredCrl, Revocation, RevocationDepth, SkippedCrl,

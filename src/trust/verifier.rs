@@ -6,11 +6,12 @@ use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
 use super::choices::Choices;
+use super::post_quantum::RequiredCryptography;
 use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, SkippedCrl, StaleCrls, check_path};
 use super::validate::{check_extensions, fits_usage, validity};
 use super::{
-    Anchor, ChainError, EkuPolicy, Limits, Profile, RootConstraints, Trust, TrustStore,
-    VerifiedChain,
+    Anchor, ChainError, EkuPolicy, Limits, PostQuantum, Profile, RootConstraints, Trust,
+    TrustStore, VerifiedChain,
 };
 use crate::pki::text::Escaped;
 use crate::pki::{
@@ -48,6 +49,7 @@ pub struct ChainVerifier {
     limits: Limits,
     profile: Profile,
     root_constraints: RootConstraints,
+    required: RequiredCryptography,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -62,6 +64,7 @@ impl ChainVerifier {
             limits: Limits::default(),
             profile: Profile::default(),
             root_constraints: RootConstraints::default(),
+            required: RequiredCryptography::default(),
             algorithms: provider.signature_verification_algorithms,
         }
     }
@@ -92,6 +95,22 @@ impl ChainVerifier {
     #[must_use]
     pub const fn root_constraints(mut self, rule: RootConstraints) -> Self {
         self.root_constraints = rule;
+        self
+    }
+
+    /// Sets whether the whole path must be post-quantum: only [`PostQuantum::Only`] requires it, as the key
+    /// exchange is no matter of certificates. Default: [`PostQuantum::Preferred`].
+    #[must_use]
+    pub const fn post_quantum(mut self, rule: PostQuantum) -> Self {
+        self.required.post_quantum = rule.requires_identity();
+        self
+    }
+
+    /// Requires that every key on the path is approved by FIPS 186-5 or FIPS 204, and that the crypto
+    /// provider verifies its signatures in a FIPS module. Default: not required.
+    #[must_use]
+    pub const fn require_fips(mut self) -> Self {
+        self.required.fips = true;
         self
     }
 
@@ -204,6 +223,15 @@ impl ChainVerifier {
         self.limits.intermediates
     }
 
+    /// Whether peers' keys must resist quantum computers.
+    pub(crate) const fn requires_post_quantum(&self) -> bool {
+        self.required.post_quantum
+    }
+
+    pub(super) const fn required_cryptography(&self) -> RequiredCryptography {
+        self.required
+    }
+
     pub(super) const fn certificate_profile(&self) -> Profile {
         self.profile
     }
@@ -306,7 +334,8 @@ impl ChainVerifier {
             end_entity,
             check_signs_handshakes(leaf),
             self.check_extended_key_usage(leaf, store),
-            self.check_key(leaf),
+            self.check_key(leaf)
+                .and_then(|()| self.required.check_leaf(leaf, &self.algorithms)),
         ]
         .into_iter()
         .filter_map(Result::err)

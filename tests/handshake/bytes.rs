@@ -20,9 +20,20 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A transport that counts what is read from it.
-struct Counted {
+pub(crate) struct Counted {
     io: DuplexStream,
     read: Arc<AtomicUsize>,
+}
+
+impl Counted {
+    pub(crate) fn new(io: DuplexStream) -> (Self, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = Self {
+            io,
+            read: Arc::clone(&read),
+        };
+        (counted, read)
+    }
 }
 
 impl AsyncRead for Counted {

@@ -64,16 +64,16 @@ use countersign::testing::{
 };
 use countersign::trust::{
     Anchor, BundleError, CertificatePolicies, ChainError, ChainVerifier, CrlError, CrlLoader,
-    CrlRollback, Crls, DeltaCrls, EkuPolicy, ExpiredCrl, Limits, NameMatching, PathError, Profile,
-    Revocation, RevocationDepth, RootConstraints, Signer, SkippedCrl, StatusError, Trust,
-    TrustBundles, TrustError, UnknownStatus, UnusableFiles, VerifiedChain,
+    CrlRollback, Crls, DeltaCrls, EkuPolicy, ExpiredCrl, Limits, NameMatching, PathError,
+    PostQuantum, Profile, Revocation, RevocationDepth, RootConstraints, Signer, SkippedCrl,
+    StatusError, Trust, TrustBundles, TrustError, UnknownStatus, UnusableFiles, VerifiedChain,
 };
 use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
     ConnectionInfo, Connector, Control, Credentials, Decision, DirectTls, DrainSignal, EarlyDrop,
-    HandshakeError, Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy,
-    PreambleError, RawConnection, Resumption, ServerHandshake, ShedReason, TlsStream, TrustStore,
-    Update, WhenFull,
+    FipsError, HandshakeError, Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy,
+    PostQuantumError, PreambleError, RawConnection, Resumption, ServerHandshake, ShedReason,
+    TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -103,6 +103,7 @@ fn values_go_everywhere() {
     is_plain::<EkuPolicy>();
     is_plain::<Limits>();
     is_plain::<Profile>();
+    is_plain::<PostQuantum>();
     is_plain::<NameMatching>();
     is_plain::<CertificatePolicies>();
     is_plain::<RootConstraints>();
@@ -333,6 +334,8 @@ fn errors_are_errors() {
     is_error::<ConnectError>();
     is_error::<HandshakeError>();
     is_error::<BuildError>();
+    is_error::<PostQuantumError>();
+    is_error::<FipsError>();
     is_error::<ReloadError>();
     is_error::<WorkloadError>();
     is_error::<AdmitError>();

@@ -19,8 +19,8 @@ use countersign::rustls::{self, AlertDescription, PeerIncompatible};
 use countersign::testing::TestCa;
 use countersign::trust::ChainError;
 use countersign::{
-    AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, PeerAlert,
-    PreambleError, ShedReason,
+    AcceptError, BuildError, Certificate, ConnectError, Diagnostic, FipsError, HandshakeError,
+    PeerAlert, PostQuantumError, PreambleError, ShedReason,
 };
 use http::HeaderName;
 use rustls_pki_types::UnixTime;
@@ -212,6 +212,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
             timeout: Duration::from_secs(10),
             received: 3,
         },
+        HandshakeError::MessageTooLarge,
         HandshakeError::TooMuchReceived { limit: 1 },
         HandshakeError::Io(std::io::ErrorKind::PermissionDenied.into()),
     ]
@@ -350,6 +351,10 @@ fn builds_and_reloads() {
         has_certificate: false,
     };
     check_delegation(&BuildError::from(no_key()), &no_key());
+    let tls12 = || PostQuantumError::Tls12;
+    check_delegation(&BuildError::from(tls12()), &tls12());
+    let provider = || FipsError::Provider;
+    check_delegation(&BuildError::from(provider()), &provider());
     for error in [
         BuildError::EmptyTrust,
         BuildError::NoProvider,

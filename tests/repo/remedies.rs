@@ -15,8 +15,8 @@ use countersign::trust::{
     BundleError, ChainError, CrlError, PathError, Signer, StatusError, TrustError,
 };
 use countersign::{
-    AcceptError, BuildError, Certificate, ConnectError, Diagnostic, HandshakeError, ShedReason,
-    Side, TrustStore,
+    AcceptError, BuildError, Certificate, ConnectError, Diagnostic, FipsError, HandshakeError,
+    PostQuantumError, ShedReason, Side, TrustStore,
 };
 use rustls_pki_types::UnixTime;
 
@@ -30,6 +30,9 @@ fn checked(error: &dyn Diagnostic) {
     assert!(!line.chars().any(char::is_control), "{line:?}");
     assert!(!line.ends_with('.'), "{line}");
 }
+
+/// Its AlgorithmIdentifier.
+const ML_DSA_65: [u8; 13] = [0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 18];
 
 fn certificate() -> Certificate {
     TestCa::new("Root")
@@ -50,6 +53,10 @@ fn of_keys_and_algorithms() {
     for error in [
         KeyError::Unsupported {
             key: key(),
+            supported: "Ed25519".into(),
+        },
+        KeyError::Unsupported {
+            key: "ML-DSA-65 (2.16.840.1.101.3.4.3.18)".into(),
             supported: "Ed25519".into(),
         },
         KeyError::RsaTooSmall { bits: 1024 },
@@ -156,6 +163,25 @@ fn of_chains() {
         ChainError::UnsupportedAlgorithm {
             certificate: c(),
             problem: AlgorithmError::of(&[]),
+        },
+        ChainError::UnsupportedAlgorithm {
+            certificate: c(),
+            problem: AlgorithmError::of(&ML_DSA_65),
+        },
+        ChainError::NotPostQuantum {
+            certificate: c(),
+            algorithm: "elliptic curve P-256".into(),
+            is_signature: false,
+        },
+        ChainError::NotPostQuantum {
+            certificate: c(),
+            algorithm: "ecdsa-with-SHA256 (1.2.840.10045.4.3.2)".into(),
+            is_signature: true,
+        },
+        ChainError::NotFips {
+            certificate: c(),
+            problem: "the key is RSA 2049 bits, and FIPS 186-5 requires an even number of bits"
+                .into(),
         },
         ChainError::TooManyCandidates { certificate: c() },
         ChainError::Revoked {
@@ -279,6 +305,7 @@ fn of_connections() {
             timeout: Duration::from_secs(10),
             received: 3,
         },
+        HandshakeError::MessageTooLarge,
         HandshakeError::TooMuchReceived { limit: 1 },
         HandshakeError::Io(io()),
     ] {
@@ -379,6 +406,10 @@ fn of_files() {
         CredentialsError::UnusableKey {
             place: place(),
             problem: "it is odd".into(),
+        },
+        CredentialsError::UnusableKey {
+            place: place(),
+            problem: "the key of its certificate is ML-DSA-65 (2.16.840.1.101.3.4.3.18): the key is ML-DSA-65 (2.16.840.1.101.3.4.3.18), and the crypto provider verifies signatures of Ed25519".into(),
         },
         CredentialsError::KeyMismatch {
             certificate: certificate(),
@@ -505,6 +536,49 @@ fn of_set_ups() {
         }),
         BuildError::Bundle(BundleError::NotByTrustDomain),
         BuildError::NoTicketer,
+        PostQuantumError::Tls12.into(),
+        PostQuantumError::NoKeyExchange {
+            present: "only X25519, secp256r1".into(),
+        }
+        .into(),
+        PostQuantumError::NoSignatures.into(),
+        PostQuantumError::OwnCertificate {
+            certificate: certificate(),
+            algorithm: "elliptic curve P-256".into(),
+            is_signature: false,
+        }
+        .into(),
+        PostQuantumError::OwnCertificate {
+            certificate: certificate(),
+            algorithm: "ecdsa-with-SHA256 (1.2.840.10045.4.3.2)".into(),
+            is_signature: true,
+        }
+        .into(),
+        PostQuantumError::Trust { trust_domain: None }.into(),
+        PostQuantumError::Trust {
+            trust_domain: Some("example.org".into()),
+        }
+        .into(),
+        FipsError::Provider.into(),
+        FipsError::CipherSuite { name: name() }.into(),
+        FipsError::KeyExchange { name: name() }.into(),
+        FipsError::SignatureAlgorithm { name: name() }.into(),
+        FipsError::Tickets.into(),
+        FipsError::KeyLog.into(),
+        FipsError::Signer {
+            certificate: certificate(),
+        }
+        .into(),
+        FipsError::OwnKey {
+            certificate: certificate(),
+            problem: "the key is RSA 2049 bits".into(),
+        }
+        .into(),
+        FipsError::TrustedKey {
+            root: "\"CN=Root\"".into(),
+            problem: "the key is RSA 2049 bits".into(),
+        }
+        .into(),
         BuildError::OwnCertificate(OwnCertificateProblem::Expired {
             certificate: certificate(),
             now,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::diagnostic::{Diagnostic, display_diagnostic};
+use crate::pki::algorithm::USE_AWS_LC_RS;
 use crate::pki::{Certificate, CertificateError, ISSUE_V3, PemError};
 
 /// Why credentials cannot be used.
@@ -97,6 +98,12 @@ pub enum CredentialsError {
     },
 }
 
+/// Whether an unusable key is one of ML-DSA, of a provider without it.
+fn is_ml_dsa_without_provider(problem: &str) -> bool {
+    problem.starts_with("the key of its certificate is ML-DSA")
+        && problem.contains("the crypto provider verifies signatures of")
+}
+
 impl CredentialsError {
     /// A stable code for programs.
     pub const fn reason(&self) -> &'static str {
@@ -179,6 +186,9 @@ impl Diagnostic for CredentialsError {
             Self::SeveralKeys { .. } => "leave only the one that belongs to the certificate",
             Self::Malformed { .. } => "have it issued anew",
             Self::Version1 { .. } => return format!("issue version 3: {ISSUE_V3}").into(),
+            Self::UnusableKey { problem, .. } if is_ml_dsa_without_provider(problem) => {
+                USE_AWS_LC_RS
+            }
             Self::UnusableKey { .. } => {
                 "use one for ECDSA P-256 or P-384, Ed25519, or RSA with 2,048 bits or more"
             }

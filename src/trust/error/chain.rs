@@ -144,6 +144,26 @@ pub enum ChainError {
         /// Which algorithm.
         problem: AlgorithmError,
     },
+    /// A certificate on the path has a classical key, or a classical key signed it, and the endpoint
+    /// requires post-quantum identities
+    /// ([`PostQuantum::Only`](crate::trust::PostQuantum::Only)).
+    NotPostQuantum {
+        /// The certificate.
+        certificate: Certificate,
+        /// Its key, or the algorithm of its signature, in words.
+        algorithm: String,
+        /// Whether that is the signature's, and so the issuer's key.
+        is_signature: bool,
+    },
+    /// FIPS 186-5 and FIPS 204 do not approve a key on the path, or the crypto provider verifies its
+    /// signatures outside a FIPS module, and the endpoint requires FIPS
+    /// ([`require_fips`](crate::builder::Builder::require_fips)).
+    NotFips {
+        /// The certificate with the key, or the one that the root with the key issued.
+        certificate: Certificate,
+        /// Why, in words.
+        problem: String,
+    },
     /// The search for a path reached the limit of signature verifications for one chain.
     TooManyCandidates {
         /// The peer's certificate.
@@ -282,6 +302,8 @@ impl ChainError {
             Self::BadSignature { .. } => "bad_signature",
             Self::UnsupportedKey { .. } => "unsupported_key",
             Self::UnsupportedAlgorithm { .. } => "unsupported_algorithm",
+            Self::NotPostQuantum { .. } => "not_post_quantum",
+            Self::NotFips { .. } => "not_fips",
             Self::TooManyCandidates { .. } => "too_many_candidates",
             Self::Revoked { .. } => "revoked",
             Self::UnknownRevocationStatus { .. } => "unknown_revocation_status",
@@ -313,6 +335,8 @@ impl ChainError {
             | Self::BadSignature { certificate, .. }
             | Self::UnsupportedKey { certificate, .. }
             | Self::UnsupportedAlgorithm { certificate, .. }
+            | Self::NotPostQuantum { certificate, .. }
+            | Self::NotFips { certificate, .. }
             | Self::TooManyCandidates { certificate }
             | Self::Revoked { certificate, .. }
             | Self::UnknownRevocationStatus { certificate, .. }

@@ -130,6 +130,25 @@ impl Diagnostic for ChainError {
                 "the signature of {certificate} cannot be verified here: {}",
                 problem.cause()
             ),
+            Self::NotPostQuantum {
+                certificate,
+                algorithm,
+                is_signature: false,
+            } => format!(
+                "post-quantum identities are required here, and the key of {certificate} is {algorithm}"
+            ),
+            Self::NotPostQuantum {
+                certificate,
+                algorithm,
+                is_signature: true,
+            } => format!(
+                "post-quantum identities are required here, and {certificate} is signed with {algorithm}, by \"{}\"",
+                ShortName(certificate.issuer())
+            ),
+            Self::NotFips {
+                certificate,
+                problem,
+            } => format!("FIPS is required here, and {certificate} is not approved: {problem}"),
             Self::TooManyCandidates { certificate } => format!(
                 "{certificate} has too many possible issuers: its chain and the trust store have several authorities of one name, and no path was found within 20 signature verifications, of which 8 may fail"
             ),
@@ -249,6 +268,18 @@ impl Diagnostic for ChainError {
             }
             Self::UnsupportedKey { problem, .. } => return problem.remedy(),
             Self::UnsupportedAlgorithm { problem, .. } => return problem.remedy(),
+            Self::NotPostQuantum {
+                is_signature: false,
+                ..
+            } => {
+                "issue it for an ML-DSA key (`openssl genpkey -algorithm ML-DSA-65 -out KEY.new.pem`, with OpenSSL 3.5 or later)"
+            }
+            Self::NotPostQuantum { .. } => {
+                "have it issued by an authority with an ML-DSA key, up to the root"
+            }
+            Self::NotFips { .. } => {
+                "issue it for an approved key: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.new.pem`, or RSA with 3,072 bits"
+            }
             Self::TooManyCandidates { .. } => {
                 "send only the certificates of the path, and issue them with key identifiers (subjectKeyIdentifier, authorityKeyIdentifier)"
             }

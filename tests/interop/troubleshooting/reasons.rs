@@ -24,6 +24,15 @@ const NOT_MET: &[(&str, &str)] = &[
         "the programs do not sign with such a key; `manual/refusals.md` has one",
     ),
     (
+        "not_post_quantum",
+        "the servers of the page accept classical certificates; the test `post_quantum` has it",
+    ),
+    ("not_fips", "the servers of the page do not require FIPS"),
+    (
+        "message_too_large",
+        "the programs do not present a chain of 64 KiB",
+    ),
+    (
         "too_many_candidates",
         "the authorities of the page have names of their own: no chain needs so many signatures",
     ),

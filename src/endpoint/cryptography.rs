@@ -1,0 +1,256 @@
+//! What the builder requires of cryptography, checked before anything is in force.
+//!
+//! A provider of rustls says which of its parts are FIPS, and rustls offers what the provider has. Whether
+//! that is what the deployment requires is decided once here, with the name of the choice that is not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+use crate::pki::{Certificate, Credentials, algorithm, provider, signature_algorithm_name};
+use crate::tls::{BuildError, FipsError, PostQuantumError, Resumption, tickets_are_fips};
+use crate::trust::{
+    ChainError, PostQuantum, Trust, check_post_quantum_key, check_post_quantum_signature,
+};
+
+/// The requirements of a builder, and the provider that they are about.
+pub(crate) struct Requirements {
+    pub(crate) post_quantum: PostQuantum,
+    pub(crate) fips: bool,
+    pub(crate) provider: Arc<CryptoProvider>,
+}
+
+/// The settings that FIPS concerns and that never change.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) allows_tls12: bool,
+    pub(crate) logs_keys: bool,
+    pub(crate) resumption: Resumption,
+    pub(crate) is_server: bool,
+}
+
+/// What is not FIPS of an endpoint, by the part that can be replaced alone.
+#[derive(Clone, Default)]
+pub(crate) struct FipsState {
+    settings: Option<FipsError>,
+    trust: Option<FipsError>,
+    default: Option<FipsError>,
+    /// By the name (SNI) of the credentials.
+    named: HashMap<String, FipsError>,
+}
+
+impl FipsState {
+    pub(crate) fn is_fips(&self) -> bool {
+        self.settings.is_none()
+            && self.trust.is_none()
+            && self.default.is_none()
+            && self.named.is_empty()
+    }
+}
+
+/// The provider of a builder: its own, with the groups that the rule allows, or the one of the features.
+///
+/// # Errors
+/// [`BuildError::NoProvider`]; [`BuildError::PostQuantum`] if no group remains.
+pub(crate) fn choose_provider(
+    given: Option<Arc<CryptoProvider>>,
+    rule: PostQuantum,
+) -> Result<Arc<CryptoProvider>, BuildError> {
+    if !rule.requires_key_exchange() {
+        return given
+            .or_else(provider::built_in)
+            .ok_or(BuildError::NoProvider);
+    }
+    let is_allowed = |provider: &CryptoProvider| !provider.kx_groups.is_empty();
+    let (all, mut allowed) = match given {
+        Some(given) => {
+            let mut allowed = CryptoProvider::clone(&given);
+            let groups = &mut allowed.kx_groups;
+            groups.retain(|group| provider::is_post_quantum_group(group.name()));
+            (given, allowed)
+        }
+        None => {
+            let all = provider::built_in().ok_or(BuildError::NoProvider)?;
+            let allowed = provider::post_quantum(CryptoProvider::clone(&all));
+            (all, allowed)
+        }
+    };
+    if !is_allowed(&allowed) {
+        let groups: Vec<String> = all
+            .kx_groups
+            .iter()
+            .map(|it| format!("{:?}", it.name()))
+            .collect();
+        let present = match &*groups {
+            [] => "no key exchange group".to_owned(),
+            groups => format!("only {}", groups.join(", ")),
+        };
+        return Err(PostQuantumError::NoKeyExchange { present }.into());
+    }
+    // TLS 1.2 is rejected, so its suites would only be listed.
+    allowed
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_some());
+    Ok(Arc::new(allowed))
+}
+
+impl Requirements {
+    /// Checks what never changes, and returns what is not FIPS of it.
+    pub(super) fn check_settings(&self, settings: Settings) -> Result<FipsState, BuildError> {
+        if self.post_quantum.requires_key_exchange() && settings.allows_tls12 {
+            return Err(PostQuantumError::Tls12.into());
+        }
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        if self.post_quantum.requires_identity()
+            && !algorithms.iter().any(|known| {
+                algorithm::is_post_quantum_algorithm(known.signature_alg_id().as_ref())
+            })
+        {
+            return Err(PostQuantumError::NoSignatures.into());
+        }
+        Ok(FipsState {
+            settings: self.demand(not_fips(&self.provider, settings))?,
+            ..FipsState::default()
+        })
+    }
+
+    /// Checks new trust.
+    pub(super) fn check_trust(
+        &self,
+        trust: &Trust,
+        state: &mut FipsState,
+    ) -> Result<(), BuildError> {
+        if self.post_quantum.requires_identity() {
+            check_trust_is_post_quantum(trust)?;
+        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let found = trust
+            .stores()
+            .find_map(|store| store.root_not_fips(algorithms));
+        let found = found.map(|(root, problem)| FipsError::TrustedKey { root, problem });
+        state.trust = self.demand(found)?;
+        Ok(())
+    }
+
+    /// Checks new credentials: the default ones, or those for a name (SNI).
+    pub(super) fn check_credentials(
+        &self,
+        name: Option<&str>,
+        credentials: &Credentials,
+        state: &mut FipsState,
+    ) -> Result<(), BuildError> {
+        if self.post_quantum.requires_identity() {
+            check_own_is_post_quantum(credentials)?;
+        }
+        let found = self.demand(self.own_not_fips(credentials))?;
+        match (name.map(str::to_ascii_lowercase), found) {
+            (None, found) => state.default = found,
+            (Some(name), None) => drop(state.named.remove(&name)),
+            (Some(name), Some(found)) => drop(state.named.insert(name, found)),
+        }
+        Ok(())
+    }
+
+    fn own_not_fips(&self, credentials: &Credentials) -> Option<FipsError> {
+        if !credentials.signer_may_be_fips() {
+            let certificate = credentials.certificate().clone();
+            return Some(FipsError::Signer { certificate });
+        }
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        own_chain(credentials).find_map(|certificate| {
+            let problem = algorithm::not_fips(certificate.spki(), algorithms)?;
+            Some(FipsError::OwnKey {
+                certificate,
+                problem,
+            })
+        })
+    }
+
+    /// What is not FIPS is an error where FIPS is required.
+    fn demand(&self, found: Option<FipsError>) -> Result<Option<FipsError>, BuildError> {
+        match found {
+            Some(error) if self.fips => Err(error.into()),
+            found => Ok(found),
+        }
+    }
+}
+
+/// What is not FIPS of a provider and the settings. TLS 1.2 always has extended master secret.
+fn not_fips(provider: &CryptoProvider, settings: Settings) -> Option<FipsError> {
+    // The whole before its parts: nothing of ring is FIPS, and the suites are not the reason.
+    if !provider.secure_random.fips() || !provider.key_provider.fips() {
+        return Some(FipsError::Provider);
+    }
+    let suite = provider.cipher_suites.iter().find(|suite| !suite.fips());
+    if let Some(suite) = suite {
+        let name = format!("{:?}", suite.suite());
+        return Some(FipsError::CipherSuite { name });
+    }
+    if let Some(group) = provider.kx_groups.iter().find(|group| !group.fips()) {
+        let name = format!("{:?}", group.name());
+        return Some(FipsError::KeyExchange { name });
+    }
+    let known = &provider.signature_verification_algorithms;
+    let mapped = known.mapping.iter().flat_map(|(_, mapped)| mapped.iter());
+    if let Some(other) = known.all.iter().chain(mapped).find(|known| !known.fips()) {
+        let id = crate::pki::der::sequence(other.signature_alg_id().as_ref());
+        let name = signature_algorithm_name(&id);
+        return Some(FipsError::SignatureAlgorithm { name });
+    }
+    if settings.logs_keys {
+        return Some(FipsError::KeyLog);
+    }
+    if settings.is_server && settings.resumption == Resumption::Stateless && !tickets_are_fips() {
+        return Some(FipsError::Tickets);
+    }
+    None
+}
+
+fn check_trust_is_post_quantum(trust: &Trust) -> Result<(), PostQuantumError> {
+    match trust {
+        Trust::Store(store) if !store.allows_post_quantum() => {
+            Err(PostQuantumError::Trust { trust_domain: None })
+        }
+        Trust::Store(_) => Ok(()),
+        Trust::ByTrustDomain(bundles) => {
+            let mut domains = bundles.trust_domains();
+            let classical = domains.find(|domain| {
+                let bundle = bundles.get(domain);
+                bundle.is_some_and(|bundle| !bundle.allows_post_quantum())
+            });
+            match classical {
+                None => Ok(()),
+                Some(domain) => Err(PostQuantumError::Trust {
+                    trust_domain: Some(domain.to_string()),
+                }),
+            }
+        }
+    }
+}
+
+fn check_own_is_post_quantum(credentials: &Credentials) -> Result<(), PostQuantumError> {
+    for certificate in own_chain(credentials) {
+        let checked = check_post_quantum_key(&certificate)
+            .and_then(|()| check_post_quantum_signature(&certificate));
+        if let Err(ChainError::NotPostQuantum {
+            certificate,
+            algorithm,
+            is_signature,
+        }) = checked
+        {
+            return Err(PostQuantumError::OwnCertificate {
+                certificate,
+                algorithm,
+                is_signature,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The certificates of our chain, which parsed when they were loaded.
+fn own_chain(credentials: &Credentials) -> impl Iterator<Item = Certificate> {
+    let chain = credentials.chain().iter();
+    chain.filter_map(|der| Certificate::from_der(der).ok())
+}
