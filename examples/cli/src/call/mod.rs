@@ -114,6 +114,7 @@ where
     if args.tls.tls12 {
         builder = builder.allow_tls12();
     }
+    builder = builder.post_quantum(args.tls.post_quantum());
     let connector = builder.build()?;
 
     let tcp = TcpStream::connect((host, port))

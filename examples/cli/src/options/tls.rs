@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use countersign::integration::spiffe::{Workload, WorkloadError};
 use countersign::reload::Source;
-use countersign::trust::{Revocation, Trust};
+use countersign::trust::{PostQuantum, Revocation, Trust};
 use countersign::{Credentials, TrustStore};
 
 use super::TrustOptions;
@@ -29,6 +30,23 @@ pub struct TlsOptions {
     /// Allow TLS 1.2 besides TLS 1.3
     #[arg(long)]
     pub tls12: bool,
+    /// Require post-quantum cryptography: of the key exchange, or only such, also in the certificates of
+    /// both sides
+    #[arg(
+        long,
+        value_enum,
+        value_name = "key-exchange|only",
+        conflicts_with = "tls12"
+    )]
+    #[arg(hide_possible_values = true)]
+    post_quantum: Option<Required>,
+}
+
+/// What must be post-quantum.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Required {
+    KeyExchange,
+    Only,
 }
 
 /// Our certificate, the trust in peers, and the CRLs, as sources that can be followed.
@@ -40,6 +58,15 @@ pub struct Sources {
 }
 
 impl TlsOptions {
+    /// The rule about post-quantum cryptography.
+    pub const fn post_quantum(&self) -> PostQuantum {
+        match self.post_quantum {
+            None => PostQuantum::Preferred,
+            Some(Required::KeyExchange) => PostQuantum::KeyExchange,
+            Some(Required::Only) => PostQuantum::Only,
+        }
+    }
+
     /// The files, or the agent. `store` is trusted besides the files.
     pub async fn sources(&self, store: TrustStore) -> Result<Sources, Failure> {
         if let Some(endpoint) = &self.spiffe {

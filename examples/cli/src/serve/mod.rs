@@ -120,6 +120,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     if args.tls.tls12 {
         builder = builder.allow_tls12();
     }
+    builder = builder.post_quantum(args.tls.post_quantum());
     let acceptor = builder.build()?;
     let admins = match &*args.admin {
         [] => None,

@@ -3,6 +3,7 @@
 use countersign::Acceptor;
 use countersign::identity::CommonName;
 use countersign::policy;
+use countersign::testing::{KeyType, TestCa};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -263,6 +264,56 @@ async fn tls12_is_negotiated_if_both_sides_allow_it() {
             Err(error) => assert!(!tls12, "{error}"),
         }
     }
+}
+
+/// With `--post-quantum only` both sides have ML-DSA certificates and a hybrid key exchange, or no connection.
+#[tokio::test]
+async fn post_quantum_only_admits_nothing_else() {
+    let pki = Pki::new();
+    let root = TestCa::builder("Root").key(KeyType::MlDsa65).root();
+    let issue = |name: &str, key| {
+        let leaf = root.leaf().common_name(name).dns("localhost").key(key);
+        pki.files(&format!("{name}-{key:?}"), &leaf.issue())
+    };
+    let roots = pki.write("post-quantum.pem", root.pem());
+    let only = || ["--post-quantum", "only"].map(std::path::PathBuf::from);
+    let trust = || with("--trust", &roots);
+    let strict = || trust().into_iter().chain(only());
+    let server_files = issue("orders", KeyType::MlDsa65);
+    let rules = ["--identity", "cn", "--allow-any"].map(std::path::PathBuf::from);
+    let server = Server::start(&server_files, rules.into_iter().chain(strict())).await;
+
+    let modern = issue("alice", KeyType::MlDsa87);
+    let finished = client(&modern, strict(), &server.url()).await;
+    assert_eq!((finished.code, &*finished.stderr), (Some(0), ""));
+
+    // Its own side says why, before it connects.
+    let classical = issue("bob", KeyType::P256);
+    let finished = client(&classical, strict(), &server.url()).await;
+    assert_eq!(finished.code, Some(1));
+    assert!(
+        finished
+            .stderr
+            .starts_with("error[post_quantum_own_certificate]"),
+        "{}",
+        finished.stderr
+    );
+    let finished = client(&classical, trust(), &server.url()).await;
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+
+    let together = strict().chain(["--tls12".into()]);
+    let finished = client(&modern, together, &server.url()).await;
+    assert_eq!(finished.code, Some(2));
+    assert!(
+        finished.stderr.contains("cannot be used with"),
+        "{}",
+        finished.stderr
+    );
+
+    let log = server.stop().await.attempts();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert_eq!(log[0]["tls"]["curve"], "X25519MLKEM768");
+    assert_eq!(log[1]["event"]["reason"], "no_certificate");
 }
 
 /// The default cryptography without TLS 1.3.
