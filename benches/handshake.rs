@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use countersign::testing::KeyType;
 use countersign_benches::blocking::Blocking;
-use countersign_benches::case::{BUDGETED, Case, KEYS, REFERENCE, Setting};
+use countersign_benches::case::{BUDGETED, Case, KEYS, POST_QUANTUM, REFERENCE, Setting};
 use countersign_benches::comparison::{Comparison, Driver, Round};
 use countersign_benches::fixture::{Family, Fixture};
 use countersign_benches::report::{Measured, Report};
@@ -70,6 +70,7 @@ fn settings(key: KeyType) -> impl Iterator<Item = Setting> {
     });
     let budgeted = BUDGETED
         .into_iter()
+        .chain([POST_QUANTUM])
         .filter(move |setting| setting.key == key);
     budgeted.chain(other.filter(|setting| *setting != REFERENCE))
 }

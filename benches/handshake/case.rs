@@ -6,11 +6,12 @@ use countersign::testing::KeyType;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 
 /// The types of keys that are measured.
-pub const KEYS: [KeyType; 4] = [
+pub const KEYS: [KeyType; 5] = [
     KeyType::P256,
     KeyType::P384,
     KeyType::Ed25519,
     KeyType::Rsa2048,
+    KeyType::MlDsa65,
 ];
 
 /// The setting of the budgets.
@@ -34,6 +35,13 @@ pub const BUDGETED: [Setting; 3] = [
         ..REFERENCE
     },
 ];
+
+/// Post-quantum in the key exchange and in all certificates.
+pub const POST_QUANTUM: Setting = Setting {
+    exchange: Exchange::Hybrid,
+    key: KeyType::MlDsa65,
+    ..REFERENCE
+};
 
 /// One number of the tables: the work of one side in one kind of handshake.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,6 +153,7 @@ pub fn name_of(key: KeyType) -> &'static str {
         KeyType::P384 => "P-384",
         KeyType::Ed25519 => "Ed25519",
         KeyType::Rsa2048 => "RSA-2048",
+        KeyType::MlDsa65 => "ML-DSA-65",
         _ => "another key",
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::case::{BUDGETED, Case, KEYS, Kind, REFERENCE, Setting, Side, name_of};
+use crate::case::{BUDGETED, Case, KEYS, Kind, POST_QUANTUM, REFERENCE, Setting, Side, name_of};
 use crate::comparison::Round;
 
 pub struct Measured {
@@ -234,10 +234,11 @@ impl Report<'_> {
     fn times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n| P-256, a root and an intermediate | ours | raw rustls | floor | ours / raw rustls |"
+            "\n| a root and an intermediate, P-256 if no key is named | ours | raw rustls | floor | ours / raw rustls |"
         )?;
         writeln!(f, "|---|---|---|---|---|")?;
-        for case in BUDGETED.into_iter().flat_map(Setting::cases) {
+        let settings = BUDGETED.into_iter().chain([POST_QUANTUM]);
+        for case in settings.flat_map(Setting::cases) {
             let Some(measured) = self.find(case.setting, case.side, case.kind) else {
                 continue;
             };
@@ -288,5 +289,9 @@ const DEPTHS: [&str; 3] = ["root only", "one intermediate", "two intermediates"]
 
 fn exchange_of(setting: Setting) -> String {
     let driver = if setting.tokio { "" } else { ", without tokio" };
-    format!("{}{driver}", setting.exchange)
+    let key = match setting.key {
+        key if key == REFERENCE.key => String::new(),
+        key => format!(" and {}", name_of(key)),
+    };
+    format!("{}{key}{driver}", setting.exchange)
 }
