@@ -97,6 +97,14 @@ pub(crate) fn problems(credentials: &Credentials, side: Side, now: Option<UnixTi
     for problem in out_of_order(credentials) {
         add(false, problem);
     }
+    let bytes = message_size(credentials);
+    if bytes > LARGEST_MESSAGE {
+        let certificate = credentials.certificate().clone();
+        add(
+            false,
+            OwnCertificateProblem::ChainSize { certificate, bytes },
+        );
+    }
     if let Some(problem) = now.and_then(|now| invalid_at(credentials, now)) {
         add(false, problem);
     }
@@ -132,6 +140,15 @@ fn has_purpose(certificate: &Certificate, side: Side) -> bool {
     certificate
         .extended_key_usage()
         .is_none_or(|purposes| purposes.iter().any(|oid| oid == wanted || oid == ANY))
+}
+
+/// The largest handshake message that rustls reads. OpenSSL reads 100 KiB of certificates by default.
+const LARGEST_MESSAGE: usize = 0xffff;
+
+/// The size of the Certificate message of TLS 1.3 (RFC 9846 section 4.4.2), without extensions.
+fn message_size(credentials: &Credentials) -> usize {
+    let entries = credentials.chain().iter().map(|der| 3 + der.len() + 2);
+    1 + 3 + entries.sum::<usize>()
 }
 
 /// Whether the key is one that no peer accepts (true), or that some do not (false).
@@ -258,6 +275,19 @@ mod tests {
         assert_eq!(with(&[]), [], "its root may have issued it");
         assert_eq!(with(&[&other]), [order]);
         assert_eq!(with(&[&root, &issuing]), [order, order]);
+    }
+
+    #[test]
+    fn a_chain_over_a_message_is_reported() {
+        let root = TestCa::new("Root");
+        let padding = vec![0; 16_000];
+        let leaf = || root.leaf().dns("a.example");
+        let large = leaf().extension("1.2.3.4", false, &padding);
+        assert_eq!(found(&large.issue(), Side::Server), []);
+        let issued = leaf().extension("1.2.3.4", false, &[0; 66_000]).issue();
+        let size = ("own_chain_size", false);
+        assert_eq!(found(&issued, Side::Server), [size]);
+        assert_eq!(found(&issued, Side::Client), [size]);
     }
 
     #[test]

@@ -478,6 +478,10 @@ fn of_our_own_certificates() {
             now,
         },
         OwnCertificateProblem::NoServerName { certificate: c() },
+        OwnCertificateProblem::ChainSize {
+            certificate: certificate(),
+            bytes: 70_000,
+        },
         OwnCertificateProblem::ChainOrder {
             certificate: c(),
             position: 2,

@@ -89,6 +89,14 @@ pub enum OwnCertificateProblem {
         /// The position of the certificate that follows instead, counted from 1.
         position: usize,
     },
+    /// Our chain does not fit in a handshake message of 64 KiB, the most that many TLS libraries read: nine
+    /// certificates of ML-DSA-87 do not.
+    ChainSize {
+        /// Our certificate.
+        certificate: Certificate,
+        /// The size of the message with the chain.
+        bytes: usize,
+    },
 }
 
 impl OwnCertificateProblem {
@@ -103,6 +111,7 @@ impl OwnCertificateProblem {
             Self::NotYetValid { .. } => "own_certificate_not_yet_valid",
             Self::NoServerName { .. } => "own_certificate_without_name",
             Self::ChainOrder { .. } => "own_chain_order",
+            Self::ChainSize { .. } => "own_chain_size",
         }
     }
 
@@ -116,7 +125,8 @@ impl OwnCertificateProblem {
             | Self::Expired { certificate, .. }
             | Self::NotYetValid { certificate, .. }
             | Self::NoServerName { certificate }
-            | Self::ChainOrder { certificate, .. } => certificate,
+            | Self::ChainOrder { certificate, .. }
+            | Self::ChainSize { certificate, .. } => certificate,
         }
     }
 }
@@ -165,6 +175,9 @@ impl Diagnostic for OwnCertificateProblem {
             } => format!(
                 "certificate {position} of our chain did not issue {certificate}, which is before it: peers may find no path to their root"
             ),
+            Self::ChainSize { certificate, bytes } => format!(
+                "the chain of our own {certificate} makes a handshake message of {bytes} bytes, and many peers read at most 65,535"
+            ),
         }
         .into()
     }
@@ -190,6 +203,9 @@ impl Diagnostic for OwnCertificateProblem {
             Self::NoServerName { .. } => "have it issued with the names that clients connect to",
             Self::ChainOrder { .. } => {
                 "write the leaf first, then the certificate that issued it, and so on"
+            }
+            Self::ChainSize { .. } => {
+                "leave out what peers have, such as the root, or have it issued below fewer authorities"
             }
         }
         .into()
