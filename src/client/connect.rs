@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::{ClientConnection, Connection as TlsConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{ConnectError, Connector, has_asked};
@@ -10,7 +11,8 @@ use crate::gate::Handshaken;
 use crate::live::CloseReason;
 use crate::stream::handshake::{Driver, reject, stream_of};
 use crate::stream::info_of;
-use crate::tls::Failure as _;
+use crate::stream::signing::Start;
+use crate::tls::{Failure as _, HandshakeError};
 use crate::{ConnectionInfo, TlsStream};
 
 impl<I: Send + Sync + 'static> Connector<I> {
@@ -78,13 +80,37 @@ impl<I: Send + Sync + 'static> Connector<I> {
         }
         let mut driver = Driver::<I, ConnectError>::start(attempt, &endpoint.bounds, None);
         let tls = Arc::clone(&endpoint.snapshot().tls);
-        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.private));
-        let wire = driver.watch(io);
-        // `connect` looks up a session to resume, and the probe records it.
-        let handshake = driver
-            .attempt
-            .probe
-            .with_probe(|| connector.connect(server_name.clone(), wire).into_fallible());
+        // Both kinds of handshake look up a session to resume, and the probe records it.
+        let (driver, handshake) = if let Some(slow) = &tls.slow {
+            let probe = &mut driver.attempt.probe;
+            let config = Arc::clone(&tls.private);
+            let new = probe.with_probe(|| ClientConnection::new(config, server_name.clone()));
+            let connection = match new {
+                Ok(connection) => connection,
+                Err(error) => {
+                    let error = HandshakeError::from_rustls(error, &driver.attempt.probe);
+                    return Err(driver.fail(error.into()));
+                }
+            };
+            let start = Start::Client(Box::new(connection.into()), slow.lane.clone());
+            // Boxed, so that futures of other handshakes are not as large.
+            let driven = Box::pin(driver.drive_slowly(io, start)).await;
+            let (driver, connection, wire) = driven?;
+            let adopt = |fresh: &mut _| {
+                if let TlsConnection::Client(done) = connection {
+                    *fresh = done;
+                }
+            };
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&slow.placeholder));
+            let adopted = connector.connect_with(server_name.clone(), wire, adopt);
+            (driver, adopted.into_fallible())
+        } else {
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.private));
+            let wire = driver.watch(io);
+            let connect = || connector.connect(server_name.clone(), wire).into_fallible();
+            let handshake = driver.attempt.probe.with_probe(connect);
+            (driver, handshake)
+        };
         let (driver, stream) = driver.drive(handshake).await?;
 
         let connection = stream.get_ref().1;

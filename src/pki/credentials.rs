@@ -16,8 +16,11 @@ use super::content::ContentKind;
 #[cfg(feature = "encrypted-keys")]
 use super::encrypted::{self, Passphrase};
 use super::error::{CredentialsError, LoadWarning, PemError};
+#[cfg(feature = "tokio")]
+use super::lane::Lane;
 use super::pem::{Block, BlockPlace, ENCRYPTED, EncryptedKeys, Origin, read_pem};
 use super::provider;
+use super::remote::{RemoteKey, RemoteSigner};
 use crate::Diagnostic;
 
 /// Our own certificate chain and private key, checked to belong together.
@@ -62,6 +65,24 @@ enum Key {
     /// Wiped when the last clone is dropped.
     Der(Arc<SecretKey>),
     Signer(Arc<dyn SigningKey>),
+    Remote(Remote),
+}
+
+/// A key that may be slow.
+#[derive(Clone)]
+struct Remote {
+    key: Arc<RemoteKey>,
+    #[cfg(feature = "tokio")]
+    lane: Lane,
+}
+
+/// Our certificate with its key, as a configuration presents it.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnKey {
+    pub(crate) certified: Arc<CertifiedKey>,
+    /// The places for signatures, if the key may be slow.
+    #[cfg(feature = "tokio")]
+    pub(crate) lane: Option<Lane>,
 }
 
 type SecretKey = Zeroizing<PrivateKeyDer<'static>>;
@@ -186,8 +207,10 @@ impl Credentials {
         Self::new(chain, key, &Origin::Bytes)
     }
 
-    /// Takes a DER certificate chain, leaf first, and a signer for a key that is elsewhere: in an HSM, a
-    /// TPM or an agent.
+    /// Takes a DER certificate chain, leaf first, and a signer of rustls that answers at once.
+    ///
+    /// A key that is in a token, a TPM or a service may take its time:
+    /// [`from_remote_signer`](Self::from_remote_signer) is for those.
     ///
     /// # Errors
     /// See [`CredentialsError`]. A signer without a public key cannot be compared with the certificate,
@@ -231,6 +254,52 @@ impl Credentials {
     /// Whether the signatures of the key are made by the crypto provider, or by a signer that was declared.
     pub(crate) fn signer_may_be_fips(&self) -> bool {
         matches!(self.key, Key::Der(_)) || self.signer_is_fips
+    }
+
+    /// Takes a DER certificate chain, leaf first, and a signer for a key that is elsewhere: in a TPM, an
+    /// agent, or the key service of a cloud. It may be slow.
+    ///
+    /// ```
+    /// # use countersign::pki::{RemoteSigner, CredentialsError};
+    /// use countersign::Credentials;
+    /// use countersign::pki_types::CertificateDer;
+    ///
+    /// fn credentials(
+    ///     chain: Vec<CertificateDer<'static>>,
+    ///     signer: impl RemoteSigner,
+    /// ) -> Result<Credentials, CredentialsError> {
+    ///     Credentials::from_remote_signer(chain, signer)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`CredentialsError`]. [`CredentialsError::UnusableKey`] if the signer has no signature scheme for
+    /// the kind of its key, and [`CredentialsError::KeyMismatch`] if its public key is not the certificate's.
+    pub fn from_remote_signer(
+        chain: Vec<CertificateDer<'static>>,
+        signer: impl RemoteSigner,
+    ) -> Result<Self, CredentialsError> {
+        Self::from_signer_at(chain, Arc::new(signer), "the remote signer")
+    }
+
+    /// `place` is the name of the signer in errors.
+    pub(super) fn from_signer_at(
+        chain: Vec<CertificateDer<'static>>,
+        signer: Arc<dyn RemoteSigner>,
+        place: &str,
+    ) -> Result<Self, CredentialsError> {
+        #[cfg(feature = "tokio")]
+        let lane = Lane::new(signer.max_concurrent());
+        let key = RemoteKey::new(signer).ok_or_else(|| CredentialsError::UnusableKey {
+            place: place.into(),
+            problem: "it has no signature scheme of TLS for the kind of its public key".into(),
+        })?;
+        let remote = Remote {
+            key: Arc::new(key),
+            #[cfg(feature = "tokio")]
+            lane,
+        };
+        Self::new(chain, Key::Remote(remote), &Origin::Signer(place.into()))
     }
 
     /// Our own (leaf) certificate.
@@ -290,7 +359,19 @@ impl Credentials {
         Ok(Self::new(chain, Key::Der(Arc::new(key)), origin)?.with(warnings))
     }
 
-    fn with(mut self, mut warnings: Vec<LoadWarning>) -> Self {
+    /// Reads a chain from a file.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn chain_of(
+        path: &Path,
+    ) -> Result<(Vec<CertificateDer<'static>>, Vec<LoadWarning>), CredentialsError> {
+        let mut warnings = Vec::new();
+        let (origin, chain) = Origin::read_secret(path)?;
+        let text = Text(&chain, &origin);
+        let chain = read_chain(text, EncryptedKeys::Reject, &mut warnings)?;
+        Ok((chain, warnings))
+    }
+
+    pub(super) fn with(mut self, mut warnings: Vec<LoadWarning>) -> Self {
         // Chain and key can be in one file.
         let mut seen: Vec<LoadWarning> = Vec::new();
         warnings.retain(|warning| {
@@ -338,9 +419,16 @@ impl Credentials {
     pub(crate) fn certified_key(
         &self,
         provider: &CryptoProvider,
-    ) -> Result<Arc<CertifiedKey>, CredentialsError> {
+    ) -> Result<OwnKey, CredentialsError> {
         let signer = self.signer_at(provider, &Origin::Bytes)?;
-        Ok(Arc::new(CertifiedKey::new(self.chain.to_vec(), signer)))
+        Ok(OwnKey {
+            certified: Arc::new(CertifiedKey::new(self.chain.to_vec(), signer)),
+            #[cfg(feature = "tokio")]
+            lane: match &self.key {
+                Key::Remote(remote) => Some(remote.lane.clone()),
+                Key::Der(_) | Key::Signer(_) => None,
+            },
+        })
     }
 
     fn signer_at(
@@ -350,6 +438,7 @@ impl Credentials {
     ) -> Result<Arc<dyn SigningKey>, CredentialsError> {
         let signer = match &self.key {
             Key::Signer(signer) => signer.clone(),
+            Key::Remote(remote) => remote.key.clone(),
             Key::Der(key) => provider
                 .key_provider
                 .load_private_key(key.clone_key())

@@ -13,6 +13,8 @@ mod error;
 mod excerpt;
 pub(crate) mod file;
 pub(crate) mod key_id;
+#[cfg(feature = "tokio")]
+mod lane;
 pub(crate) mod memory;
 mod name;
 pub(crate) mod name_difference;
@@ -21,7 +23,10 @@ pub(crate) mod named;
 pub(crate) mod oid_names;
 pub(crate) mod own;
 pub(crate) mod pem;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 pub(crate) mod provider;
+mod remote;
 pub(crate) mod san;
 pub(crate) mod signed;
 pub(crate) mod strings;
@@ -41,17 +46,23 @@ pub use certificate::{
 pub(crate) use certificate::{ShortSerial, absolute, negated};
 pub use content::ContentKind;
 pub use credentials::Credentials;
+pub(crate) use credentials::OwnKey;
 pub use crl::{Crl, CrlNumber};
 pub(crate) use crl::{DistributionPoints, Entry, Reasons};
 #[cfg(feature = "encrypted-keys")]
 pub use encrypted::Passphrase;
 pub use error::{CredentialsError, CrlFormatError, LoadWarning, OwnCertificateProblem, PemError};
 pub use excerpt::Excerpt;
+#[cfg(feature = "tokio")]
+pub(crate) use lane::Lane;
 pub(crate) use name::ShortName;
 pub use name::{DistinguishedName, NameAttribute, TextError};
 pub use oid_names::oid_name;
 pub use own::OwnCertificateChecks;
 pub use pem::BlockPlace;
+#[cfg(feature = "tokio")]
+pub(crate) use remote::with_deadline;
+pub use remote::{RemoteSigner, SigningError, SigningRequest};
 pub use san::{GeneralName, SanError};
 pub use strings::StringRules;
 pub(crate) use webpki_view::webpki_view;

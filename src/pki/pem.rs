@@ -17,6 +17,8 @@ use super::text::Escaped;
 pub(crate) enum Origin {
     File(PathBuf),
     Bytes,
+    /// What holds a key that cannot be read.
+    Signer(String),
 }
 
 impl Origin {
@@ -48,6 +50,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File(path) => write!(f, "{}", Escaped(&path.to_string_lossy())),
             Self::Bytes => f.write_str("the given bytes"),
+            Self::Signer(name) => f.write_str(name),
         }
     }
 }

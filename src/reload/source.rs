@@ -18,6 +18,8 @@ use crate::diagnostic::display_diagnostic;
 #[cfg(feature = "encrypted-keys")]
 use crate::pki::Passphrase;
 use crate::pki::file::{self, FileError, MAX_FILE};
+#[cfg(feature = "pkcs11")]
+use crate::pki::pkcs11::Pkcs11Key;
 use crate::trust::{Crls, TrustBundles};
 use crate::{Credentials, Diagnostic, TrustStore};
 
@@ -387,6 +389,34 @@ impl Source<Credentials> {
         let (chain, key) = (chain.into(), key.into());
         Self::files([chain.clone(), key.clone()], move || {
             Credentials::from_encrypted_pem_files(&chain, &key, &passphrase)
+        })
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+impl Source<Credentials> {
+    /// Loads with [`Credentials::from_pkcs11`]: the chain from a file, whose change is noticed, and the key in
+    /// the token again, by its label or identifier.
+    ///
+    /// For a new key, write it into the token under the same label, have its certificate issued, and replace
+    /// the file; with [`chosen_by_certificate`](crate::pki::pkcs11::Pkcs11Key::chosen_by_certificate) the old
+    /// key stays in use until then.
+    ///
+    /// ```
+    /// use countersign::Credentials;
+    /// use countersign::pki::pkcs11::Pkcs11Key;
+    /// use countersign::reload::Source;
+    ///
+    /// let key = Pkcs11Key::from_uri(
+    ///     "pkcs11:token=orders;object=tls?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/run/secrets/pin",
+    /// )?;
+    /// let source = Source::<Credentials>::pkcs11("server.crt", key.chosen_by_certificate());
+    /// # Ok::<(), countersign::pki::pkcs11::Pkcs11Error>(())
+    /// ```
+    pub fn pkcs11(chain: impl Into<PathBuf>, key: Pkcs11Key) -> Self {
+        let chain = chain.into();
+        Self::files([chain.clone()], move || {
+            Credentials::from_pkcs11(&chain, key.clone())
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::Connection as TlsConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{AcceptError, Acceptor};
@@ -10,6 +11,7 @@ use crate::gate::Handshaken;
 use crate::live::Connection;
 use crate::stream::handshake::{Cancel, Driver, reject, stream_of};
 use crate::stream::info_of;
+use crate::stream::signing::Start;
 use crate::tls::probe::HandshakeProbe;
 use crate::tls::{Attempt, Failure as _};
 use crate::{ConnectionInfo, TlsStream};
@@ -77,10 +79,24 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         let endpoint = &self.endpoint;
         let snapshot = endpoint.snapshot();
         driver.attempt.probe = HandshakeProbe::beginning_under(snapshot.trust_id());
-        let handshake = tokio_rustls::TlsAcceptor::from(Arc::clone(&snapshot.tls.private))
-            .accept(driver.watch(io))
-            .into_fallible();
+        let configs = Arc::clone(&snapshot.tls);
         drop(snapshot);
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&configs.private));
+        let (driver, handshake) = if configs.may_be_slow() {
+            let start = Start::Server(configs);
+            // Boxed, so that futures of other handshakes are not as large.
+            let driven = Box::pin(driver.drive_slowly(io, start)).await;
+            let (driver, connection, wire) = driven?;
+            let adopt = |fresh: &mut _| {
+                if let TlsConnection::Server(done) = connection {
+                    *fresh = done;
+                }
+            };
+            (driver, acceptor.accept_with(wire, adopt).into_fallible())
+        } else {
+            let wire = driver.watch(io);
+            (driver, acceptor.accept(wire).into_fallible())
+        };
         let (driver, tls) = driver.drive(handshake).await?;
         let connection = Handshaken::Server(tls.get_ref().1);
         match driver.admit(&endpoint.live, connection).await {

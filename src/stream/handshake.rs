@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::AlertDescription;
 use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, Connection as TlsConnection};
 use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::alerts::Alerts;
 use super::closing::{Closing, FinalRecords};
+use super::signing::{Start, Steps, Waiting};
 use super::{TlsStream, Wire};
 use crate::audit::Stage;
 use crate::endpoint::Bounds;
@@ -136,6 +137,49 @@ where
         // A failure is recorded in any case.
         let _ = self.attempt.finish(Err(&error), &[]);
         if let Some(wire) = wire {
+            Closing::new(wire, FinalRecords::default()).await;
+        }
+        Err(error)
+    }
+
+    /// As [`drive`](Self::drive), for a key that may be slow: what may sign runs on a thread for blocking
+    /// work.
+    pub(crate) async fn drive_slowly<IO>(
+        mut self,
+        io: IO,
+        start: Start,
+    ) -> Result<(Self, TlsConnection, Wire<IO>), E>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.attempt.stage = Stage::Handshake;
+        let mut wire = self.watch(io);
+        let mut waiting = Waiting::Peer;
+        let steps = Steps {
+            wire: &mut wire,
+            probe: &mut self.attempt.probe,
+            deadline: self.deadline,
+            waiting: &mut waiting,
+        };
+        let driven = bounded(self.deadline, &mut self.cancel, steps.run(start)).await;
+        let (error, has_failed) = match driven {
+            Ok(Ok(connection)) => return Ok((self, connection, wire)),
+            Ok(Err(error)) => {
+                let error = self.why(error);
+                (most_specific(error, &self.attempt.probe), true)
+            }
+            Err(Stop::TimedOut) if waiting != Waiting::Peer => {
+                let error = HandshakeError::SigningTimedOut {
+                    timeout: self.timeout,
+                    queued: waiting == Waiting::Place,
+                };
+                (error.into(), false)
+            }
+            Err(stop) => (self.stopped(stop), false),
+        };
+        // A failure is recorded in any case.
+        let _ = self.attempt.finish(Err(&error), &[]);
+        if has_failed {
             Closing::new(wire, FinalRecords::default()).await;
         }
         Err(error)

@@ -6,6 +6,7 @@ mod drain_signal;
 pub(crate) mod handshake;
 mod http2_frames;
 mod info;
+pub(crate) mod signing;
 mod wire;
 
 pub use alerts::AlertWatch;

@@ -480,7 +480,7 @@ impl Failure for AdmitError {
 impl Failure for HandshakeError {
     fn action(&self) -> Action {
         match self {
-            Self::TimedOut { .. } => Action::TimedOut,
+            Self::TimedOut { .. } | Self::SigningTimedOut { .. } => Action::TimedOut,
             _ => Action::HandshakeFailed,
         }
     }
@@ -490,7 +490,11 @@ impl Failure for HandshakeError {
     }
 
     fn stage(&self) -> Option<Stage> {
-        None
+        match self {
+            // Whatever the peer has proven by then.
+            Self::Signing(_) | Self::SigningTimedOut { .. } => Some(Stage::Handshake),
+            _ => None,
+        }
     }
 
     fn late_alert(&self) -> AlertDescription {

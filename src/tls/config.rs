@@ -19,7 +19,9 @@ use super::resumption::{Resumption, ServerSessions};
 use super::sessions::ClientSessionCache;
 use super::verifier::PeerVerifier;
 use crate::identity::DnsName;
-use crate::pki::{Certificate, Credentials};
+#[cfg(feature = "tokio")]
+use crate::pki::Lane;
+use crate::pki::{Certificate, Credentials, OwnKey};
 use crate::trust::{ChainVerifier, Trust};
 
 /// The settings that both sides have.
@@ -52,6 +54,22 @@ pub(crate) struct ServerConfigs {
     pub(crate) private: Arc<ServerConfig>,
     /// For connections that the application drives. Their secrets cannot be extracted.
     pub(crate) public: Arc<ServerConfig>,
+    certificates: Arc<ServerCertificates>,
+    #[cfg(feature = "tokio")]
+    may_be_slow: bool,
+}
+
+#[cfg(feature = "tokio")]
+impl ServerConfigs {
+    /// Whether a certificate has a key that may be slow.
+    pub(crate) const fn may_be_slow(&self) -> bool {
+        self.may_be_slow
+    }
+
+    /// The places for signatures of the key for this name, if that may be slow.
+    pub(crate) fn lane(&self, server_name: Option<&str>) -> Option<Lane> {
+        self.certificates.choose(server_name).lane.clone()
+    }
 }
 
 /// What a server's configurations of all generations have in common, with the certificates of the
@@ -119,10 +137,10 @@ impl ServerTemplate {
     pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
         let mut named: Vec<_> = self.certificates.by_name.iter().collect();
         named.sort_by_key(|(name, _)| *name);
-        let default = leaf_of(&self.certificates.default).map(|leaf| (None, leaf));
+        let default = leaf_of(&self.certificates.default.certified).map(|leaf| (None, leaf));
         let named = named
             .into_iter()
-            .filter_map(|(name, key)| Some((Some(name.clone()), leaf_of(key)?)));
+            .filter_map(|(name, key)| Some((Some(name.clone()), leaf_of(&key.certified)?)));
         default.into_iter().chain(named).collect()
     }
 
@@ -161,6 +179,13 @@ impl ServerTemplate {
         Ok(ServerConfigs {
             private: Arc::new(config),
             public,
+            #[cfg(feature = "tokio")]
+            may_be_slow: {
+                let named = self.certificates.by_name.values();
+                let mut all = named.chain([&self.certificates.default]);
+                all.any(|own| own.lane.is_some())
+            },
+            certificates: self.certificates.clone(),
         })
     }
 }
@@ -190,6 +215,20 @@ pub(crate) struct ClientConfigs {
     pub(crate) public: Arc<ClientConfig>,
     /// The certificate that they present.
     pub(crate) certificate: Arc<CertifiedKey>,
+    /// If the key may be slow.
+    #[cfg(feature = "tokio")]
+    pub(crate) slow: Option<SlowClient>,
+}
+
+/// What a client with a slow key needs besides its configuration.
+#[cfg(feature = "tokio")]
+#[derive(Clone)]
+pub(crate) struct SlowClient {
+    /// The places for signatures.
+    pub(crate) lane: Lane,
+    /// A configuration for a connection that another one replaces before it is used: it takes no session
+    /// out of the cache.
+    pub(crate) placeholder: Arc<ClientConfig>,
 }
 
 /// What a client's configurations of all generations have in common, with the certificate of the
@@ -241,7 +280,7 @@ impl ClientTemplate {
 
     /// The certificate in use.
     pub(crate) fn own_certificates(&self) -> Vec<(Option<String>, Certificate)> {
-        let leaf = leaf_of(&self.certificate.0).map(|leaf| (None, leaf));
+        let leaf = leaf_of(&self.certificate.0.certified).map(|leaf| (None, leaf));
         leaf.into_iter().collect()
     }
 
@@ -280,11 +319,22 @@ impl ClientTemplate {
         }
         let public = Arc::new(config.clone());
         config.enable_secret_extraction = true;
+        #[cfg(feature = "tokio")]
+        let slow = self.certificate.0.lane.clone().map(|lane| {
+            let mut placeholder = config.clone();
+            placeholder.resumption = rustls::client::Resumption::disabled();
+            SlowClient {
+                lane,
+                placeholder: Arc::new(placeholder),
+            }
+        });
         Ok(ClientConfigs {
             credentials: self.replaced,
             private: Arc::new(config),
             public,
-            certificate: self.certificate.0.clone(),
+            certificate: self.certificate.0.certified.clone(),
+            #[cfg(feature = "tokio")]
+            slow,
         })
     }
 }
@@ -319,7 +369,7 @@ fn server_certificates(
 fn certificates_by_name(
     named: &[(String, Credentials)],
     provider: &CryptoProvider,
-) -> Result<HashMap<String, Arc<CertifiedKey>>, BuildError> {
+) -> Result<HashMap<String, OwnKey>, BuildError> {
     let mut by_name = HashMap::new();
     for (name, credentials) in named {
         let name = name.to_ascii_lowercase();

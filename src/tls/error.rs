@@ -10,8 +10,8 @@ use super::alert::PeerAlert;
 use super::probe::HandshakeProbe;
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
-use crate::pki::Certificate;
 use crate::pki::text::Brief;
+use crate::pki::{Certificate, SigningError};
 
 /// Why a TLS handshake failed before the gate decided.
 ///
@@ -68,6 +68,15 @@ pub enum HandshakeError {
         /// The limit in force.
         limit: usize,
     },
+    /// Our own key did not sign: its token was removed, its service failed. The peer is not to blame.
+    Signing(SigningError),
+    /// Our own key did not sign in time.
+    SigningTimedOut {
+        /// The limit of the handshake.
+        timeout: Duration,
+        /// The handshake waited for other signatures of the same key, and not for its own.
+        queued: bool,
+    },
     /// The transport failed.
     Io(io::Error),
 }
@@ -86,6 +95,8 @@ impl HandshakeError {
             Self::TimedOut { .. } => "timed_out",
             Self::MessageTooLarge => "message_too_large",
             Self::TooMuchReceived { .. } => "too_much_received",
+            Self::Signing(_) => "signing_failed",
+            Self::SigningTimedOut { .. } => "signing_timed_out",
             Self::Io(_) => "io",
         }
     }
@@ -131,6 +142,17 @@ impl Diagnostic for HandshakeError {
             Self::TooMuchReceived { limit } => {
                 format!("the peer sent more than {limit} bytes before it was admitted")
             }
+            Self::Signing(error) => format!(
+                "our own key did not sign: {}",
+                Brief(Diagnostic::cause(error))
+            ),
+            Self::SigningTimedOut {
+                timeout,
+                queued: false,
+            } => format!("our own key did not sign within the {timeout:?} of the handshake"),
+            Self::SigningTimedOut { timeout, .. } => format!(
+                "our own key was busy with other signatures for the {timeout:?} of the handshake"
+            ),
             Self::Io(error) => {
                 format!("the connection failed during the handshake: {}", Brief(error))
             }
@@ -158,6 +180,13 @@ impl Diagnostic for HandshakeError {
             Self::TooMuchReceived { .. } => {
                 "if its chain is that long, raise max_handshake_bytes()"
             }
+            Self::Signing(error) => return error.remedy().into_owned().into(),
+            Self::SigningTimedOut { queued: false, .. } => {
+                "see why what holds the key is slow, or raise handshake_timeout()"
+            }
+            Self::SigningTimedOut { .. } => {
+                "allow more signatures at the same time if what holds the key can make them, or resume sessions"
+            }
             Self::Io(_) => "check the network, and try again",
         }
         .into()
@@ -170,6 +199,9 @@ impl HandshakeError {
     pub(crate) fn from_rustls(error: rustls::Error, probe: &HandshakeProbe) -> Self {
         use rustls::Error as E;
 
+        if let Some(error) = SigningError::inside(&error) {
+            return Self::Signing(error.clone());
+        }
         match error {
             // These alerts close the connection and reject nothing.
             E::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => {

@@ -24,7 +24,7 @@ use crate::side::Side;
 use crate::trust::{ChainError, VerifiedChain};
 
 /// The observations of one connection's handshake.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HandshakeProbe {
     /// The trust in force before the configuration was chosen.
     began: Option<GenerationId>,

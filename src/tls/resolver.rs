@@ -10,18 +10,19 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::probe;
+use crate::pki::OwnKey;
 
 /// A server's certificates by the name that the client asks for.
 #[derive(Clone)]
 pub(super) struct ServerCertificates {
-    pub(super) default: Arc<CertifiedKey>,
+    pub(super) default: OwnKey,
     /// By lower-case name, or `*.` and the rest of a name.
-    pub(super) by_name: HashMap<String, Arc<CertifiedKey>>,
+    pub(super) by_name: HashMap<String, OwnKey>,
 }
 
 impl ServerCertificates {
     /// An unknown name, or none, gets the default: the gate is the same for all.
-    fn choose(&self, name: Option<&str>) -> &Arc<CertifiedKey> {
+    pub(super) fn choose(&self, name: Option<&str>) -> &OwnKey {
         if self.by_name.is_empty() {
             return &self.default;
         }
@@ -41,7 +42,7 @@ impl ResolvesServerCert for ServerCertificates {
         if let Some(name) = hello.server_name() {
             probe::record_server_name(name);
         }
-        let chosen = self.choose(hello.server_name());
+        let chosen = &self.choose(hello.server_name()).certified;
         probe::record_shown(chosen);
         Some(Arc::clone(chosen))
     }
@@ -56,7 +57,7 @@ impl fmt::Debug for ServerCertificates {
 }
 
 /// A client's certificate, and the note that a server asked for it.
-pub(super) struct ClientCertificate(pub(super) Arc<CertifiedKey>);
+pub(super) struct ClientCertificate(pub(super) OwnKey);
 
 impl ResolvesClientCert for ClientCertificate {
     fn resolve(
@@ -65,10 +66,10 @@ impl ResolvesClientCert for ClientCertificate {
         _schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         probe::record_request_for_certificate();
-        probe::record_shown(&self.0);
+        probe::record_shown(&self.0.certified);
         // Hints are not obeyed: with one certificate, sending it gives the server's log its name
         // and us the server's alert; sending none gives neither.
-        Some(Arc::clone(&self.0))
+        Some(Arc::clone(&self.0.certified))
     }
 
     fn has_certs(&self) -> bool {

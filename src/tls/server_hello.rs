@@ -26,7 +26,7 @@ const SERVER_HELLO: u8 = 2;
 ///
 /// It is the first message of a server, or the second after a HelloRetryRequest. Any other message stops
 /// the search, because a peer can choose what follows on the stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ServerHelloReader {
     bytes: Vec<u8>,
     is_done: bool,

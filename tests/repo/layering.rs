@@ -73,6 +73,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
     (
         |word| matches!(word, "tokio" | "tokio_rustls"),
         &[
+            "pki/lane.rs",          // a semaphore, which needs no runtime
             "policy/asynchronous/", // time limits
             "live/timers.rs",
             "stream/",
