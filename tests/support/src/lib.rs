@@ -44,7 +44,7 @@ pub mod running;
 
 use std::path::Path;
 
-pub use own_process::run_in_own_process;
+pub use own_process::{is_own_process, run_in_own_process, run_with};
 #[cfg(feature = "tokio")]
 pub use sides::*;
 
