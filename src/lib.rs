@@ -41,7 +41,7 @@
 //!
 //! The [`manual`] starts with [getting started](manual::getting_started). Its other pages are about
 //! [identities](manual::identities), [policies](manual::policies),
-//! [trust and revocation](manual::trust_and_revocation), [rotation](manual::rotation),
+//! [trust and revocation](manual::trust_and_revocation), [rotation](manual::rotation), [keys in hardware](manual::hardware_keys),
 //! [live connections](manual::live_connections), [HTTP](manual::http), [proxies](manual::proxies),
 //! [gRPC](manual::grpc),
 //! [clients](manual::clients), [QUIC and blocking](manual::quic_and_blocking),
@@ -116,6 +116,7 @@
 //! | `tokio` | yes | [`Acceptor::accept`], [`Connector::connect`], `Listener`, re-authorization of open connections, `reload`, async policies, timeouts |
 //! | `ring` | | cryptography by ring; the default provider where `aws-lc-rs` is off |
 //! | `fips` | | the FIPS 140-3 build of aws-lc-rs (needs CMake and Go to build): see [FIPS](manual::fips) |
+//! | `pkcs11` | | `Credentials::from_pkcs11`: private keys in HSMs, smart cards and TPMs |
 //! | `webpki-roots` | | `TrustStore::webpki_roots`, for clients of public servers |
 //! | `serde` | | identities serialize as their text, and deserialize through the same grammar |
 //! | `stream` | | `reload::Source::stream` and `reload::retry`: parts that follow streams |

@@ -9,6 +9,7 @@
 //! | decide which peers may connect | [`policies`] |
 //! | choose roots, pins and CRLs | [`trust_and_revocation`] |
 //! | replace certificates without a restart | [`rotation`] |
+//! | keep private keys in HSMs, TPMs and key services | [`hardware_keys`] |
 //! | serve, limit, drain and close connections | [`live_connections`] |
 //! | serve HTTP | [`http`] |
 //! | serve behind a proxy or load balancer | [`proxies`] |
@@ -35,6 +36,7 @@
         feature = "audit-json",
         feature = "metrics",
         feature = "notify",
+        feature = "pkcs11",
         feature = "spiffe-bundle",
         feature = "webpki-roots",
         feature = "tower",
@@ -76,6 +78,12 @@ pub mod trust_and_revocation {}
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/rotation.md")]
 pub mod rotation {}
+
+/// Private keys in HSMs, TPMs and key services, and what a slow one costs.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/hardware_keys.md")]
+pub mod hardware_keys {}
 
 /// The accept loop, limits, draining, and rules that reach open connections.
 ///

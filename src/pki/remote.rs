@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use rustls::sign::{Signer, SigningKey};
 use rustls::{OtherError, SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 
+use super::contained::caught;
 use super::usual_key::key_name;
 use crate::diagnostic::{Diagnostic, display_diagnostic};
 
@@ -69,7 +69,7 @@ use crate::diagnostic::{Diagnostic, display_diagnostic};
 /// client; keep the handle in the signer.
 ///
 /// # Security
-/// Whoever can call the service can pose as this endpoint. The message is what TLS signs: for TLS 1.3 it
+/// A program that can call the service can pose as this endpoint. The message is what TLS signs: for TLS 1.3 it
 /// begins with 64 spaces and the name of its context (RFC 8446 section 4.4.3), which a service can check.
 pub trait RemoteSigner: Send + Sync + 'static {
     /// The public key, an encoded SubjectPublicKeyInfo. It is compared with the certificate.
@@ -348,9 +348,8 @@ impl Signer for RemoteSignature {
             message,
             deadline: DEADLINE.get(),
         };
-        // After a panic nothing of the signer is used here but the signer itself, whose affair it is.
-        let signed = catch_unwind(AssertUnwindSafe(|| self.signer.sign(&request)))
-            .unwrap_or_else(|_| Err(SigningError::new("the signer panicked")));
+        let signed = caught(|| self.signer.sign(&request));
+        let signed = signed.unwrap_or_else(|| Err(SigningError::new("the signer panicked")));
         signed.map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))
     }
 

@@ -41,12 +41,13 @@ use countersign::integration::tower::{
     RequestPolicy, RequestRules, ResponseFuture, RuleError, TokenError, VerifiedToken,
 };
 use countersign::live::{CloseReason, OpenConnection};
+use countersign::pki::pkcs11::{Pin, Pkcs11Error, Pkcs11Key};
 use countersign::pki::{
     AlgorithmError, BlockPlace, CertificateError, ContentKind, CredentialsError, Crl,
     CrlFormatError, CrlNumber, DistinguishedName, Excerpt, Extension, Fingerprint,
     FingerprintError, GeneralName, KeyError, KeyUsage, LoadWarning, NameAttribute,
-    OwnCertificateChecks, OwnCertificateProblem, Passphrase, PemError, PublicKeyKind, SanError,
-    SerialNumber, StringRules, TextError,
+    OwnCertificateChecks, OwnCertificateProblem, Passphrase, PemError, PublicKeyKind, RemoteSigner,
+    SanError, SerialNumber, SigningError, SigningRequest, StringRules, TextError,
 };
 use countersign::policy::{
     AllOf, AllowAny, AnyOf, AsyncPolicy, Cached, DeniedBy, DenyEntry, DenyEntryError, DenyFirst,
@@ -255,6 +256,8 @@ fn values_go_everywhere() {
     is_plain::<OwnCertificateChecks>();
     is_plain::<OwnCertificateProblem>();
     is_plain::<Passphrase>();
+    is_plain::<Pin>();
+    is_plain::<SigningRequest<'_>>();
     is_plain::<CrlLoader>();
     is_plain::<DeltaCrls>();
     is_plain::<Signer>();
@@ -282,6 +285,8 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<Listener<tokio::net::TcpStream, SpiffeId>>();
     is_shareable::<ListenerHandle<SpiffeId>>();
     is_shareable::<Credentials>();
+    is_shareable::<Pkcs11Key>();
+    is_shareable::<Box<dyn RemoteSigner>>();
     is_shareable::<Update>();
     is_shareable::<DenyList<SpiffeId>>();
     is_shareable::<Source<TrustStore>>();
@@ -345,6 +350,8 @@ fn errors_are_errors() {
     is_error::<CrlError>();
     is_error::<CrlFormatError>();
     is_error::<CredentialsError>();
+    is_error::<Pkcs11Error>();
+    is_error::<SigningError>();
     is_error::<PemError>();
     is_error::<CertificateError>();
     is_error::<FingerprintError>();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use countersign::gate::AdmitError;
 use countersign::identity::{IdentityError, IdentityErrorKind};
+use countersign::pki::pkcs11::Pkcs11Error;
 use countersign::pki::{
     AlgorithmError, ContentKind, CredentialsError, Crl, CrlFormatError, KeyError,
-    OwnCertificateProblem, PemError,
+    OwnCertificateProblem, PemError, SigningError,
 };
 use countersign::policy::DeniedBy;
 use countersign::reload::ReloadError;
@@ -45,6 +46,83 @@ fn certificate() -> Certificate {
 
 fn io() -> std::io::Error {
     std::io::ErrorKind::PermissionDenied.into()
+}
+
+#[test]
+fn of_keys_in_tokens() {
+    use Pkcs11Error as E;
+
+    let (token, wanted) = (|| "orders".to_owned(), || "object=tls".to_owned());
+    let problem = || "C_SignInit: CKR_DEVICE_REMOVED".to_owned();
+    for error in [
+        E::Uri { problem: problem() },
+        E::NoModule,
+        E::Module {
+            path: "/usr/lib/module.so".into(),
+            problem: problem(),
+        },
+        E::NoToken {
+            wanted: wanted(),
+            present: Vec::new(),
+        },
+        E::SeveralTokens {
+            wanted: wanted(),
+            found: vec![token(), token()],
+        },
+        E::NoPin { token: token() },
+        E::PinSource {
+            source: io().into(),
+        },
+        E::WrongPin {
+            token: token(),
+            is_known: false,
+        },
+        E::WrongPin {
+            token: token(),
+            is_known: true,
+        },
+        E::PinLocked { token: token() },
+        E::PinFinalTry { token: token() },
+        E::NoKey {
+            token: token(),
+            wanted: wanted(),
+            present: vec!["line\nbreak".into()],
+        },
+        E::SeveralKeys {
+            token: token(),
+            wanted: wanted(),
+            count: 2,
+        },
+        E::UnsupportedKey {
+            token: token(),
+            key: "CKK_DSA".into(),
+        },
+        E::CannotSign {
+            token: token(),
+            problem: problem(),
+        },
+        E::NoCertificate { token: token() },
+        E::SeveralCertificates { token: token() },
+        E::TokenRemoved {
+            token: token(),
+            problem: problem(),
+        },
+        E::WrongSignature { token: token() },
+        E::Call {
+            place: "the token\torders".into(),
+            problem: problem(),
+        },
+    ] {
+        checked(&error);
+    }
+    let error = SigningError::new("the service\nanswered 503");
+    checked(&HandshakeError::Signing(error));
+    for queued in [false, true] {
+        checked(&HandshakeError::SigningTimedOut {
+            timeout: Duration::from_secs(10),
+            queued,
+        });
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn a_handshake_without_the_token_fails_and_the_next_with_it_does_not() {
         std::fs::rename(&tokens, &away).unwrap();
         std::fs::create_dir(&tokens).unwrap();
         let (accepted, connected) = handshake(&acceptor, &connector, SERVER).await;
-        let error = accepted.err().expect("no token");
+        let error = accepted.err().unwrap();
         eprintln!("{error}");
         let AcceptError::Handshake(HandshakeError::Signing(signing)) = &error else {
             panic!("{error:?}");

@@ -73,6 +73,14 @@ const NOT_MET: &[(&str, &str)] = &[
         "of a network that fails; a connection that the client resets is `closed`",
     ),
     (
+        "signing_failed",
+        "of a key in a token or a service, and the servers of the page have their keys in files",
+    ),
+    (
+        "signing_timed_out",
+        "of a key in a token or a service, and the servers of the page have their keys in files",
+    ),
+    (
         "proxy_header_missing",
         "of a connection of a proxy with a PROXY header, and the programs here send none",
     ),
