@@ -30,7 +30,7 @@
 //! # Security
 //! A PKCS#11 module is a library that runs inside of this process, with all of its rights: only load modules
 //! that you would link. It is loaded once, and stays loaded. If this crate was the first to initialize it, it
-//! may initialize it again when a token has disappeared, while no signature is being made; a program that uses
+//! may initialize it again when a token or a key is missing, while no signature is being made; a program that uses
 //! the same module by other means initializes it first.
 //!
 //! A PIN in a URI is visible wherever the URI is: in configuration files, arguments and the list of processes.

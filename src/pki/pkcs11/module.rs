@@ -1,8 +1,8 @@
 //! Modules: loaded once, initialized once, and never unloaded.
 //!
 //! C_Finalize is for the whole process, and its effect on other calls in progress is undefined. It is called
-//! for one purpose only: some modules, SoftHSM among them, list their tokens once, so that a token which comes
-//! back, or is new, is found after a C_Initialize only. Every call of a module holds a shared lock, and
+//! for one purpose only: some modules read once which tokens there are, as SoftHSM does, or which keys are in
+//! them, as that of TPMs does. A token that comes back, or a new key, is found after a C_Initialize only. Every call of a module holds a shared lock, and
 //! [`rescan`](Module::rescan) the exclusive one.
 
 use std::collections::BTreeMap;

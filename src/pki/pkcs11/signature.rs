@@ -76,49 +76,27 @@ pub(super) enum Hashes {
 }
 
 impl Way {
-    /// `None` if the token has no mechanism for the scheme.
-    pub(super) fn of(scheme: SignatureScheme, mechanisms: &[MechanismType]) -> Option<Self> {
-        use MechanismType as M;
+    /// The ways to make this scheme's signatures, the preferred one first. Which of them a token has is tried:
+    /// some list mechanisms that they do not have for a key, and TPMs have some that they do not list.
+    pub(super) fn all(scheme: SignatureScheme) -> Vec<Self> {
         use SignatureScheme as S;
 
-        let has = |wanted| mechanisms.contains(&wanted);
-        let rsa = |make: fn(Hash, Hashes) -> Self, hash, plain, hashing| {
-            // A hash is shorter than some messages, for tokens behind a slow line.
-            let hashes = match (has(plain), has(hashing)) {
-                (true, _) => Hashes::Here,
-                (false, true) => Hashes::Token,
-                (false, false) => return None,
-            };
-            Some(make(hash, hashes))
+        // A hash is shorter than some messages, for tokens behind a slow line.
+        let rsa = |make: fn(Hash, Hashes) -> Self, hash| {
+            vec![make(hash, Hashes::Here), make(hash, Hashes::Token)]
         };
-        let ecdsa = |hash, size| has(M::ECDSA).then_some(Self::Ecdsa(hash, size));
         match scheme {
-            S::ECDSA_NISTP256_SHA256 => ecdsa(Hash::Sha256, 32),
-            S::ECDSA_NISTP384_SHA384 => ecdsa(Hash::Sha384, 48),
-            S::ECDSA_NISTP521_SHA512 => ecdsa(Hash::Sha512, 66),
-            S::ED25519 => has(M::EDDSA).then_some(Self::Ed25519),
-            S::RSA_PSS_SHA256 => rsa(
-                Self::Pss,
-                Hash::Sha256,
-                M::RSA_PKCS_PSS,
-                M::SHA256_RSA_PKCS_PSS,
-            ),
-            S::RSA_PSS_SHA384 => rsa(
-                Self::Pss,
-                Hash::Sha384,
-                M::RSA_PKCS_PSS,
-                M::SHA384_RSA_PKCS_PSS,
-            ),
-            S::RSA_PSS_SHA512 => rsa(
-                Self::Pss,
-                Hash::Sha512,
-                M::RSA_PKCS_PSS,
-                M::SHA512_RSA_PKCS_PSS,
-            ),
-            S::RSA_PKCS1_SHA256 => rsa(Self::Pkcs1, Hash::Sha256, M::RSA_PKCS, M::SHA256_RSA_PKCS),
-            S::RSA_PKCS1_SHA384 => rsa(Self::Pkcs1, Hash::Sha384, M::RSA_PKCS, M::SHA384_RSA_PKCS),
-            S::RSA_PKCS1_SHA512 => rsa(Self::Pkcs1, Hash::Sha512, M::RSA_PKCS, M::SHA512_RSA_PKCS),
-            _ => None,
+            S::ECDSA_NISTP256_SHA256 => vec![Self::Ecdsa(Hash::Sha256, 32)],
+            S::ECDSA_NISTP384_SHA384 => vec![Self::Ecdsa(Hash::Sha384, 48)],
+            S::ECDSA_NISTP521_SHA512 => vec![Self::Ecdsa(Hash::Sha512, 66)],
+            S::ED25519 => vec![Self::Ed25519],
+            S::RSA_PSS_SHA256 => rsa(Self::Pss, Hash::Sha256),
+            S::RSA_PSS_SHA384 => rsa(Self::Pss, Hash::Sha384),
+            S::RSA_PSS_SHA512 => rsa(Self::Pss, Hash::Sha512),
+            S::RSA_PKCS1_SHA256 => rsa(Self::Pkcs1, Hash::Sha256),
+            S::RSA_PKCS1_SHA384 => rsa(Self::Pkcs1, Hash::Sha384),
+            S::RSA_PKCS1_SHA512 => rsa(Self::Pkcs1, Hash::Sha512),
+            _ => Vec::new(),
         }
     }
 
@@ -273,27 +251,5 @@ mod tests {
         let hex: String = info.iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(hex.starts_with(start), "{hex}");
         assert_eq!(info.len(), 51);
-    }
-
-    #[test]
-    fn what_the_token_has_decides_how_it_signs() {
-        use MechanismType as M;
-        use SignatureScheme as S;
-
-        let hash = Hash::Sha384;
-        let way = |scheme, mechanisms: &[M]| Way::of(scheme, mechanisms);
-        assert_eq!(
-            way(
-                S::RSA_PSS_SHA384,
-                &[M::SHA384_RSA_PKCS_PSS, M::RSA_PKCS_PSS]
-            ),
-            Some(Way::Pss(hash, Hashes::Here))
-        );
-        assert_eq!(
-            way(S::RSA_PSS_SHA384, &[M::SHA384_RSA_PKCS_PSS]),
-            Some(Way::Pss(hash, Hashes::Token))
-        );
-        assert_eq!(way(S::RSA_PSS_SHA384, &[M::SHA256_RSA_PKCS_PSS]), None);
-        assert_eq!(way(S::ED25519, &[M::ECDSA]), None);
     }
 }

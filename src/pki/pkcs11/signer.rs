@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cryptoki::error::{Error as CallError, RvError};
-use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{KeyType, ObjectHandle};
 use cryptoki::session::Session;
 use rustls::SignatureScheme;
@@ -76,10 +75,12 @@ impl TokenSigner {
     ) -> Result<(Self, String), Pkcs11Error> {
         let leaf = leaf_of(chain)?;
         let module = load(&key)?;
-        let (open, token) = open(&module, &key)?;
-        let _calls = module.enter();
-        let found = find(&open, &key, token.info.label())?;
-        Self::choose(key, &open, &token, found, &leaf)
+        found_or_rescanned(&module, || {
+            let (open, token) = open(&module, &key)?;
+            let _calls = module.enter();
+            let found = find(&open, &key, token.info.label())?;
+            Self::choose(&key, &open, &token, found, &leaf)
+        })
     }
 
     /// The signer, the chain that the token has for it, and the signer's name in errors.
@@ -87,31 +88,31 @@ impl TokenSigner {
         key: Pkcs11Key,
     ) -> Result<(Self, Vec<CertificateDer<'static>>, String), Pkcs11Error> {
         let module = load(&key)?;
-        let (open, token) = open(&module, &key)?;
-        let _calls = module.enter();
-        let label = token.info.label();
-        let found = find(&open, &key, label)?;
-        let [own] = &*found else {
-            return Err(several_keys(&key, label, found.len()));
-        };
-        let session = open.get().map_err(|error| call(label, &error))?;
-        let chain = object::chain(session, own, label)?;
-        let leaf = leaf_of(&chain)?;
-        let (signer, place) = Self::choose(key, &open, &token, found, &leaf)?;
-        Ok((signer, chain, place))
+        found_or_rescanned(&module, || {
+            let (open, token) = open(&module, &key)?;
+            let _calls = module.enter();
+            let label = token.info.label();
+            let found = find(&open, &key, label)?;
+            let [own] = &*found else {
+                return Err(several_keys(&key, label, found.len()));
+            };
+            let session = open.get().map_err(|error| call(label, &error))?;
+            let chain = object::chain(session, own, label)?;
+            let leaf = leaf_of(&chain)?;
+            let (signer, place) = Self::choose(&key, &open, &token, found, &leaf)?;
+            Ok((signer, chain, place))
+        })
     }
 
     /// Tries the keys that were found.
     fn choose(
-        key: Pkcs11Key,
+        key: &Pkcs11Key,
         open: &OpenSession,
         token: &Token,
         found: Vec<FoundKey>,
         leaf: &Certificate,
     ) -> Result<(Self, String), Pkcs11Error> {
         let label = token.info.label();
-        let mechanisms = open.module.context().get_mechanism_list(token.slot);
-        let mechanisms = mechanisms.map_err(|error| call(label, &error))?;
         let place = format!("the token {label}");
         let mismatch = || CredentialsError::KeyMismatch {
             certificate: leaf.clone(),
@@ -120,7 +121,7 @@ impl TokenSigner {
         };
         let mut usable = Vec::new();
         for candidate in &found {
-            match ways_of(open, candidate, label, leaf.spki(), &mechanisms) {
+            match ways_of(open, candidate, label, leaf.spki()) {
                 Ok(Some(ways)) => usable.push(ways),
                 // Another key with the same label.
                 Ok(None) => {}
@@ -130,7 +131,7 @@ impl TokenSigner {
             }
         }
         if usable.len() > 1 {
-            return Err(several_keys(&key, label, usable.len()));
+            return Err(several_keys(key, label, usable.len()));
         }
         let ways = usable.pop().ok_or_else(mismatch)?;
         let signer = Self {
@@ -139,7 +140,7 @@ impl TokenSigner {
             spki: leaf.spki().to_vec(),
             schemes: ways.iter().map(|(scheme, _)| *scheme).collect(),
             ways,
-            key,
+            key: key.clone(),
             idle: Mutex::new(Vec::new()),
         };
         Ok((signer, place))
@@ -190,13 +191,18 @@ impl TokenSigner {
 
     /// A new session: the token is looked for again, and the key in it.
     fn open(&self) -> Result<KeySession, Pkcs11Error> {
-        let (open, token) = open(&self.module, &self.key).map_err(|error| match error {
+        let opened = found_or_rescanned(&self.module, || self.open_once());
+        opened.map_err(|error| match error {
             Pkcs11Error::NoToken { .. } => Pkcs11Error::TokenRemoved {
                 token: self.token.clone(),
                 problem: crate::Diagnostic::cause(&error).into_owned(),
             },
             error => error,
-        })?;
+        })
+    }
+
+    fn open_once(&self) -> Result<KeySession, Pkcs11Error> {
+        let (open, token) = open(&self.module, &self.key)?;
         let _calls = self.module.enter();
         let found = find(&open, &self.key, token.info.label())?;
         if let [only] = &*found {
@@ -283,16 +289,32 @@ fn load(key: &Pkcs11Key) -> Result<Arc<Module>, Pkcs11Error> {
     Module::load(key.module.as_ref().ok_or(Pkcs11Error::NoModule)?)
 }
 
-/// Finds the token, opens a session and logs in.
-fn open(module: &Arc<Module>, key: &Pkcs11Key) -> Result<(OpenSession, Token), Pkcs11Error> {
-    let first = open_once(module, key);
-    match first {
-        Err(Pkcs11Error::NoToken { .. }) if module.rescan() => open_once(module, key),
-        result => result,
+/// Looks a second time if something is missing that the module may not have read yet: some modules read
+/// their tokens once, some what is in them, too.
+fn found_or_rescanned<T>(
+    module: &Module,
+    look: impl Fn() -> Result<T, Pkcs11Error>,
+) -> Result<T, Pkcs11Error> {
+    let error = match look() {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    let may_be_there = matches!(
+        error,
+        Pkcs11Error::NoToken { .. }
+            | Pkcs11Error::NoKey { .. }
+            | Pkcs11Error::NoCertificate { .. }
+            | Pkcs11Error::WrongSignature { .. }
+            | Pkcs11Error::Credentials(CredentialsError::KeyMismatch { .. })
+    );
+    if may_be_there && module.rescan() {
+        return look();
     }
+    Err(error)
 }
 
-fn open_once(module: &Arc<Module>, key: &Pkcs11Key) -> Result<(OpenSession, Token), Pkcs11Error> {
+/// Finds the token, opens a session and logs in.
+fn open(module: &Arc<Module>, key: &Pkcs11Key) -> Result<(OpenSession, Token), Pkcs11Error> {
     let _calls = module.enter();
     module.revive();
     let generation = module.generation();
@@ -340,7 +362,6 @@ fn ways_of(
     key: &FoundKey,
     token: &str,
     spki: &[u8],
-    mechanisms: &[MechanismType],
 ) -> Result<Option<Vec<(SignatureScheme, Way)>>, Pkcs11Error> {
     let cannot = |problem: String| Pkcs11Error::CannotSign {
         token: token.into(),
@@ -375,10 +396,13 @@ fn ways_of(
     let mut ways = Vec::new();
     let mut failure = None;
     let mut is_other = false;
-    for scheme in SCHEMES.into_iter().filter(|scheme| fits(*scheme, &name)) {
-        let Some(way) = Way::of(scheme, mechanisms) else {
+    let schemes = SCHEMES.into_iter().filter(|scheme| fits(*scheme, &name));
+    for (scheme, way) in
+        schemes.flat_map(|scheme| Way::all(scheme).into_iter().map(move |way| (scheme, way)))
+    {
+        if ways.last().is_some_and(|(done, _)| *done == scheme) {
             continue;
-        };
+        }
         let signature = match sign(open, key.handle, way, TRIAL) {
             Ok(signature) => signature.unwrap_or_default(),
             Err(error) if is_gone(&error) => return Err(call(token, &error)),
@@ -401,8 +425,7 @@ fn ways_of(
     if is_other {
         return Ok(None);
     }
-    let none = || format!("the token has no mechanism for {name}");
-    Err(cannot(failure.unwrap_or_else(none)))
+    Err(cannot(failure.unwrap_or_default()))
 }
 
 /// `None` if what the token returns is not a signature of this kind.

@@ -7,3 +7,4 @@ mod errors;
 mod returning;
 mod slow;
 mod softhsm;
+mod tpm;
