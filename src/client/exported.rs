@@ -1,8 +1,12 @@
 //! A connector for programs that drive rustls.
 
-use rustls::ClientConfig;
+use std::sync::Arc;
 
-use super::Connector;
+use rustls::{ClientConfig, OtherError};
+use rustls_pki_types::CertificateDer;
+
+use super::{ConnectError, Connector};
+use crate::tls::Attempt;
 use crate::tls::exported::authorizing_config;
 
 impl<I: Send + Sync + 'static> Connector<I> {
@@ -27,11 +31,9 @@ impl<I: Send + Sync + 'static> Connector<I> {
     ///
     /// # Security
     /// All checks run inside the handshake, once: chain and name, the proof that the server owns its key,
-    /// then identity, deny list and policy. A rejected server gets the fitting alert, and no request. These
-    /// properties of a stream of [`connect`](Self::connect) are missing:
+    /// that it requested our certificate, then identity, deny list and policy. A rejected server gets the
+    /// fitting alert, and no request. These properties of a stream of [`connect`](Self::connect) are missing:
     ///
-    /// * It is not checked whether the server requested our certificate. A server that never does is
-    ///   admitted if the policy allows it. Such a connection is authenticated in one direction only.
     /// * The policy gets the server's identity, its certificates and the server name, and no property of
     ///   the connection (address, ALPN, TLS version). With an async policy, every server is rejected.
     /// * Open connections are not listed. They are not authorized again when the rules change, not closed
@@ -39,8 +41,9 @@ impl<I: Send + Sync + 'static> Connector<I> {
     ///   the client's pool keeps them (reqwest: `pool_idle_timeout`).
     /// * The handshake timeout and a limit of handshake bytes are up to the client (reqwest:
     ///   `connect_timeout`).
-    /// * Rejections are errors of rustls. The reason is in the [audit trail](crate::audit), as is every
-    ///   admission. Failures before the server presents its certificate, and the duration of the
+    /// * Rejections are errors of rustls; that of a server which does not request our certificate is
+    ///   `rustls::Error::Other` around [`ConnectError::NotAsked`]. The reason is in the
+    ///   [audit trail](crate::audit), as is every admission. Failures before the server presents its certificate, and the duration of the
     ///   connection, are not recorded.
     ///
     /// Sessions are **not resumed**, whatever the builder sets: rustls calls no verifier for a resumed
@@ -50,6 +53,17 @@ impl<I: Send + Sync + 'static> Connector<I> {
     /// reqwest's own TLS settings (`tls_danger_accept_invalid_certs`, `identity`, roots, CRLs, versions)
     /// have no effect on it. Set `https_only(true)`; otherwise a redirect can lead to `http://`.
     pub fn into_authorizing_rustls_config(self) -> ClientConfig {
-        authorizing_config(self.endpoint)
+        authorizing_config(self.endpoint, not_asked)
     }
+}
+
+/// The server did not request our certificate.
+fn not_asked<I: Send + Sync + 'static>(
+    attempt: Attempt<I>,
+    presented: &[CertificateDer<'_>],
+) -> rustls::Error {
+    let error = ConnectError::NotAsked;
+    // A failure is recorded in any case.
+    let _ = attempt.finish(Err(&error), presented);
+    OtherError(Arc::new(error)).into()
 }

@@ -17,6 +17,7 @@ use super::in_force::InForce;
 use super::resolver::{ClientCertificate, ServerCertificates};
 use super::resumption::{Resumption, ServerSessions};
 use super::sessions::ClientSessionCache;
+use super::transcript;
 use super::verifier::PeerVerifier;
 use crate::identity::DnsName;
 #[cfg(feature = "tokio")]
@@ -213,6 +214,9 @@ pub(crate) struct ClientConfigs {
     pub(crate) private: Arc<ClientConfig>,
     /// For connections that the application drives. Their secrets cannot be extracted.
     pub(crate) public: Arc<ClientConfig>,
+    /// As `public`, with observed transcripts: for programs that drive rustls and call no code of ours after
+    /// the handshake.
+    pub(crate) observed: Arc<ClientConfig>,
     /// The certificate that they present.
     pub(crate) certificate: Arc<CertifiedKey>,
     /// If the key may be slow.
@@ -290,35 +294,14 @@ impl ClientTemplate {
         in_force: &InForce<I>,
     ) -> Result<ClientConfigs, BuildError> {
         let sessions = Arc::new(ClientSessionCache::new(self.common.clock.clone()));
-        let verifier = PeerVerifier::of_servers(in_force.clone(), sessions.clone());
-        let mut config = build_client(&self.common, verifier, self.certificate.clone())?;
-        let customized = &*self.customized;
-        config.max_fragment_size = customized.max_fragment_size;
-        config.enable_sni = customized.enable_sni;
-        config
-            .cert_compressors
-            .clone_from(&customized.cert_compressors);
-        config.cert_compression_cache = customized.cert_compression_cache.clone();
-        config
-            .cert_decompressors
-            .clone_from(&customized.cert_decompressors);
-
-        config.alpn_protocols.clone_from(&self.common.alpn);
-        config.resumption = match self.common.resumption {
-            Resumption::Off => rustls::client::Resumption::disabled(),
-            Resumption::Stateful | Resumption::Stateless => {
-                rustls::client::Resumption::store(sessions)
-                    .tls12_resumption(Tls12Resumption::SessionIdOrTickets)
-            }
-        };
-        config.require_ems = true;
-        config.enable_early_data = false;
-        config.enable_secret_extraction = false;
-        if let Some(key_log) = &self.common.key_log {
-            config.key_log = key_log.clone();
-        }
+        let mut config = self.config(&self.common, in_force, &sessions)?;
         let public = Arc::new(config.clone());
         config.enable_secret_extraction = true;
+        let observed = Common {
+            provider: transcript::observed(&self.common.provider),
+            ..self.common.clone()
+        };
+        let observed = self.config(&observed, in_force, &sessions)?;
         #[cfg(feature = "tokio")]
         let slow = self.certificate.0.lane.clone().map(|lane| {
             let mut placeholder = config.clone();
@@ -332,10 +315,47 @@ impl ClientTemplate {
             credentials: self.replaced,
             private: Arc::new(config),
             public,
+            observed: Arc::new(observed),
             certificate: self.certificate.0.certified.clone(),
             #[cfg(feature = "tokio")]
             slow,
         })
+    }
+
+    fn config<I: Send + Sync + 'static>(
+        &self,
+        common: &Common,
+        in_force: &InForce<I>,
+        sessions: &Arc<ClientSessionCache>,
+    ) -> Result<ClientConfig, BuildError> {
+        let verifier = PeerVerifier::of_servers(in_force.clone(), Arc::clone(sessions));
+        let mut config = build_client(common, verifier, self.certificate.clone())?;
+        let customized = &*self.customized;
+        config.max_fragment_size = customized.max_fragment_size;
+        config.enable_sni = customized.enable_sni;
+        config
+            .cert_compressors
+            .clone_from(&customized.cert_compressors);
+        config.cert_compression_cache = customized.cert_compression_cache.clone();
+        config
+            .cert_decompressors
+            .clone_from(&customized.cert_decompressors);
+
+        config.alpn_protocols.clone_from(&common.alpn);
+        config.resumption = match common.resumption {
+            Resumption::Off => rustls::client::Resumption::disabled(),
+            Resumption::Stateful | Resumption::Stateless => {
+                rustls::client::Resumption::store(Arc::clone(sessions) as _)
+                    .tls12_resumption(Tls12Resumption::SessionIdOrTickets)
+            }
+        };
+        config.require_ems = true;
+        config.enable_early_data = false;
+        config.enable_secret_extraction = false;
+        if let Some(key_log) = &common.key_log {
+            config.key_log = key_log.clone();
+        }
+        Ok(config)
     }
 }
 

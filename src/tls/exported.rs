@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::attempt::Attempt;
 use super::in_force::Current;
+use super::transcript::Seen;
 use super::{ClientConfigs, HandshakeError, alert};
 use crate::audit::Stage;
 use crate::gate::AdmitError;
@@ -27,15 +28,23 @@ pub(crate) trait CurrentClient<I>: Current<I> {
     fn configs(&self) -> Arc<ClientConfigs>;
 }
 
+/// Finishes the attempt to connect to a server that did not request our certificate, and returns the error
+/// of the handshake.
+pub(crate) type FinishNotAsked<I> = fn(Attempt<I>, &[CertificateDer<'_>]) -> Error;
+
 /// A configuration that uses the rules of `endpoint` in each handshake, and keeps it alive.
 pub(crate) fn authorizing_config<I: Send + Sync + 'static>(
     endpoint: Arc<dyn CurrentClient<I>>,
+    finish_not_asked: FinishNotAsked<I>,
 ) -> ClientConfig {
-    let mut config = (*endpoint.configs().public).clone();
+    let mut config = (*endpoint.configs().observed).clone();
     config.client_auth_cert_resolver = Arc::new(ReloadingCertResolver(Arc::clone(&endpoint)));
     // rustls calls no verifier for a resumed session.
     config.resumption = Resumption::disabled();
-    let verifier = AuthorizingVerifier { endpoint };
+    let verifier = AuthorizingVerifier {
+        endpoint,
+        finish_not_asked,
+    };
     config
         .dangerous()
         .set_certificate_verifier(Arc::new(verifier));
@@ -65,8 +74,12 @@ impl<I: Send + Sync + 'static> ResolvesClientCert for ReloadingCertResolver<I> {
 ///
 /// rustls verifies the chain and then, in the same call, the signature that proves the key. The policy
 /// needs that proof, so the first call stores its result in the thread, and the second call takes it.
-struct AuthorizingVerifier<I> {
+///
+/// The second call also knows whether the server requested our certificate, from the
+/// [transcript](super::transcript).
+struct AuthorizingVerifier<I: Send + Sync + 'static> {
     endpoint: Arc<dyn CurrentClient<I>>,
+    finish_not_asked: FinishNotAsked<I>,
 }
 
 /// A server whose chain was accepted and whose key is not proven yet. Dropping it records that the key
@@ -87,6 +100,8 @@ struct AuthorizingVerifier<I> {
 struct Unproven<I: Send + Sync + 'static> {
     presented: Vec<CertificateDer<'static>>,
     leaf: Certificate,
+    /// Of TLS 1.2: whether the server requested our certificate before it ended its part.
+    asked: bool,
     /// `None` once the key was proven.
     attempt: Option<Attempt<I>>,
 }
@@ -121,6 +136,8 @@ impl<I: Send + Sync + 'static> AuthorizingVerifier<I> {
         server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), Error> {
+        // First of all: what follows may call code of the application, which may drive a handshake.
+        let asked = Seen::take().is_some_and(|seen| seen.asked_before_done());
         finish_pending();
         let endpoint: Arc<dyn Current<I>> = self.endpoint.clone();
         let info = ConnectionInfo::default().with_server_name(&*server_name.to_str());
@@ -139,6 +156,7 @@ impl<I: Send + Sync + 'static> AuthorizingVerifier<I> {
                 UNPROVEN.set(Some(Box::new(Unproven {
                     leaf: verified.chain().leaf().clone(),
                     presented,
+                    asked,
                     attempt: Some(attempt),
                 })));
                 Ok(())
@@ -153,20 +171,25 @@ impl<I: Send + Sync + 'static> AuthorizingVerifier<I> {
         }
     }
 
-    /// The signature is valid: identity and policy.
-    fn admit(&self, mut unproven: Box<Unproven<I>>) -> Result<(), Error> {
+    /// The signature is valid: the request for our certificate, identity and policy.
+    fn admit(&self, mut unproven: Box<Unproven<I>>, asked: bool) -> Result<(), Error> {
         let attempt = unproven.attempt.take();
         let attempt =
             attempt.ok_or_else(|| Error::General("an attempt that is finished".into()))?;
+        if !asked {
+            return Err((self.finish_not_asked)(attempt, &unproven.presented));
+        }
         attempt
             .admit_chain(&unproven.presented)
             .map(drop)
             .map_err(|error| rejection(&error))
     }
 
+    /// `asked` of TLS 1.3; that of TLS 1.2 was stored.
     fn prove(
         &self,
         leaf: &CertificateDer<'_>,
+        asked: Option<bool>,
         verify: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
     ) -> Result<HandshakeSignatureValid, Error> {
         let pending = UNPROVEN.take();
@@ -177,7 +200,8 @@ impl<I: Send + Sync + 'static> AuthorizingVerifier<I> {
         let gate = self.endpoint.gate();
         match verify(gate.verifier().algorithms()) {
             Ok(proof) => {
-                self.admit(unproven)?;
+                let asked = asked.unwrap_or(unproven.asked);
+                self.admit(unproven, asked)?;
                 Ok(proof)
             }
             Err(error) => {
@@ -223,7 +247,7 @@ impl<I: Send + Sync + 'static> ServerCertVerifier for AuthorizingVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.prove(certificate, |algorithms| {
+        self.prove(certificate, None, |algorithms| {
             verify_tls12_signature(message, &webpki_view(certificate), signed, algorithms)
         })
     }
@@ -234,7 +258,8 @@ impl<I: Send + Sync + 'static> ServerCertVerifier for AuthorizingVerifier<I> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.prove(certificate, |algorithms| {
+        let asked = Seen::take().is_some_and(|seen| seen.asked_in_signed(message));
+        self.prove(certificate, Some(asked), |algorithms| {
             verify_tls13_signature(message, &webpki_view(certificate), signed, algorithms)
         })
     }
@@ -252,7 +277,7 @@ impl<I> fmt::Debug for ReloadingCertResolver<I> {
     }
 }
 
-impl<I> fmt::Debug for AuthorizingVerifier<I> {
+impl<I: Send + Sync + 'static> fmt::Debug for AuthorizingVerifier<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthorizingVerifier")
     }

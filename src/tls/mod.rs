@@ -19,6 +19,7 @@ mod resumption;
 pub(crate) mod seal;
 mod server_hello;
 mod sessions;
+mod transcript;
 mod verifier;
 
 pub use alert::PeerAlert;

@@ -11,6 +11,7 @@ use rustls::server::ResolvesServerCert;
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::{identity, only};
+use support::raw_server::AnyClient;
 use support::{SERVER, Version, acceptor, connector, deny_all, provider, thief};
 
 #[test]
@@ -176,7 +177,7 @@ async fn an_exported_configuration_has_one_outcome_for_each_server() {
         let server = ServerConfig::builder_with_provider(provider(Version::Tls13))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(Arc::new(AnyClient))
             .with_cert_resolver(shown);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let config = Arc::new(connector.clone().into_authorizing_rustls_config());

@@ -1,17 +1,21 @@
 //! One event for each handshake of an exported client configuration, on TLS 1.2 as on TLS 1.3.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use countersign::audit::{Action, AuditEvent, Memory};
 use countersign::testing::{Issued, TestCa};
-use countersign::{Connector, identity::DnsName};
-use rustls::server::ResolvesServerCert;
+use countersign::{ConnectError, Connector, Decision, Peer, identity::DnsName};
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
 use rustls::{
-    ClientConfig, ClientConnection, Error, ServerConfig, ServerConnection, SignatureAlgorithm,
-    SignatureScheme,
+    AlertDescription, ClientConfig, ClientConnection, Error, OtherError, ServerConfig,
+    ServerConnection, SignatureAlgorithm, SignatureScheme,
 };
 
+use support::raw_server::AnyClient;
 use support::{SERVER, VERSIONS, Version, connector, deny_all, provider, thief};
 
 struct World {
@@ -39,10 +43,18 @@ fn world(version: Version) -> World {
 }
 
 fn server(shown: Arc<dyn ResolvesServerCert>) -> ServerConnection {
-    let config = ServerConfig::builder_with_provider(provider(Version::Tls13))
+    server_that(Arc::new(AnyClient), shown, provider(Version::Tls13))
+}
+
+fn server_that(
+    clients: Arc<dyn ClientCertVerifier>,
+    shown: Arc<dyn ResolvesServerCert>,
+    provider: Arc<CryptoProvider>,
+) -> ServerConnection {
+    let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(shown);
     ServerConnection::new(Arc::new(config)).unwrap()
 }
@@ -163,6 +175,113 @@ fn a_refused_server_has_one_event() {
         let good = thief(&world.good, &world.good);
         drive(&mut client, &mut server(good), |_, _| ()).unwrap_err();
         assert_eq!(world.only().action, Action::Denied);
+    }
+}
+
+/// With each version, and with a HelloRetryRequest, the twin of which is a server that asks.
+#[test]
+fn a_server_that_does_not_ask_for_our_certificate_has_one_event() {
+    let retries = {
+        let mut provider = (*provider(Version::Tls13)).clone();
+        provider.kx_groups.reverse(); // the client sends no key share for the one that the server prefers
+        provider.kx_groups.truncate(1);
+        Arc::new(provider)
+    };
+    for (version, provider) in [
+        (Version::Tls12, provider(Version::Tls13)),
+        (Version::Tls13, provider(Version::Tls13)),
+        (Version::Tls13, retries),
+    ] {
+        let world = world(version);
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&asked);
+        world
+            .connector
+            .control()
+            .set_policy(move |_: &Peer<DnsName>| {
+                count.fetch_add(1, Ordering::SeqCst);
+                Decision::allow("any")
+            });
+        let shown = || thief(&world.good, &world.good);
+        let nobody = WebPkiClientVerifier::no_client_auth();
+        let mut client = world.start();
+        let mut server = server_that(nobody, shown(), provider.clone());
+        let end = drive(&mut client, &mut server, |_, _| ()).unwrap_err();
+        let Error::Other(OtherError(cause)) = end else {
+            panic!("{end:?}");
+        };
+        let cause = cause.downcast_ref::<ConnectError>().expect("the cause");
+        assert_eq!(cause.reason(), "not_asked");
+        assert!(client.is_handshaking());
+        let mut alert = Vec::new();
+        client.write_tls(&mut alert).unwrap();
+        server.read_tls(&mut alert.as_slice()).unwrap();
+        let received = Err(Error::AlertReceived(AlertDescription::HandshakeFailure));
+        assert_eq!(server.process_new_packets().map(drop), received);
+        let event = world.only();
+        let outcome = (event.action, event.reason);
+        assert_eq!(outcome, (Action::HandshakeFailed, Some("not_asked")));
+        assert_eq!(event.certificates.len(), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 0, "the policy was not asked");
+
+        let mut client = world.start();
+        let mut server = server_that(Arc::new(AnyClient), shown(), provider);
+        drive(&mut client, &mut server, |_, _| ()).unwrap();
+        assert!(!client.is_handshaking());
+        assert_eq!(world.only().action, Action::Admitted);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+}
+
+/// A runtime may feed each part of a handshake on another thread, and other handshakes in between.
+#[test]
+fn a_request_counts_for_its_own_handshake_only() {
+    for version in VERSIONS {
+        let world = world(version);
+        let shown = || thief(&world.good, &world.good);
+        let feed = |client: &mut ClientConnection, bytes: &[u8]| {
+            client.read_tls(&mut &*bytes).unwrap();
+            client.process_new_packets().map(drop)
+        };
+        let asking: [Arc<dyn ClientCertVerifier>; 2] =
+            [Arc::new(AnyClient), WebPkiClientVerifier::no_client_auth()];
+        let mut pairs = asking.map(|clients| {
+            let server = server_that(clients, shown(), provider(Version::Tls13));
+            (world.start(), server)
+        });
+        let flights = pairs.each_mut().map(|(client, server)| {
+            let (mut hello, mut flight) = (Vec::new(), Vec::new());
+            client.write_tls(&mut hello).unwrap();
+            server.read_tls(&mut hello.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            while server.wants_write() {
+                server.write_tls(&mut flight).unwrap();
+            }
+            flight
+        });
+        // One byte of each in turn, each on a thread of its own now and then.
+        let mut ends = [None, None];
+        let longest = flights[0].len().max(flights[1].len());
+        for at in 0..longest {
+            for (number, (client, _)) in pairs.iter_mut().enumerate() {
+                let Some(byte) = flights[number].get(at..=at) else {
+                    continue;
+                };
+                if ends[number].is_some() {
+                    continue;
+                }
+                let fed = if at % 100 == number {
+                    std::thread::scope(|scope| {
+                        scope.spawn(|| feed(client, byte)).join().expect("no panic")
+                    })
+                } else {
+                    feed(client, byte)
+                };
+                ends[number] = fed.err();
+            }
+        }
+        assert_eq!(ends[0], None, "{version:?}");
+        assert!(matches!(ends[1], Some(Error::Other(_))), "{:?}", ends[1]);
     }
 }
 

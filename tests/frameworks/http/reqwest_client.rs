@@ -9,8 +9,10 @@ use countersign::gate::ServerNameVerification;
 use countersign::identity::DnsName;
 use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{Issued, TestCa};
-use countersign::{Connector, Decision, Peer, TrustStore, Update, policy};
+use countersign::{ConnectError, Connector, Decision, Peer, TrustStore, Update, policy};
 use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, CertificateError, ServerConfig};
 use tokio::net::TcpListener;
@@ -19,6 +21,7 @@ use tokio::task::JoinHandle;
 use support::http::{
     ALPN, Running, WhoAmI, acceptor, cause, connector, deny_all, is_access_denied, name, serve,
 };
+use support::raw_server::AnyClient;
 
 /// A client that connects anew for each request.
 fn client(connector: &Connector<DnsName>) -> reqwest::Client {
@@ -88,6 +91,15 @@ async fn raw_server(
     key_of: &Issued,
     alpn: &str,
 ) -> (String, JoinHandle<Result<(), rustls::Error>>) {
+    raw_server_that(Arc::new(AnyClient), shown, key_of, alpn).await
+}
+
+async fn raw_server_that(
+    clients: Arc<dyn ClientCertVerifier>,
+    shown: &Issued,
+    key_of: &Issued,
+    alpn: &str,
+) -> (String, JoinHandle<Result<(), rustls::Error>>) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = provider
         .key_provider
@@ -97,7 +109,7 @@ async fn raw_server(
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![alpn.into()];
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -402,20 +414,30 @@ async fn concurrent_handshakes_are_authorized_each_for_itself() {
     assert_eq!((for_good.count(), for_bad.count()), (100, 0));
 }
 
-/// What is lost, as the documentation says: who knows it from here need not find it out.
 #[tokio::test]
-async fn a_server_that_requests_no_certificate_passes_and_an_open_connection_stays() {
+async fn a_server_that_does_not_ask_for_our_certificate_is_rejected() {
     let ca = TestCa::new("Root");
     let own = ca.leaf().dns("localhost").issue();
-    let alice = connector(&ca, "alice.example", "http/1.1").build().unwrap();
-    let (url, serving) = raw_server(&own, &own, "http/1.1").await;
-    let _ = client(&alice).get(&url).send().await;
-    assert_eq!(
-        serving.await.unwrap(),
-        Ok(()),
-        "the handshake was completed"
-    );
+    for builder in versions(|| connector(&ca, "alice.example", "http/1.1")) {
+        let alice = builder.build().unwrap();
+        let nobody = WebPkiClientVerifier::no_client_auth();
+        let (url, serving) = raw_server_that(nobody, &own, &own, "http/1.1").await;
+        let error = client(&alice).get(&url).send().await.unwrap_err();
+        let Some(rustls::Error::Other(cause)) = cause::<rustls::Error>(&error) else {
+            panic!("{error:?}");
+        };
+        let cause = cause.0.downcast_ref::<ConnectError>();
+        assert_eq!(cause.map(ConnectError::reason), Some("not_asked"));
+        let alert = rustls::Error::AlertReceived(AlertDescription::HandshakeFailure);
+        assert_eq!(serving.await.unwrap(), Err(alert));
+    }
+}
 
+/// What is lost, as the documentation says: who knows it from here need not find it out.
+#[tokio::test]
+async fn an_open_connection_stays() {
+    let ca = TestCa::new("Root");
+    let alice = connector(&ca, "alice.example", "http/1.1").build().unwrap();
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let server = serve(&acceptor, WhoAmI::default()).await;
     let pooling = reqwest::Client::builder()
