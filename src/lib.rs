@@ -44,7 +44,7 @@
 //! [trust and revocation](manual::trust_and_revocation), [rotation](manual::rotation), [keys in hardware](manual::hardware_keys),
 //! [live connections](manual::live_connections), [HTTP](manual::http), [proxies](manual::proxies),
 //! [gRPC](manual::grpc),
-//! [clients](manual::clients), [QUIC and blocking](manual::quic_and_blocking),
+//! [clients](manual::clients), [drivers](manual::drivers), [QUIC and blocking](manual::quic_and_blocking),
 //! [post-quantum cryptography](manual::post_quantum), [FIPS](manual::fips),
 //! [observability](manual::observability), [performance](manual::performance),
 //! [troubleshooting](manual::troubleshooting), the [threat model](manual::threat_model),
@@ -99,7 +99,7 @@
 //!
 //! # Frameworks
 //!
-//! [`integration`] connects hyper, axum, tower, tonic, reqwest and SPIFFE agents, in one line each.
+//! [`integration`] connects hyper, axum, tower, tonic, reqwest, tokio-postgres and SPIFFE agents, in one line each.
 //!
 //! # Without tokio
 //!
@@ -129,6 +129,8 @@
 //! | `axum` | | [`Peer`] as an argument of handlers, and `Listener` under `axum::serve` |
 //! | `tower` | | `integration::tower`: rules by method and path |
 //! | `tonic` | | `integration::tonic`: gRPC on our `Listener`, the [`Peer`] of a request, and a channel for clients |
+//! | `reqwest` | | `integration::reqwest`: a handle for reqwest that rotates while it is busy |
+//! | `tokio-postgres` | | `integration::tokio_postgres`: connections to PostgreSQL that are re-authorized, cut and drained |
 //! | `http` | | `integration::http`: the peer in the extensions of requests and in the headers of forwarded ones, the client behind a proxy; `Certificate::x5t_s256`; on with the features above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!

@@ -15,6 +15,7 @@
 //! | serve behind a proxy or load balancer | [`proxies`] |
 //! | serve and call gRPC | [`grpc`] |
 //! | call servers | [`clients`] |
+//! | connect to databases and brokers | [`drivers`] |
 //! | work without tokio, or over QUIC | [`quic_and_blocking`] |
 //! | resist quantum computers | [`post_quantum`] |
 //! | use a FIPS 140-3 module | [`fips`] |
@@ -44,7 +45,9 @@
         feature = "axum",
         feature = "tonic",
         feature = "stream",
-        feature = "spiffe"
+        feature = "spiffe",
+        feature = "reqwest",
+        feature = "tokio-postgres"
     )),
     allow(rustdoc::broken_intra_doc_links)
 )]
@@ -114,6 +117,12 @@ pub mod grpc {}
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/clients.md")]
 pub mod clients {}
+
+/// Drivers of databases, brokers and other protocols.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/drivers.md")]
+pub mod drivers {}
 
 /// Connections that the application drives: blocking rustls and QUIC.
 ///

@@ -53,6 +53,14 @@ pub struct Connector<I> {
     control: Control<I>,
 }
 
+/// Identifies the rules and the credentials of one connector: equal ones decide and present alike.
+#[cfg(all(feature = "reqwest", feature = "tokio"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InForce {
+    epoch: crate::gate::Epoch,
+    credentials: u64,
+}
+
 impl Connector<()> {
     /// Starts a builder: it asks for credentials, trust, an extractor and a policy, in this order.
     pub const fn builder() -> NeedsCredentials<ClientSide> {
@@ -94,6 +102,16 @@ impl<I: Send + Sync + 'static> Connector<I> {
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     pub(crate) fn credentials_replaced(&self) -> u64 {
         self.endpoint.snapshot().tls.credentials
+    }
+
+    /// What is in force.
+    #[cfg(all(feature = "reqwest", feature = "tokio"))]
+    pub(crate) fn in_force(&self) -> InForce {
+        let snapshot = self.endpoint.snapshot();
+        InForce {
+            epoch: snapshot.epoch(),
+            credentials: snapshot.tls.credentials,
+        }
     }
 
     /// Starts an attempt to connect to this server.

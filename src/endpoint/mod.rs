@@ -99,6 +99,12 @@ impl<S: TlsRole, I> Snapshot<S, I> {
     pub(crate) fn trust_id(&self) -> GenerationId {
         self.gate.trust_id()
     }
+
+    /// Identifies the rules.
+    #[cfg(all(feature = "reqwest", feature = "tokio"))]
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.gate.epoch()
+    }
 }
 
 impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {

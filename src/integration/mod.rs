@@ -1,4 +1,4 @@
-//! Integration with hyper, axum, tower, tonic, reqwest and SPIFFE agents.
+//! Integration with hyper, axum, tower, tonic, reqwest, tokio-postgres and SPIFFE agents.
 //!
 //! Each module is a cargo feature with the name of its crate, or of its protocol. None is on by default.
 //!
@@ -8,11 +8,14 @@
 //! | `axum` | [`Listener`](crate::Listener) for `axum::serve`, and [`Peer`](crate::Peer) as an argument of handlers |
 //! | `tower` | `tower::AuthorizeRequest`: which peer may send which request, by method and path |
 //! | `tonic` | [`Listener`](crate::Listener) for tonic's server, the peer of a `tonic::Request`, and `tonic::Channel` for its clients, with the alert in a `tonic::Status` |
+//! | `reqwest` | `reqwest::Client`: a handle for reqwest whose requests follow the rules and the credentials in force |
+//! | `tokio-postgres` | `tokio_postgres::connect`, and `tokio_postgres::MutualTls` for pools: connections to PostgreSQL that are re-authorized, cut and drained |
 //! | `spiffe` | `spiffe::Workload`: credentials, trust and CRLs from a SPIFFE agent such as SPIRE's |
 //! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::ProxiedIdentity`: the client of a proxy, from these headers; `http::peer_in`, for your own middleware; `Certificate::x5t_s256` |
 //!
-//! reqwest needs no feature: its client takes
-//! [`Connector::into_authorizing_rustls_config`](crate::Connector::into_authorizing_rustls_config).
+//! Other clients that drive rustls need no feature: they take
+//! [`Connector::into_authorizing_rustls_config`](crate::Connector::into_authorizing_rustls_config), or a stream
+//! of [`Connector::connect`](crate::Connector::connect).
 //!
 //! # The peer of a request
 //! Every request has its [`Peer<I>`](crate::Peer) in its extensions, with each of these servers:
@@ -25,8 +28,12 @@ pub mod axum;
 pub mod http;
 #[cfg(all(feature = "hyper", feature = "tokio"))]
 pub mod hyper;
+#[cfg(all(feature = "reqwest", feature = "tokio"))]
+pub mod reqwest;
 #[cfg(all(feature = "spiffe", feature = "tokio"))]
 pub mod spiffe;
+#[cfg(all(feature = "tokio-postgres", feature = "tokio"))]
+pub mod tokio_postgres;
 #[cfg(all(feature = "tonic", feature = "tokio"))]
 pub mod tonic;
 #[cfg(feature = "tower")]

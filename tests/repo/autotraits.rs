@@ -31,9 +31,11 @@ use countersign::integration::http::{
 use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
 };
+use countersign::integration::reqwest::Client as ReqwestClient;
 use countersign::integration::spiffe::{
     JwtSvid, ValidatedJwt, Workload, WorkloadBuilder, WorkloadError,
 };
+use countersign::integration::tokio_postgres::{ConnectTo, MutualTls};
 use countersign::integration::tonic::{CallError, Channel, Http2RequiredError};
 use countersign::integration::tower::{
     AuthorizeRequest, AuthorizedRequests, BoundClaims, BoundToken, BoundTokenService,
@@ -302,6 +304,9 @@ fn the_machinery_is_shared_between_tasks() {
     is_shareable::<HttpsConnector<SpiffeId>>();
     is_shareable::<HttpsStream<DuplexStream, SpiffeId>>();
     is_shareable::<Channel>();
+    is_shareable::<ReqwestClient<SpiffeId>>();
+    is_shareable::<MutualTls<SpiffeId>>();
+    is_shareable::<ConnectTo<SpiffeId>>();
     is_shareable::<AuthorizeRequest<SpiffeId>>();
     is_shareable::<ProxiedIdentity<SpiffeId>>();
     is_shareable::<ProxiedRequests<(), SpiffeId>>();

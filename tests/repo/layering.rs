@@ -85,6 +85,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "integration/axum.rs",
             "integration/tonic/",
             "integration/spiffe/",
+            "integration/tokio_postgres.rs",
             "testing/connection.rs",
             "testing/tests/reads.rs",
         ],

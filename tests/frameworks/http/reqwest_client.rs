@@ -1,6 +1,6 @@
 //! reqwest over a connector's exported configuration.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -458,4 +458,134 @@ async fn an_open_connection_stays() {
         ask(&client(&alice), &server).await.is_err(),
         "a new one is verified"
     );
+}
+
+/// One handle, busy all the time, and nothing of reqwest's pool is turned off.
+mod rotating {
+    use super::*;
+    use countersign::integration::reqwest::Client;
+
+    async fn said(client: &Client<DnsName>, server: &Running) -> Result<String, reqwest::Error> {
+        ask(&client.current()?, server).await
+    }
+
+    fn handle(connector: &Connector<DnsName>) -> Client<DnsName> {
+        Client::configured(connector.clone(), reqwest::ClientBuilder::no_proxy).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_busy_handle_uses_new_credentials_at_once_and_loses_no_request() {
+        for alpn in ALPN {
+            let ca = TestCa::new("Root");
+            let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+            let server = serve(&acceptor, WhoAmI::default()).await;
+            let alice = connector(&ca, "alice-0.example", alpn).build().unwrap();
+            let client = handle(&alice);
+            let newest = Arc::new(AtomicUsize::new(0));
+            let stop = Arc::new(AtomicBool::new(false));
+            let asking: Vec<_> = (0..8)
+                .map(|_| {
+                    let (client, url) = (client.clone(), server.url("/"));
+                    let (newest, stop) = (Arc::clone(&newest), Arc::clone(&stop));
+                    tokio::spawn(async move {
+                        let mut sent = 0;
+                        while !stop.load(Ordering::SeqCst) {
+                            let at_least = newest.load(Ordering::SeqCst);
+                            let request = client.current().unwrap().get(&url).send();
+                            let response = request.await.expect("no request is lost");
+                            let said = response.text().await.expect("nor its answer");
+                            let name = said.split(['-', '.']).nth(1).unwrap();
+                            let number: usize = name.parse().unwrap();
+                            assert!(number >= at_least, "{said}, after {at_least}");
+                            sent += 1;
+                        }
+                        sent
+                    })
+                })
+                .collect();
+            for number in 1..=20 {
+                let own = ca.leaf().dns(&format!("alice-{number}.example")).issue();
+                let update = Update::new().credentials(own.credentials());
+                alice.control().update(update).unwrap();
+                newest.store(number, Ordering::SeqCst);
+                // Some requests of each generation.
+                while !said(&client, &server)
+                    .await
+                    .unwrap()
+                    .starts_with(&format!("alice-{number}."))
+                {}
+            }
+            stop.store(true, Ordering::SeqCst);
+            let mut sent = 0;
+            for asking in asking {
+                sent += asking.await.unwrap();
+            }
+            assert!(sent >= 8);
+            println!("{alpn}: {sent} requests, 20 rotations");
+        }
+    }
+
+    #[tokio::test]
+    async fn its_pool_is_kept_while_nothing_changes_and_replaced_when_anything_does() {
+        let ca = TestCa::new("Root");
+        let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+        let server = serve(&acceptor, WhoAmI::default()).await;
+        let denied = DenyList::new();
+        let alice = connector(&ca, "alice.example", "h2")
+            .deny_list(&denied)
+            .build()
+            .unwrap();
+        let client = handle(&alice);
+        let admitted = || acceptor.control().stats().admitted;
+        for _ in 0..3 {
+            said(&client, &server).await.unwrap();
+        }
+        assert_eq!(admitted(), 1);
+        // The policy, the deny list, the trust.
+        alice
+            .control()
+            .set_policy(policy::exact([name("localhost")]));
+        said(&client, &server).await.unwrap();
+        denied.insert(DenyEntry::Identity(name("localhost")));
+        let error = said(&client, &server).await.unwrap_err();
+        assert_eq!(
+            refused(&error),
+            Some(CertificateError::ApplicationVerificationFailure)
+        );
+        denied.remove(&DenyEntry::Identity(name("localhost")));
+        said(&client, &server).await.unwrap();
+        alice
+            .control()
+            .update(Update::new().trust(ca.trust()))
+            .unwrap();
+        said(&client, &server).await.unwrap();
+        said(&client, &server).await.unwrap();
+        assert_eq!(admitted(), 4);
+
+        // The age.
+        let brief = client.clone().max_connection_age(Duration::ZERO);
+        said(&brief, &server).await.unwrap();
+        said(&brief, &server).await.unwrap();
+        assert_eq!(admitted(), 6);
+    }
+
+    #[tokio::test]
+    async fn its_settings_cannot_turn_tls_off() {
+        let ca = TestCa::new("Root");
+        let alice = connector(&ca, "alice.example", "h2").build().unwrap();
+        let client = Client::configured(alice, |builder| {
+            builder
+                .no_proxy()
+                .https_only(false)
+                .tls_danger_accept_invalid_certs(true)
+        })
+        .unwrap();
+        let plain = client.current().unwrap().get("http://localhost:1/").send();
+        assert!(plain.await.unwrap_err().is_builder());
+        let strange = TestCa::new("Root").leaf().dns("localhost").issue();
+        let (url, serving) = raw_server(&strange, &strange, "h2").await;
+        let error = client.current().unwrap().get(&url).send().await;
+        assert!(refused(&error.unwrap_err()).is_some());
+        assert!(serving.await.unwrap().is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! reqwest over mutual TLS: it presents and verifies certificates as the connector does at the time.
+//! reqwest over mutual TLS: each request follows the certificates and the rules in force.
 //!
 //! ```text
 //! cargo run -p countersign-frameworks --bin reqwest_client
@@ -12,15 +12,16 @@ use axum::Router;
 use axum::routing::get;
 use countersign::identity::DnsName;
 use countersign::integration::hyper::Server;
+use countersign::integration::reqwest::Client;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, Connector, Decision, Listener, Peer, Update, policy};
 
-async fn ask(client: &reqwest::Client, url: &str) -> String {
-    let response = match client.get(url).send().await {
-        Ok(response) => response.text().await,
-        Err(error) => Err(error),
-    };
-    response.unwrap_or_else(|error| {
+async fn get(client: &Client<DnsName>, url: &str) -> Result<String, reqwest::Error> {
+    client.current()?.get(url).send().await?.text().await
+}
+
+async fn ask(client: &Client<DnsName>, url: &str) -> String {
+    get(client, url).await.unwrap_or_else(|error| {
         let first: &(dyn Error + 'static) = &error;
         let last = successors(Some(first), |&error| error.source()).last();
         last.unwrap_or(first).to_string()
@@ -37,12 +38,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .authorize(policy::exact(["localhost".parse()?]))
         .alpn(["h2", "http/1.1"])
         .build()?;
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(connector.clone().into_authorizing_rustls_config())
-        .https_only(true) // a redirect must not leave TLS
-        .connect_timeout(Duration::from_secs(10))
-        .pool_max_idle_per_host(0) // a new connection for each request
-        .build()?;
+    let client = Client::configured(connector.clone(), |settings| {
+        settings.timeout(Duration::from_secs(30))
+    })?;
 
     let url = serve(&ca).await?;
     println!("first:           {}", ask(&client, &url).await);
