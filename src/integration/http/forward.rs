@@ -56,6 +56,7 @@ pub struct ForwardedIdentity {
     chain: bool,
     xfcc: Vec<XfccField>,
     stripped: Vec<HeaderName>,
+    prefixes: Vec<HeaderName>,
 }
 
 impl ForwardedIdentity {
@@ -88,6 +89,24 @@ impl ForwardedIdentity {
     /// the proxy reads the user.
     pub fn strip(mut self, name: HeaderName) -> Self {
         self.stripped.push(name);
+        self
+    }
+
+    /// Also removes the client's headers whose names begin so, such as `x-portkey-`, by which a client would
+    /// choose the provider, the host and the model of an AI gateway.
+    ///
+    /// ```
+    /// use countersign::integration::http::ForwardedIdentity;
+    /// use http::{HeaderMap, HeaderName, HeaderValue};
+    ///
+    /// let forward = ForwardedIdentity::new().strip_prefix(HeaderName::from_static("x-portkey-"));
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("x-portkey-custom-host", HeaderValue::from_static("http://evil.example"));
+    /// forward.remove(&mut headers);
+    /// assert!(headers.is_empty());
+    /// ```
+    pub fn strip_prefix(mut self, prefix: HeaderName) -> Self {
+        self.prefixes.push(prefix);
         self
     }
 
@@ -158,6 +177,10 @@ impl ForwardedIdentity {
         ours.into_iter()
             .chain(&self.stripped)
             .any(|stripped| are_alike(stripped.as_str(), name))
+            || self.prefixes.iter().any(|prefix| {
+                let start = name.get(..prefix.as_str().len());
+                start.is_some_and(|start| are_alike(prefix.as_str(), start))
+            })
     }
 }
 

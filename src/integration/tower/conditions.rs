@@ -1,10 +1,12 @@
-//! Conditions on the headers of a request.
+//! Conditions on the headers of a request, and checks of the application.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderName;
 use http::header::HeaderMap;
+use http::request::Parts;
 
 use super::RuleError;
 use super::mcp::McpRequest;
@@ -34,6 +36,18 @@ use crate::pki::text::Escaped;
 pub struct Conditions {
     headers: Vec<(HeaderName, Vec<String>)>,
     mcp: Option<McpConditions>,
+    checks: Vec<Check>,
+}
+
+#[derive(Clone)]
+struct Check(Arc<CheckFn>);
+
+type CheckFn = dyn Fn(&Parts) -> Result<(), Cow<'static, str>> + Send + Sync;
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check")
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -108,8 +122,49 @@ impl Conditions {
         self
     }
 
+    /// The request passes this check of your own. The error of the check is the reason of the denial, in the
+    /// audit trail and in [`Denied::why`](super::Denied::why).
+    ///
+    /// The check runs for each request of the rule's methods and paths, on the request's task, so it must not
+    /// block. It sees the head of the request and its extensions, in which an outer layer can put what it has
+    /// read elsewhere, such as a field of the body.
+    ///
+    /// ```
+    /// use countersign::identity::SpiffeId;
+    /// use countersign::integration::tower::{Conditions, RequestRules};
+    /// use countersign::policy;
+    /// use http::Method;
+    ///
+    /// /// What an outer layer has read from the body.
+    /// #[derive(Clone)]
+    /// struct Model(String);
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let small = Conditions::new().check(|request| match request.extensions.get::<Model>() {
+    ///     Some(Model(model)) if model == "small" => Ok(()),
+    ///     Some(Model(model)) => Err(format!("the model is {model:?}").into()),
+    ///     None => Err("the body was not read".into()),
+    /// });
+    /// let rules = RequestRules::<SpiffeId>::new()
+    ///     .allow_if("chat", policy::allow_any(), [Method::POST], "/v1/chat", small)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    /// Let the check deny where it does not know. A request is denied if the check panics.
+    #[must_use]
+    pub fn check(
+        mut self,
+        check: impl Fn(&Parts) -> Result<(), Cow<'static, str>> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push(Check(Arc::new(check)));
+        self
+    }
+
     /// Why a request does not meet them.
-    pub(super) fn unmet(&self, headers: &HeaderMap) -> Option<Cow<'static, str>> {
+    pub(super) fn unmet(&self, request: &Parts) -> Option<Cow<'static, str>> {
+        let headers = &request.headers;
         for (name, allowed) in &self.headers {
             let value = match single(headers, name.as_str()) {
                 Ok(value) => value,
@@ -122,7 +177,12 @@ impl Conditions {
                 return Some(format!("the header {name} is \"{value}\"").into());
             }
         }
-        self.mcp.as_ref()?.unmet(headers)
+        let mcp = self.mcp.as_ref().and_then(|mcp| mcp.unmet(headers));
+        mcp.or_else(|| {
+            self.checks
+                .iter()
+                .find_map(|check| (check.0)(request).err())
+        })
     }
 }
 

@@ -274,7 +274,7 @@ impl<I> RequestPolicy<I> for RequestRules<I> {
             if !(allows(&request.method) || is_head && allows(&Method::GET)) {
                 continue;
             }
-            if let Some(unmet) = rule.conditions.unmet(&request.headers) {
+            if let Some(unmet) = rule.conditions.unmet(request) {
                 add(rule, &unmet);
                 continue;
             }

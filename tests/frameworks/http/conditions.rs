@@ -78,6 +78,70 @@ fn call(own: &str, headers: &[(&str, &str)]) -> Result<String, String> {
     decide(own, Method::POST, "/mcp", headers)
 }
 
+/// All conditions must be met: its checks, too.
+#[test]
+fn a_check_of_the_application_decides() {
+    #[derive(Clone)]
+    struct Model(&'static str);
+
+    let small = Conditions::new()
+        .header("x-tenant", ["red"])
+        .unwrap()
+        .check(|request| match request.extensions.get::<Model>() {
+            Some(Model("small")) => Ok(()),
+            Some(Model(model)) => Err(format!("the model is {model}").into()),
+            None => Err("the body was not read".into()),
+        })
+        .check(|request| match request.uri.query() {
+            None => Ok(()),
+            Some(_) => Err("there is a query".into()),
+        });
+    let rules = RequestRules::<DnsName>::new()
+        .allow_if("small", policy::allow_any(), [Method::POST], "/chat", small)
+        .unwrap();
+    for (target, tenant, model, expected) in [
+        ("/chat", "red", Some("small"), Ok("small")),
+        (
+            "/chat",
+            "red",
+            Some("large"),
+            Err("rule \"small\": the model is large"),
+        ),
+        (
+            "/chat",
+            "red",
+            None,
+            Err("rule \"small\": the body was not read"),
+        ),
+        (
+            "/chat?model=large",
+            "red",
+            Some("small"),
+            Err("rule \"small\": there is a query"),
+        ),
+        (
+            "/chat",
+            "blue",
+            Some("small"),
+            Err("rule \"small\": the header x-tenant is \"blue\""),
+        ),
+    ] {
+        let (mut parts, _) = request(Method::POST, target).into_parts();
+        parts
+            .headers
+            .insert("x-tenant", HeaderValue::from_static(tenant));
+        if let Some(model) = model {
+            parts.extensions.insert(Model(model));
+        }
+        let decision = rules.authorize(&testing::peer(name(ALICE)), &parts);
+        let decided = match decision.reason() {
+            None => Ok(decision.rule().unwrap()),
+            Some(why) => Err(why),
+        };
+        assert_eq!(decided, expected, "{target} {model:?}");
+    }
+}
+
 #[test]
 fn a_peer_calls_the_tools_of_its_rule_and_no_other() {
     let tool = |tool| [VERSION, ("mcp-method", "tools/call"), ("mcp-name", tool)];

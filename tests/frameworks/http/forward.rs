@@ -268,6 +268,35 @@ fn what_the_client_sent_is_removed_first() {
     assert_eq!(without_peer, headers);
 }
 
+#[test]
+fn headers_of_a_prefix_are_removed_in_any_spelling() {
+    let forward = ForwardedIdentity::new().strip_prefix(HeaderName::from_static("x-portkey-"));
+    let mut headers = HeaderMap::new();
+    for name in [
+        "x-portkey-config",
+        "X-Portkey-Custom-Host",
+        "x_portkey_provider",
+        "x-portkey-",
+    ] {
+        let name: HeaderName = name.parse().unwrap();
+        headers.append(name, HeaderValue::from_static("forged"));
+    }
+    for name in ["x-portkey", "x-portkeys-a", "ax-portkey-a"] {
+        headers.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_static("kept"),
+        );
+    }
+    headers.insert(
+        "connection",
+        HeaderValue::from_static("x-portkey-config, upgrade"),
+    );
+    forward.remove(&mut headers);
+    assert_eq!(headers.remove("connection").unwrap(), "upgrade");
+    assert_eq!(headers.len(), 3, "{headers:?}");
+    assert!(headers.values().all(|value| value == "kept"));
+}
+
 /// `Connection` names headers that the next proxy must take out: ours must not be among them.
 #[test]
 fn connection_does_not_take_our_headers_out() {
