@@ -41,6 +41,8 @@ enum Command {
     Inspect(Box<inspect::Args>),
     /// Run a reverse proxy whose clients are identified by their certificates
     Gateway(gateway::Args),
+    /// Forward plain HTTP of this machine to one server over mutual TLS
+    Egress(gateway::egress::Args),
     /// Write a development CA, and certificates of servers and clients
     DevCerts(dev_certs::Args),
 }
@@ -53,6 +55,7 @@ pub fn run() -> ExitCode {
         // Its exit status is about the certificate.
         Command::Inspect(args) => return inspect::run(&args),
         Command::Gateway(args) => in_runtime(gateway::run(&args)),
+        Command::Egress(args) => in_runtime(gateway::egress::run(&args)),
         Command::DevCerts(args) => dev_certs::run(&args),
     };
     match done {

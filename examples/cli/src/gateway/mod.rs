@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The gateway authorizes each request by identity, method and path, limits the rate of each identity,
-//! and forwards the client's identity to the upstream in headers. It forwards each frame of a response
+//! and forwards the client's identity to the upstream in headers. For AI gateways and models, a route can
+//! require one of its models in the body, and the line of a request has the tokens of its response. It forwards each frame of a response
 //! when it arrives. Standard output gets one line, `listening on ADDR`. Standard error gets one line of
 //! JSON for every request; requests wait while that pipe is full. SIGTERM finishes the requests in flight
 //! and stops. SIGHUP reloads certificates and roots.
@@ -16,6 +17,7 @@
 //! `gateway.toml` documents the whole configuration.
 
 mod demo;
+pub mod egress;
 pub mod proxy;
 
 use std::io::Write as _;

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::usage::Usage;
 use crate::options::Identity;
 
 /// The destination of the lines.
@@ -47,6 +48,15 @@ pub(super) struct Entry {
     pub(super) status: Option<u16>,
     pub(super) route: Option<String>,
     pub(super) upstream: Option<String>,
+    /// The model that the body names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<String>,
+    /// The tokens that the response reports, for routes with `usage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+    /// Why it does not have them: encoded, not_json, incomplete, not_reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) usage_missing: Option<&'static str>,
     duration_ms: f64,
     /// Bytes of the response's body.
     pub(super) bytes: u64,
@@ -54,6 +64,9 @@ pub(super) struct Entry {
     pub(super) reason: Option<String>,
     /// Whether the whole response was sent.
     pub(super) complete: bool,
+    /// Whether the route asks for the usage.
+    #[serde(skip)]
+    pub(super) reads_usage: bool,
     #[serde(skip)]
     began: Instant,
     #[serde(skip)]
@@ -79,17 +92,38 @@ impl Entry {
             status: None,
             route: None,
             upstream: None,
+            model: None,
+            usage: None,
+            usage_missing: None,
             duration_ms: 0.0,
             bytes: 0,
             reason: None,
             complete: false,
+            reads_usage: false,
             began: Instant::now(),
             audit: audit.clone(),
         }
     }
 
+    /// The line of a local client, which has no identity.
+    pub(super) fn local(request: &http::request::Parts, audit: &Audit) -> Self {
+        let mut entry = Self::new(request, None, audit);
+        "local".clone_into(&mut entry.identity);
+        entry
+    }
+
     pub(super) fn is_head(&self) -> bool {
         self.method == "HEAD"
+    }
+
+    /// Records what a response reported to its end.
+    pub(super) fn used(&mut self, usage: Option<Usage>) {
+        self.usage = usage;
+        self.usage_missing = match usage {
+            Some(_) => None,
+            None if self.complete => Some("not_reported"),
+            None => Some("incomplete"),
+        };
     }
 
     pub(super) fn responded(&mut self, status: StatusCode) {

@@ -9,13 +9,14 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use countersign::integration::http::{ForwardedIdentity, XfccField};
 use countersign::integration::spiffe::Workload;
-use countersign::integration::tower::{Conditions, RuleError};
+use countersign::integration::tower::Conditions;
 use countersign::reload::Source;
 use countersign::trust::{Trust, TrustError};
 use countersign::{Credentials, TrustStore};
 use http::HeaderName;
 use serde::{Deserialize, Deserializer};
 
+use super::model::ModelRule;
 use crate::options::{IdentityKind, Sources};
 use crate::terminal::Failure;
 
@@ -117,7 +118,7 @@ pub struct Forward {
     client_cert_chain: bool,
     /// The fields of Envoy's `X-Forwarded-Client-Cert`: hash, subject, uri, dns.
     xfcc: Vec<Xfcc>,
-    /// Further headers that a client may not send.
+    /// Further headers that a client may not send; `x-portkey-*` are all that begin so.
     strip: Vec<String>,
 }
 
@@ -142,6 +143,25 @@ pub struct Upstream {
     /// (hyper 200, others 100) for its whole duration.
     #[serde(default)]
     pub http2: bool,
+    /// Headers that the gateway sets, in place of the client's.
+    #[serde(default)]
+    pub headers: BTreeMap<String, HeaderText>,
+}
+
+/// The value of a header.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum HeaderText {
+    /// `{identity}` is the client's identity.
+    Template(String),
+    /// The content of a file, such as a key of the provider.
+    File(HeaderFile),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderFile {
+    pub file: PathBuf,
 }
 
 /// Which clients may send which requests, and the upstream that gets them.
@@ -162,11 +182,18 @@ pub struct Route {
     mcp_tools: Option<Vec<String>>,
     /// The methods of the Model Context Protocol that a request may have.
     mcp_methods: Option<Vec<String>>,
+    /// The models that the JSON body may name. The body is read before the request is forwarded.
+    models: Option<Vec<String>>,
+    /// With `models`: further fields that the body may have, such as `user`.
+    fields: Option<Vec<String>>,
+    /// Whether the audit line has the tokens that the response reports.
+    #[serde(default)]
+    pub usage: bool,
 }
 
 impl Route {
-    /// The conditions on a request's headers. An empty list of tools or methods allows none.
-    pub fn conditions(&self) -> Result<Conditions, RuleError> {
+    /// The conditions on a request. An empty list of tools, methods or models allows none.
+    pub fn conditions(&self) -> Result<Conditions, Failure> {
         let mut conditions = Conditions::new();
         for (name, values) in &self.headers {
             conditions = conditions.header(name, values)?;
@@ -177,7 +204,21 @@ impl Route {
         if let Some(methods) = &self.mcp_methods {
             conditions = conditions.mcp_methods(methods);
         }
+        match (&self.models, &self.fields) {
+            (Some(models), fields) => {
+                let fields = fields.clone().unwrap_or_default();
+                let rule = ModelRule::new(models.clone(), fields);
+                conditions = conditions.check(move |request| rule.check(request));
+            }
+            (None, Some(_)) => return Err("fields is for a route with models".into()),
+            (None, None) => {}
+        }
         Ok(conditions)
+    }
+
+    /// Whether it depends on the body.
+    pub const fn reads_body(&self) -> bool {
+        self.models.is_some()
     }
 }
 
@@ -188,6 +229,13 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| named(&error))?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        for upstream in config.upstreams.values_mut() {
+            for text in upstream.headers.values_mut() {
+                if let HeaderText::File(HeaderFile { file }) = text {
+                    *file = folder.join(&*file);
+                }
+            }
+        }
         let upstreams = config.upstreams.values_mut();
         let all = upstreams.filter_map(|upstream| upstream.tls.as_mut());
         for tls in all.chain([&mut config.tls]) {
@@ -223,6 +271,24 @@ impl Config {
 struct Agent(Sources);
 
 impl Tls {
+    /// Of these files.
+    pub fn of_files(
+        cert: &Path,
+        key: &Path,
+        trust: &[PathBuf],
+        identity: IdentityKind,
+        allow: &[String],
+    ) -> Self {
+        Self {
+            cert: Some(cert.to_owned()),
+            key: Some(key.to_owned()),
+            trust: trust.to_vec(),
+            agent: None,
+            identity,
+            allow: allow.to_vec(),
+        }
+    }
+
     fn has_files(&self) -> bool {
         self.cert.is_some() || self.key.is_some() || !self.trust.is_empty()
     }
@@ -278,8 +344,13 @@ impl Forward {
             forward = forward.client_cert_chain();
         }
         for name in &self.strip {
-            let name = name.parse::<HeaderName>();
-            forward = forward.strip(name.map_err(|error| format!("forward.strip: {error}"))?);
+            let prefix = name.strip_suffix('*');
+            let parsed = prefix.unwrap_or(name).parse::<HeaderName>();
+            let parsed = parsed.map_err(|error| format!("forward.strip: {name:?}: {error}"))?;
+            forward = match prefix {
+                None => forward.strip(parsed),
+                Some(_) => forward.strip_prefix(parsed),
+            };
         }
         // Only the gateway may state these.
         for name in [

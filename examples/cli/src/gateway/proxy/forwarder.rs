@@ -7,33 +7,35 @@ use std::iter::successors;
 use std::sync::Arc;
 
 use countersign::Peer;
-use countersign::integration::http::{ForwardedIdentity, ProxiedIdentity, peer_in};
+use countersign::integration::http::{ProxiedIdentity, peer_in};
 use countersign::integration::hyper::RequestBody as Received;
 use countersign::integration::tower::{RequestPolicy as _, RequestRules};
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::LengthLimitError;
+use http_body_util::{Full, LengthLimitError};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy;
 use tokio::time::timeout;
 use tower::Service;
 
+use super::BoxError;
 use super::audit::{Audit, Entry};
 use super::body::{RequestBody, ResponseBody};
 use super::config::{Config, Limits};
 use super::headers::{strip_addressing, strip_hop_by_hop};
 use super::limits::RateLimits;
+use super::model::{BodyFacts, ModelRequest};
 use super::upstream::Upstream;
+use super::usage::UsageTap;
 use crate::options::{AllowList, Identity};
 use crate::terminal::Failure;
 
 /// The state that requests share.
 pub(super) struct Forwarder {
     rules: RequestRules<Identity>,
-    /// The upstream's name by the rule's name.
-    routes: BTreeMap<String, String>,
+    /// By the rule's name.
+    routes: BTreeMap<String, Target>,
     upstreams: BTreeMap<String, Upstream>,
-    forward: ForwardedIdentity,
     /// The proxies that vouch for clients.
     proxied: Option<ProxiedIdentity<Identity>>,
     rates: RateLimits,
@@ -41,11 +43,20 @@ pub(super) struct Forwarder {
     audit: Audit,
 }
 
+/// What happens to the requests of a route.
+struct Target {
+    upstream: String,
+    reads_body: bool,
+    usage: bool,
+}
+
 /// Why the gateway does not forward a request, or has no response.
 struct Refused {
     status: StatusCode,
     /// For the audit.
     reason: String,
+    /// For the client.
+    code: Option<&'static str>,
     retry_after: Option<u64>,
 }
 
@@ -75,7 +86,12 @@ impl Forwarder {
                 let problem = format!("no upstream is called {}", route.upstream);
                 return Err(at(problem.into()));
             }
-            let before = routes.insert(name.clone(), route.upstream.clone());
+            let target = Target {
+                upstream: route.upstream.clone(),
+                reads_body: route.reads_body(),
+                usage: route.usage,
+            };
+            let before = routes.insert(name.clone(), target);
             if before.is_some() {
                 return Err(at("two routes have this name".into()));
             }
@@ -86,7 +102,7 @@ impl Forwarder {
             if methods.contains(&Method::CONNECT) {
                 return Err(at("CONNECT cannot be forwarded".into()));
             }
-            let conditions = route.conditions().map_err(|error| at(error.into()))?;
+            let conditions = route.conditions().map_err(at)?;
             rules = rules
                 .allow_if(
                     name.clone(),
@@ -101,7 +117,6 @@ impl Forwarder {
             rules,
             routes,
             upstreams,
-            forward: config.forward.headers()?,
             proxied,
             rates: RateLimits::new(config.limits.rate),
             limits: config.limits.clone(),
@@ -130,7 +145,15 @@ impl Forwarder {
             Ok(response) => {
                 entry.responded(response.status());
                 let limit = self.limits.max_response_body;
-                response.map(|body| ResponseBody::upstream(body, limit, entry))
+                let usage = entry.reads_usage.then(|| UsageTap::new(response.headers()));
+                let usage = match usage {
+                    Some(Err(why)) => {
+                        entry.usage_missing = Some(why);
+                        None
+                    }
+                    usage => usage.and_then(Result::ok),
+                };
+                response.map(|body| ResponseBody::upstream(body, limit, usage, entry))
             }
             Err(refused) => refused.into_response(entry),
         }
@@ -150,34 +173,59 @@ impl Forwarder {
         // First, so that the rules see the headers that the upstream gets, and so that a `Connection` header
         // cannot name a header of the gateway.
         strip_hop_by_hop(&mut parts.headers);
-        let decision = self.rules.authorize(peer, &parts);
-        let Some(rule) = decision.rule() else {
-            let reason = decision.reason().unwrap_or_default();
-            return Err(Refused::with(StatusCode::FORBIDDEN, reason));
-        };
-        entry.route = Some(rule.to_owned());
-        let name = self.routes.get(rule);
-        let upstream = name.and_then(|name| self.upstreams.get(name));
-        let (Some(name), Some(upstream)) = (name, upstream) else {
+        parts.extensions.insert(BodyFacts::Unread);
+        let limit = self.limits.max_request_body;
+        let is_too_large = body.size_hint().lower() > limit as u64;
+        let mut body = RequestBody::new(body, limit);
+        let mut target = self.target(&parts, peer, entry)?;
+        if target.reads_body {
+            if is_too_large {
+                return Err(Refused::too_large());
+            }
+            let read = timeout(self.limits.answer, body.read()).await;
+            let read = read
+                .map_err(|_| Refused::with(StatusCode::REQUEST_TIMEOUT, "the body is late"))?
+                .map_err(Refused::unread)?;
+            let found = ModelRequest::read(&parts.headers, &read);
+            let code = match &found {
+                Ok(found) => {
+                    entry.model = Some(found.model.clone());
+                    "model_not_allowed"
+                }
+                Err(_) => "invalid_model_request",
+            };
+            parts.extensions.insert(BodyFacts::Read(found));
+            // The rules decide again, by the same peer and head, and by the model.
+            target = self
+                .target(&parts, peer, entry)
+                .map_err(|refused| refused.code(code))?;
+            body = RequestBody::Whole(Full::new(read));
+        }
+        let Some(upstream) = self.upstreams.get(&target.upstream) else {
             return Err(Refused::with(StatusCode::BAD_GATEWAY, "no upstream"));
         };
-        entry.upstream = Some(name.clone());
-        let limit = self.limits.max_request_body;
-        if body.size_hint().lower() > limit as u64 {
+        entry.upstream = Some(target.upstream.clone());
+        if is_too_large {
             return Err(Refused::too_large());
         }
 
         strip_addressing(&mut parts.headers);
-        self.forward
-            .apply(&mut parts.headers, peer)
-            .map_err(|error| Refused::with(StatusCode::FORBIDDEN, error.reason()))?;
+        upstream
+            .set_headers(&mut parts.headers, peer)
+            .map_err(|why| Refused::with(StatusCode::FORBIDDEN, why))?;
+        if target.usage {
+            // The usage of an encoded response cannot be read.
+            let identity = HeaderValue::from_static("identity");
+            parts.headers.insert(ACCEPT_ENCODING, identity);
+            entry.reads_usage = true;
+        }
         if let Some(remote) = peer.connection().remote_addr() {
             let address = HeaderValue::try_from(remote.ip().to_string());
             let address = address
                 .map_err(|error| Refused::with(StatusCode::BAD_GATEWAY, &error.to_string()))?;
             parts.headers.insert("x-forwarded-for", address);
         }
-        let mut request = Request::new(RequestBody::new(body, limit));
+        let mut request = Request::new(body);
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = parts.headers;
@@ -196,6 +244,23 @@ impl Forwarder {
         strip_hop_by_hop(response.headers_mut());
         Ok(response)
     }
+
+    /// The target of the rule that allows a request.
+    fn target(
+        &self,
+        parts: &http::request::Parts,
+        peer: &Peer<Identity>,
+        entry: &mut Entry,
+    ) -> Result<&Target, Refused> {
+        let decision = self.rules.authorize(peer, parts);
+        entry.route = decision.rule().map(str::to_owned);
+        let Some(rule) = decision.rule() else {
+            let reason = decision.reason().unwrap_or_default();
+            return Err(Refused::with(StatusCode::FORBIDDEN, reason));
+        };
+        let target = self.routes.get(rule);
+        target.ok_or_else(|| Refused::with(StatusCode::BAD_GATEWAY, "no route"))
+    }
 }
 
 impl Refused {
@@ -203,6 +268,7 @@ impl Refused {
         Self {
             status,
             reason: reason.to_owned(),
+            code: None,
             retry_after: None,
         }
     }
@@ -218,6 +284,20 @@ impl Refused {
         Self::with(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
     }
 
+    fn code(self, code: &'static str) -> Self {
+        Self {
+            code: Some(code),
+            ..self
+        }
+    }
+
+    fn unread(error: BoxError) -> Self {
+        if error.is::<LengthLimitError>() {
+            return Self::too_large();
+        }
+        Self::with(StatusCode::BAD_REQUEST, &error.to_string())
+    }
+
     fn by_upstream(error: legacy::Error) -> Self {
         let first: &(dyn Error + 'static) = &error;
         let causes: Vec<_> = successors(Some(first), |&error| error.source()).collect();
@@ -228,12 +308,18 @@ impl Refused {
         Self::with(StatusCode::BAD_GATEWAY, &causes.join(": "))
     }
 
-    /// The client gets the status only.
+    /// The client gets the status only, and a code in the form of OpenAI's API.
     fn into_response(self, mut entry: Entry) -> Response<ResponseBody> {
         entry.responded(self.status);
         entry.reason = Some(self.reason);
         let text = self.status.canonical_reason().unwrap_or_default();
-        let text = serde_json::json!({ "error": text }).to_string();
+        let text = match self.code {
+            None => serde_json::json!({ "error": text }),
+            Some(code) => serde_json::json!({
+                "error": { "message": text, "type": "invalid_request_error", "param": null, "code": code }
+            }),
+        };
+        let text = text.to_string();
         let mut response = Response::new(ResponseBody::own(text, entry));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -3,13 +3,18 @@
 mod audit;
 mod body;
 pub mod config;
+mod egress;
 mod forwarder;
 mod headers;
 mod limits;
+mod model;
 mod upstream;
+mod usage;
 
 pub use audit::Audit;
+pub use body::ResponseBody;
 pub use config::Config;
+pub use egress::Egress;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -77,7 +82,7 @@ impl Gateway {
         let mut upstreams = BTreeMap::new();
         let mut reloads = vec![keep(Reload::of(&acceptor), &config.limits).await?];
         for (name, settings) in &config.upstreams {
-            let upstream = Upstream::new(settings, &config.limits)
+            let upstream = Upstream::new(settings, config.forward.headers()?, &config.limits)
                 .await
                 .map_err(|failure| failure.at(format_args!("upstreams.{name}")))?;
             reloads.extend(upstream.reload().cloned());

@@ -4,18 +4,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign::gate::ServerNameVerification;
+use countersign::integration::http::ForwardedIdentity;
 use countersign::integration::hyper::{Client, HttpsConnector};
 use countersign::reload::{Handle, Reload};
-use countersign::{Certificate, Connector};
+use countersign::{Certificate, Connector, Peer};
 use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Builder, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::watch;
 
 use super::body::RequestBody;
-use super::config::{self, Limits};
+use super::config::{self, HeaderFile, HeaderText, Limits};
 use crate::options::{AllowList, Identity, IdentityKind};
 use crate::terminal::Failure;
 
@@ -24,6 +25,15 @@ pub(super) struct Upstream {
     scheme: Scheme,
     authority: Authority,
     client: To,
+    forward: ForwardedIdentity,
+    headers: Vec<(HeaderName, HeaderTemplate)>,
+}
+
+/// The value of a header of the gateway.
+enum HeaderTemplate {
+    Fixed(HeaderValue),
+    /// With `{identity}`.
+    OfClient(String),
 }
 
 enum To {
@@ -46,7 +56,11 @@ struct Pool {
 }
 
 impl Upstream {
-    pub(super) async fn new(config: &config::Upstream, limits: &Limits) -> Result<Self, Failure> {
+    pub(super) async fn new(
+        config: &config::Upstream,
+        forward: ForwardedIdentity,
+        limits: &Limits,
+    ) -> Result<Self, Failure> {
         let uri: Uri = config.url.parse()?;
         let (scheme, authority) = match (uri.scheme(), uri.authority(), uri.path()) {
             (Some(scheme), Some(authority), "/") if uri.query().is_none() => {
@@ -86,11 +100,44 @@ impl Upstream {
             ("https", None) => return Err("https:// requires a [tls] table".into()),
             _ => return Err("expected http:// without [tls], or https:// with it".into()),
         };
+        let mut headers = Vec::new();
+        let mut forward = forward;
+        for (name, text) in &config.headers {
+            let at = |error: Failure| error.at(format_args!("headers.{name}"));
+            let header = HeaderName::try_from(name).map_err(|error| at(error.into()))?;
+            // With those names that a server may take for it.
+            forward = forward.strip(header.clone());
+            headers.push((header, HeaderTemplate::new(text).map_err(at)?));
+        }
         Ok(Self {
             scheme,
             authority,
             client,
+            forward,
+            headers,
         })
+    }
+
+    /// Removes the headers that only the gateway may set, and sets them.
+    ///
+    /// # Errors
+    /// The reason for which the client's identity cannot be forwarded.
+    pub(super) fn set_headers(
+        &self,
+        headers: &mut HeaderMap,
+        peer: &Peer<Identity>,
+    ) -> Result<(), &'static str> {
+        let applied = self.forward.apply(headers, peer);
+        applied.map_err(|error| error.reason())?;
+        for (name, template) in &self.headers {
+            headers.insert(name, template.value(peer.identity())?);
+        }
+        Ok(())
+    }
+
+    /// Removes the headers of a client without a certificate.
+    pub(super) fn remove_headers(&self, headers: &mut HeaderMap) {
+        self.forward.remove(headers);
     }
 
     /// The reload of the gateway's certificate for it, and of its roots.
@@ -117,6 +164,45 @@ impl Upstream {
         match &self.client {
             To::Loopback(client) => client.request(request).await,
             To::Mtls(mtls) => mtls.client().request(request).await,
+        }
+    }
+}
+
+impl HeaderTemplate {
+    fn new(text: &HeaderText) -> Result<Self, Failure> {
+        let fixed = |text: &str| {
+            let mut value = HeaderValue::from_str(text)?;
+            value.set_sensitive(true);
+            Ok::<_, Failure>(Self::Fixed(value))
+        };
+        match text {
+            HeaderText::Template(text) if text.contains("{identity}") => {
+                HeaderValue::from_str(text)?;
+                Ok(Self::OfClient(text.clone()))
+            }
+            HeaderText::Template(text) => fixed(text),
+            HeaderText::File(HeaderFile { file }) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| format!("{}: {error}", file.display()))?;
+                fixed(text.trim_end_matches(['\r', '\n']))
+            }
+        }
+    }
+
+    /// An identity with a quote, a backslash or a character outside printable ASCII is an error: it could end
+    /// the string in which the header has it.
+    fn value(&self, identity: &Identity) -> Result<HeaderValue, &'static str> {
+        match self {
+            Self::Fixed(value) => Ok(value.clone()),
+            Self::OfClient(template) => {
+                let identity = identity.to_string();
+                let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+                if !identity.bytes().all(is_plain) {
+                    return Err("unrepresentable_identity");
+                }
+                let value = template.replace("{identity}", &identity);
+                HeaderValue::try_from(value).map_err(|_| "unrepresentable_identity")
+            }
         }
     }
 }
