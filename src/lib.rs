@@ -99,14 +99,14 @@
 //!
 //! # Frameworks
 //!
-//! [`integration`] connects hyper, axum, tower, tonic, reqwest, tokio-postgres and SPIFFE agents, in one line each.
+//! [`integration`] connects hyper, axum, tower, tonic, quinn (QUIC), reqwest, tokio-postgres and SPIFFE agents, in one line each.
 //!
 //! # Without tokio
 //!
 //! The core does no I/O. With `default-features = false` and a provider (`ring` or `aws-lc-rs`), drive a
 //! `rustls::ServerConnection` with [`Acceptor::unauthorized_rustls_config`] and ask [`Control::admit`]; on
-//! the client's side use [`Connector::start`]. For QUIC there is [`Control::admit_chain`]. Such connections
-//! are authorized once, when you ask.
+//! the client's side use [`Connector::start`]. For a QUIC library other than quinn there is
+//! [`Control::admit_chain`]. Such connections are authorized once, when you ask.
 //!
 //! # Features
 //!
@@ -131,6 +131,7 @@
 //! | `tonic` | | `integration::tonic`: gRPC on our `Listener`, the [`Peer`] of a request, and a channel for clients |
 //! | `reqwest` | | `integration::reqwest`: a handle for reqwest that rotates while it is busy |
 //! | `tokio-postgres` | | `integration::tokio_postgres`: connections to PostgreSQL that are re-authorized, cut and drained |
+//! | `quinn` | | `integration::quinn`: QUIC connections behind the same gate, listed, re-authorized, drained and cut as those of TCP |
 //! | `http` | | `integration::http`: the peer in the extensions of requests and in the headers of forwarded ones, the client behind a proxy; `Certificate::x5t_s256`; on with the features above |
 //! | `testing` | | the module `testing`: a test CA, a fixed clock, handshakes in memory |
 //!

@@ -19,6 +19,7 @@
 //! | work without tokio, or over QUIC | [`quic_and_blocking`] |
 //! | resist quantum computers | [`post_quantum`] |
 //! | use a FIPS 140-3 module | [`fips`] |
+//! | serve and call over QUIC, or work without tokio | [`quic_and_blocking`] |
 //! | record and count what happens | [`observability`] |
 //! | know what it costs | [`performance`] |
 //! | find out why a connection is refused | [`troubleshooting`] |
@@ -48,6 +49,7 @@
         feature = "spiffe",
         feature = "reqwest",
         feature = "tokio-postgres"
+        feature = "quinn"
     )),
     allow(rustdoc::broken_intra_doc_links)
 )]
@@ -125,6 +127,7 @@ pub mod clients {}
 pub mod drivers {}
 
 /// Connections that the application drives: blocking rustls and QUIC.
+/// QUIC, and connections that the application drives with blocking rustls.
 ///
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/quic_and_blocking.md")]

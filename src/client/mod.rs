@@ -114,8 +114,14 @@ impl<I: Send + Sync + 'static> Connector<I> {
         }
     }
 
+    /// Its part that other transports than TCP need.
+    #[cfg(all(feature = "quinn", feature = "tokio"))]
+    pub(crate) const fn endpoint(&self) -> &Arc<Endpoint<ClientSide, I>> {
+        &self.endpoint
+    }
+
     /// Starts an attempt to connect to this server.
-    fn attempt(
+    pub(crate) fn attempt(
         &self,
         server_name: &str,
         info: ConnectionInfo,

@@ -116,8 +116,8 @@ impl<I: Send + Sync + 'static> Control<I> {
         self.admit_chain(presented, info)
     }
 
-    /// Admits or rejects the peer of a protocol other than TLS over rustls connections, such as QUIC,
-    /// by the chain that it presented, leaf first. As with [`admit`](Self::admit), the connection is
+    /// Admits or rejects the peer of a protocol other than TLS over rustls connections, such as QUIC with
+    /// another library than quinn (for which there is `integration::quinn`), by the chain that it presented, leaf first. As with [`admit`](Self::admit), the connection is
     /// not authorized again.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Integration with hyper, axum, tower, tonic, reqwest, tokio-postgres and SPIFFE agents.
+//! Integration with hyper, axum, tower, tonic, quinn, reqwest, tokio-postgres and SPIFFE agents.
 //!
 //! Each module is a cargo feature with the name of its crate, or of its protocol. None is on by default.
 //!
@@ -10,6 +10,7 @@
 //! | `tonic` | [`Listener`](crate::Listener) for tonic's server, the peer of a `tonic::Request`, and `tonic::Channel` for its clients, with the alert in a `tonic::Status` |
 //! | `reqwest` | `reqwest::Client`: a handle for reqwest whose requests follow the rules and the credentials in force |
 //! | `tokio-postgres` | `tokio_postgres::connect`, and `tokio_postgres::MutualTls` for pools: connections to PostgreSQL that are re-authorized, cut and drained |
+//! | `quinn` | `quinn::Listener` and `quinn::Client`: QUIC connections behind the gate, which live and end by the rules in force |
 //! | `spiffe` | `spiffe::Workload`: credentials, trust and CRLs from a SPIFFE agent such as SPIRE's |
 //! | `http` | `http::ForwardedIdentity`: the peer's certificate in the headers of a forwarded request; `http::ProxiedIdentity`: the client of a proxy, from these headers; `http::peer_in`, for your own middleware; `Certificate::x5t_s256` |
 //!
@@ -28,6 +29,12 @@ pub mod axum;
 pub mod http;
 #[cfg(all(feature = "hyper", feature = "tokio"))]
 pub mod hyper;
+#[cfg(all(
+    feature = "quinn",
+    feature = "tokio",
+    any(feature = "aws-lc-rs", feature = "ring")
+))]
+pub mod quinn;
 #[cfg(all(feature = "reqwest", feature = "tokio"))]
 pub mod reqwest;
 #[cfg(all(feature = "spiffe", feature = "tokio"))]

@@ -42,7 +42,14 @@ struct Waiting {
     /// Tasks that wait for the signal to drain, by number.
     watchers: BTreeMap<u64, Waker>,
     next_watcher: u64,
+    /// Stops a transport that runs without a task that waits.
+    #[cfg(feature = "quinn")]
+    stop: Option<Stop>,
 }
+
+/// Called once, when the lease is cut.
+#[cfg(feature = "quinn")]
+pub(crate) type Stop = Box<dyn FnOnce(&CloseReason) + Send>;
 
 /// Which half of a stream waits.
 #[derive(Clone, Copy)]
@@ -104,6 +111,27 @@ impl Lease {
         }
     }
 
+    /// Has `stop` called when the lease is cut, at once if it is.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn stop_when_cut(&self, stop: Stop) {
+        let mut waiting = self.waiting();
+        // Under the lock: `cut` sets the reason first, and then takes the lock.
+        match self.why_cut() {
+            Some(why) => {
+                drop(waiting);
+                stop(why);
+            }
+            None => waiting.stop = Some(stop),
+        }
+    }
+
+    /// The transport exists no more.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn forget_stop(&self) {
+        // Dropped without the lock: it holds the transport.
+        let _stop = self.waiting().stop.take();
+    }
+
     /// Registers a watcher to be woken when the connection drains or is cut, or returns the reason if
     /// it already does. The watcher keeps its number, and [removes it](Self::forget_watcher) when it is
     /// dropped.
@@ -147,6 +175,8 @@ impl Lease {
         let first = self.cut.set(why).is_ok();
         if first {
             self.phase.store(CUT, Ordering::Release);
+            #[cfg(feature = "quinn")]
+            self.stop();
             let (halves, watchers) = {
                 let mut waiting = self.waiting();
                 let halves = [waiting.reader.take(), waiting.writer.take()];
@@ -155,6 +185,14 @@ impl Lease {
             wake(halves.into_iter().flatten().chain(watchers.into_values()));
         }
         first
+    }
+
+    #[cfg(feature = "quinn")]
+    fn stop(&self) {
+        let stop = self.waiting().stop.take();
+        if let (Some(stop), Some(why)) = (stop, self.why_cut()) {
+            caught(|| stop(why));
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -60,7 +60,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     }
 
     /// The time of the attempt starts now.
-    pub(super) fn driver(
+    pub(crate) fn driver(
         &self,
         attempt: Attempt<I>,
         cancel: Option<Cancel<AcceptError>>,
@@ -109,7 +109,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     }
 
     /// The open connections that a listener has returned.
-    pub(super) fn opened_by(&self, listener: u64) -> Vec<Arc<Connection<I>>> {
+    pub(crate) fn opened_by(&self, listener: u64) -> Vec<Arc<Connection<I>>> {
         let mut open = self.endpoint.live.open_connections();
         open.retain(|connection| connection.listener() == Some(listener));
         open

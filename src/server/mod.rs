@@ -21,6 +21,8 @@ pub use listener::{
     DirectTls, EarlyDrop, Incoming, Listener, ListenerBuilder, ListenerHandle, Preamble,
     RawConnection, WhenFull,
 };
+#[cfg(all(feature = "quinn", feature = "tokio"))]
+pub(crate) use listener::{Entry, OnRefused, Sources, Stop, notify, until};
 
 use crate::ConnectionInfo;
 use crate::endpoint::builder::{Builder, NeedsCredentials, build_endpoint};
@@ -132,7 +134,13 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
         Arc::clone(&self.endpoint.snapshot().tls.public)
     }
 
-    fn attempt(&self, info: ConnectionInfo) -> Attempt<I> {
+    /// Its part that other transports than TCP need.
+    #[cfg(all(feature = "quinn", feature = "tokio"))]
+    pub(crate) const fn endpoint(&self) -> &Arc<Endpoint<ServerSide, I>> {
+        &self.endpoint
+    }
+
+    pub(crate) fn attempt(&self, info: ConnectionInfo) -> Attempt<I> {
         let endpoint: Arc<dyn Current<I>> = self.endpoint.clone();
         Attempt::start(endpoint, info)
     }

@@ -49,7 +49,7 @@ pub struct DrainSignal {
 }
 
 impl DrainSignal {
-    pub(super) const fn new(lease: Arc<Lease>) -> Self {
+    pub(crate) const fn new(lease: Arc<Lease>) -> Self {
         Self {
             lease,
             watcher: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, Connection as TlsConnection};
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -44,10 +44,10 @@ pub(crate) struct Cancel<E> {
 
 /// A peer that was admitted.
 pub(crate) struct Admitted<I> {
-    admission: Admission<I>,
+    pub(crate) admission: Admission<I>,
     pub(crate) registration: Registration<I>,
     /// Our certificate that was presented to the peer.
-    shown: Option<Arc<CertifiedKey>>,
+    pub(crate) shown: Option<Arc<CertifiedKey>>,
 }
 
 /// Polls a future of tokio-rustls with the probe of its connection.
@@ -185,6 +185,25 @@ where
         Err(error)
     }
 
+    /// Waits for a handshake that another driver performs, until the time is over or it is cancelled. The
+    /// caller records the outcome, with what was observed.
+    #[cfg(feature = "quinn")]
+    pub(crate) async fn wait<T>(
+        &mut self,
+        handshake: impl Future<Output = T>,
+    ) -> Result<T, Stopped<E>> {
+        self.attempt.stage = Stage::Handshake;
+        let waited = bounded(self.deadline, &mut self.cancel, handshake).await;
+        waited.map_err(Stopped)
+    }
+
+    /// Records that the time is over, or that it was cancelled, and returns the error.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn stop(self, stopped: Stopped<E>) -> E {
+        let error = self.stopped(stopped.0);
+        self.fail(error)
+    }
+
     fn why(&self, error: io::Error) -> HandshakeError {
         if is_too_much(&error) {
             HandshakeError::TooMuchReceived { limit: self.bytes }
@@ -214,8 +233,28 @@ where
         live: &Arc<Live<I>>,
         connection: impl Into<Handshaken<'c>>,
     ) -> Result<Admitted<I>, E> {
+        let identified = self.attempt.identify(connection);
+        self.admit_identified(live, identified).await
+    }
+
+    /// As [`admit`](Self::admit), for the chain of a connection whose handshake has proven the key.
+    #[cfg(feature = "quinn")]
+    pub(crate) async fn admit_chain(
+        mut self,
+        live: &Arc<Live<I>>,
+        presented: &[CertificateDer<'_>],
+    ) -> Result<Admitted<I>, E> {
+        let identified = self.attempt.identify_chain(presented);
+        self.admit_identified(live, identified).await
+    }
+
+    async fn admit_identified<'c>(
+        mut self,
+        live: &Arc<Live<I>>,
+        identified: Result<Identified<'c, I>, (AdmitError, &'c [CertificateDer<'c>])>,
+    ) -> Result<Admitted<I>, E> {
         let shown = self.attempt.probe.shown().cloned();
-        let (decided, presented) = match self.attempt.identify(connection) {
+        let (decided, presented) = match identified {
             Ok(peer) => {
                 let presented = peer.presented();
                 (self.decide(live, peer).await, presented)
@@ -285,6 +324,10 @@ async fn open<I: Send + Sync + 'static>(
         }
     }
 }
+
+/// Why a handshake that another driver performs was stopped.
+#[cfg(feature = "quinn")]
+pub(crate) struct Stopped<E>(Stop<E>);
 
 /// Why a future was stopped.
 enum Stop<E> {

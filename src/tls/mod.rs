@@ -12,6 +12,12 @@ mod error;
 pub(crate) mod exported;
 pub(crate) mod in_force;
 pub(crate) mod probe;
+#[cfg(all(
+    feature = "quinn",
+    feature = "tokio",
+    any(feature = "aws-lc-rs", feature = "ring")
+))]
+pub(crate) mod quic;
 mod requirement_errors;
 mod resolver;
 mod resumption;

@@ -196,6 +196,12 @@ impl HandshakeProbe {
         }
     }
 
+    /// Sets the alert that was sent in another way than by a record.
+    #[cfg(feature = "quinn")]
+    pub(super) const fn set_sent_alert(&mut self, alert: AlertDescription) {
+        self.sent_alert = Some(alert);
+    }
+
     fn receive(&mut self, bytes: &[u8]) {
         let known = self.received().prefix.len();
         for (kept, &byte) in self.prefix[known..].iter_mut().zip(bytes) {
@@ -299,6 +305,12 @@ pub(crate) fn record_received(bytes: &[u8]) {
         }
         probe.receive(bytes);
     });
+}
+
+/// Records data of TLS that was received from the peer over QUIC, which has no records.
+#[cfg(feature = "quinn")]
+pub(super) fn record_quic(data: &[u8]) {
+    record(|probe| probe.receive(data));
 }
 
 /// Whether a handshake of ours is being driven on this thread.

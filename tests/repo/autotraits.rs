@@ -32,6 +32,10 @@ use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
 };
 use countersign::integration::reqwest::Client as ReqwestClient;
+use countersign::integration::quinn::{
+    AddressValidation, BindError, ClientBuilder, Connection, ConnectionError, RecvStream,
+    SendStream,
+};
 use countersign::integration::spiffe::{
     JwtSvid, ValidatedJwt, Workload, WorkloadBuilder, WorkloadError,
 };
@@ -214,6 +218,17 @@ fn values_go_everywhere() {
 
     is_plain::<AllowAny>();
     is_plain::<Exact<SpiffeId>>();
+
+    is_plain::<AddressValidation>();
+    is_error::<BindError>();
+    is_error::<ConnectionError>();
+    is_sent::<ClientBuilder<SpiffeId>>();
+    is_shareable::<Connection<SpiffeId>>();
+    is_shareable::<SendStream>();
+    is_shareable::<RecvStream>();
+    is_shareable::<countersign::integration::quinn::Client<SpiffeId>>();
+    is_shareable::<countersign::integration::quinn::Listener<SpiffeId>>();
+    is_sent::<countersign::integration::quinn::ListenerBuilder<SpiffeId>>();
 
     is_plain::<CloseReason>();
     is_plain::<ShedReason>();

@@ -86,6 +86,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "integration/tonic/",
             "integration/spiffe/",
             "integration/tokio_postgres.rs",
+            "integration/quinn/",
             "testing/connection.rs",
             "testing/tests/reads.rs",
         ],
@@ -94,12 +95,18 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
     // peer's address.)
     (
         |word| matches!(word, "TcpStream" | "TcpListener" | "UdpSocket"),
-        &["stream/info.rs", "server/listener/"],
+        &["stream/info.rs", "server/listener/", "integration/quinn/"],
     ),
     // rustls' configurations are built in one place, and customized or handed out in three.
     (
         |word| matches!(word, "ServerConfig" | "ClientConfig"),
-        &["tls/", "endpoint/", "server/", "client/"],
+        &[
+            "tls/",
+            "endpoint/",
+            "server/",
+            "client/",
+            "integration/quinn/",
+        ],
     ),
     // The gate reads a finished connection; what drives one is above it.
     (
@@ -126,6 +133,7 @@ const RESERVED: &[(IsReserved, &[&str])] = &[
             "stream/",
             "server/",
             "client/",
+            "integration/quinn/", // its close codes are alerts
             "testing/",
         ],
     ),

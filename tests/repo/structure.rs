@@ -80,6 +80,7 @@ const RULES: &[Rule] = &[
             ("stream/handshake.rs", 1),
             ("stream/signing.rs", 4), // two for calls, two for bytes
             ("tls/blocking.rs", 1),
+            ("tls/quic.rs", 2),
         ],
     },
 ];

@@ -22,8 +22,13 @@ pub use early_drop::EarlyDrop;
 pub use incoming::Incoming;
 pub use preamble::{DirectTls, Preamble, RawConnection};
 
-use self::sources::Sources;
-use self::task::{Admitted, Stop, Task};
+#[cfg(feature = "quinn")]
+pub(crate) use self::sources::Entry;
+pub(crate) use self::sources::Sources;
+pub(crate) use self::task::Stop;
+use self::task::{Admitted, Task};
+#[cfg(feature = "quinn")]
+pub(crate) use self::task::{notify, until};
 use super::{AcceptError, Acceptor};
 use crate::TlsStream;
 use crate::live::CloseReason;
@@ -89,7 +94,7 @@ pub enum WhenFull {
 }
 
 type Admit = Box<dyn Fn(SocketAddr) -> bool + Send + Sync>;
-type OnRefused = Arc<dyn Fn(Option<SocketAddr>, &AcceptError) + Send + Sync>;
+pub(crate) type OnRefused = Arc<dyn Fn(Option<SocketAddr>, &AcceptError) + Send + Sync>;
 
 /// The options of a [`Listener`].
 ///
@@ -299,15 +304,8 @@ impl<I: Send + Sync + 'static, P> ListenerBuilder<I, P> {
     where
         P: Preamble<S::Io>,
     {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-
-        let (stop, stopped) = watch::channel(Stop::GoOn);
+        let (handle, stopped) = ListenerHandle::start(self.acceptor.clone());
         let (sender, admitted) = mpsc::channel(self.max_handshakes);
-        let handle = ListenerHandle {
-            acceptor: self.acceptor.clone(),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            stop: Arc::new(stop),
-        };
         Listener {
             admitted,
             _task: Task::start(self, incoming, sender, stopped, handle.id),
@@ -370,6 +368,27 @@ pub struct ListenerHandle<I> {
     acceptor: Acceptor<I>,
     id: u64,
     stop: Arc<watch::Sender<Stop>>,
+}
+
+impl<I> ListenerHandle<I> {
+    /// The handle of a new listener, which has its number and the receiver.
+    pub(crate) fn start(acceptor: Acceptor<I>) -> (Self, watch::Receiver<Stop>) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+
+        let (stop, stopped) = watch::channel(Stop::GoOn);
+        let handle = Self {
+            acceptor,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            stop: Arc::new(stop),
+        };
+        (handle, stopped)
+    }
+
+    /// The number of the listener, which no other of this process has.
+    #[cfg(feature = "quinn")]
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
 }
 
 impl<I: Send + Sync + 'static> ListenerHandle<I> {

@@ -20,7 +20,7 @@ use crate::server::ShedReason;
 
 /// The age at which a handshake can be displaced by a source with as many places. A younger one may be
 /// honest.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// What counts as one client: an IPv4 address, or an IPv6 /64, of which one client has every address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,9 +52,9 @@ impl Source {
 
 /// The handshakes in progress, by source.
 #[derive(Debug)]
-pub(super) struct Sources {
-    pub(super) limit: Option<usize>,
-    pub(super) early_drop: Option<EarlyDrop>,
+pub(crate) struct Sources {
+    pub(crate) limit: Option<usize>,
+    pub(crate) early_drop: Option<EarlyDrop>,
     dice: Dice,
     table: Arc<Mutex<Table>>,
 }
@@ -76,7 +76,7 @@ struct Handshaking {
 
 /// One handshake's entry, removed when dropped.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     source: Source,
     number: u64,
     displaced: Option<oneshot::Receiver<()>>,
@@ -84,7 +84,7 @@ pub(super) struct Entry {
 }
 
 impl Sources {
-    pub(super) fn new(limit: Option<usize>, early_drop: Option<EarlyDrop>) -> Self {
+    pub(crate) fn new(limit: Option<usize>, early_drop: Option<EarlyDrop>) -> Self {
         Self {
             limit,
             early_drop,
@@ -94,7 +94,7 @@ impl Sources {
     }
 
     /// Whether one source makes room for another.
-    pub(super) const fn displace(&self) -> bool {
+    pub(crate) const fn displace(&self) -> bool {
         self.early_drop.is_some()
     }
 
@@ -102,7 +102,7 @@ impl Sources {
     ///
     /// # Errors
     /// Why its connection is closed instead.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Entry, ShedReason> {
+    pub(crate) fn enter(&self, address: IpAddr) -> Result<Entry, ShedReason> {
         let source = Source::from(address);
         let mut guard = lock(&self.table);
         let table = &mut *guard;
@@ -119,7 +119,7 @@ impl Sources {
     }
 
     /// Adds a handshake by way of a trusted proxy whose client is not known. No limit by address applies.
-    pub(super) fn enter_proxy(&self, proxy: IpAddr) -> Entry {
+    pub(crate) fn enter_proxy(&self, proxy: IpAddr) -> Entry {
         self.insert(&mut lock(&self.table), Source::Proxy(proxy.to_canonical()))
     }
 
@@ -141,7 +141,7 @@ impl Sources {
     /// Displaces a handshake for a new one: the oldest one of the source that has the most, if that source
     /// has more than the new one's or the handshake is old. Those by way of a proxy whose client is not known
     /// count only when they are old. Returns whether there was one.
-    pub(super) fn make_room(&self, newcomer: Option<&Entry>) -> bool {
+    pub(crate) fn make_room(&self, newcomer: Option<&Entry>) -> bool {
         if !self.displace() {
             return false;
         }
@@ -175,7 +175,7 @@ impl Sources {
 
 impl Entry {
     /// Resolves with `Ok` when the handshake is displaced.
-    pub(super) const fn displaced(&mut self) -> Option<oneshot::Receiver<()>> {
+    pub(crate) const fn displaced(&mut self) -> Option<oneshot::Receiver<()>> {
         self.displaced.take()
     }
 }

@@ -26,7 +26,7 @@ use crate::{ConnectionInfo, TlsStream};
 
 /// Whether the loop continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     GoOn,
     /// No new connections. The handshakes in progress may finish.
     Accepting,
@@ -216,7 +216,11 @@ fn record_shed<I: Send + Sync + 'static>(
 }
 
 /// Runs a future until it completes, or until the listener stops `what`.
-async fn until(stopped: &mut watch::Receiver<Stop>, what: Stop, future: impl Future<Output = ()>) {
+pub(crate) async fn until(
+    stopped: &mut watch::Receiver<Stop>,
+    what: Stop,
+    future: impl Future<Output = ()>,
+) {
     let mut stop = pin!(async {
         let asked = stopped.wait_for(|stop| *stop == what || *stop == Stop::Handshakes);
         if asked.await.is_err() {
@@ -361,7 +365,11 @@ where
 }
 
 /// Calls the application's closure. A panic in it affects nothing else.
-fn notify(on_refused: Option<&OnRefused>, remote_addr: Option<SocketAddr>, error: &AcceptError) {
+pub(crate) fn notify(
+    on_refused: Option<&OnRefused>,
+    remote_addr: Option<SocketAddr>,
+    error: &AcceptError,
+) {
     if let Some(notify) = on_refused {
         caught(|| notify(remote_addr, error));
     }
