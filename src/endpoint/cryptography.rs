@@ -255,75 +255,78 @@ fn own_chain(credentials: &Credentials) -> impl Iterator<Item = Certificate> {
     chain.filter_map(|der| Certificate::from_der(der).ok())
 }
 
-#[cfg(all(test, feature = "ring"))]
+#[cfg(test)]
 mod tests {
-    use rustls::crypto::ring;
-    #[cfg(not(feature = "aws-lc-rs"))]
-    use rustls_pki_types::PrivatePkcs8KeyDer;
-    use rustls_pki_types::UnixTime;
+    #[cfg(feature = "ring")]
+    mod with_ring {
+        use rustls::crypto::ring;
+        #[cfg(not(feature = "aws-lc-rs"))]
+        use rustls_pki_types::PrivatePkcs8KeyDer;
+        use rustls_pki_types::UnixTime;
 
-    use super::*;
-    use crate::builder::{Builder, ServerSide};
-    use crate::identity::DnsName;
-    use crate::testing::{TestCa, der};
-    use crate::trust::ChainVerifier;
-    use crate::{Acceptor, Diagnostic, Side, policy};
+        use super::super::*;
+        use crate::builder::{Builder, ServerSide};
+        use crate::identity::DnsName;
+        use crate::testing::{TestCa, der};
+        use crate::trust::ChainVerifier;
+        use crate::{Acceptor, Diagnostic, Side, policy};
 
-    fn builder(ca: &TestCa) -> Builder<ServerSide, DnsName> {
-        Acceptor::builder()
-            .credentials(ca.leaf().dns("a.example").issue().credentials())
-            .trust(ca.trust())
-            .identify(DnsName::extractor())
-            .authorize(policy::allow_any())
-            .crypto_provider(ring::default_provider())
-    }
-
-    /// A SubjectPublicKeyInfo of ML-DSA-65 without a private key.
-    fn ml_dsa() -> Vec<u8> {
-        let algorithm = der::sequence(&[der::oid("2.16.840.1.101.3.4.3.18")]);
-        der::sequence(&[algorithm, der::bit_string(0, [7; 1952])])
-    }
-
-    #[test]
-    fn ring_is_neither_post_quantum_nor_fips() {
-        let ca = TestCa::new("Root");
-        for rule in [PostQuantum::KeyExchange, PostQuantum::Only] {
-            let error = builder(&ca).post_quantum(rule).build().unwrap_err();
-            assert_eq!(error.reason(), "post_quantum_key_exchange");
-            assert!(error.cause().ends_with("only X25519, secp256r1, secp384r1"));
-            assert!(error.remedy().contains("aws-lc-rs"));
+        fn builder(ca: &TestCa) -> Builder<ServerSide, DnsName> {
+            Acceptor::builder()
+                .credentials(ca.leaf().dns("a.example").issue().credentials())
+                .trust(ca.trust())
+                .identify(DnsName::extractor())
+                .authorize(policy::allow_any())
+                .crypto_provider(ring::default_provider())
         }
-        let error = builder(&ca).require_fips().build().unwrap_err();
-        assert_eq!(error.reason(), "fips_provider");
-        assert!(!builder(&ca).build().unwrap().is_fips());
-    }
 
-    #[test]
-    fn ring_rejects_ml_dsa_with_the_remedy() {
-        let ca = TestCa::new("Root");
-        let peer = ca.leaf().spki_der(ml_dsa()).issue();
-        let provider = ring::default_provider();
-        let error = ChainVerifier::new(ca.trust(), Side::Client, &provider)
-            .verify(peer.chain(), UnixTime::now())
-            .unwrap_err();
-        assert_eq!(error.reason(), "unsupported_key");
-        assert!(error.cause().contains("the key is ML-DSA-65"), "{error}");
-        assert!(error.remedy().contains("feature aws-lc-rs"), "{error}");
-    }
+        /// A SubjectPublicKeyInfo of ML-DSA-65 without a private key.
+        fn ml_dsa() -> Vec<u8> {
+            let algorithm = der::sequence(&[der::oid("2.16.840.1.101.3.4.3.18")]);
+            der::sequence(&[algorithm, der::bit_string(0, [7; 1952])])
+        }
 
-    /// Where ring is the only provider, our own key is rejected when it is loaded.
-    #[cfg(not(feature = "aws-lc-rs"))]
-    #[test]
-    fn ring_rejects_our_own_ml_dsa_key_with_the_remedy() {
-        let chain = TestCa::new("Root").leaf().spki_der(ml_dsa()).issue();
-        let key = der::sequence(&[
-            der::integer(0),
-            der::sequence(&[der::oid("2.16.840.1.101.3.4.3.18")]),
-            der::octet_string(&der::tlv(0x80, [7; 32])),
-        ]);
-        let key = PrivatePkcs8KeyDer::from(key).into();
-        let error = Credentials::from_der(chain.chain().to_vec(), key).unwrap_err();
-        assert_eq!(error.reason(), "unusable_key");
-        assert!(error.remedy().contains("feature aws-lc-rs"), "{error}");
+        #[test]
+        fn ring_is_neither_post_quantum_nor_fips() {
+            let ca = TestCa::new("Root");
+            for rule in [PostQuantum::KeyExchange, PostQuantum::Only] {
+                let error = builder(&ca).post_quantum(rule).build().unwrap_err();
+                assert_eq!(error.reason(), "post_quantum_key_exchange");
+                assert!(error.cause().ends_with("only X25519, secp256r1, secp384r1"));
+                assert!(error.remedy().contains("aws-lc-rs"));
+            }
+            let error = builder(&ca).require_fips().build().unwrap_err();
+            assert_eq!(error.reason(), "fips_provider");
+            assert!(!builder(&ca).build().unwrap().is_fips());
+        }
+
+        #[test]
+        fn ring_rejects_ml_dsa_with_the_remedy() {
+            let ca = TestCa::new("Root");
+            let peer = ca.leaf().spki_der(ml_dsa()).issue();
+            let provider = ring::default_provider();
+            let error = ChainVerifier::new(ca.trust(), Side::Client, &provider)
+                .verify(peer.chain(), UnixTime::now())
+                .unwrap_err();
+            assert_eq!(error.reason(), "unsupported_key");
+            assert!(error.cause().contains("the key is ML-DSA-65"), "{error}");
+            assert!(error.remedy().contains("feature aws-lc-rs"), "{error}");
+        }
+
+        /// Where ring is the only provider, our own key is rejected when it is loaded.
+        #[cfg(not(feature = "aws-lc-rs"))]
+        #[test]
+        fn ring_rejects_our_own_ml_dsa_key_with_the_remedy() {
+            let chain = TestCa::new("Root").leaf().spki_der(ml_dsa()).issue();
+            let key = der::sequence(&[
+                der::integer(0),
+                der::sequence(&[der::oid("2.16.840.1.101.3.4.3.18")]),
+                der::octet_string(&der::tlv(0x80, [7; 32])),
+            ]);
+            let key = PrivatePkcs8KeyDer::from(key).into();
+            let error = Credentials::from_der(chain.chain().to_vec(), key).unwrap_err();
+            assert_eq!(error.reason(), "unusable_key");
+            assert!(error.remedy().contains("feature aws-lc-rs"), "{error}");
+        }
     }
 }
