@@ -16,12 +16,12 @@ use countersign::integration::reqwest::Client;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, Connector, Decision, Listener, Peer, Update, policy};
 
-async fn get(client: &Client<DnsName>, url: &str) -> Result<String, reqwest::Error> {
+async fn fetch(client: &Client<DnsName>, url: &str) -> Result<String, reqwest::Error> {
     client.current()?.get(url).send().await?.text().await
 }
 
 async fn ask(client: &Client<DnsName>, url: &str) -> String {
-    get(client, url).await.unwrap_or_else(|error| {
+    fetch(client, url).await.unwrap_or_else(|error| {
         let first: &(dyn Error + 'static) = &error;
         let last = successors(Some(first), |&error| error.source()).last();
         last.unwrap_or(first).to_string()
