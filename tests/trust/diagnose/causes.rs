@@ -5,8 +5,8 @@ use std::time::Duration;
 use countersign::Side;
 use countersign::diagnose::{Case, StepResult};
 use countersign::pki::Crl;
-use countersign::testing::{Issued, KeyUsageBits, TestCa, der, oversized_rsa_spki};
-use countersign::trust::{ChainVerifier, Crls, Trust};
+use countersign::testing::{Issued, KeyType, KeyUsageBits, TestCa, der, oversized_rsa_spki};
+use countersign::trust::{ChainVerifier, Crls, PostQuantum, Trust};
 use countersign::{Certificate, TrustStore};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -535,4 +535,43 @@ fn name_and_key() {
     assert_eq!(report.cause().unwrap().code(), "no_certificate");
     assert_eq!(report.steps()[7].result(), StepResult::Skipped);
     assert_eq!(report.steps()[8].result(), StepResult::Skipped);
+}
+
+/// The rule about post-quantum cryptography is one of the verifier, and the certificate is named.
+#[test]
+fn classical_keys_and_signatures_are_named() {
+    let root = |key| TestCa::builder("Root").key(key).root();
+    let (modern, old) = (root(KeyType::MlDsa65), root(KeyType::P256));
+    let middle = TestCa::builder("Middle")
+        .key(KeyType::MlDsa65)
+        .signed_by(&old);
+    let leaf = |ca: &TestCa, key| ca.leaf().common_name("alice").key(key).issue();
+    for (ca, peer, words) in [
+        (
+            &modern,
+            leaf(&modern, KeyType::P256),
+            "the key of certificate \"CN=alice\"",
+        ),
+        (
+            &old,
+            leaf(&old, KeyType::MlDsa65),
+            "certificate \"CN=alice\"",
+        ),
+        (
+            &old,
+            leaf(&middle, KeyType::MlDsa65),
+            "certificate \"CN=Middle\"",
+        ),
+    ] {
+        let verifier = verifier(ca.trust(), Side::Client).post_quantum(PostQuantum::Only);
+        let now = UnixTime::now();
+        let case = Case::new(&verifier, now);
+        let report = checked(peer.chain(), &verifier, &case, now);
+        let findings = report.findings();
+        let codes: Vec<_> = findings.iter().map(|finding| finding.code()).collect();
+        assert_eq!(codes, ["not_post_quantum"], "{report}");
+        assert!(findings[0].cause().contains(words), "{report}");
+        let without = examine(ca.trust(), peer.chain());
+        assert!(without.verified().is_ok(), "{without}");
+    }
 }
