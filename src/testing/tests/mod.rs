@@ -58,7 +58,9 @@ fn verify_with(
 fn key_types() -> &'static [KeyType] {
     use KeyType::*;
     if cfg!(feature = "aws-lc-rs") {
-        &[P256, P384, Ed25519, Rsa2048, Rsa4096]
+        &[
+            P256, P384, Ed25519, Rsa2048, Rsa4096, MlDsa44, MlDsa65, MlDsa87,
+        ]
     } else {
         &[P256, P384, Ed25519]
     }
