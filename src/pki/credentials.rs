@@ -312,6 +312,32 @@ impl Credentials {
         &self.chain
     }
 
+    /// The chain and the key as rustls takes them, for connections that the application configures alone.
+    ///
+    /// A key that may be slow signs in place there, on the thread that feeds the connection.
+    ///
+    /// ```
+    /// use countersign::rustls::crypto::aws_lc_rs;
+    /// use countersign::testing::TestCa;
+    ///
+    /// let credentials = TestCa::new("Root").leaf().issue().credentials();
+    /// let key = credentials.to_certified_key(&aws_lc_rs::default_provider())?;
+    /// assert_eq!(key.cert, credentials.chain());
+    /// # Ok::<(), countersign::pki::CredentialsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`CredentialsError::UnusableKey`]: the provider does not support the key.
+    ///
+    /// # Security
+    /// Nothing of this crate verifies the peer of such a connection.
+    pub fn to_certified_key(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<Arc<CertifiedKey>, CredentialsError> {
+        Ok(self.certified_key(provider)?.certified)
+    }
+
     /// What is unusual about the files, although they were loaded.
     ///
     /// An acceptor or a connector records each as

@@ -82,7 +82,7 @@ impl Pkcs11Key {
     }
 
     /// Sets how many sessions are open at most, and so how many signatures are made at the same time.
-    /// Default: 8. Zero counts as one.
+    /// Default: 8. Zero counts as one, and a token's own limit holds.
     #[must_use]
     pub const fn with_sessions(mut self, sessions: usize) -> Self {
         self.sessions = if sessions == 0 { 1 } else { sessions };
@@ -97,6 +97,12 @@ impl Pkcs11Key {
     pub const fn chosen_by_certificate(mut self) -> Self {
         self.by_certificate = true;
         self
+    }
+
+    /// What a token can have open.
+    pub(super) fn with_fewer_sessions(self, limit: usize) -> Self {
+        let sessions = self.sessions.min(limit);
+        self.with_sessions(sessions)
     }
 
     /// The PIN, if there is one.

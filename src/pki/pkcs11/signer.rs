@@ -6,6 +6,7 @@ use std::time::Duration;
 use cryptoki::error::{Error as CallError, RvError};
 use cryptoki::object::{KeyType, ObjectHandle};
 use cryptoki::session::Session;
+use cryptoki::slot::Limit;
 use rustls::SignatureScheme;
 use rustls_pki_types::CertificateDer;
 
@@ -134,13 +135,18 @@ impl TokenSigner {
             return Err(several_keys(key, label, usable.len()));
         }
         let ways = usable.pop().ok_or_else(mismatch)?;
+        let mut key = key.clone();
+        if let Limit::Max(sessions) = token.info.max_session_count() {
+            let sessions = usize::try_from(sessions).unwrap_or(usize::MAX);
+            key = key.with_fewer_sessions(sessions);
+        }
         let signer = Self {
             module: Arc::clone(&open.module),
             token: label.to_owned(),
             spki: leaf.spki().to_vec(),
             schemes: ways.iter().map(|(scheme, _)| *scheme).collect(),
             ways,
-            key: key.clone(),
+            key,
             idle: Mutex::new(Vec::new()),
         };
         Ok((signer, place))

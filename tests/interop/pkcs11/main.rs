@@ -7,4 +7,5 @@ mod errors;
 mod returning;
 mod slow;
 mod softhsm;
+mod tool;
 mod tpm;

@@ -24,7 +24,7 @@ use countersign::TrustStore;
 use countersign::pki_types::pem::PemObject as _;
 use countersign::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 
-use crate::options::TrustOptions;
+use crate::options::{KeyOption, TrustOptions};
 use connect::{Call, Own, Seen, host_and_port};
 use report::{Question, Report};
 
@@ -69,10 +69,10 @@ pub struct Args {
     /// server name to send and to verify; default: the host
     #[arg(long, value_name = "NAME", value_parser = server_name)]
     server_name: Option<ServerName<'static>>,
-    /// With --explain: the private key that must belong to the certificate (PEM). With --connect: the
-    /// key of --cert
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    /// With --explain: the private key that must belong to the certificate (PEM, or a PKCS #11 URI). With
+    /// --connect: the key of --cert
+    #[arg(long, value_name = "FILE|URI")]
+    key: Option<KeyOption>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -119,9 +119,16 @@ impl Args {
             // A call to a server is about trust.
             explain: self.explain || is_call,
             server_name: self.server_name.clone(),
-            key: self.key.as_ref().filter(|_| !is_call).map(|file| {
-                PrivateKeyDer::from_pem_file(file)
-                    .map_err(|error| format!("--key {}: {error}", file.display()))
+            key: self.key.as_ref().filter(|_| !is_call).and_then(|key| {
+                Some(match key {
+                    KeyOption::File(file) => PrivateKeyDer::from_pem_file(file)
+                        .map_err(|error| format!("--key {}: {error}", file.display())),
+                    // It signs for the certificate, or it is not its key.
+                    KeyOption::Token(_) => Err(key
+                        .credentials(self.chain.as_deref()?)
+                        .err()
+                        .map(|error| format!("--key: {error}"))?),
+                })
             }),
         }
     }

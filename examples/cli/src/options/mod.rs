@@ -2,6 +2,7 @@
 
 mod allow;
 mod identity;
+mod key;
 mod proxies;
 mod stop;
 mod tls;
@@ -9,6 +10,7 @@ mod trust;
 
 pub use allow::AllowList;
 pub use identity::{Identity, IdentityKind};
+pub use key::{KeyOption, KeyOptionError};
 pub use proxies::{IdentityProxies, ProxyOptions};
 pub use stop::stop_signal;
 pub use tls::{Sources, TlsOptions, workload};

@@ -8,7 +8,7 @@ use countersign::reload::Source;
 use countersign::trust::{PostQuantum, Revocation, Trust};
 use countersign::{Credentials, TrustStore};
 
-use super::TrustOptions;
+use super::{KeyOption, TrustOptions};
 use crate::terminal::Failure;
 
 /// Our certificate and key, and the trust in the other side's.
@@ -17,9 +17,10 @@ pub struct TlsOptions {
     /// Our certificate, followed by its intermediates (PEM)
     #[arg(long, value_name = "FILE", required_unless_present = "spiffe")]
     cert: Option<PathBuf>,
-    /// The private key of our certificate (PEM)
-    #[arg(long, value_name = "FILE", required_unless_present = "spiffe")]
-    key: Option<PathBuf>,
+    /// The private key of our certificate (PEM), or a PKCS #11 URI for a key in a token:
+    /// pkcs11:token=orders;object=tls?module-path=/PATH/MODULE.so&pin-source=/PATH/PIN
+    #[arg(long, value_name = "FILE|URI", required_unless_present = "spiffe")]
+    key: Option<KeyOption>,
     /// Take certificate, key, trust and CRLs from the SPIFFE agent at this address of its Workload API,
     /// such as unix:/run/agent.sock; `env` for that of SPIFFE_ENDPOINT_SOCKET
     #[arg(long, value_name = "ENDPOINT")]
@@ -78,11 +79,11 @@ impl TlsOptions {
         };
         // Errors of the files as they are, and not as those of a reload.
         self.trust.read(store.clone())?;
-        Credentials::from_pem_files(cert, key)?;
+        key.credentials(cert)?;
         let (trust, revocation) = (self.trust.clone(), self.trust.clone());
         let paths = revocation.revocation_paths();
         Ok(Sources {
-            credentials: Source::pem_files(cert, key),
+            credentials: key.source(cert)?,
             trust: Source::files(trust.trust_paths(), move || trust.read_trust(store.clone())),
             revocation: (!paths.is_empty()).then(|| {
                 Source::files(paths, move || {

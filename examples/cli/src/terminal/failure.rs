@@ -9,13 +9,14 @@ use countersign::integration::http::ForwardError;
 use countersign::integration::hyper::HttpsError;
 use countersign::integration::spiffe::WorkloadError;
 use countersign::integration::tower::RuleError;
+use countersign::pki::pkcs11::Pkcs11Error;
 use countersign::pki::{CredentialsError, CrlFormatError, PemError};
 use countersign::reload::ReloadError;
 use countersign::trust::{BundleError, ChainError, CrlError, TrustError};
 use countersign::{AcceptError, BuildError, ConnectError, Diagnostic, HandshakeError};
 
 use super::{BAD, HINT};
-use crate::options::TrustOptionsError;
+use crate::options::{KeyOptionError, TrustOptionsError};
 
 /// Why a command failed.
 ///
@@ -150,6 +151,9 @@ fn diagnosed(error: &(dyn Error + 'static)) -> Option<Failure> {
             }),
         };
     }
+    if let Some(error) = error.downcast_ref::<KeyOptionError>() {
+        return Some(failure(error.diagnostic()));
+    }
     first_of!(
         error,
         AcceptError,
@@ -158,6 +162,7 @@ fn diagnosed(error: &(dyn Error + 'static)) -> Option<Failure> {
         ChainError,
         BuildError,
         CredentialsError,
+        Pkcs11Error,
         TrustError,
         BundleError,
         CrlError,

@@ -1,23 +1,24 @@
 //! The configuration: one TOML file.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum as _;
+use countersign::TrustStore;
 use countersign::integration::http::{ForwardedIdentity, XfccField};
 use countersign::integration::spiffe::Workload;
 use countersign::integration::tower::Conditions;
 use countersign::reload::Source;
 use countersign::trust::{Trust, TrustError};
-use countersign::{Credentials, TrustStore};
 use http::HeaderName;
 use serde::{Deserialize, Deserializer};
 
 use super::model::ModelRule;
-use crate::options::{IdentityKind, Sources};
+use crate::options::{IdentityKind, KeyOption, Sources};
 use crate::terminal::Failure;
 
 #[derive(Debug, Deserialize)]
@@ -40,7 +41,9 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     pub cert: Option<PathBuf>,
-    pub key: Option<PathBuf>,
+    /// A file, or a PKCS #11 URI.
+    #[serde(default, deserialize_with = "key_option")]
+    pub key: Option<KeyOption>,
     /// Roots, in PEM files.
     #[serde(default)]
     pub trust: Vec<PathBuf>,
@@ -239,13 +242,11 @@ impl Config {
         let upstreams = config.upstreams.values_mut();
         let all = upstreams.filter_map(|upstream| upstream.tls.as_mut());
         for tls in all.chain([&mut config.tls]) {
-            for file in tls
-                .cert
-                .iter_mut()
-                .chain(&mut tls.key)
-                .chain(&mut tls.trust)
-            {
+            for file in tls.cert.iter_mut().chain(&mut tls.trust) {
                 *file = folder.join(&*file);
+            }
+            if let Some(key) = &mut tls.key {
+                key.within(folder);
             }
         }
         Ok(config)
@@ -304,7 +305,7 @@ impl Tls {
             );
         };
         // Errors of the files as they are, and not as those of a reload.
-        Credentials::from_pem_files(cert, key)?;
+        key.credentials(cert)?;
         let roots = self.trust.clone();
         let read = move || {
             let mut store = TrustStore::empty();
@@ -315,7 +316,7 @@ impl Tls {
         };
         read()?;
         Ok(Sources {
-            credentials: Source::pem_files(cert, key),
+            credentials: key.source(cert)?,
             trust: Source::files(self.trust.clone(), read),
             revocation: None,
         })
@@ -367,6 +368,11 @@ impl Forward {
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn key_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyOption>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Some(OsString::from(text).into()))
 }
 
 fn identity_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IdentityKind, D::Error> {

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use countersign::Side;
 use countersign::pki::DistinguishedName;
 use countersign::rustls::client::Resumption;
-use countersign::rustls::pki_types::pem::PemObject as _;
-use countersign::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use countersign::rustls::pki_types::{CertificateDer, ServerName};
 use countersign::rustls::sign::CertifiedKey;
 use countersign::rustls::{self, AlertDescription, ClientConfig, ClientConnection, Error};
-use countersign::{Certificate, Credentials, PeerAlert};
+use countersign::{Certificate, PeerAlert};
 
+use crate::options::KeyOption;
 use watching::{Asked, Watching};
 use wire::Wire;
 
@@ -85,16 +85,15 @@ pub enum Answer {
 }
 
 impl Own {
-    pub fn read(chain: &Path, key: &Path) -> Result<Self, String> {
+    pub fn read(chain: &Path, key: &KeyOption) -> Result<Self, String> {
         // The library checks that the two belong together.
-        let credentials =
-            Credentials::from_pem_files(chain, key).map_err(|error| error.to_string())?;
+        let credentials = key.credentials(chain).map_err(|error| error.to_string())?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| error.to_string())?;
-        let key = CertifiedKey::from_der(credentials.chain().to_vec(), key, &provider)
+        let key = credentials
+            .to_certified_key(&provider)
             .map_err(|error| error.to_string())?;
         Ok(Self {
-            key: Arc::new(key),
+            key,
             certificate: credentials.certificate().clone(),
         })
     }
