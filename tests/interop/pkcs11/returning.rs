@@ -165,3 +165,47 @@ async fn a_reload_changes_to_a_new_key_under_the_same_label() {
     tool("orders", &delete);
     assert_eq!(served().await, new.serial());
 }
+
+#[tokio::test]
+async fn a_key_replaced_under_its_label_does_not_sign() {
+    with_softhsm!(a_key_replaced_under_its_label_does_not_sign);
+    token("orders");
+    let ca = TestCa::new("Root");
+    let (issued, other) = (ca.leaf().dns(SERVER).issue(), ca.leaf().dns(SERVER).issue());
+    import("orders", &issued, "tls", "01");
+    let chain = write("chain.pem", issued.chain_pem());
+    let credentials = Credentials::from_pkcs11(chain, key("token=orders;object=tls")).unwrap();
+    let acceptor = acceptor(&ca, credentials, &Memory::new());
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let reason = || async {
+        let (accepted, connected) = handshake(&acceptor, &connector, SERVER).await;
+        drop(connected);
+        match accepted {
+            Ok(_) => "signed",
+            Err(AcceptError::Handshake(HandshakeError::Signing(error))) => {
+                eprintln!("{error}");
+                let inner = error
+                    .get_ref()
+                    .downcast_ref::<countersign::pki::pkcs11::Pkcs11Error>();
+                inner.unwrap().reason()
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(reason().await, "signed");
+    tool(
+        "orders",
+        &["--delete-object", "--type", "privkey", "--id", "01"],
+    );
+    assert_eq!(reason().await, "pkcs11_no_key");
+    import("orders", &other, "tls", "01");
+    assert_eq!(reason().await, "pkcs11_wrong_signature");
+    for class in ["privkey", "pubkey"] {
+        tool(
+            "orders",
+            &["--delete-object", "--type", class, "--id", "01"],
+        );
+    }
+    import("orders", &issued, "tls", "01");
+    assert_eq!(reason().await, "signed");
+}

@@ -174,8 +174,8 @@ async fn a_slow_key_delays_its_own_handshakes_only() {
     println!(
         "p99 of 1,000 handshakes: {alone:?} alone, {beside:?} beside {slow} with a key that takes 200 ms"
     );
-    // A signature in place would add its 200 ms, and those of the fifteen others.
-    let bound = alone * 2 + Duration::from_millis(150);
+    // Signatures in place would add 200 ms for each of the sixteen: over three seconds.
+    let bound = alone * 3 + Duration::from_millis(500);
     assert!(beside < bound, "{beside:?} and not within {bound:?}");
 }
 

@@ -243,7 +243,7 @@ async fn an_invalid_command_line_is_rejected() {
         ),
         (
             &["--connect", "a.example:443", "--cert", "a.crt"],
-            "--key <FILE>",
+            "--key <FILE|URI>",
         ),
         (&["--timeout", "3", "a.pem"], "are for --connect"),
         (
