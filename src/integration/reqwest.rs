@@ -163,7 +163,7 @@ impl<I: Send + Sync + 'static> Client<I> {
     }
 
     fn make(connector: &Connector<I>, configure: &Configure) -> Result<Made, reqwest::Error> {
-        // Read first: if anything changes meanwhile, the client is made again.
+        // Read first: if anything changes after that, the client is made again.
         let in_force = connector.in_force();
         let at = Instant::now();
         let builder = reqwest::Client::builder().connect_timeout(Self::CONNECT_TIMEOUT);

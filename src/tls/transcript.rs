@@ -1,8 +1,8 @@
 //! Whether a server requested our certificate, seen by a configuration alone.
 //!
 //! A program that drives rustls calls no code of ours after the handshake, and rustls calls no verifier with
-//! that fact: [`ResolvesClientCert`](rustls::client::ResolvesClientCert) is called when a server asks, and is
-//! not told for which connection. A thread-local is of no use for that, because a runtime may feed the parts
+//! that fact: [`ResolvesClientCert`](rustls::client::ResolvesClientCert) is called when a server asks, and does
+//! not know for which connection. A thread-local is of no use for that, because a runtime may feed the parts
 //! of one handshake from different threads. The one object of a connection that a configuration supplies is
 //! the hash of its transcript. So the cipher suites of an exported configuration hash through
 //! [`Observed`], which reads the type of each handshake message that passes.

@@ -69,6 +69,7 @@ const RULES: &[Rule] = &[
             ("pki/remote.rs", 1),      // rustls' signers have no argument for a deadline
             ("tls/exported.rs", 1),
             ("tls/probe.rs", 1),
+            ("tls/transcript.rs", 1),
         ],
     },
     Rule {

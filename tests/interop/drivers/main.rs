@@ -6,9 +6,14 @@
 #![cfg(unix)] // as the servers are
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
+mod dns;
+mod kafka;
+mod mqtt;
 mod nats;
 mod postgres;
 mod real;
 mod redis;
+mod reqwest;
+mod scylla;
 mod websocket;
 mod world;

@@ -16,7 +16,8 @@ use countersign::{
 };
 use futures_util::future::join_all;
 use support::interop::{Files, Pki};
-use tokio::net::TcpStream;
+use support::raw_server::RawServer;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 /// Longer than anything here takes, so that a test which hangs fails instead.
@@ -135,6 +136,21 @@ impl World {
             }
         });
         Server { acceptor, port }
+    }
+
+    /// A server of our certificate that asks for none, and closes each connection. Its port.
+    pub(crate) async fn serve_without_asking(&self) -> u16 {
+        let server = self.pki.ca.leaf().common_name("server").dns("localhost");
+        let server = RawServer::for_everybody(&server.issue());
+        let tls = tokio_rustls::TlsAcceptor::from(Arc::new(server.config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let _ = tls.accept(tcp).await; // the client ends the handshake
+            }
+        });
+        port
     }
 }
 
