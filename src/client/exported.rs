@@ -38,7 +38,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
     ///   the connection (address, ALPN, TLS version). With an async policy, every server is rejected.
     /// * Open connections are not listed. They are not authorized again when the rules change, not closed
     ///   when a certificate expires, and do not drain when our credentials are replaced. Limit how long
-    ///   the client's pool keeps them (reqwest: `pool_idle_timeout`).
+    ///   the client's pool keeps them (reqwest: the handle of the feature `reqwest`).
     /// * The handshake timeout and a limit of handshake bytes are up to the client (reqwest:
     ///   `connect_timeout`).
     /// * Rejections are errors of rustls; that of a server which does not request our certificate is

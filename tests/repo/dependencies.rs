@@ -91,6 +91,20 @@ fn each_feature_adds_what_its_name_says() {
                 "tower-service",
             ],
         ),
+        (
+            "reqwest",
+            &[
+                "base64",
+                "http",
+                "hyper",
+                "hyper-util",
+                "reqwest",
+                "tower",
+                "tower-layer",
+                "tower-service",
+            ],
+        ),
+        ("tokio-postgres", &["base64"]),
         // A client on tonic's channel, without prost.
         (
             "spiffe",

@@ -188,3 +188,52 @@ fn mcp_allows_each_agent_the_tools_of_its_rules() {
     }
     assert_eq!(lines.next(), None);
 }
+
+/// Three frameworks, one outcome.
+#[test]
+fn actix_web_poem_and_salvo_authorize_clients_and_routes() {
+    for program in [
+        env!("CARGO_BIN_EXE_actix_web"),
+        env!("CARGO_BIN_EXE_poem"),
+        env!("CARGO_BIN_EXE_salvo"),
+    ] {
+        assert_eq!(
+            printed(program),
+            "alice.example /: 200 hello alice.example\n\
+             alice.example /admin: 403\n\
+             admin.example /admin: 200 hello admin.example\n\
+             eve.example /: denied by TLS\n",
+            "{program}"
+        );
+    }
+}
+
+#[test]
+fn two_ports_break_no_client_on_the_way() {
+    assert_eq!(
+        printed(env!("CARGO_BIN_EXE_two_ports")),
+        "old port, /orders: 200 3 orders\n\
+         old port, /me: 403\n\
+         new port, billing.example: 200 hello billing.example\n\
+         new port, reports.example: 200 hello reports.example\n\
+         would be denied: reports.example\n\
+         enforced, billing.example: 200 hello billing.example\n\
+         enforced, reports.example: denied by TLS\n\
+         old port, /orders: no connection\n"
+    );
+}
+
+#[test]
+fn probes_have_a_port_of_their_own() {
+    assert_eq!(
+        printed(env!("CARGO_BIN_EXE_probes")),
+        "billing: 200 3 orders for billing.example\n\
+         eve: denied by TLS\n\
+         probe /livez: 200\n\
+         probe /readyz: 200\n\
+         probe /orders: 404\n\
+         stopping, probe /readyz: 503\n\
+         stopping, probe /livez: 200\n\
+         stopped\n"
+    );
+}
