@@ -256,7 +256,7 @@ fn values_go_everywhere() {
     is_plain::<XfccField>();
     is_plain::<IdentityHeader>();
     is_plain::<NoPeerError>();
-    is_shareable::<Conditions>();
+    is_plain::<Conditions>();
     is_plain::<Forbidden>();
     is_plain::<Confirmation>();
     is_plain::<CertificateBinding>();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -39,8 +40,9 @@ pub struct Conditions {
     checks: Vec<Check>,
 }
 
+/// A check that panicked is asked again for the next request, as a policy is.
 #[derive(Clone)]
-struct Check(Arc<CheckFn>);
+struct Check(Arc<AssertUnwindSafe<Box<CheckFn>>>);
 
 type CheckFn = dyn Fn(&Parts) -> Result<(), Cow<'static, str>> + Send + Sync;
 
@@ -158,7 +160,8 @@ impl Conditions {
         mut self,
         check: impl Fn(&Parts) -> Result<(), Cow<'static, str>> + Send + Sync + 'static,
     ) -> Self {
-        self.checks.push(Check(Arc::new(check)));
+        self.checks
+            .push(Check(Arc::new(AssertUnwindSafe(Box::new(check)))));
         self
     }
 
