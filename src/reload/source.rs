@@ -145,6 +145,35 @@ impl<T: 'static> Source<T> {
         Self::stream_of(name, stream, |_, _| false)
     }
 
+    /// As [`stream`](Self::stream). A value that equals the one before is not applied again: it only renews the
+    /// age. So a stream can repeat its value as a sign of life, for [`Silence::FailClosed`], at no cost to open
+    /// connections.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use countersign::policy;
+    /// use countersign::reload::{Silence, Source};
+    /// use futures_core::Stream;
+    ///
+    /// # fn f(lines: impl Stream<Item = Result<Vec<String>, std::io::Error>> + Send + 'static) {
+    /// // The stream asks for its value every second.
+    /// let max_age = Duration::from_secs(60);
+    /// let callers = Source::stream_distinct("control plane", lines)
+    ///     .silence(Silence::FailClosed { max_age })
+    ///     .try_map(policy::spiffe_patterns);
+    /// # }
+    /// ```
+    #[cfg(feature = "stream")]
+    pub fn stream_distinct<S, E>(name: impl Into<Arc<str>>, stream: S) -> Self
+    where
+        T: Clone + PartialEq + Send + Sync,
+        S: futures_core::Stream<Item = Result<T, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        Self::stream_of(name, stream, T::eq)
+    }
+
     /// As [`stream`](Self::stream). A value that `is_same` as the one before is not applied again.
     #[cfg(feature = "stream")]
     pub(crate) fn stream_of<S, E>(
