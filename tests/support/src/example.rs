@@ -22,6 +22,11 @@ pub fn example(name: &str) -> Command {
     command(program("countersign-frameworks", name, "frameworks"))
 }
 
+/// The program of the package `examples/fleet`.
+pub fn fleet() -> Command {
+    command(program("countersign-fleet", "fleet", "fleet"))
+}
+
 /// An example of the library itself.
 pub fn root_example(name: &str) -> Command {
     let arguments = ["--package", "countersign", "--example", name];
