@@ -10,9 +10,11 @@
 //! | choose roots, pins and CRLs | [`trust_and_revocation`] |
 //! | replace certificates without a restart | [`rotation`] |
 //! | keep private keys in HSMs, TPMs and key services | [`hardware_keys`] |
+//! | run several servers with one deny list | [`fleet`] |
 //! | serve, limit, drain and close connections | [`live_connections`] |
 //! | serve HTTP | [`http`] |
 //! | serve behind a proxy or load balancer | [`proxies`] |
+//! | put certificates before an AI gateway | [`ai_gateways`] |
 //! | serve and call gRPC | [`grpc`] |
 //! | call servers | [`clients`] |
 //! | connect to databases and brokers | [`drivers`] |
@@ -107,6 +109,18 @@ pub mod http {}
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/proxies.md")]
 pub mod proxies {}
+
+/// Portkey, LiteLLM and API managers: models, rates and tokens by identity, and models that require a certificate.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/ai_gateways.md")]
+pub mod ai_gateways {}
+
+/// Several servers that follow one deny list, one set of rules and CRLs, by NATS or Redis.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/fleet.md")]
+pub mod fleet {}
 
 /// gRPC servers and clients, with tonic.
 ///
