@@ -11,6 +11,7 @@
 pub mod call;
 pub mod dev_certs;
 pub mod gateway;
+pub mod http3;
 pub mod inspect;
 pub mod options;
 pub mod serve;
@@ -33,9 +34,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve HTTP/1.1 and HTTP/2 over mutual TLS, and answer each client with its identity
+    /// Serve HTTP over mutual TLS, and answer each client with its identity
     Serve(Box<serve::Args>),
-    /// Get one URL over mutual TLS, with HTTP/1.1 or HTTP/2
+    /// Get one URL over mutual TLS
     Call(Box<call::Args>),
     /// Show a certificate or a server, and whether its chain is trusted
     Inspect(Box<inspect::Args>),

@@ -46,6 +46,11 @@
 //!   address. [`migration`](ListenerBuilder::migration) allows it.
 //! * The source address of a first packet can be forged. A listener that is busy has clients prove their
 //!   address with a Retry packet before it spends anything on them: [`AddressValidation`].
+//! * The packet that closes a connection can be lost. The peer gets another one when it sends something soon; later
+//!   it gets a stateless reset, without a code.
+//!
+//! HTTP/3 is not part of this crate. The repository's command-line tool has it as an example, with h3 over these
+//! types (`serve --http3`, `call --http3`).
 
 mod accepting;
 mod client;

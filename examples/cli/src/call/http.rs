@@ -80,11 +80,14 @@ where
     }
 }
 
-fn request(url: &Uri, http2: bool) -> Result<Request<Empty<Bytes>>, Box<dyn Error>> {
+pub(super) fn request(
+    url: &Uri,
+    has_authority: bool,
+) -> Result<Request<Empty<Bytes>>, Box<dyn Error>> {
     let authority = url.authority().ok_or("the URL has no host")?.as_str();
     let host = authority.rsplit('@').next().unwrap_or(authority);
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = if http2 {
+    let request = if has_authority {
         Request::get(format!("https://{host}{path}")).version(Version::HTTP_2)
     } else {
         Request::get(path).header(HOST, host)

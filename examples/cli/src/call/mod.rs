@@ -7,6 +7,7 @@
 //! Standard output gets the body of the response.
 
 mod http;
+mod http3;
 
 use std::time::Duration;
 
@@ -40,6 +41,9 @@ pub struct Args {
     /// Allow the server with this identity, in the forms of `serve --allow`
     #[arg(long, value_name = "PATTERN", requires = "identity")]
     allow: Vec<String>,
+    /// Use HTTP/3, over QUIC on UDP
+    #[arg(long)]
+    http3: bool,
     /// The limit for the whole call
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u64,
@@ -117,6 +121,9 @@ where
     builder = builder.post_quantum(args.tls.post_quantum());
     let connector = builder.build()?;
 
+    if args.http3 {
+        return http3::get(connector, (host, port), &args.url).await;
+    }
     let tcp = TcpStream::connect((host, port))
         .await
         .map_err(|error| format!("cannot connect to {host} port {port}: {error}"))?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::integration::http::ProxiedIdentity;
+use countersign::integration::quinn;
 use countersign::{Acceptor, Listener, TlsStream};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -35,10 +36,12 @@ pub(super) struct Shared {
 /// Serves connections until `stop` resolves, then finishes those that are open.
 pub(super) async fn serve(
     mut listener: Listener<TcpStream, Identity>,
+    http3: Option<quinn::Listener<Identity>>,
     shared: Shared,
     stop: impl Future<Output = ()>,
 ) {
     let handle = listener.handle();
+    let http3_handle = http3.as_ref().map(quinn::Listener::handle);
     let shared = Arc::new(shared);
     let accepting = async {
         while let Some(stream) = listener.accept().await {
@@ -48,14 +51,24 @@ pub(super) async fn serve(
     let stopping = async {
         stop.await;
         // It aborts what takes longer.
-        handle.shutdown(DRAIN_TIME).await;
+        let http3 = async {
+            if let Some(handle) = http3_handle {
+                handle.shutdown(DRAIN_TIME).await;
+            }
+        };
+        tokio::join!(handle.shutdown(DRAIN_TIME), http3);
     };
-    tokio::join!(accepting, stopping);
+    let http3 = async {
+        if let Some(listener) = http3 {
+            super::http3::serve(listener, &shared).await;
+        }
+    };
+    tokio::join!(accepting, http3, stopping);
 }
 
 async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<Shared>) {
     let peer = stream.peer().clone();
-    let answer = Answer::to(&stream, &shared);
+    let answer = Answer::to(&peer, stream.rule(), &shared);
     let draining = stream.draining();
     let service = service_fn(|request: Request<Incoming>| {
         let (answer, peer, shared) = (answer.clone(), peer.clone(), Arc::clone(&shared));

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use countersign::rustls::ProtocolVersion;
-use countersign::{Acceptor, ConnectionInfo, Peer, TlsStream};
+use countersign::{Acceptor, ConnectionInfo, Peer};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -36,9 +36,9 @@ struct About<'a> {
 pub(super) struct Answer(Bytes);
 
 impl Answer {
-    pub(super) fn to<IO, I: Display>(stream: &TlsStream<IO, I>, shared: &Shared) -> Self {
-        let peer = stream.peer();
-        Self::about(peer, stream.rule(), peer.connection(), shared)
+    /// To a peer that this rule allows.
+    pub(super) fn to<I: Display>(peer: &Peer<I>, rule: &str, shared: &Shared) -> Self {
+        Self::about(peer, rule, peer.connection(), shared)
     }
 
     /// About a peer that this rule allows, over this connection.

@@ -1,4 +1,4 @@
-//! `countersign serve`: HTTP/1.1 and HTTP/2 over mutual TLS.
+//! `countersign serve`: HTTP/1.1 and HTTP/2 over mutual TLS, and HTTP/3 over QUIC.
 //!
 //! ```text
 //! countersign serve --cert server.crt --key server.key --trust clients-ca.crt \
@@ -17,6 +17,7 @@
 
 mod connections;
 mod http;
+mod http3;
 mod metrics;
 mod reloading;
 
@@ -42,6 +43,9 @@ pub struct Args {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
+    /// Serve HTTP/3 too, on UDP at the same address and port
+    #[arg(long)]
+    http3: bool,
     #[command(flatten)]
     tls: TlsOptions,
     #[command(flatten)]
@@ -129,6 +133,14 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    let http3 = match args.http3 {
+        true => Some(http3::bind(
+            &acceptor,
+            listener.local_addr()?,
+            args.max_handshakes,
+        )?),
+        false => None,
+    };
     // Dropped when the server stops.
     let _reload = reloading::start(args, &acceptor, &deny_list).await?;
 
@@ -150,7 +162,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         acceptor,
         admins,
     };
-    connections::serve(options.listen(listener), shared, stop).await;
+    connections::serve(options.listen(listener), http3, shared, stop).await;
     audit.flush_within(Duration::from_secs(5));
     Ok(())
 }

@@ -9,6 +9,7 @@ mod failure;
 mod flow;
 mod gateway;
 mod goaway;
+mod http3;
 mod identity;
 mod inspect;
 mod lifecycle;
