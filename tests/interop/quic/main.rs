@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod clients;
+mod hostile;
 mod live;
 mod refusals;
 mod resumption;
+mod scale;
+mod servers;
 mod world;

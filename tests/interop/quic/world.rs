@@ -44,7 +44,19 @@ impl World {
         acceptor: impl FnOnce(Builder<ServerSide, DnsName>) -> Builder<ServerSide, DnsName>,
         listener: impl FnOnce(ListenerBuilder<DnsName>) -> ListenerBuilder<DnsName>,
     ) -> Self {
-        let ca = TestCa::new("Root");
+        Self::of_ca(TestCa::new("Root"), acceptor, listener)
+    }
+
+    /// With this authority.
+    pub(crate) fn of(ca: TestCa) -> Self {
+        Self::of_ca(ca, |builder| builder, |listener| listener)
+    }
+
+    fn of_ca(
+        ca: TestCa,
+        acceptor: impl FnOnce(Builder<ServerSide, DnsName>) -> Builder<ServerSide, DnsName>,
+        listener: impl FnOnce(ListenerBuilder<DnsName>) -> ListenerBuilder<DnsName>,
+    ) -> Self {
         let (trail, denied) = (Memory::new(), DenyList::new());
         let builder = support::acceptor(&ca, policy::allow_any())
             .deny_list(&denied)
@@ -111,6 +123,11 @@ impl World {
         assert_eq!(events.len(), 1, "{events:#?}");
         assert_eq!((events[0].action, events[0].reason), (action, reason));
         Arc::clone(&events[0])
+    }
+
+    /// How a connection has ended on the server, if one has.
+    pub(crate) fn ends_now(&mut self) -> Option<String> {
+        self.ends.try_recv().ok()
     }
 
     /// How the next connection ended on the server.
