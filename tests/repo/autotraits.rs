@@ -31,11 +31,11 @@ use countersign::integration::http::{
 use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
 };
-use countersign::integration::reqwest::Client as ReqwestClient;
 use countersign::integration::quinn::{
     AddressValidation, BindError, ClientBuilder, Connection, ConnectionError, RecvStream,
     SendStream,
 };
+use countersign::integration::reqwest::Client as ReqwestClient;
 use countersign::integration::spiffe::{
     JwtSvid, ValidatedJwt, Workload, WorkloadBuilder, WorkloadError,
 };
