@@ -119,12 +119,17 @@ impl<I: Send + Sync + 'static> Accepting<I> {
             return;
         }
         let remote_addr = incoming.remote_address();
-        let entered = options.enter(remote_addr);
-        if can_retry && matches!(entered, Err(shed) if shed != ShedReason::AddressNotAdmitted) {
-            // Another one may have forged the address of this source.
-            let _ = incoming.retry();
-            return;
-        }
+        let entered = match options.is_admitted(remote_addr) {
+            false => Err(ShedReason::AddressNotAdmitted),
+            true if can_retry => match options.sources.enter_unproven(remote_addr.ip()) {
+                Some(entry) => Ok(entry),
+                None => {
+                    let _ = incoming.retry();
+                    return;
+                }
+            },
+            true => options.sources.enter(remote_addr.ip()),
+        };
         // From here on it has an outcome, also if its task never runs.
         let local_addr = self.endpoint.local_addr().ok();
         let local_addr = local_addr.map(|address| match incoming.local_ip() {
@@ -171,17 +176,12 @@ impl<I: Send + Sync + 'static> Accepting<I> {
 }
 
 impl<I> Options<I> {
-    /// Adds a handshake to those of its source, if its address is admitted.
-    fn enter(&self, remote_addr: SocketAddr) -> Result<Entry, ShedReason> {
+    fn is_admitted(&self, remote_addr: SocketAddr) -> bool {
         // A panic rejects the connection, and must not stop the loop.
-        let admitted = match &self.admit {
+        match &self.admit {
             None => true,
             Some(admit) => caught(|| admit(remote_addr)).unwrap_or(false),
-        };
-        if !admitted {
-            return Err(ShedReason::AddressNotAdmitted);
         }
-        self.sources.enter(remote_addr.ip())
     }
 }
 

@@ -67,8 +67,8 @@ pub struct Listener<I> {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressValidation {
-    /// Once half of the places for handshakes are taken, and where a source would be dropped for its many
-    /// handshakes.
+    /// Once half of the places for handshakes are taken, and for an address with 16 handshakes in progress that have
+    /// not proven it, or with [`max_handshakes_per_address`](ListenerBuilder::max_handshakes_per_address) of them.
     #[default]
     WhenBusy,
     /// Always.

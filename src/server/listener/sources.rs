@@ -27,7 +27,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 enum Source {
     V4(Ipv4Addr),
     V6([u16; 4]),
-    /// A trusted proxy, for connections whose client is not known: many clients, and not one.
+    /// A trusted proxy, for connections whose client is not known, or an address that may be forged: many
+    /// clients, and not one.
     Proxy(IpAddr),
 }
 
@@ -121,6 +122,20 @@ impl Sources {
     /// Adds a handshake by way of a trusted proxy whose client is not known. No limit by address applies.
     pub(crate) fn enter_proxy(&self, proxy: IpAddr) -> Entry {
         self.insert(&mut lock(&self.table), Source::Proxy(proxy.to_canonical()))
+    }
+
+    /// Adds a handshake whose client has not proven its address: the address may be forged, so its handshakes
+    /// do not count against the client that has it. `None` if as many are in progress as may be.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn enter_unproven(&self, address: IpAddr) -> Option<Entry> {
+        /// Enough for clients that start together behind one address.
+        const UNPROVEN: usize = 16;
+
+        let source = Source::Proxy(address.to_canonical());
+        let limit = self.limit.map_or(UNPROVEN, |limit| limit.min(UNPROVEN));
+        let mut guard = lock(&self.table);
+        let count = guard.sources.get(&source).map_or(0, Handshakes::len);
+        (count < limit).then(|| self.insert(&mut guard, source))
     }
 
     fn insert(&self, table: &mut Table, source: Source) -> Entry {

@@ -182,17 +182,20 @@ async fn stall(world: &World, count: usize) {
     let target = proxy.local_addr().unwrap();
     let mut first = vec![0; 2048];
     let mut sent = std::collections::HashSet::new();
+    let mut connecting = Vec::new(); // dropping one would send a packet that closes it
     while sent.len() < count {
-        let connecting = endpoint.connect(target, NAME).unwrap();
-        let (length, _) = proxy.recv_from(&mut first).await.unwrap();
-        // Repeated packets are of the same connection.
-        if sent.insert(first[..20.min(length)].to_vec()) {
-            proxy
-                .send_to(&first[..length], world.address)
-                .await
-                .unwrap();
+        if connecting.len() == sent.len() {
+            connecting.push(endpoint.connect(target, NAME).unwrap());
         }
-        drop(connecting);
+        let (length, from) = proxy.recv_from(&mut first).await.unwrap();
+        if from == world.address {
+            continue; // an answer, which is not read
+        }
+        // Further packets of a connection have the same ID of the destination.
+        if sent.insert(first[6..26].to_vec()) {
+            let packet = &first[..length];
+            proxy.send_to(packet, world.address).await.unwrap();
+        }
     }
 }
 
@@ -217,6 +220,20 @@ async fn stalled_handshakes_make_room_and_addresses_are_proven_when_busy() {
         .iter()
         .filter(|event| event.action == Action::Admitted);
     assert_eq!(admitted.count(), crate::clients::kinds().len());
+}
+
+#[tokio::test]
+async fn a_forged_address_does_not_count_against_the_client_that_has_it() {
+    let world = World::with(
+        |builder| builder.handshake_timeout(PATIENCE),
+        |listener| listener.early_drop(EarlyDrop::new(1, 100, 1)),
+    );
+    stall(&world, 20).await;
+    // From the 17th on, the address has to be proven, which costs the listener nothing.
+    let mut client = Client::new(Kind::Quinn, &world, Some(&world.issue("a.example")));
+    assert!(matches!(client.call().await, Seen::Answer(_)));
+    let stats = world.acceptor.control().stats();
+    assert_eq!((stats.in_flight, stats.attempts(), stats.shed), (16, 1, 0));
 }
 
 #[tokio::test]
