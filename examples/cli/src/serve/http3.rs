@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use countersign::Acceptor;
@@ -9,6 +10,8 @@ use countersign::integration::quinn::{Connection, Listener};
 use h3::server::RequestResolver;
 use http_body_util::BodyExt as _;
 use hyper::{Request, Response};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::connections::Shared;
 use super::http::Answer;
@@ -16,6 +19,9 @@ use crate::http3::ALPN;
 use crate::http3::quic::Quic;
 use crate::options::Identity;
 use crate::terminal::Failure;
+
+/// The time for the client to get the last response and close, after GOAWAY.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The most of a request's body that is read and discarded.
 const MAX_BODY: usize = 64 * 1024;
@@ -50,29 +56,35 @@ async fn handle_connection(connection: Connection<Identity>, shared: Arc<Shared>
     let Ok(mut http) = h3::server::Connection::<_, Bytes>::new(quic).await else {
         return;
     };
+    let mut requests = JoinSet::new();
     let mut drains = false;
-    loop {
-        let accepted = tokio::select! {
-            accepted = http.accept() => accepted,
+    while !(drains && requests.is_empty()) {
+        tokio::select! {
+            accepted = http.accept() => {
+                let Ok(Some(request)) = accepted else {
+                    return;
+                };
+                let (answer, peer, shared) = (answer.clone(), peer.clone(), Arc::clone(&shared));
+                requests.spawn(async move {
+                    let respond =
+                        async |request: Request<()>| answer.respond(request, peer, &shared).await;
+                    // A client that resets the stream needs no answer.
+                    let _ = handle_request(request, respond).await;
+                });
+            }
+            Some(_) = requests.join_next() => {}
             _ = &mut draining, if !drains => {
                 drains = true;
                 // GOAWAY: the requests in progress finish, and no other begins.
                 if http.shutdown(0).await.is_err() {
                     return;
                 }
-                continue;
             }
-        };
-        let Ok(Some(request)) = accepted else {
-            return;
-        };
-        let (answer, peer, shared) = (answer.clone(), peer.clone(), Arc::clone(&shared));
-        tokio::spawn(async move {
-            let respond = async |request: Request<()>| answer.respond(request, peer, &shared).await;
-            // A client that resets the stream needs no answer.
-            let _ = handle_request(request, respond).await;
-        });
+        }
     }
+    // Closing abandons what is not delivered, so the client may close first. h3 closes with H3_NO_ERROR.
+    let client_closes = async { while let Ok(Some(_)) = http.accept().await {} };
+    let _ = timeout(CLOSE_TIMEOUT, client_closes).await;
 }
 
 async fn handle_request(

@@ -84,3 +84,28 @@ async fn without_the_option_nothing_listens_on_udp() {
     let finished = client(&alice, options, &server.url()).await;
     assert_eq!(finished.code, Some(1));
 }
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_when_the_server_stops() {
+    use countersign::integration::quinn::{Client, ConnectionError};
+
+    let pki = Pki::new();
+    let server = start(&pki, &["--http3"]).await;
+    let connector = pki.connector_with(countersign::policy::allow_any(), &pki.ca);
+    let client = Client::builder(connector).alpn(["h3"]);
+    let client = client.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = ([127, 0, 0, 1], server.port).into();
+    let connection = client.connect(address, "localhost").await.unwrap();
+    // It sends its settings, so it is admitted.
+    let settings = connection.accept_uni().await;
+    assert!(settings.is_ok(), "{settings:?}");
+    server.signal("TERM").await;
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(5), connection.closed()).await;
+    match closed.expect("it does not wait for the end of the drain time") {
+        ConnectionError::Lost(quinn::ConnectionError::ApplicationClosed(close)) => {
+            assert_eq!(close.error_code.into_inner(), 0x100); // H3_NO_ERROR
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(server.ended().await.code, Some(0));
+}
