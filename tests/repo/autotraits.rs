@@ -236,7 +236,7 @@ fn values_go_everywhere() {
     is_plain::<EarlyDrop>();
     is_plain::<DirectTls>();
     is_plain::<PreambleError>();
-    is_plain::<RawConnection<DuplexStream>>();
+    is_plain::<RawConnection<tokio::io::Empty>>();
     is_plain::<Header>();
     is_plain::<HeaderError>();
     is_plain::<NetError>();

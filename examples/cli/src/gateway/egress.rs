@@ -30,7 +30,7 @@ use tokio::time::timeout;
 
 use super::proxy::config::{Limits, Tls, Upstream};
 use super::proxy::{Audit, Egress};
-use crate::options::{IdentityKind, stop_signal};
+use crate::options::{IdentityKind, KeyOption, stop_signal};
 use crate::terminal::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -38,9 +38,9 @@ pub struct Args {
     /// Our certificate, followed by its intermediates (PEM)
     #[arg(long, value_name = "FILE")]
     cert: PathBuf,
-    /// The private key of our certificate (PEM)
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    /// The private key of our certificate (PEM), or a PKCS #11 URI for a key in a token
+    #[arg(long, value_name = "FILE|URI")]
+    key: KeyOption,
     /// The roots of the server (PEM)
     #[arg(long, value_name = "FILE", required = true)]
     trust: Vec<PathBuf>,

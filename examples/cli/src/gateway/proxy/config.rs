@@ -275,14 +275,14 @@ impl Tls {
     /// Of these files.
     pub fn of_files(
         cert: &Path,
-        key: &Path,
+        key: &KeyOption,
         trust: &[PathBuf],
         identity: IdentityKind,
         allow: &[String],
     ) -> Self {
         Self {
             cert: Some(cert.to_owned()),
-            key: Some(key.to_owned()),
+            key: Some(key.clone()),
             trust: trust.to_vec(),
             agent: None,
             identity,
