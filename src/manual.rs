@@ -50,7 +50,7 @@
         feature = "stream",
         feature = "spiffe",
         feature = "reqwest",
-        feature = "tokio-postgres"
+        feature = "tokio-postgres",
         feature = "quinn"
     )),
     allow(rustdoc::broken_intra_doc_links)

@@ -76,9 +76,11 @@ impl Broker {
         let mut options = async_nats::ConnectOptions::new()
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE));
-        if let Some(tls) = &self.tls {
-            options = options.tls_client_config(tls.clone()).require_tls(true);
-        }
+        options = match &self.tls {
+            Some(tls) => options.tls_client_config(tls.clone()).require_tls(true),
+            // A broker that asks for TLS is not taken without our credentials and rules.
+            None => options.tls_client_config(trusts_nobody()?),
+        };
         let client = options.connect(&*self.url).await?;
         let jetstream = async_nats::jetstream::new(client);
         let bucket = match jetstream.get_key_value(FLEET).await {
@@ -242,4 +244,13 @@ impl Connection {
             }
         }
     }
+}
+
+/// A configuration with which every handshake fails.
+fn trusts_nobody() -> Result<rustls::ClientConfig, BoxError> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let builder = rustls::ClientConfig::builder_with_provider(provider.into());
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let roots = rustls::RootCertStore::empty();
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

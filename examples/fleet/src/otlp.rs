@@ -72,31 +72,14 @@ impl Otlp {
 }
 
 impl Write for Otlp {
-    /// One line of `audit::Json`.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    /// Whole lines of `audit::Json`.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         if self.waiting.len() >= MAX_WAITING {
             self.send()?;
         }
-        let text = String::from_utf8_lossy(line);
-        let event: Value = serde_json::from_str(&text).unwrap_or_default();
-        let field = |name: &str| event["event"][name].as_str().unwrap_or_default().to_owned();
-        let is_failure = field("outcome") == "failure";
-        let (number, severity) = if is_failure {
-            (13, "WARN")
-        } else {
-            (9, "INFO")
-        };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.unwrap_or_default().as_nanos().to_string();
-        self.waiting.push(json!({
-            "timeUnixNano": now,
-            "observedTimeUnixNano": now,
-            "severityNumber": number,
-            "severityText": severity,
-            "body": { "stringValue": text.trim_end() },
-            "attributes": [attribute("event.action", &field("action")), attribute("event.outcome", &field("outcome"))],
-        }));
-        Ok(line.len())
+        let events = String::from_utf8_lossy(lines);
+        self.waiting.extend(events.lines().map(log_record));
+        Ok(lines.len())
     }
 
     /// The queue calls it after its last waiting event. A collector that does not answer is no reason to lose
@@ -111,4 +94,26 @@ impl Write for Otlp {
 
 fn attribute(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": { "stringValue": value } })
+}
+
+/// The record of an event.
+fn log_record(line: &str) -> Value {
+    let event: Value = serde_json::from_str(line).unwrap_or_default();
+    let field = |name: &str| event["event"][name].as_str().unwrap_or_default().to_owned();
+    let is_failure = field("outcome") == "failure";
+    let (number, severity) = if is_failure {
+        (13, "WARN")
+    } else {
+        (9, "INFO")
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_nanos().to_string();
+    json!({
+        "timeUnixNano": now,
+        "observedTimeUnixNano": now,
+        "severityNumber": number,
+        "severityText": severity,
+        "body": { "stringValue": line },
+        "attributes": [attribute("event.action", &field("action")), attribute("event.outcome", &field("outcome"))],
+    })
 }

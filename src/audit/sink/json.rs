@@ -10,8 +10,10 @@ use super::{AuditSink, RecordError, RotatingFile};
 use crate::audit::AuditEvent;
 use crate::audit::ecs::Texts;
 
-/// The lines of a batch are written when they have this number of bytes.
-const WRITE: usize = 64 * 1024;
+/// The most bytes of several lines that are written at once: what a pipe takes whole.
+const AT_ONCE: usize = 4 * 1024;
+/// The same for files.
+const AT_ONCE_TO_A_FILE: usize = 64 * 1024;
 
 /// Writes every event as one line of JSON, with the names of the Elastic Common Schema: see
 /// [`AuditEvent::to_json`].
@@ -26,8 +28,9 @@ const WRITE: usize = 64 * 1024;
 /// # }
 /// ```
 ///
-/// Lines are written whole. Behind a [`Queue`](super::Queue), one call of the writer has all lines that wait,
-/// up to 64 KiB. If the writer has a buffer of its own, the queue flushes it after its last waiting event.
+/// Each call of the writer has whole lines. Behind a [`Queue`](super::Queue) it has as many of those that wait as
+/// fit 4 KiB, which a pipe takes whole (POSIX `PIPE_BUF`), or 64 KiB in a [file](Json::to_file); a longer line is
+/// alone. If the writer has a buffer of its own, the queue flushes it after its last waiting event.
 ///
 /// It remembers what it writes of the last 512 certificates: about 2 kB each, at most 20 kB.
 #[doc(alias = "ecs")]
@@ -43,6 +46,8 @@ struct Out<W> {
     is_torn: bool,
     /// Lines that are not written yet.
     lines: String,
+    /// The most bytes of several lines that are written at once.
+    at_once: usize,
 }
 
 impl<W: Write + Send> Json<W> {
@@ -54,6 +59,7 @@ impl<W: Write + Send> Json<W> {
                 writer,
                 is_torn: false,
                 lines: String::new(),
+                at_once: AT_ONCE,
             }),
         }
     }
@@ -68,10 +74,10 @@ impl Json<RotatingFile> {
         let path = path.into();
         let is_torn = ends_torn(&path)?;
         let mut json = Self::new(RotatingFile::open(path)?);
-        json.out
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_torn = is_torn;
+        let out = json.out.get_mut();
+        let out = out.unwrap_or_else(PoisonError::into_inner);
+        out.is_torn = is_torn;
+        out.at_once = AT_ONCE_TO_A_FILE;
         Ok(json)
     }
 }
@@ -93,13 +99,19 @@ fn ends_torn(path: &Path) -> io::Result<bool> {
 }
 
 impl<W: Write> Out<W> {
-    /// Writes the lines, and adds to `recorded` the number of those that are written.
-    fn write(&mut self, recorded: &mut usize) -> io::Result<()> {
+    /// Writes the lines up to this length, and adds to `recorded` the number of those that are written.
+    fn write(&mut self, length: usize, recorded: &mut usize) -> Result<(), RecordError> {
+        let written = self.try_write(length, recorded);
+        self.lines.drain(..length);
+        written.map_err(|error| RecordError::new(error.to_string()))
+    }
+
+    fn try_write(&mut self, length: usize, recorded: &mut usize) -> io::Result<()> {
         if self.is_torn {
             self.writer.write_all(b"\n")?;
         }
         self.is_torn = true;
-        let mut rest = self.lines.as_bytes();
+        let mut rest = &self.lines.as_bytes()[..length];
         while !rest.is_empty() {
             let written = match self.writer.write(rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -128,16 +140,16 @@ impl<W: Write + Send> AuditSink for Json<W> {
         // A writer that panicked is used again.
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.lines.clear();
-        for (index, event) in events.iter().enumerate() {
+        for event in events {
+            let before = out.lines.len();
             event.append_json(&mut out.lines, &self.texts);
             out.lines.push('\n');
-            if out.lines.len() >= WRITE || index + 1 == events.len() {
-                let written = out.write(recorded);
-                written.map_err(|error| RecordError::new(error.to_string()))?;
-                out.lines.clear();
+            if before > 0 && out.lines.len() > out.at_once {
+                out.write(before, recorded)?;
             }
         }
-        Ok(())
+        let rest = out.lines.len();
+        out.write(rest, recorded)
     }
 
     fn flush(&self) {
@@ -221,17 +233,23 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_one_write_of_whole_lines() {
+    fn a_write_has_as_many_whole_lines_as_a_pipe_takes_whole() {
         let disk = Disk::with_room(usize::MAX);
         let batch = events(50);
         let mut recorded = 0;
         let json = Json::new(disk.clone());
         json.record_batch(&batch, &mut recorded).unwrap();
         assert_eq!(recorded, 50);
-        assert_eq!(disk.writes(), 1);
         assert_eq!(ids(&disk.text()), expected(&batch));
-        json.record(&batch[0]).unwrap();
-        assert_eq!(disk.writes(), 2);
+        let together = AT_ONCE / (batch[0].to_json().len() + 1);
+        assert!(together > 1);
+        assert_eq!(disk.writes(), 50_usize.div_ceil(together));
+
+        json.out.lock().unwrap().at_once = AT_ONCE_TO_A_FILE;
+        json.record_batch(&batch, &mut recorded).unwrap();
+        assert_eq!(disk.writes(), 50_usize.div_ceil(together) + 1);
+        json.record_batch(&[], &mut recorded).unwrap();
+        assert_eq!(recorded, 100);
     }
 
     #[test]
@@ -284,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_stops_at_the_first_event_that_a_sink_refuses() {
+    fn a_batch_stops_at_the_first_event_that_a_sink_rejects() {
         struct Third(Memory, std::sync::atomic::AtomicUsize);
         impl AuditSink for Third {
             fn record(&self, event: &Arc<AuditEvent>) -> Result<(), RecordError> {

@@ -10,7 +10,7 @@ use countersign::{
 };
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{AlertDescription, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, NamedGroup, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 pub const SERVER: &str = "server.example";
@@ -52,9 +52,14 @@ pub async fn handshake(
     testing::handshake(acceptor, connector, SERVER).await
 }
 
-/// aws-lc-rs, or only its TLS 1.2 suites, which makes a client speak TLS 1.2.
+/// aws-lc-rs, or only its TLS 1.2 suites, which makes a client speak TLS 1.2. Its order of groups does not depend
+/// on the features of rustls that another package turns on: the hybrid, whose ClientHello is large, is the last.
 pub fn provider(version: Version) -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    let is_hybrid = |name| name == NamedGroup::X25519MLKEM768;
+    provider
+        .kx_groups
+        .sort_by_key(|group| is_hybrid(group.name()));
     if version == Version::Tls12 {
         provider
             .cipher_suites
