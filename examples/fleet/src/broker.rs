@@ -79,7 +79,7 @@ impl Broker {
         options = match &self.tls {
             Some(tls) => options.tls_client_config(tls.clone()).require_tls(true),
             // A broker that asks for TLS is not taken without our credentials and rules.
-            None => options.tls_client_config(trusts_nobody()?),
+            None => options.tls_client_config(without_roots()?),
         };
         let client = options.connect(&*self.url).await?;
         let jetstream = async_nats::jetstream::new(client);
@@ -247,7 +247,7 @@ impl Connection {
 }
 
 /// A configuration with which every handshake fails.
-fn trusts_nobody() -> Result<rustls::ClientConfig, BoxError> {
+fn without_roots() -> Result<rustls::ClientConfig, BoxError> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let builder = rustls::ClientConfig::builder_with_provider(provider.into());
     let builder = builder.with_safe_default_protocol_versions()?;
