@@ -50,8 +50,18 @@ where
     let io = TokioIo::new(stream);
     let (response, connection) = if http2 {
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
-        let connection = tokio::spawn(connection);
-        (sender.send_request(request).await, connection)
+        let mut connection = tokio::spawn(connection);
+        // hyper (1.12) sometimes leaves a request without an answer although its connection has ended.
+        let response = tokio::select! {
+            biased;
+            response = sender.send_request(request) => response,
+            ended = &mut connection => return Err(match (refusal.get(), ended) {
+                (Some(alert), _) => HandshakeError::Alert(alert.clone()).into(),
+                (None, Ok(Err(cause))) => Failure::innermost(&cause),
+                (None, _) => "the server closed the connection without a response".into(),
+            }),
+        };
+        (response, connection)
     } else {
         let (mut sender, connection) = http1::handshake(io).await?;
         let connection = tokio::spawn(connection);
