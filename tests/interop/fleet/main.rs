@@ -326,7 +326,7 @@ async fn denials_cut_open_connections(kind: Kind, world: &mut World, nodes: &[No
         at(0.9),
         at(0.99)
     );
-    // p99 is the worst of them: on a busy machine, one may be delayed by others' work.
+    // Of 50 rounds, p99 is the second longest: on a busy machine, it may be delayed by others' work.
     assert!(at(0.9) < Duration::from_millis(250), "{times:?}");
     assert!(at(0.99) < Duration::from_secs(2), "{times:?}");
     for node in nodes {
