@@ -8,14 +8,12 @@
 //! calls, by Linux' counters of that thread.
 //! The two acceptors take turns, and the ratio is the median over such rounds.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use countersign::Acceptor;
-use countersign::audit::{AuditSink as _, FanOut, Json, Memory, Queue, RotatingFile};
+use countersign::audit::{AuditSink as _, FanOut, Json, Memory, Queue};
 use countersign::identity::DnsName;
 use countersign::testing::KeyType;
 use countersign_benches::case::{Exchange, Kind, Setting, Side};
@@ -159,7 +157,7 @@ struct Cost {
     to_json: Duration,
     /// Of the thread of the queue, for each event.
     thread: Duration,
-    /// Writes, and twice each time that the thread slept: its wait, and the call that wakes it.
+    /// Writes, and two for each time that the thread slept: its wait, and the call that wakes it.
     calls: f64,
 }
 
@@ -183,23 +181,6 @@ impl Cost {
     }
 }
 
-/// Counts the calls of a file.
-struct Counting {
-    file: RotatingFile,
-    writes: Arc<AtomicU64>,
-}
-
-impl Write for Counting {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 fn writing(fixture: &Fixture<'_>, folder: &Path, seconds: u64) -> Cost {
     const TIMES: u32 = 2000;
     const PER_MILLISECOND: u64 = 4;
@@ -219,13 +200,8 @@ fn writing(fixture: &Fixture<'_>, folder: &Path, seconds: u64) -> Cost {
     }
     let to_json = start.elapsed() / TIMES;
 
-    let writes = Arc::new(AtomicU64::new(0));
-    let file = RotatingFile::open(folder.join("writing.jsonl")).expect("a file");
-    let counting = Counting {
-        file,
-        writes: Arc::clone(&writes),
-    };
-    let queue = Queue::builder(Json::new(counting)).start();
+    let file = Json::to_file(folder.join("writing.jsonl")).expect("a file");
+    let queue = Queue::builder(file).start();
     let before = thread_figures();
     let start = Instant::now();
     let mut events = 0;
@@ -239,7 +215,7 @@ fn writing(fixture: &Fixture<'_>, folder: &Path, seconds: u64) -> Cost {
     assert!(queue.flush_within(Duration::from_secs(60)));
     assert_eq!(queue.dropped(), 0);
     let after = thread_figures();
-    let calls = writes.load(Ordering::Relaxed) + 2 * (after.1 - before.1);
+    let calls = after.1 - before.1;
     Cost {
         size,
         to_json,
@@ -248,7 +224,8 @@ fn writing(fixture: &Fixture<'_>, folder: &Path, seconds: u64) -> Cost {
     }
 }
 
-/// The processor time of the queues' threads, and how often they slept.
+/// The processor time of the queues' threads, and their system calls: writes, and two for each time that one
+/// slept.
 fn thread_figures() -> (Duration, u64) {
     let mut sum = (Duration::ZERO, 0);
     for task in std::fs::read_dir("/proc/self/task").expect("Linux") {
@@ -257,16 +234,15 @@ fn thread_figures() -> (Duration, u64) {
         if !read("comm").starts_with("countersign-aud") {
             continue;
         }
-        let time = read("schedstat");
-        let time = time.split(' ').next().and_then(|text| text.parse().ok());
-        sum.0 += Duration::from_nanos(time.unwrap_or(0));
-        let status = read("status");
-        let sleeps = status
-            .lines()
-            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        sum.1 += sleeps
-            .and_then(|text| text.trim().parse::<u64>().ok())
-            .unwrap_or(0);
+        let number = |text: &str, before: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(before));
+            let word = line.and_then(|rest| rest.split_whitespace().next());
+            word.and_then(|word| word.parse().ok())
+                .expect("a figure of Linux")
+        };
+        sum.0 += Duration::from_nanos(number(&read("schedstat"), ""));
+        sum.1 += number(&read("io"), "syscw:");
+        sum.1 += 2 * number(&read("status"), "voluntary_ctxt_switches:");
     }
     sum
 }
