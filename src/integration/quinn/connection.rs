@@ -135,7 +135,7 @@ impl<I: Send + Sync + 'static> Connection<I> {
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         let link = self.open()?;
         let opened = link.quinn.open_bi().await;
-        self.pair(link.checked(opened)?)
+        Ok(self.pair(link.checked(opened)?))
     }
 
     /// Opens a stream to the peer.
@@ -161,7 +161,7 @@ impl<I: Send + Sync + 'static> Connection<I> {
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         let link = self.open()?;
         let accepted = link.quinn.accept_bi().await;
-        self.pair(link.checked(accepted)?)
+        Ok(self.pair(link.checked(accepted)?))
     }
 
     /// The next stream from the peer.
@@ -214,9 +214,9 @@ impl<I: Send + Sync + 'static> Connection<I> {
     fn pair(
         &self,
         (send, receive): (quinn::SendStream, quinn::RecvStream),
-    ) -> Result<(SendStream, RecvStream), ConnectionError> {
+    ) -> (SendStream, RecvStream) {
         let send = SendStream::new(send, self.held());
-        Ok((send, RecvStream::new(receive, self.held())))
+        (send, RecvStream::new(receive, self.held()))
     }
 
     fn held(&self) -> Arc<dyn Held> {

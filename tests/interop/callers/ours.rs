@@ -4,7 +4,6 @@ use std::io;
 
 use countersign::pki::OwnCertificateChecks;
 use countersign::{Certificate, ConnectError, Connector, Credentials, TrustStore, policy};
-use rustls::NamedGroup;
 use rustls::crypto::CryptoProvider;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -64,10 +63,6 @@ fn provider(tls: Tls) -> CryptoProvider {
     provider
         .cipher_suites
         .retain(|suite| is_wanted(suite.tls13().is_some()));
-    // Whatever order the features of other packages give the groups.
-    let is_hybrid = |name| name == NamedGroup::X25519MLKEM768;
-    provider
-        .kx_groups
-        .sort_by_key(|group| is_hybrid(group.name()));
+    support::prefer_small_groups(&mut provider);
     provider
 }

@@ -52,8 +52,16 @@ pub async fn handshake(
     testing::handshake(acceptor, connector, SERVER).await
 }
 
-/// aws-lc-rs, or only its TLS 1.2 suites, which makes a client speak TLS 1.2. Its order of groups does not depend
-/// on the features of rustls that another package turns on: the hybrid, whose ClientHello is large, is the last.
+/// Puts the hybrid group last, because its ClientHello is large. Otherwise the order depends on the features of
+/// rustls that other packages turn on.
+pub fn prefer_small_groups(provider: &mut CryptoProvider) {
+    let is_hybrid = |name| name == NamedGroup::X25519MLKEM768;
+    provider
+        .kx_groups
+        .sort_by_key(|group| is_hybrid(group.name()));
+}
+
+/// aws-lc-rs, or only its TLS 1.2 suites, which makes a client speak TLS 1.2. The hybrid group is the last.
 pub fn provider(version: Version) -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     let is_hybrid = |name| name == NamedGroup::X25519MLKEM768;

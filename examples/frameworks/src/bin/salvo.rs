@@ -1,5 +1,5 @@
-//! salvo over mutual TLS, by countersign's server: the door for every framework whose application takes an
-//! `http::Request`.
+//! salvo over mutual TLS, served by countersign's `hyper::Server`. Every framework whose application takes an
+//! `http::Request` can be served in this way.
 //!
 //! ```text
 //! cargo run -p countersign-frameworks --bin salvo
