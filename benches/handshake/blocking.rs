@@ -4,12 +4,14 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use countersign::identity::DnsName;
 use countersign::{ClientHandshake, ConnectError, Connector, Control, HandshakeError};
 use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection};
 
+use crate::case::Side;
+use crate::clock::timed;
 use crate::comparison::{Client, Driver, Server, Spent};
 use crate::fixture::SERVER_NAME;
 
@@ -22,19 +24,21 @@ impl Driver for Blocking {
             server: Duration::ZERO,
             client: Duration::ZERO,
         };
-        let mut client = timed(&mut spent.client, || -> Box<dyn Endpoint> {
+        let mut client = timed(Side::Client, &mut spent.client, || -> Box<dyn Endpoint> {
             match client {
                 Client::Ours(connector) => Box::new(OurClient::new(connector)),
                 Client::Raw(config) => Box::new(RawClient::new(config)),
             }
         });
-        let mut server = timed(&mut spent.server, || AnyServer::new(server));
+        let mut server = timed(Side::Server, &mut spent.server, || AnyServer::new(server));
         let (mut near, mut far) = (Pipe::default(), Pipe::default());
         let (mut server_done, mut client_done) = (false, false);
         while !(server_done && client_done) {
-            client_done = client_done || timed(&mut spent.client, || client.turn(&mut far));
+            client_done =
+                client_done || timed(Side::Client, &mut spent.client, || client.turn(&mut far));
             near.incoming.append(&mut far.outgoing);
-            server_done = server_done || timed(&mut spent.server, || server.turn(&mut near));
+            server_done =
+                server_done || timed(Side::Server, &mut spent.server, || server.turn(&mut near));
             far.incoming.append(&mut near.outgoing);
         }
         let wanted = if resumed {
@@ -45,13 +49,6 @@ impl Driver for Blocking {
         assert_eq!(server.connection.handshake_kind(), Some(wanted));
         spent
     }
-}
-
-fn timed<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    *spent += start.elapsed();
-    result
 }
 
 trait Endpoint {

@@ -56,6 +56,7 @@ pub struct Comparison<'a> {
     endpoints: Endpoints,
     floor: Floor,
     identities_read: Counter,
+    handshakes_of_ours: Counter,
     rounds: usize,
 }
 
@@ -76,7 +77,7 @@ enum Endpoints {
 
 /// The implementation of the timed side.
 #[derive(Clone, Copy)]
-enum Implementation {
+pub enum Implementation {
     Ours,
     Raw,
     NoVerify,
@@ -129,22 +130,20 @@ impl<'a> Comparison<'a> {
             endpoints,
             floor: Floor::new(fixture, side),
             identities_read,
+            handshakes_of_ours: Counter::default(),
             rounds: 0,
         };
         // The first handshake is full, and receives the tickets for the next ones.
-        comparison.handshake(Implementation::Ours, false);
-        comparison.handshake(Implementation::Raw, false);
+        comparison.connect(Implementation::Ours, false);
+        comparison.connect(Implementation::Raw, false);
         comparison
     }
 
     /// One handshake of each implementation, in alternating order.
     pub fn round(&mut self) -> Round {
-        self.rounds += 1;
-        if self.case.kind == Kind::FirstSight && self.turn() == 0 {
-            self.forget_peers();
-        }
+        self.next_peer();
         let kind = self.case.kind;
-        let time = |implementation| self.handshake(implementation, kind == Kind::Resumed);
+        let time = |implementation| self.handshake(implementation);
         let time_no_verify = || (kind == Kind::Known).then(|| time(Implementation::NoVerify));
         let time_floor = || (kind != Kind::Resumed).then(|| self.floor.spend());
         if self.rounds.is_multiple_of(2) {
@@ -164,6 +163,19 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Goes on to the next peer, for first sight.
+    pub fn next_peer(&mut self) {
+        self.rounds += 1;
+        if self.case.kind == Kind::FirstSight && self.turn() == 0 {
+            self.forget_peers();
+        }
+    }
+
+    /// The time that the timed side spends in one handshake of the case.
+    pub fn handshake(&self, implementation: Implementation) -> Duration {
+        self.connect(implementation, self.case.kind == Kind::Resumed)
+    }
+
     /// Checks that chains were known, or unknown, as the case requires.
     ///
     /// # Panics
@@ -171,7 +183,7 @@ impl<'a> Comparison<'a> {
     pub fn check(&self) {
         let expected = match self.case.kind {
             Kind::Known | Kind::Resumed => 1,
-            Kind::FirstSight => self.rounds + 1,
+            Kind::FirstSight => self.handshakes_of_ours.get(),
         };
         assert_eq!(self.identities_read.get(), expected, "{}", self.case);
     }
@@ -195,8 +207,11 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn handshake(&self, implementation: Implementation, resumed: bool) -> Duration {
+    fn connect(&self, implementation: Implementation, resumed: bool) -> Duration {
         let turn = self.turn();
+        if matches!(implementation, Implementation::Ours) {
+            self.handshakes_of_ours.add();
+        }
         match &self.endpoints {
             Endpoints::Servers {
                 ours,

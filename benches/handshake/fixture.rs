@@ -255,11 +255,15 @@ pub struct Counter(Arc<AtomicUsize>);
 
 impl Counter {
     fn extractor(&self) -> impl IdentityExtractor<Identity = DnsName> + 'static {
-        let (count, inner) = (self.0.clone(), DnsName::extractor());
+        let (count, inner) = (self.clone(), DnsName::extractor());
         move |certificate: &Certificate| {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.add();
             inner.extract(certificate)
         }
+    }
+
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> usize {

@@ -1,8 +1,9 @@
 //! Handshakes of countersign, raw rustls and others, compared in one run: what the benches
-//! `handshake` and `audit` share.
+//! `handshake`, `instructions` and `audit` share.
 
 pub mod blocking;
 pub mod case;
+pub mod clock;
 pub mod comparison;
 pub mod fixture;
 mod floor;

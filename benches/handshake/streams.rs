@@ -1,10 +1,6 @@
 //! `Acceptor::accept` and `Connector::connect`, compared with tokio-rustls.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use countersign::identity::DnsName;
 use countersign::{Acceptor, Connector};
@@ -12,6 +8,8 @@ use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::Runtime;
 
+use crate::case::Side;
+use crate::clock::Timed;
 use crate::comparison::{Client, Driver, Server, Spent};
 use crate::fixture::SERVER_NAME;
 
@@ -30,20 +28,21 @@ impl Default for Streams {
 impl Driver for Streams {
     fn handshake(&self, server: Server<'_>, client: Client<'_>, resumed: bool) -> Spent {
         let (near, far) = duplex(64 * 1024);
-        let server = Timed::new(async {
+        let server = Timed::new(Side::Server, async {
             match server {
                 Server::Ours(acceptor) => accept(acceptor, near).await,
                 Server::Raw(config) => raw_accept(config, near).await,
             }
         });
-        let client = Timed::new(async {
+        let client = Timed::new(Side::Client, async {
             match client {
                 Client::Ours(connector) => connect(connector, far).await,
                 Client::Raw(config) => raw_connect(config, far).await,
             }
         });
         let (server, client) = self.0.block_on(async { tokio::join!(server, client) });
-        assert_eq!([server.1, client.1], [resumed; 2], "resumed or not");
+        let outcomes = [&server.1, &client.1].map(|(resumed, _stream)| *resumed);
+        assert_eq!(outcomes, [resumed; 2], "resumed or not");
         Spent {
             server: server.0,
             client: client.0,
@@ -85,30 +84,4 @@ async fn raw_connect(config: &Arc<ClientConfig>, io: DuplexStream) -> Outcome {
     stream.read_u8().await.expect("read");
     let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
     (resumed, Box::new(stream))
-}
-
-/// Sums up the time inside a future's polls.
-struct Timed<F> {
-    future: Pin<Box<F>>,
-    spent: Duration,
-}
-
-impl<F> Timed<F> {
-    fn new(future: F) -> Self {
-        Self {
-            future: Box::pin(future),
-            spent: Duration::ZERO,
-        }
-    }
-}
-
-impl<F: Future<Output = Outcome>> Future for Timed<F> {
-    type Output = (Duration, bool);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let start = Instant::now();
-        let poll = self.future.as_mut().poll(cx);
-        self.spent += start.elapsed();
-        poll.map(|(resumed, _stream)| (self.spent, resumed))
-    }
 }
