@@ -4,13 +4,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use sha2::{Digest as _, Sha256};
 
+use super::known_chains::{ChainKey, KnownChains};
+use crate::pki::Certificate;
 use crate::pki::contained::Contained;
-use crate::pki::{Certificate, Fingerprint};
 use crate::trust::{ChainError, ChainVerifier, VerifiedChain};
 
 /// Identifies a generation of trust in this process.
@@ -37,7 +35,7 @@ impl GenerationId {
 pub(crate) struct Verified {
     chain: VerifiedChain,
     trust: GenerationId,
-    key: Option<Fingerprint>,
+    key: Option<ChainKey>,
     remembered: bool,
 }
 
@@ -71,26 +69,13 @@ pub(crate) struct TrustGeneration<I> {
     capacity: usize,
 }
 
-type Remembered<I> = Cache<Fingerprint, Arc<Known<I>>, BySize>;
+type Remembered<I> = KnownChains<Arc<Known<I>>>;
 
 /// A verified chain with the identity of its leaf, once that was extracted.
 struct Known<I> {
     chain: VerifiedChain,
     identity: OnceLock<Arc<I>>,
-    size: usize,
-}
-
-/// A place of the cache holds this many bytes of certificates as presented; a larger chain takes
-/// several, so that large chains cannot multiply what the cache may hold.
-const PLACE: usize = 8 * 1024;
-
-#[derive(Clone)]
-struct BySize;
-
-impl<I> Weighter<Fingerprint, Arc<Known<I>>> for BySize {
-    fn weight(&self, _: &Fingerprint, known: &Arc<Known<I>>) -> u64 {
-        (known.size / PLACE + 1) as u64
-    }
+    key: ChainKey,
 }
 
 impl<I> TrustGeneration<I> {
@@ -105,8 +90,7 @@ impl<I> TrustGeneration<I> {
     }
 
     fn numbered(generation: u64, verifier: ChainVerifier, capacity: usize) -> Self {
-        let remembered = || Cache::with_weighter(capacity, capacity as u64, BySize);
-        let known = (capacity > 0).then(|| Contained::new(remembered()));
+        let known = (capacity > 0).then(|| Contained::new(KnownChains::new(capacity)));
         Self {
             id: GenerationId::new(),
             generation,
@@ -139,17 +123,18 @@ impl<I> TrustGeneration<I> {
             let chain = self.verifier.verify_and_keep(presented, now, read)?;
             return Ok(self.verified(chain, None, false));
         };
-        let key = key_of(presented);
-        if let Some(known) = cache.get(&key).filter(|known| known.chain.holds_at(now)) {
-            return Ok(self.verified(known.chain.clone(), Some(key), true));
+        let lookup = cache.lookup(presented);
+        if let Some(known) = cache.get(lookup).filter(|known| known.chain.holds_at(now)) {
+            return Ok(self.verified(known.chain.clone(), Some(known.key.clone()), true));
         }
         let chain = self.verifier.verify_and_keep(presented, now, read)?;
+        let key = lookup.to_key(chain.certificates());
         let known = Known {
             chain: chain.clone(),
             identity: OnceLock::new(),
-            size: presented.iter().map(|der| der.len()).sum(),
+            key: key.clone(),
         };
-        cache.insert(key, Arc::new(known));
+        cache.insert(key.clone(), Arc::new(known));
         Ok(self.verified(chain, Some(key), false))
     }
 
@@ -157,12 +142,7 @@ impl<I> TrustGeneration<I> {
         self.known.as_ref()?.get()
     }
 
-    fn verified(
-        &self,
-        chain: VerifiedChain,
-        key: Option<Fingerprint>,
-        remembered: bool,
-    ) -> Verified {
+    fn verified(&self, chain: VerifiedChain, key: Option<ChainKey>, remembered: bool) -> Verified {
         Verified {
             chain,
             trust: self.id,
@@ -178,10 +158,8 @@ impl<I> TrustGeneration<I> {
         verified: &Verified,
         extract: impl FnOnce() -> Result<I, E>,
     ) -> Result<Arc<I>, E> {
-        let known = match (self.remembered(), verified.key) {
-            // Peeking, so that the cache does not count this as a second use of the chain: otherwise chains
-            // of one-time clients would displace those of returning clients.
-            (Some(cache), Some(key)) if verified.trust == self.id => cache.peek(&key),
+        let known = match (self.remembered(), &verified.key) {
+            (Some(cache), Some(key)) if verified.trust == self.id => cache.peek(key),
             _ => None,
         };
         match known {
@@ -203,32 +181,5 @@ impl<I> fmt::Debug for TrustGeneration<I> {
             .field("generation", &self.generation)
             .field("trust", self.verifier.trust())
             .finish_non_exhaustive()
-    }
-}
-
-/// Digests a chain with the lengths of its certificates, so that no two chains have the same input.
-fn key_of(presented: &[CertificateDer<'_>]) -> Fingerprint {
-    let mut digest = Sha256::new();
-    for certificate in presented {
-        digest.update((certificate.len() as u64).to_be_bytes());
-        digest.update(certificate);
-    }
-    Fingerprint::from(<[u8; 32]>::from(digest.finalize()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_one_certificate_ends_counts() {
-        let chain = |parts: &[&[u8]]| {
-            let chain: Vec<_> = parts.iter().map(|der| CertificateDer::from(*der)).collect();
-            key_of(&chain)
-        };
-        assert_eq!(chain(&[b"ab", b"c"]), chain(&[b"ab", b"c"]));
-        assert_ne!(chain(&[b"ab", b"c"]), chain(&[b"a", b"bc"]));
-        assert_ne!(chain(&[b"ab", b"c"]), chain(&[b"abc"]));
-        assert_ne!(chain(&[]), chain(&[b""]));
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod generation;
 mod handshaken;
 mod identified;
+mod known_chains;
 #[cfg(feature = "http")]
 mod vouched;
 
