@@ -91,6 +91,11 @@ impl<I> TrustGeneration<I> {
 
     fn numbered(generation: u64, verifier: ChainVerifier, capacity: usize) -> Self {
         let known = (capacity > 0).then(|| Contained::new(KnownChains::new(capacity)));
+        let verifier = match capacity {
+            0 => verifier,
+            // Chains have fewer issuers than leaves.
+            _ => verifier.remember_issuers((capacity / 4).max(1)),
+        };
         Self {
             id: GenerationId::new(),
             generation,

@@ -38,7 +38,7 @@ impl Signed<'_> {
 }
 
 /// The content of the algorithm, and the key.
-fn read_spki(spki: &[u8]) -> Result<(&[u8], &[u8]), NotDer> {
+pub(crate) fn read_spki(spki: &[u8]) -> Result<(&[u8], &[u8]), NotDer> {
     let mut parts = Reader::new(der::single(spki, der::SEQUENCE)?);
     let algorithm = parts.expect(der::SEQUENCE)?.content;
     let key = bit_string(parts.expect(der::BIT_STRING)?.content)?;

@@ -79,7 +79,8 @@ impl<'a> PathBuilder<'a> {
                 verifier.algorithms().all,
                 MAX_SIGNATURES,
                 MAX_INVALID_SIGNATURES,
-            ),
+            )
+            .with_known(verifier.known_issuers().cloned()),
             verifier,
             store,
             leaf,
@@ -134,7 +135,10 @@ impl<'a> PathBuilder<'a> {
         let (weight, error) = match self.validate(end_entity, path, root) {
             Err(error) => (Weight::of(&error), error),
             Ok(()) => match self.check_our_rules(path, root, &progress.unchanged) {
-                Ok(chain) => return Some(chain),
+                Ok(chain) => {
+                    self.remember_issuers(path, root);
+                    return Some(chain);
+                }
                 Err(error) => {
                     // At an earlier time this path may have passed, for example before its CRL expired.
                     progress.unchanged = self.now..=*progress.unchanged.end();
@@ -150,6 +154,17 @@ impl<'a> PathBuilder<'a> {
             progress.refusal = Some((weight, error));
         }
         None
+    }
+
+    /// Remembers the issuers of a path that has passed every check.
+    fn remember_issuers(&self, path: &[&Certificate], root: usize) {
+        if let Some(known) = self.verifier.known_issuers() {
+            let keys = path.iter().skip(2).map(|issuer| issuer.spki());
+            let keys = keys.chain([&*self.graph.root(root).spki]);
+            for (issuer, key) in path[1..].iter().zip(keys) {
+                known.add(issuer, key);
+            }
+        }
     }
 
     /// Validates a path by our own validator and by rustls-webpki, if it can process the path.

@@ -8,6 +8,7 @@ mod explain;
 mod extensions;
 mod files;
 mod graph;
+mod known_issuers;
 mod name_constraints;
 mod path;
 mod post_quantum;

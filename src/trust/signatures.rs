@@ -2,19 +2,23 @@
 //!
 //! A peer chooses its chain, and signatures are the most expensive part of verifying it. The path search
 //! verifies the signature of each link of a path, and rustls-webpki verifies them again. Both use this
-//! cache, so that the second verification is a comparison of bytes.
+//! cache, so that the second verification is a comparison of bytes. The signatures of known issuers
+//! are not verified, and not counted.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 
+use super::known_issuers::KnownIssuers;
+use crate::pki::signed::read_spki;
 use crate::pki::{AlgorithmError, Certificate, KeyError, algorithm};
 
 /// The signature algorithms of a provider, with their shared cache.
 pub(crate) struct Signatures {
     algorithms: Vec<CachingAlgorithm>,
     cache: Arc<Cache>,
+    known: Option<Arc<KnownIssuers>>,
 }
 
 /// The result of verifying a certificate's signature with a key.
@@ -54,7 +58,15 @@ impl Signatures {
         Self {
             algorithms: algorithms.iter().map(caching).collect(),
             cache,
+            known: None,
         }
+    }
+
+    /// Uses what is known of issuers.
+    #[must_use]
+    pub(super) fn with_known(mut self, issuers: Option<Arc<KnownIssuers>>) -> Self {
+        self.known = issuers;
+        self
     }
 
     /// The algorithms, for rustls-webpki.
@@ -68,13 +80,24 @@ impl Signatures {
         let Ok(signed) = certificate.signed() else {
             return Signature::Invalid;
         };
-        let algorithms = self.algorithms();
-        let is_its = |known: &&dyn SignatureVerificationAlgorithm| {
-            known.signature_alg_id().as_ref() == signed.algorithm
+        let its = |known: &&CachingAlgorithm| {
+            known.algorithm.signature_alg_id().as_ref() == signed.algorithm
         };
-        if !algorithms.iter().any(is_its) {
-            Signature::Unsupported
-        } else if signed.is_by(spki, &algorithms) {
+        let mut algorithms = self.algorithms.iter().filter(its).peekable();
+        if algorithms.peek().is_none() {
+            return Signature::Unsupported;
+        }
+        let Ok((key_algorithm, key)) = read_spki(spki) else {
+            return Signature::Invalid;
+        };
+        let is_known = || {
+            let known = self.known.as_ref();
+            known.is_some_and(|known| known.is_signed_by(certificate, spki))
+        };
+        let is_valid = algorithms
+            .filter(|known| known.algorithm.public_key_alg_id().as_ref() == key_algorithm)
+            .any(|known| known.is_valid(key, signed.message, signed.signature, is_known));
+        if is_valid {
             Signature::Valid
         } else {
             Signature::Invalid
@@ -122,13 +145,15 @@ struct Outcome {
     message: Box<[u8]>,
     signature: Box<[u8]>,
     is_valid: bool,
+    /// It was known before, and not computed for this chain.
+    is_known: bool,
 }
 
 impl Cache {
     fn is_exhausted(&self, state: &CacheState) -> bool {
-        let outcomes = &state.outcomes;
-        let invalid = outcomes.iter().filter(|outcome| !outcome.is_valid);
-        outcomes.len() >= self.limit || invalid.count() > self.invalid
+        let computed = state.outcomes.iter().filter(|outcome| !outcome.is_known);
+        let invalid = computed.clone().filter(|outcome| !outcome.is_valid);
+        computed.count() >= self.limit || invalid.count() > self.invalid
     }
 
     fn lock(&self) -> MutexGuard<'_, CacheState> {
@@ -142,13 +167,16 @@ struct CachingAlgorithm {
     cache: Arc<Cache>,
 }
 
-impl SignatureVerificationAlgorithm for CachingAlgorithm {
-    fn verify_signature(
+impl CachingAlgorithm {
+    /// Whether the signature is valid. `is_known` is whether that was known before; it is asked once for
+    /// each signature.
+    fn is_valid(
         &self,
         key: &[u8],
         message: &[u8],
         signature: &[u8],
-    ) -> Result<(), InvalidSignature> {
+        is_known: impl FnOnce() -> bool,
+    ) -> bool {
         let algorithm = (
             self.algorithm.public_key_alg_id(),
             self.algorithm.signature_alg_id(),
@@ -160,25 +188,36 @@ impl SignatureVerificationAlgorithm for CachingAlgorithm {
                 && *outcome.key == *key
                 && *outcome.message == *message
         };
-        let is_valid = match state.outcomes.iter().find(same) {
-            Some(outcome) => outcome.is_valid,
-            None if self.cache.is_exhausted(&state) => {
-                state.limit_reached = true;
-                false
-            }
-            None => {
-                let verified = self.algorithm.verify_signature(key, message, signature);
-                state.outcomes.push(Outcome {
-                    algorithm,
-                    key: key.into(),
-                    message: message.into(),
-                    signature: signature.into(),
-                    is_valid: verified.is_ok(),
-                });
-                verified.is_ok()
-            }
-        };
-        if is_valid {
+        if let Some(outcome) = state.outcomes.iter().find(same) {
+            return outcome.is_valid;
+        }
+        let is_known = is_known();
+        if !is_known && self.cache.is_exhausted(&state) {
+            state.limit_reached = true;
+            return false;
+        }
+        let verify = || self.algorithm.verify_signature(key, message, signature);
+        let is_valid = is_known || verify().is_ok();
+        state.outcomes.push(Outcome {
+            algorithm,
+            key: key.into(),
+            message: message.into(),
+            signature: signature.into(),
+            is_valid,
+            is_known,
+        });
+        is_valid
+    }
+}
+
+impl SignatureVerificationAlgorithm for CachingAlgorithm {
+    fn verify_signature(
+        &self,
+        key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        if self.is_valid(key, message, signature, || false) {
             Ok(())
         } else {
             Err(InvalidSignature)

@@ -1,11 +1,14 @@
 //! Verifies a presented chain.
 
+use std::sync::Arc;
+
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::build::{PathBuilder, unchanged_around};
 use super::choices::Choices;
+use super::known_issuers::KnownIssuers;
 use super::post_quantum::RequiredCryptography;
 use super::revocation::{CheckTime, CrlSet, Issuer, Revocation, SkippedCrl, StaleCrls, check_path};
 use super::validate::{check_extensions, fits_usage, validity};
@@ -51,6 +54,7 @@ pub struct ChainVerifier {
     root_constraints: RootConstraints,
     required: RequiredCryptography,
     algorithms: WebPkiSupportedAlgorithms,
+    known_issuers: Option<Arc<KnownIssuers>>,
 }
 
 impl ChainVerifier {
@@ -66,7 +70,16 @@ impl ChainVerifier {
             root_constraints: RootConstraints::default(),
             required: RequiredCryptography::default(),
             algorithms: provider.signature_verification_algorithms,
+            known_issuers: None,
         }
+    }
+
+    /// Remembers the issuers of verified paths, at most those that fit into this many places. Default:
+    /// none.
+    #[must_use]
+    pub(crate) fn remember_issuers(mut self, places: usize) -> Self {
+        self.known_issuers = Some(Arc::new(KnownIssuers::new(places)));
+        self
     }
 
     /// Sets the requirement for the leaf's extendedKeyUsage. Default: [`EkuPolicy::RequiredIfPresent`].
@@ -136,6 +149,8 @@ impl ChainVerifier {
         let updated = Self {
             trust: trust.unwrap_or_else(|| self.trust.clone()),
             revocation: None,
+            // They belong to one generation of trust.
+            known_issuers: None,
             ..*self
         };
         let mut updated = match revocation {
@@ -238,6 +253,10 @@ impl ChainVerifier {
 
     pub(super) const fn constraints_of_roots(&self) -> RootConstraints {
         self.root_constraints
+    }
+
+    pub(super) const fn known_issuers(&self) -> Option<&Arc<KnownIssuers>> {
+        self.known_issuers.as_ref()
     }
 
     pub(super) const fn crl_set(&self) -> Option<&CrlSet> {
@@ -441,8 +460,12 @@ impl ChainVerifier {
             });
         }
         for (position, der) in (1..).zip(presented) {
-            let certificate = Certificate::from_der(der)
-                .map_err(|source| ChainError::Malformed { position, source })?;
+            let known = self.known_issuers.as_ref().filter(|_| position > 1);
+            let certificate = match known.and_then(|known| known.certificate(der)) {
+                Some(certificate) => certificate,
+                None => Certificate::from_der(der)
+                    .map_err(|source| ChainError::Malformed { position, source })?,
+            };
             read.push(certificate.clone());
             if let Some(bits) = oversized_rsa(&certificate, limits.rsa_bits) {
                 return Err(ChainError::KeyTooLarge {

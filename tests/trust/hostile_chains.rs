@@ -1,7 +1,7 @@
 //! What a chain may cost before it is refused, and that honest chains are not.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
 use countersign::Side;
 use countersign::TrustStore;
@@ -9,11 +9,11 @@ use countersign::diagnose::{Case, diagnose};
 use countersign::pki::Certificate;
 use countersign::testing::{Issued, TestCa, der};
 use countersign::trust::{ChainError, ChainVerifier, RootConstraints, VerifiedChain};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
-use rustls_pki_types::{
-    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, UnixTime,
-};
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use support::hostile_chains::{self as shapes, TRUSTED};
+
+use crate::counting::counting;
 
 /// As the documentation of `ChainError::TooManyCandidates` has it.
 const MAX_SIGNATURES: usize = 20;
@@ -236,48 +236,4 @@ fn verify(
     let (provider, count) = counting();
     let verifier = ChainVerifier::new(trust, Side::Client, &provider);
     (verifier.verify(chain, UnixTime::now()), count.load(SeqCst))
-}
-
-/// A provider that counts the signatures that it verifies.
-fn counting() -> (CryptoProvider, &'static AtomicUsize) {
-    let mut provider = aws_lc_rs::default_provider();
-    let count: &AtomicUsize = Box::leak(Box::default());
-    let original = provider.signature_verification_algorithms.all.iter();
-    let all: Vec<&'static dyn SignatureVerificationAlgorithm> = original
-        .map(|&algorithm| {
-            let counted: &'static Counted = Box::leak(Box::new(Counted { algorithm, count }));
-            counted as &'static dyn SignatureVerificationAlgorithm
-        })
-        .collect();
-    provider.signature_verification_algorithms = WebPkiSupportedAlgorithms {
-        all: Vec::leak(all),
-        mapping: provider.signature_verification_algorithms.mapping,
-    };
-    (provider, count)
-}
-
-#[derive(Debug)]
-struct Counted {
-    algorithm: &'static dyn SignatureVerificationAlgorithm,
-    count: &'static AtomicUsize,
-}
-
-impl SignatureVerificationAlgorithm for Counted {
-    fn verify_signature(
-        &self,
-        key: &[u8],
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), InvalidSignature> {
-        self.count.fetch_add(1, SeqCst);
-        self.algorithm.verify_signature(key, message, signature)
-    }
-
-    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
-        self.algorithm.public_key_alg_id()
-    }
-
-    fn signature_alg_id(&self) -> AlgorithmIdentifier {
-        self.algorithm.signature_alg_id()
-    }
 }

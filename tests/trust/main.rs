@@ -3,6 +3,7 @@
 
 mod causes;
 mod changes_midway;
+mod counting;
 mod diagnose;
 mod domains;
 mod hostile_chains;

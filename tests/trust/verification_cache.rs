@@ -2,6 +2,7 @@
 
 mod bounds;
 mod handshake;
+mod known_issuers;
 mod support;
 mod time;
 mod what_counts;
