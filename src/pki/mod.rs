@@ -65,7 +65,7 @@ pub(crate) use remote::with_deadline;
 pub use remote::{RemoteSigner, SigningError, SigningRequest};
 pub use san::{GeneralName, SanError};
 pub use strings::StringRules;
-pub(crate) use webpki_view::webpki_view;
+pub(crate) use webpki_view::{spki_of, webpki_view};
 
 /// The remedy for a version 1 certificate, which `openssl x509 -req` makes without `-extfile`.
 pub(crate) const ISSUE_V3: &str = "`openssl x509 -req` makes version 1 unless it is given extensions: add `-extfile ext.cnf` with a line such as `extendedKeyUsage=clientAuth`";

@@ -10,6 +10,10 @@ use rustls_pki_types::CertificateDer;
 
 use super::der::{self, NotDer, Reader};
 
+const VERSION: u8 = 0xa0;
+const UNIQUE_IDS: [u8; 2] = [0x81, 0x82];
+const EXTENSIONS: u8 = 0xa3;
+
 /// The certificate without the parts that rustls-webpki does not read. Only for its key and its names:
 /// the issuer's signature does not fit.
 pub(crate) fn webpki_view<'a>(der: &'a CertificateDer<'_>) -> Cow<'a, CertificateDer<'a>> {
@@ -20,39 +24,66 @@ pub(crate) fn webpki_view<'a>(der: &'a CertificateDer<'_>) -> Cow<'a, Certificat
     }
 }
 
-/// `None` if it has no such part.
-fn without_unknown(certificate: &[u8]) -> Result<Option<Vec<u8>>, NotDer> {
-    const UNIQUE_IDS: [u8; 2] = [0x81, 0x82];
-    const EXTENSIONS: u8 = 0xa3;
-
+/// The SubjectPublicKeyInfo of a certificate.
+pub(crate) fn spki_of<'a>(certificate: &'a CertificateDer<'_>) -> Result<&'a [u8], NotDer> {
     let mut parts = Reader::new(der::single(certificate, der::SEQUENCE)?);
     let mut fields = Reader::new(parts.expect(der::SEQUENCE)?.content);
+    fields.optional(VERSION)?;
+    fields.expect(der::INTEGER)?; // serial number
+    for _ in ["signature", "issuer", "validity", "subject"] {
+        fields.expect(der::SEQUENCE)?;
+    }
+    Ok(fields.expect(der::SEQUENCE)?.whole)
+}
+
+/// `None` if it has no such part.
+fn without_unknown(certificate: &[u8]) -> Result<Option<Vec<u8>>, NotDer> {
+    let mut parts = Reader::new(der::single(certificate, der::SEQUENCE)?);
+    let mut fields = Reader::new(parts.expect(der::SEQUENCE)?.content);
+    if !has_unknown(fields.clone())? {
+        return Ok(None);
+    }
     let (algorithm, signature) = (parts.any()?.whole, parts.any()?.whole);
-    let (mut tbs, mut is_changed) = (Vec::new(), false);
+    let mut tbs = Vec::new();
     while !fields.is_empty() {
         let field = fields.any()?;
-        if UNIQUE_IDS.contains(&field.tag) {
-            is_changed = true;
-        } else if field.tag == EXTENSIONS {
+        if field.tag == EXTENSIONS {
             let mut extensions = Reader::new(der::single(field.content, der::SEQUENCE)?);
             let mut kept = Vec::new();
             while !extensions.is_empty() {
                 let extension = extensions.expect(der::SEQUENCE)?;
-                if is_critical_policy(extension.content)? {
-                    is_changed = true;
-                } else {
+                if !is_critical_policy(extension.content)? {
                     kept.extend(extension.whole);
                 }
             }
             let mut explicit = der::sequence(&der::sequence(&kept));
             explicit[0] = EXTENSIONS;
             tbs.extend(explicit);
-        } else {
+        } else if !UNIQUE_IDS.contains(&field.tag) {
             tbs.extend(field.whole);
         }
     }
-    let whole = || der::sequence(&[&der::sequence(&tbs), algorithm, signature].concat());
-    Ok(is_changed.then(whole))
+    let whole = [&der::sequence(&tbs), algorithm, signature].concat();
+    Ok(Some(der::sequence(&whole)))
+}
+
+/// Whether a field of the signed part is such a part, or has one.
+fn has_unknown(mut fields: Reader<'_>) -> Result<bool, NotDer> {
+    while !fields.is_empty() {
+        let field = fields.any()?;
+        if UNIQUE_IDS.contains(&field.tag) {
+            return Ok(true);
+        }
+        if field.tag == EXTENSIONS {
+            let mut extensions = Reader::new(der::single(field.content, der::SEQUENCE)?);
+            while !extensions.is_empty() {
+                if is_critical_policy(extensions.expect(der::SEQUENCE)?.content)? {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the content of an extension is one of certificatePolicies, policyMappings, policyConstraints

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature};
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -17,6 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::attempt::Attempt;
 use super::in_force::Current;
 use super::transcript::Seen;
+use super::verifier::verify_tls13_proof;
 use super::{ClientConfigs, HandshakeError, alert};
 use crate::audit::Stage;
 use crate::gate::AdmitError;
@@ -260,7 +261,7 @@ impl<I: Send + Sync + 'static> ServerCertVerifier for AuthorizingVerifier<I> {
     ) -> Result<HandshakeSignatureValid, Error> {
         let asked = Seen::take().is_some_and(|seen| seen.asked_in_signed(message));
         self.prove(certificate, Some(asked), |algorithms| {
-            verify_tls13_signature(message, &webpki_view(certificate), signed, algorithms)
+            verify_tls13_proof(message, certificate, signed, algorithms)
         })
     }
 

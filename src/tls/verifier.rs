@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 
 use super::alert;
 use super::client_proofs::ClientProofs;
@@ -15,7 +18,7 @@ use super::in_force::InForce;
 use super::probe::{self, SessionBinding};
 use super::resumption::a_day_after;
 use super::sessions::ClientSessionCache;
-use crate::pki::webpki_view;
+use crate::pki::{spki_of, webpki_view};
 use crate::trust::{Trust, TrustStore};
 
 /// Verifies chains in the handshake by the gate's first step, and signatures by rustls' own code.
@@ -105,7 +108,7 @@ impl<I> PeerVerifier<I> {
     ) -> Result<HandshakeSignatureValid, Error> {
         let gate = self.in_force.gate().ok_or_else(no_endpoint)?;
         let algorithms = gate.verifier().algorithms();
-        let result = verify_tls13_signature(message, &webpki_view(certificate), signed, algorithms);
+        let result = verify_tls13_proof(message, certificate, signed, algorithms);
         self.note_proof(certificate, result.is_ok());
         result
     }
@@ -138,6 +141,26 @@ impl<I> PeerVerifier<I> {
             schemes.retain(|scheme| POST_QUANTUM_SCHEMES.contains(scheme));
         }
         schemes
+    }
+}
+
+/// Verifies a CertificateVerify of TLS 1.3 with the key of a certificate.
+///
+/// The certificate was parsed when its chain was verified. Only its key is read here, by the function of
+/// rustls for raw public keys (RFC 7250), which verifies the same signature.
+pub(super) fn verify_tls13_proof(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error> {
+    match spki_of(certificate) {
+        Ok(spki) => {
+            let key = SubjectPublicKeyInfoDer::from(spki);
+            verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
+        }
+        // rustls reports the problem.
+        Err(_) => verify_tls13_signature(message, certificate, signed, algorithms),
     }
 }
 
