@@ -95,3 +95,46 @@ fn is_critical_policy(content: &[u8]) -> Result<bool, NotDer> {
     let is_policy = matches!(oid, [0x55, 0x1d, 32 | 33 | 36 | 54]);
     Ok(is_policy && critical.is_some())
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::pki::Certificate;
+    use crate::testing::{KeyType, TestCa};
+
+    #[test]
+    fn the_key_is_that_of_the_certificate() {
+        let root = TestCa::new("Root");
+        let leaf = || root.leaf().common_name("alice");
+        for leaf in [
+            leaf(),
+            leaf().key(KeyType::Ed25519),
+            leaf().key(KeyType::Rsa2048).policies(&["1.2.3"]),
+            leaf().version(1).without_extensions(),
+        ] {
+            let issued = leaf.issue();
+            let der = issued.leaf_der();
+            let certificate = Certificate::from_der(der).expect("a certificate");
+            assert_eq!(spki_of(der), Ok(certificate.spki()));
+            for end in 0..der.len() {
+                assert_eq!(spki_of(&der[..end].into()), Err(NotDer), "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_parts_that_are_unknown_are_left_out() {
+        let root = TestCa::new("Root");
+        let plain = root.leaf().dns("a.example").issue();
+        assert_eq!(*webpki_view(plain.leaf_der()), *plain.leaf_der());
+        let policies = crate::testing::der::sequence(&[crate::testing::der::sequence(&[
+            crate::testing::der::oid("1.2.3"),
+        ])]);
+        let leaf = root.leaf().dns("a.example");
+        let critical = leaf.extension("2.5.29.32", true, &policies).issue();
+        let view = webpki_view(critical.leaf_der());
+        assert!(webpki::EndEntityCert::try_from(critical.leaf_der()).is_err());
+        let view = webpki::EndEntityCert::try_from(&*view).expect("a certificate");
+        assert_eq!(view.valid_dns_names().collect::<Vec<_>>(), ["a.example"]);
+    }
+}
