@@ -96,7 +96,8 @@ fn is_critical_policy(content: &[u8]) -> Result<bool, NotDer> {
     Ok(is_policy && critical.is_some())
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::pki::Certificate;

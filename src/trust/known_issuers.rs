@@ -103,7 +103,8 @@ impl Weighter<ByDer, Arc<KnownIssuer>> for BySize {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::TestCa;
