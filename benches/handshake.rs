@@ -11,7 +11,8 @@
 //! * **known chain**: a full handshake with a peer whose chain was verified before.
 //! * **first sight**: a full handshake with a chain that was not verified before. Each chain is
 //!   presented once, so that countersign pays for verifying and for caching it. When the chains run
-//!   out, a new acceptor or connector replaces the old one.
+//!   out, a new acceptor or connector replaces the old one. The chains have the same issuers, which
+//!   countersign knows after the first of them.
 //! * **resumed**: the peer resumes a session, and is authorized again.
 //! * **floor**: the key exchange, one signature and one verification, called directly.
 //! * **no_verify**: raw rustls that verifies no chain. It shows the cost of everything else.

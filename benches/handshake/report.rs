@@ -73,7 +73,7 @@ const BUDGETS: [Budget; 5] = [
         "full handshake, first sight",
         (Side::Server, Kind::FirstSight),
         Against::Raw,
-        1.05,
+        0.92,
     ),
     Budget::new(
         "resumed handshake, authorized again",
