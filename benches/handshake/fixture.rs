@@ -22,7 +22,8 @@ use crate::no_verify::NoVerify;
 pub const SERVER_NAME: &str = "server.example";
 
 /// The documented defaults of an acceptor and of a connector.
-const SERVER_SESSIONS: usize = 1024;
+const SERVER_SESSIONS: usize = 4096;
+const TICKETS: usize = 1;
 const CLIENT_SESSIONS: usize = 256;
 
 type Chain = Vec<CertificateDer<'static>>;
@@ -148,9 +149,11 @@ impl<'a> Fixture<'a> {
             .with_single_cert(self.server_chain.clone(), key)
             .expect("a certificate");
         config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
-        if timed == Side::Client && kind != Kind::Resumed {
-            config.send_tls13_tickets = 0;
-        }
+        config.send_tls13_tickets = if timed == Side::Client && kind != Kind::Resumed {
+            0
+        } else {
+            TICKETS
+        };
         config
     }
 

@@ -10,15 +10,15 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, KeyLog, ServerConfig, SupportedProtocolVersion, version};
 use rustls_pki_types::ServerName;
 
-use super::BuildError;
 use super::alert::leaf_of;
 use super::client_proofs::ClientProofs;
 use super::in_force::InForce;
 use super::resolver::{ClientCertificate, ServerCertificates};
-use super::resumption::{Resumption, ServerSessions};
+use super::server_sessions::ServerSessions;
 use super::sessions::ClientSessionCache;
 use super::transcript;
 use super::verifier::PeerVerifier;
+use super::{BuildError, Resumption};
 use crate::identity::DnsName;
 #[cfg(feature = "tokio")]
 use crate::pki::Lane;
@@ -104,9 +104,10 @@ impl ServerTemplate {
             PeerVerifier::of_clients(in_force.clone(), trust, proofs.clone()),
             certificates.clone(),
         )?;
+        ServerSessions::suggest(&mut customized);
         customize(&mut customized);
         Ok(Self {
-            sessions: Arc::new(ServerSessions::new(common.resumption, in_force, &proofs)?),
+            sessions: Arc::new(ServerSessions::new(common.resumption)?),
             proofs,
             common,
             customized: Arc::new(customized),
@@ -167,7 +168,7 @@ impl ServerTemplate {
             .clone_from(&customized.cert_decompressors);
 
         config.alpn_protocols.clone_from(&self.common.alpn);
-        self.sessions.configure(&mut config);
+        self.sessions.configure(&mut config, in_force, &self.proofs);
         config.require_ems = true;
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;

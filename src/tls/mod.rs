@@ -10,6 +10,7 @@ mod client_proofs;
 pub(crate) mod config;
 mod error;
 pub(crate) mod exported;
+mod fifo;
 pub(crate) mod in_force;
 pub(crate) mod probe;
 #[cfg(all(
@@ -24,6 +25,7 @@ mod resumption;
 #[cfg(feature = "tokio")]
 pub(crate) mod seal;
 mod server_hello;
+mod server_sessions;
 mod sessions;
 mod transcript;
 mod verifier;

@@ -1,46 +1,52 @@
 //! The sessions that a connector may resume.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quick_cache::sync::Cache;
 use rustls::NamedGroup;
-use rustls::client::{
-    ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
-};
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{ServerName, UnixTime};
 
+use super::fifo::Fifo;
 use super::probe;
 use super::resumption::a_day_after;
 
 /// How many servers a connector remembers.
 const SERVERS: usize = 256;
-/// How many TLS 1.3 tickets rustls keeps for each server. The capacity of its store is in tickets, so it
-/// is the product of the two.
+/// How many TLS 1.3 tickets it keeps for each: as many connections resume at once.
 const TICKETS: usize = 8;
 
-/// rustls' in-memory store, without three kinds of sessions: of servers that never requested our
-/// certificate, of servers whose certificate has expired since, and of servers that proved their key more
-/// than a day ago.
+/// Sessions in memory, without three kinds: of servers that never requested our certificate, of servers
+/// whose certificate has expired since, and of servers that proved their key more than a day ago.
 ///
 /// A resumed handshake has no CertificateRequest, so a connector could not distinguish a server that
 /// never requested our certificate from one that authenticated us before. A session that would be
 /// rejected is not offered, so that a full handshake gets the server's new certificate.
 pub(super) struct ClientSessionCache {
-    sessions: ClientSessionMemoryCache,
-    /// The last second in which the verification of a server's chain, and the proof of its key, holds. A
-    /// session does not contain the chain that it began with, so all sessions of a server expire together.
-    expiries: Cache<ServerName<'static>, UnixTime>,
+    servers: Mutex<Servers>,
     clock: Arc<dyn TimeProvider>,
+}
+
+type Servers = Fifo<ServerName<'static>, Known>;
+
+/// What is known of a server.
+#[derive(Default)]
+struct Known {
+    group: Option<NamedGroup>,
+    /// The last second in which the verification of its chain, and the proof of its key, holds. A session
+    /// does not contain the chain that it began with, so all sessions of a server expire together.
+    until: Option<UnixTime>,
+    tls12: Option<Tls12ClientSessionValue>,
+    /// The oldest first.
+    tls13: VecDeque<Tls13ClientSessionValue>,
 }
 
 impl ClientSessionCache {
     pub(super) fn new(clock: Arc<dyn TimeProvider>) -> Self {
         Self {
-            sessions: ClientSessionMemoryCache::new(SERVERS * TICKETS),
-            // Larger than needed, because a cache of this kind does not fill evenly.
-            expiries: Cache::new(SERVERS * 4),
+            servers: Mutex::default(),
             clock,
         }
     }
@@ -49,23 +55,50 @@ impl ClientSessionCache {
     /// after a day, as those of an acceptor do.
     pub(super) fn expire_at(&self, server_name: &ServerName<'_>, until: UnixTime, now: UnixTime) {
         let until = until.min(a_day_after(now));
-        let server_name = server_name.to_owned();
-        let known = self.expiries.get(&server_name);
-        self.expiries
-            .insert(server_name, known.map_or(until, |known| known.min(until)));
+        self.edit(server_name.to_owned(), |known| {
+            known.until = Some(known.until.map_or(until, |known| known.min(until)));
+        });
     }
 
-    /// Removes a server's sessions if they have expired, or if their expiry is not known.
-    fn remove_expired(&self, server_name: &ServerName<'static>) {
-        let good = match (self.clock.current_time(), self.expiries.get(server_name)) {
-            (Some(now), Some(until)) => now <= until,
-            _ => false,
-        };
-        if !good {
-            self.sessions.remove_tls12_session(server_name);
-            while self.sessions.take_tls13_ticket(server_name).is_some() {}
-            self.expiries.remove(server_name);
+    /// Takes a session out of what is known of a server. Expired sessions, and those whose expiry is not
+    /// known, are removed before.
+    fn unexpired<T>(
+        &self,
+        server_name: &ServerName<'static>,
+        take: impl FnOnce(&mut Known) -> Option<T>,
+    ) -> Option<T> {
+        let now = self.clock.current_time();
+        let mut servers = self.servers();
+        let known = servers.get_mut(server_name)?;
+        if !now
+            .zip(known.until)
+            .is_some_and(|(now, until)| now <= until)
+        {
+            *known = Known {
+                group: known.group,
+                ..Known::default()
+            };
         }
+        take(known)
+    }
+
+    /// Changes what is known of a server. The server that was added first is forgotten for it.
+    fn edit(&self, server_name: ServerName<'static>, change: impl FnOnce(&mut Known)) {
+        let mut servers = self.servers();
+        if let Some(known) = servers.get_mut(&server_name) {
+            return change(known);
+        }
+        let mut known = Known::default();
+        change(&mut known);
+        servers.insert(server_name, known);
+        if servers.len() > SERVERS {
+            servers.remove_oldest();
+        }
+    }
+
+    /// No panic leaves it half-changed.
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,26 +110,27 @@ fn is_mutual() -> bool {
 
 impl ClientSessionStore for ClientSessionCache {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.sessions.set_kx_hint(server_name, group);
+        self.edit(server_name, |known| known.group = Some(group));
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.sessions.kx_hint(server_name)
+        self.servers().get_mut(&server_name.to_owned())?.group
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
         if is_mutual() {
-            self.sessions.set_tls12_session(server_name, value);
+            self.edit(server_name, |known| known.tls12 = Some(value));
         }
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.remove_expired(&server_name.to_owned());
-        self.sessions.tls12_session(server_name)
+        self.unexpired(&server_name.to_owned(), |known| known.tls12.clone())
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.sessions.remove_tls12_session(server_name);
+        if let Some(known) = self.servers().get_mut(server_name) {
+            known.tls12 = None;
+        }
     }
 
     fn insert_tls13_ticket(
@@ -105,7 +139,12 @@ impl ClientSessionStore for ClientSessionCache {
         value: Tls13ClientSessionValue,
     ) {
         if is_mutual() {
-            self.sessions.insert_tls13_ticket(server_name, value);
+            self.edit(server_name, |known| {
+                if known.tls13.len() == TICKETS {
+                    known.tls13.pop_front();
+                }
+                known.tls13.push_back(value);
+            });
         }
     }
 
@@ -113,8 +152,7 @@ impl ClientSessionStore for ClientSessionCache {
         &self,
         server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
-        self.remove_expired(server_name);
-        self.sessions.take_tls13_ticket(server_name)
+        self.unexpired(server_name, |known| known.tls13.pop_back())
     }
 }
 

@@ -81,12 +81,18 @@ async fn a_connector_with_off_offers_none() {
     }
 }
 
-/// An acceptor with tickets keeps nothing; one without keeps 1,024 sessions, two for each client.
+/// An acceptor with tickets keeps nothing; one without keeps 4,096 sessions.
 #[tokio::test(start_paused = true)]
 async fn tickets_take_no_place() {
+    const AT_ONCE: usize = 64;
+
     for (choice, remembers) in [(Resumption::Stateful, false), (Resumption::Stateless, true)] {
         let ca = TestCa::new("Root");
-        let acceptor = with(&ca, choice);
+        let acceptor = acceptor(&ca, policy::allow_any())
+            .resumption(choice)
+            .customize_rustls(|config| config.send_tls13_tickets = AT_ONCE)
+            .build()
+            .unwrap();
         let config = acceptor.unauthorized_rustls_config();
         assert_eq!(config.ticketer.enabled(), remembers);
         assert_eq!(config.session_storage.can_cache(), !remembers);
@@ -99,12 +105,63 @@ async fn tickets_take_no_place() {
         client.sessions.spend();
         assert!(resumed(client.call(&acceptor).await), "it was not long ago");
         let others = member(&ca, Version::Tls13);
-        for _ in 0..512 {
+        for _ in 0..4096 / AT_ONCE {
             assert!(!resumed(others.call(&acceptor).await));
         }
         let met = client.call(&acceptor).await;
         assert!(met.1.offered);
         assert_eq!(resumed(met), remembers, "{choice:?}");
+    }
+}
+
+/// A client resumes as many connections at once as it had before, with one ticket for each.
+#[tokio::test(start_paused = true)]
+async fn as_many_connections_are_resumed_at_once_as_there_were_before() {
+    for choice in [Resumption::Stateful, Resumption::Stateless] {
+        let ca = TestCa::new("Root");
+        let acceptor = with(&ca, choice);
+        let connector = connector(&ca, "client.example").build().unwrap();
+        let connect_eight = async || {
+            let mut open = Vec::new();
+            for _ in 0..8 {
+                let (server, client) = support::handshake(&acceptor, &connector).await;
+                open.push((server.unwrap(), client.unwrap()));
+            }
+            let mut resumed = 0;
+            for (server, client) in open {
+                resumed += usize::from(server.peer().connection().is_resumed());
+                support::exchange_and_close(Ok(server), Ok(client)).await; // here the client reads its ticket
+            }
+            resumed
+        };
+        assert_eq!(connect_eight().await, 0, "{choice:?}");
+        for _ in 0..3 {
+            assert_eq!(connect_eight().await, 8, "{choice:?}");
+        }
+    }
+}
+
+/// A connection gets one ticket, or as many as its client asks for, up to four (RFC 9149).
+#[tokio::test(start_paused = true)]
+async fn a_client_gets_the_tickets_that_it_asks_for() {
+    for choice in [Resumption::Stateful, Resumption::Stateless] {
+        let ca = TestCa::new("Root");
+        let acceptor = with(&ca, choice);
+        for (asked, gets) in [(None, 1), (Some(0), 0), (Some(3), 3), (Some(200), 4)] {
+            let mut client = member(&ca, Version::Tls13);
+            client.config.send_ticket_request = asked.map(|count| TicketRequest {
+                new_session_count: count,
+                resumption_count: 1,
+            });
+            client.sessions.collect();
+            assert!(!resumed(client.call(&acceptor).await));
+            assert_eq!(client.sessions.lasts_for(), gets, "{choice:?} {asked:?}");
+            if gets > 0 {
+                client.sessions.collect_and_spend();
+                assert!(resumed(client.call(&acceptor).await));
+                assert_eq!(client.sessions.lasts_for(), gets, "one went, and one came");
+            }
+        }
     }
 }
 
