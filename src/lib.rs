@@ -184,7 +184,9 @@ pub use server::{
 pub use side::Side;
 #[cfg(feature = "tokio")]
 pub use stream::{AlertWatch, DrainSignal, TlsStream};
-pub use tls::{BuildError, FipsError, HandshakeError, PeerAlert, PostQuantumError, Resumption};
+pub use tls::{
+    BuildError, CipherOrder, FipsError, HandshakeError, PeerAlert, PostQuantumError, Resumption,
+};
 pub use trust::TrustStore;
 
 /// The README's example is compiled with the documentation's.

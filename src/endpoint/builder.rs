@@ -42,7 +42,7 @@ use crate::pki::{Credentials, OwnCertificateChecks};
 use crate::policy::{Authorizer, Denies, DenyList, Policy};
 use crate::side::Side;
 use crate::tls::config::Common;
-use crate::tls::{BuildError, InForce, Resumption};
+use crate::tls::{BuildError, CipherOrder, InForce, Resumption};
 use crate::trust::{
     ChainVerifier, EkuPolicy, Limits, PostQuantum, Profile, Revocation, RootConstraints, Trust,
 };
@@ -273,6 +273,7 @@ impl<S: Role, I> NeedsPolicy<S, I> {
             deny_list: None,
             cache_capacity: 4096,
             resumption: Resumption::default(),
+            cipher_order: None,
             name: None,
             sink: Box::new(audit::Tracing),
             refusals_per_second: Some(REFUSALS_PER_SECOND),
@@ -334,6 +335,7 @@ pub struct Builder<S, I> {
     deny_list: Option<Box<dyn Denies<I>>>,
     cache_capacity: usize,
     resumption: Resumption,
+    cipher_order: Option<CipherOrder>,
     name: Option<Arc<str>>,
     sink: Box<dyn AuditSink>,
     refusals_per_second: Option<u32>,
@@ -359,6 +361,16 @@ impl<S, I> Builder<S, I> {
     /// that feature is on. The process-wide default of rustls is never used.
     pub fn crypto_provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
         self.provider = Some(provider.into());
+        self
+    }
+
+    /// Sets which cipher suite is preferred, of those that both sides have.
+    ///
+    /// Default: [`CipherOrder::Aes128First`]; with [`post_quantum`](Self::post_quantum),
+    /// [`CipherOrder::Aes256First`]. With a [`crypto_provider`](Self::crypto_provider), the order of that
+    /// provider stays, and an acceptor chooses what its client prefers.
+    pub fn cipher_order(mut self, order: CipherOrder) -> Self {
+        self.cipher_order = Some(order);
         self
     }
 
@@ -643,7 +655,14 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
         builder.refusals_per_second,
         builder.describe,
     ));
-    let provider = cryptography::choose_provider(builder.provider, builder.post_quantum)?;
+    let order = builder.cipher_order.or_else(|| {
+        let is_built_in = builder.provider.is_none();
+        is_built_in.then(|| cryptography::default_order(builder.post_quantum))
+    });
+    let mut provider = cryptography::choose_provider(builder.provider, builder.post_quantum)?;
+    if let Some(order) = order {
+        provider = order.apply(provider);
+    }
     let requirements = Requirements {
         post_quantum: builder.post_quantum,
         fips: builder.require_fips,
@@ -674,6 +693,7 @@ pub(crate) fn build_endpoint<S: TlsRole, I: Send + Sync + 'static>(
         clock: Arc::clone(&builder.clock),
         key_log: builder.key_log,
         resumption: builder.resumption,
+        has_server_order: order.is_some_and(CipherOrder::is_of_server),
     };
     let rules = Rules {
         server_names: builder.side.server_names(),
@@ -764,8 +784,8 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
 
     /// Changes settings of rustls that this builder does not model.
     ///
-    /// Only `ignore_client_order`, `max_fragment_size`, `send_tls13_tickets`, `max_tls13_tickets` and
-    /// certificate compression take effect. Everything else is set again afterwards: verifier,
+    /// Only `ignore_client_order` (set by [`cipher_order`](Self::cipher_order)), `max_fragment_size`,
+    /// `send_tls13_tickets` (1), `max_tls13_tickets` (4) and certificate compression take effect. Everything else is set again afterwards: verifier,
     /// certificates, ALPN, versions, session store, tickets, early data, half-RTT data, key log,
     /// clock, extended master secret and secret extraction.
     pub fn customize_rustls(

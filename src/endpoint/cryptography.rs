@@ -9,7 +9,9 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 use crate::pki::{Certificate, Credentials, algorithm, provider, signature_algorithm_name};
-use crate::tls::{BuildError, FipsError, PostQuantumError, Resumption, tickets_are_fips};
+use crate::tls::{
+    BuildError, CipherOrder, FipsError, PostQuantumError, Resumption, tickets_are_fips,
+};
 use crate::trust::{
     ChainError, PostQuantum, Trust, check_post_quantum_key, check_post_quantum_signature,
 };
@@ -46,6 +48,15 @@ impl FipsState {
             && self.trust.is_none()
             && self.default.is_none()
             && self.named.is_empty()
+    }
+}
+
+/// The order of the built-in cipher suites, unless the builder sets one.
+pub(crate) const fn default_order(rule: PostQuantum) -> CipherOrder {
+    if rule.requires_key_exchange() {
+        CipherOrder::Aes256First
+    } else {
+        CipherOrder::Aes128First
     }
 }
 

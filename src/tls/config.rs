@@ -34,6 +34,8 @@ pub(crate) struct Common {
     pub(crate) clock: Arc<dyn TimeProvider>,
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
     pub(crate) resumption: Resumption,
+    /// A server chooses the cipher suite in its own order.
+    pub(crate) has_server_order: bool,
 }
 
 impl Common {
@@ -104,6 +106,7 @@ impl ServerTemplate {
             PeerVerifier::of_clients(in_force.clone(), trust, proofs.clone()),
             certificates.clone(),
         )?;
+        customized.ignore_client_order = common.has_server_order;
         ServerSessions::suggest(&mut customized);
         customize(&mut customized);
         Ok(Self {

@@ -6,6 +6,7 @@ pub(crate) mod alert;
 pub(crate) mod attempt;
 pub(crate) mod blocking;
 mod build_error;
+mod cipher_order;
 mod client_proofs;
 pub(crate) mod config;
 mod error;
@@ -34,6 +35,7 @@ pub use alert::PeerAlert;
 pub(crate) use attempt::{AlertContext, Attempt, Failure, most_specific};
 pub use build_error::BuildError;
 pub(crate) use build_error::CRL_ROLLED_BACK;
+pub use cipher_order::CipherOrder;
 pub(crate) use config::{ClientConfigs, ServerConfigs};
 pub use error::HandshakeError;
 #[cfg(feature = "tokio")]

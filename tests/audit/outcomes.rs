@@ -30,13 +30,13 @@ async fn an_admission_is_recorded_in_full() {
         (
             Version::Tls13,
             "1.3",
-            "TLS_AES_256_GCM_SHA384",
+            "TLS_AES_128_GCM_SHA256",
             "X25519MLKEM768",
         ),
         (
             Version::Tls12,
             "1.2",
-            "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
             classical_group(),
         ),
     ] {

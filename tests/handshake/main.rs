@@ -3,6 +3,7 @@
 
 mod alerts;
 mod bytes;
+mod cipher_order;
 mod doors;
 mod extremes;
 mod fips;

@@ -76,11 +76,11 @@ use countersign::trust::{
     StatusError, Trust, TrustBundles, TrustError, UnknownStatus, UnusableFiles, VerifiedChain,
 };
 use countersign::{
-    AcceptError, Acceptor, AlertWatch, BuildError, Certificate, ClientHandshake, ConnectError,
-    ConnectionInfo, Connector, Control, Credentials, Decision, DirectTls, DrainSignal, EarlyDrop,
-    FipsError, HandshakeError, Listener, ListenerBuilder, ListenerHandle, Peer, PeerAlert, Policy,
-    PostQuantumError, PreambleError, RawConnection, Resumption, ServerHandshake, ShedReason,
-    TlsStream, TrustStore, Update, WhenFull,
+    AcceptError, Acceptor, AlertWatch, BuildError, Certificate, CipherOrder, ClientHandshake,
+    ConnectError, ConnectionInfo, Connector, Control, Credentials, Decision, DirectTls,
+    DrainSignal, EarlyDrop, FipsError, HandshakeError, Listener, ListenerBuilder, ListenerHandle,
+    Peer, PeerAlert, Policy, PostQuantumError, PreambleError, RawConnection, Resumption,
+    ServerHandshake, ShedReason, TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
 
@@ -163,6 +163,7 @@ fn values_go_everywhere() {
     is_plain::<Trust>();
     is_plain::<TrustBundles>();
     is_plain::<Resumption>();
+    is_plain::<CipherOrder>();
     is_plain::<DenyEntry<SpiffeId>>();
     is_plain::<DeniedBy>();
 
