@@ -186,6 +186,7 @@ pub use side::Side;
 pub use stream::{AlertWatch, DrainSignal, TlsStream};
 pub use tls::{
     BuildError, CipherOrder, FipsError, HandshakeError, PeerAlert, PostQuantumError, Resumption,
+    RootHints,
 };
 pub use trust::TrustStore;
 

@@ -42,7 +42,7 @@ use crate::pki::{Credentials, OwnCertificateChecks};
 use crate::policy::{Authorizer, Denies, DenyList, Policy};
 use crate::side::Side;
 use crate::tls::config::Common;
-use crate::tls::{BuildError, CipherOrder, InForce, Resumption};
+use crate::tls::{BuildError, CipherOrder, InForce, Resumption, RootHints};
 use crate::trust::{
     ChainVerifier, EkuPolicy, Limits, PostQuantum, Profile, Revocation, RootConstraints, Trust,
 };
@@ -751,6 +751,14 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
     /// [`credentials`](NeedsCredentials::credentials). Trust and policy are the same for all names.
     pub fn credentials_for(mut self, name: impl Into<String>, credentials: Credentials) -> Self {
         self.side.named.push((name.into(), credentials));
+        self
+    }
+
+    /// Sets which names of authorities are sent to clients, with the request for their certificate.
+    ///
+    /// Default: [`RootHints::IfShort`].
+    pub const fn root_hints(mut self, choice: RootHints) -> Self {
+        self.side.hints = choice;
         self
     }
 

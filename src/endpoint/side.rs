@@ -8,7 +8,7 @@ use crate::gate::ServerNameVerification;
 use crate::pki::{Certificate, Credentials};
 use crate::side::Side;
 use crate::tls::config::{ClientTemplate, Common, ServerTemplate};
-use crate::tls::{BuildError, ClientConfigs, InForce, ServerConfigs};
+use crate::tls::{BuildError, ClientConfigs, InForce, RootHints, ServerConfigs};
 use crate::trust::Trust;
 
 #[expect(unnameable_types, reason = "only this crate implements it")]
@@ -48,6 +48,7 @@ pub(super) type Customize<C> = Box<dyn FnOnce(&mut C) + Send>;
 #[derive(Default)]
 pub struct ServerSide {
     pub(super) named: Vec<(String, Credentials)>,
+    pub(super) hints: RootHints,
     pub(super) customize: Option<Customize<ServerConfig>>,
 }
 
@@ -147,7 +148,16 @@ impl TlsRole for ServerSide {
         common: Common,
     ) -> Result<ServerTemplate, BuildError> {
         let customize = self.customize.unwrap_or_else(|| Box::new(|_| ()));
-        ServerTemplate::new(in_force, trust, credentials, &self.named, common, customize)
+        let (named, hints) = (&self.named, self.hints);
+        ServerTemplate::new(
+            in_force,
+            trust,
+            credentials,
+            named,
+            common,
+            hints,
+            customize,
+        )
     }
 
     fn with_credentials(

@@ -18,7 +18,7 @@ use super::server_sessions::ServerSessions;
 use super::sessions::ClientSessionCache;
 use super::transcript;
 use super::verifier::PeerVerifier;
-use super::{BuildError, Resumption};
+use super::{BuildError, Resumption, RootHints};
 use crate::identity::DnsName;
 #[cfg(feature = "tokio")]
 use crate::pki::Lane;
@@ -80,6 +80,7 @@ impl ServerConfigs {
 #[derive(Clone)]
 pub(crate) struct ServerTemplate {
     common: Common,
+    hints: RootHints,
     /// The application's configuration. Only settings that cannot weaken security are taken from it.
     customized: Arc<ServerConfig>,
     sessions: Arc<ServerSessions>,
@@ -94,6 +95,7 @@ impl ServerTemplate {
         credentials: &Credentials,
         named: &[(String, Credentials)],
         common: Common,
+        hints: RootHints,
         customize: impl FnOnce(&mut ServerConfig),
     ) -> Result<Self, BuildError> {
         let certificates = Arc::new(server_certificates(credentials, named, &common.provider)?);
@@ -103,7 +105,7 @@ impl ServerTemplate {
         let proofs = Arc::new(ClientProofs::new());
         let mut customized = build_server(
             &common,
-            PeerVerifier::of_clients(in_force.clone(), trust, proofs.clone()),
+            PeerVerifier::of_clients(in_force.clone(), hints.names(trust), proofs.clone()),
             certificates.clone(),
         )?;
         customized.ignore_client_order = common.has_server_order;
@@ -113,6 +115,7 @@ impl ServerTemplate {
             sessions: Arc::new(ServerSessions::new(common.resumption)?),
             proofs,
             common,
+            hints,
             customized: Arc::new(customized),
             certificates,
         })
@@ -149,13 +152,14 @@ impl ServerTemplate {
         default.into_iter().chain(named).collect()
     }
 
-    /// The configurations of one generation. The CertificateRequest names the CAs of `trust`.
+    /// The configurations of one generation. The CertificateRequest may name the CAs of `trust`.
     pub(crate) fn configs<I: Send + Sync + 'static>(
         &self,
         in_force: &InForce<I>,
         trust: &Trust,
     ) -> Result<ServerConfigs, BuildError> {
-        let verifier = PeerVerifier::of_clients(in_force.clone(), trust, self.proofs.clone());
+        let names = self.hints.names(trust);
+        let verifier = PeerVerifier::of_clients(in_force.clone(), names, self.proofs.clone());
         let mut config = build_server(&self.common, verifier, self.certificates.clone())?;
         let customized = &*self.customized;
         config.ignore_client_order = customized.ignore_client_order;

@@ -23,6 +23,7 @@ pub(crate) mod quic;
 mod requirement_errors;
 mod resolver;
 mod resumption;
+mod root_hints;
 #[cfg(feature = "tokio")]
 pub(crate) mod seal;
 mod server_hello;
@@ -45,3 +46,4 @@ pub(crate) use in_force::{Current, InForce};
 pub use requirement_errors::{FipsError, PostQuantumError};
 pub use resumption::Resumption;
 pub(crate) use resumption::tickets_are_fips;
+pub use root_hints::RootHints;

@@ -19,7 +19,6 @@ use super::probe::{self, SessionBinding};
 use super::resumption::a_day_after;
 use super::sessions::ClientSessionCache;
 use crate::pki::{spki_of, webpki_view};
-use crate::trust::{Trust, TrustStore};
 
 /// Verifies chains in the handshake by the gate's first step, and signatures by rustls' own code.
 ///
@@ -36,12 +35,12 @@ impl<I> PeerVerifier<I> {
     /// Proofs of keys are noted for handshakes that the application drives.
     pub(super) fn of_clients(
         in_force: InForce<I>,
-        trust: &Trust,
+        hints: Vec<DistinguishedName>,
         proofs: Arc<ClientProofs>,
     ) -> Self {
         Self {
             in_force,
-            hints: root_hints(trust),
+            hints,
             sessions: None,
             proofs: Some(proofs),
         }
@@ -174,37 +173,6 @@ const POST_QUANTUM_SCHEMES: [SignatureScheme; 3] = [
 /// The acceptor or connector, and with it every rule, no longer exists.
 pub(super) fn no_endpoint() -> Error {
     Error::General("the acceptor or connector of this configuration was dropped".into())
-}
-
-/// The names that a server puts into its CertificateRequest, from which clients with several
-/// certificates choose.
-///
-/// Empty, which means "any", where a list would hide an acceptable certificate: a pinned one has
-/// no issuer to name. Intermediates of ours are named for clients that send, and so match, only
-/// their leaf.
-fn root_hints(trust: &Trust) -> Vec<DistinguishedName> {
-    /// The list must fit a handshake message of 2^16 bytes beside everything else in it.
-    const MAX_TOTAL: usize = 32 * 1024;
-
-    if trust.stores().any(TrustStore::has_pins) {
-        return Vec::new();
-    }
-    let hints: Vec<DistinguishedName> = trust
-        .stores()
-        .flat_map(|store| {
-            let roots = store.anchors().iter().map(|anchor| anchor.subject.as_ref());
-            let intermediates = store
-                .intermediate_subjects()
-                .map(|subject| subject.rdn_sequence());
-            roots.chain(intermediates)
-        })
-        .map(DistinguishedName::in_sequence)
-        .collect();
-    let total: usize = hints.iter().map(|hint| hint.as_ref().len() + 2).sum();
-    if total > MAX_TOTAL {
-        return Vec::new();
-    }
-    hints
 }
 
 impl<I> fmt::Debug for PeerVerifier<I> {

@@ -17,5 +17,6 @@ mod preamble;
 mod proof;
 mod proxy_protocol;
 mod refusals;
+mod root_hints;
 mod stalled;
 mod tls12;

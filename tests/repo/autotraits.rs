@@ -79,7 +79,7 @@ use countersign::{
     AcceptError, Acceptor, AlertWatch, BuildError, Certificate, CipherOrder, ClientHandshake,
     ConnectError, ConnectionInfo, Connector, Control, Credentials, Decision, DirectTls,
     DrainSignal, EarlyDrop, FipsError, HandshakeError, Listener, ListenerBuilder, ListenerHandle,
-    Peer, PeerAlert, Policy, PostQuantumError, PreambleError, RawConnection, Resumption,
+    Peer, PeerAlert, Policy, PostQuantumError, PreambleError, RawConnection, Resumption, RootHints,
     ServerHandshake, ShedReason, TlsStream, TrustStore, Update, WhenFull,
 };
 use tokio::io::DuplexStream;
@@ -164,6 +164,7 @@ fn values_go_everywhere() {
     is_plain::<TrustBundles>();
     is_plain::<Resumption>();
     is_plain::<CipherOrder>();
+    is_plain::<RootHints>();
     is_plain::<DenyEntry<SpiffeId>>();
     is_plain::<DeniedBy>();
 
