@@ -17,8 +17,9 @@ const CUT: u8 = 2;
 /// Checked before every read and write (one atomic load). A task that waits registers its waker here.
 pub(crate) struct Lease {
     phase: AtomicU8,
-    draining: OnceLock<Draining>,
-    cut: OnceLock<CloseReason>,
+    // In boxes: a reason can be large, and an open connection has none.
+    draining: OnceLock<Box<Draining>>,
+    cut: OnceLock<Box<CloseReason>>,
     waiting: Mutex<Waiting>,
 }
 
@@ -75,13 +76,12 @@ impl Lease {
 
     /// Why no data may be transferred any more.
     pub(crate) fn why_cut(&self) -> Option<&CloseReason> {
-        self.cut.get()
+        self.cut.get().map(|why| &**why)
     }
 
     /// Why the connection drains, or was cut.
     pub(crate) fn why_draining(&self) -> Option<&CloseReason> {
-        self.cut
-            .get()
+        self.why_cut()
             .or_else(|| self.draining.get().map(|draining| &draining.why))
     }
 
@@ -158,7 +158,8 @@ impl Lease {
 
     /// Signals to drain; true the first time.
     pub(super) fn drain(&self, why: CloseReason, calls_end: Option<Instant>) -> bool {
-        let first = self.draining.set(Draining { why, calls_end }).is_ok();
+        let draining = Box::new(Draining { why, calls_end });
+        let first = self.draining.set(draining).is_ok();
         if first {
             // A cut lease stays cut.
             let _ =
@@ -172,7 +173,7 @@ impl Lease {
 
     /// Stops all transfer; true the first time.
     pub(super) fn cut(&self, why: CloseReason) -> bool {
-        let first = self.cut.set(why).is_ok();
+        let first = self.cut.set(Box::new(why)).is_ok();
         if first {
             self.phase.store(CUT, Ordering::Release);
             #[cfg(feature = "quinn")]
