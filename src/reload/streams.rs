@@ -23,6 +23,8 @@ pub(super) struct Streams {
     bell: Arc<Notify>,
     /// When it is heard again.
     rests_until: Instant,
+    /// When the ages of the values were looked at.
+    looked_at: Instant,
     /// Why no peer is admitted.
     pub(super) suspended: Option<Arc<str>>,
 }
@@ -48,6 +50,7 @@ impl Streams {
             is_failing: false,
             bell,
             rests_until: Instant::now(),
+            looked_at: Instant::now(),
             suspended: None,
         })
     }
@@ -90,13 +93,13 @@ impl Streams {
         std::mem::replace(&mut self.is_failing, is_failing) && !is_failing
     }
 
-    /// When the first value becomes too old.
+    /// When the first value becomes too old, or became so since the last look at the ages.
     pub(super) fn due(&self) -> Option<Instant> {
         let due = self
             .all
             .iter()
             .filter_map(|(_, stream)| stream.too_old_at());
-        due.min()
+        due.filter(|at| *at > self.looked_at).min()
     }
 
     /// The errors that were not returned before.
@@ -116,8 +119,9 @@ impl Streams {
         errors
     }
 
-    /// The first stream because of which no peer may be admitted.
-    pub(super) fn failed_closed(&self) -> Option<ReloadError> {
+    /// The first stream because of which no peer may be admitted. This is the look at the ages.
+    pub(super) fn failed_closed(&mut self) -> Option<ReloadError> {
+        self.looked_at = Instant::now();
         self.all.iter().find_map(|(part, followed)| {
             Some(ReloadError::Load {
                 part: part.clone(),

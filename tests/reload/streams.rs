@@ -426,6 +426,53 @@ async fn a_silent_stream_can_fail_closed() {
     assert!(server.is_ok() || handle.status().suspended.is_some());
 }
 
+/// The age is looked at when it is due, however rarely the files are read.
+#[tokio::test]
+async fn silence_is_noticed_at_its_time_and_not_at_the_next_interval() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca);
+    let (sender, stream) = items();
+    sender.send(Ok(ca.trust())).unwrap();
+    let max_age = Duration::from_millis(300);
+    let source = Source::stream("control plane", stream).silence(Silence::FailClosed { max_age });
+    let reload = Reload::of(&acceptor).trust(source);
+    let handle = reload
+        .every(Duration::from_secs(3600))
+        .start()
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        until("suspended", || handle.status().suspended.is_some()).await;
+        assert_eq!(decision(acceptor.control(), &ca), "suspended");
+        sender.send(Ok(ca.trust())).unwrap();
+        until("resumed", || handle.status().suspended.is_none()).await;
+    }
+}
+
+/// A value becomes too old while the worker is busy with a request.
+#[tokio::test]
+async fn silence_during_a_reload_is_noticed_after_it() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca);
+    let (sender, stream) = items();
+    sender.send(Ok(ca.trust())).unwrap();
+    let max_age = Duration::from_millis(300);
+    let slow = Source::files(Vec::<std::path::PathBuf>::new(), move || {
+        std::thread::sleep(Duration::from_millis(600));
+        Ok::<_, String>(policy::allow_any())
+    });
+    let source = Source::stream("control plane", stream).silence(Silence::FailClosed { max_age });
+    let reload = Reload::of(&acceptor).trust(source).policy(slow);
+    let handle = reload
+        .every(Duration::from_secs(3600))
+        .start()
+        .await
+        .unwrap();
+    sender.send(Ok(ca.trust())).unwrap();
+    let _ = handle.reload_now().await;
+    until("suspended", || handle.status().suspended.is_some()).await;
+}
+
 /// A value that cannot be applied does not end the suspension.
 #[tokio::test]
 async fn only_a_good_value_ends_a_suspension() {

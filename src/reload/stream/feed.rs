@@ -337,7 +337,7 @@ impl Followed {
             return None;
         };
         let since = self.feed.state().since?;
-        Some(since + at_most_far(max_age)).filter(|at| *at > Instant::now())
+        Some(since + at_most_far(max_age))
     }
 }
 
