@@ -28,6 +28,8 @@ impl AdmitError {
             | Self::PolicyPanicked { .. }
             | Self::PolicyTimedOut { .. }
             | Self::TooManyConnectionsOfIdentity { .. } => AlertDescription::AccessDenied,
+            // Nothing is known of the certificate, and that is not the peer's fault, as with a missing CRL.
+            Self::NoClock => AlertDescription::CertificateUnknown,
             // One of them is `TooManyConnections`: the peer did nothing wrong, and can try again.
             _ => AlertDescription::InternalError,
         }

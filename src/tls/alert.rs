@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, Error};
+use rustls::{AlertDescription, CertificateError, Error, OtherError};
 
 use super::HandshakeError;
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
-use crate::gate::{alert_name, certificate_error};
+use crate::gate::{AdmitError, alert_name, certificate_error};
 use crate::pki::named::Named;
 use crate::pki::time::Rfc3339;
 use crate::pki::{Certificate, ShortName};
@@ -27,6 +28,12 @@ pub(super) fn as_rustls(error: &ChainError) -> Error {
         ChainError::NoCertificate => Error::NoCertificatesPresented,
         other => Error::InvalidCertificate(certificate_error(other)),
     }
+}
+
+/// The error of a verifier that has no time, for which rustls sends certificate_unknown.
+pub(super) fn no_time() -> Error {
+    let error = OtherError(Arc::new(AdmitError::NoClock));
+    Error::InvalidCertificate(CertificateError::Other(error))
 }
 
 /// An alert with which the peer rejected us, in the handshake or after it.

@@ -439,6 +439,7 @@ where
         HandshakeError::Tls(rustls::Error::NoCertificatesPresented)
     );
     match probe.chain_error() {
+        _ if probe.is_without_time() => AdmitError::NoClock.into(),
         Some(chain) => AdmitError::from(chain.clone()).into(),
         None if no_certificate => AdmitError::from(ChainError::NoCertificate).into(),
         None => error.into(),

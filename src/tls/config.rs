@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 
 use super::alert::leaf_of;
 use super::client_proofs::ClientProofs;
+use super::clock::HandshakeClock;
 use super::in_force::InForce;
 use super::resolver::{ClientCertificate, ServerCertificates};
 use super::server_sessions::ServerSessions;
@@ -204,7 +205,7 @@ fn build_server<I: Send + Sync + 'static>(
     verifier: PeerVerifier<I>,
     certificates: Arc<ServerCertificates>,
 ) -> Result<ServerConfig, BuildError> {
-    ServerConfig::builder_with_details(common.provider.clone(), common.clock.clone())
+    ServerConfig::builder_with_details(common.provider.clone(), HandshakeClock::of(&common.clock))
         .with_protocol_versions(common.versions())
         .map(|builder| {
             builder
@@ -372,7 +373,7 @@ fn build_client<I: Send + Sync + 'static>(
     verifier: PeerVerifier<I>,
     certificate: Arc<ClientCertificate>,
 ) -> Result<ClientConfig, BuildError> {
-    ClientConfig::builder_with_details(common.provider.clone(), common.clock.clone())
+    ClientConfig::builder_with_details(common.provider.clone(), HandshakeClock::of(&common.clock))
         .with_protocol_versions(common.versions())
         .map(|builder| {
             builder

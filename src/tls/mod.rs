@@ -8,6 +8,7 @@ pub(crate) mod blocking;
 mod build_error;
 mod cipher_order;
 mod client_proofs;
+mod clock;
 pub(crate) mod config;
 mod error;
 pub(crate) mod exported;

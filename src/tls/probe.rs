@@ -41,6 +41,8 @@ pub(crate) struct HandshakeProbe {
     hello: ServerHelloReader,
     resumed: Option<SessionBinding>,
     signature_failed: bool,
+    /// The chain could not be verified, because the clock returned no time.
+    is_without_time: bool,
     asked_for_certificate: bool,
     /// Our certificate that was presented to the peer.
     shown: Option<Arc<CertifiedKey>>,
@@ -150,6 +152,11 @@ impl HandshakeProbe {
     /// The reason why the chain was refused.
     pub(crate) fn chain_error(&self) -> Option<&ChainError> {
         self.verified.as_ref()?.as_ref().err()
+    }
+
+    /// Whether the chain could not be verified, because the clock returned no time.
+    pub(crate) const fn is_without_time(&self) -> bool {
+        self.is_without_time
     }
 
     /// The chain that the peer presented without proving that it owns the leaf's key.
@@ -285,6 +292,15 @@ pub(super) fn session_origin() -> Option<SessionBinding> {
 
 pub(super) fn record_signature(valid: bool) {
     record(|probe| probe.signature_failed |= !valid);
+}
+
+/// Records that this chain could not be verified, because the clock returned no time.
+pub(super) fn record_missing_time(presented: &[CertificateDer<'_>]) {
+    record(|probe| {
+        probe.is_without_time = true;
+        let owned = presented.iter().map(|der| der.clone().into_owned());
+        probe.presented = owned.collect();
+    });
 }
 
 pub(super) fn record_request_for_certificate() {

@@ -61,17 +61,19 @@ impl<I> PeerVerifier<I> {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: Option<&ServerName<'_>>,
-        now: UnixTime,
     ) -> Result<(), Error> {
         let presented: Vec<CertificateDer<'_>> = std::iter::once(end_entity)
             .chain(intermediates)
             .map(|der| CertificateDer::from(der.as_ref()))
             .collect();
         let endpoint = self.in_force.endpoint().ok_or_else(no_endpoint)?;
+        let gate = endpoint.gate();
+        let Ok(now) = gate.now() else {
+            probe::record_missing_time(&presented);
+            return Err(alert::no_time());
+        };
         let mut read = Vec::new();
-        let result = endpoint
-            .gate()
-            .verify(&presented, server_name, now, &mut read);
+        let result = gate.verify(&presented, server_name, now, &mut read);
         probe::record_verification(&result, &presented, read);
         match result {
             Ok(verified) => {
@@ -198,9 +200,9 @@ impl<I: Send + Sync> ClientCertVerifier for PeerVerifier<I> {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
+        _: UnixTime, // the gate asks the clock itself: see `clock`
     ) -> Result<ClientCertVerified, Error> {
-        self.verify_chain(end_entity, intermediates, None, now)?;
+        self.verify_chain(end_entity, intermediates, None)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -234,9 +236,9 @@ impl<I: Send + Sync> ServerCertVerifier for PeerVerifier<I> {
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         _ocsp_response: &[u8], // revocation is by CRL
-        now: UnixTime,
+        _: UnixTime,           // the gate asks the clock itself: see `clock`
     ) -> Result<ServerCertVerified, Error> {
-        self.verify_chain(end_entity, intermediates, Some(server_name), now)?;
+        self.verify_chain(end_entity, intermediates, Some(server_name))?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -6,9 +6,11 @@ use countersign::identity::DnsName;
 use countersign::testing::{FixedClock, Issued, KeyUsageBits, TestCa, oversized_rsa_spki};
 use countersign::trust::ChainVerifier;
 use countersign::{Acceptor, Connector, Credentials, TrustStore, policy};
+use rustls::AlertDescription;
 use rustls_pki_types::UnixTime;
 use support::{
-    SERVER, VERSIONS, Version, acceptor, connector, handshake, raw_client, refused_raw_client,
+    SERVER, VERSIONS, Version, acceptor, alert_seen, connector, handshake, raw_client,
+    refused_raw_client,
 };
 use tokio::io::AsyncWriteExt as _;
 
@@ -424,12 +426,62 @@ async fn a_clock_without_time() {
         .build()
         .unwrap();
     let client = ca.leaf().dns("client.example").issue();
-    assert!(decide(&acceptor, &ca, &client).await.is_err());
     let error = acceptor
         .control()
         .admit_chain(client.chain(), countersign::ConnectionInfo::default())
         .unwrap_err();
     assert_eq!(error.reason(), "no_clock");
+
+    // Each side gives the true cause in the handshake, too, and the other one gets an alert.
+    let good = connector(&ca, "client.example").build().unwrap();
+    let (accepted, connected) = handshake(&acceptor, &good).await;
+    assert_eq!(accepted.unwrap_err().reason(), "no_clock");
+    let alert = alert_seen(connected).await;
+    assert_eq!(alert, AlertDescription::CertificateUnknown);
+
+    let connector = connector(&ca, "client.example")
+        .clock(Broken)
+        .build()
+        .unwrap();
+    let acceptor = support::acceptor(&ca, policy::allow_any()).build().unwrap();
+    let (accepted, connected) = handshake(&acceptor, &connector).await;
+    assert_eq!(connected.unwrap_err().reason(), "no_clock");
+    let accepted = accepted.unwrap_err().to_string();
+    assert!(accepted.contains("certificate_unknown"), "{accepted}");
+
+    let (accepted, connected) = handshake(&acceptor, &good).await;
+    assert!(accepted.is_ok() && connected.is_ok());
+}
+
+/// A clock that fails after sessions were granted: no session is a way around it.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_loses_its_time() {
+    #[derive(Clone, Debug)]
+    struct Clock(std::sync::Arc<std::sync::atomic::AtomicBool>);
+    impl rustls::time_provider::TimeProvider for Clock {
+        fn current_time(&self) -> Option<UnixTime> {
+            let works = self.0.load(std::sync::atomic::Ordering::SeqCst);
+            works.then(UnixTime::now)
+        }
+    }
+    let ca = TestCa::new("Root");
+    let clock = Clock(std::sync::Arc::new(true.into()));
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    for works in [true, false, true] {
+        clock.0.store(works, std::sync::atomic::Ordering::SeqCst);
+        let (accepted, connected) = handshake(&acceptor, &connector).await;
+        if works {
+            support::exchange_and_close(accepted, connected).await;
+        } else {
+            assert_eq!(accepted.unwrap_err().reason(), "no_clock");
+            let alert = alert_seen(connected).await;
+            assert_eq!(alert, AlertDescription::CertificateUnknown);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

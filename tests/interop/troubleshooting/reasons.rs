@@ -58,7 +58,7 @@ const NOT_MET: &[(&str, &str)] = &[
     ),
     (
         "no_clock",
-        "no server is built by a clock without time, and rustls asks it before the gate: `tls`",
+        "of a clock without time, and the servers of the page have the system's",
     ),
     (
         "suspended",
