@@ -239,7 +239,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             Old { snapshot, replaced }
         };
         #[cfg(feature = "tokio")]
-        return self.live.commit(swap);
+        return self.live.registry().commit(swap);
         #[cfg(not(feature = "tokio"))]
         swap()
     }
@@ -315,7 +315,7 @@ impl<S: TlsRole, I: Send + Sync + 'static> Current<I> for Endpoint<S, I> {
 
     fn settled_epoch(&self) -> Epoch {
         #[cfg(feature = "tokio")]
-        return self.live.between_changes(|| self.epoch());
+        return self.live.registry().between_changes(|| self.epoch());
         #[cfg(not(feature = "tokio"))]
         self.epoch()
     }

@@ -66,10 +66,18 @@ impl<I> Connection<I> {
     }
 
     /// The peer was authorized by this generation of trust; its path counts from now on.
+    ///
+    /// Two changes can re-authorize concurrently, and the earlier one can be the later to get here: what a newer
+    /// generation found stays.
     pub(super) fn reauthorized(&self, peer: Peer<I>, generation: u64) {
-        let old = std::mem::replace(&mut *self.lock_peer(), peer);
-        drop(old); // without the lock
+        let mut current = self.lock_peer();
+        if generation < self.generation() {
+            return;
+        }
+        let old = std::mem::replace(&mut *current, peer);
         self.generation.store(generation, Ordering::Relaxed);
+        drop(current);
+        drop(old); // without the lock
     }
 
     pub(crate) const fn since(&self) -> UnixTime {

@@ -1,13 +1,14 @@
 //! The permission of a connection to transfer data, until it is withdrawn.
+//!
+//! `tests/interleavings` runs this file under a model checker: no task that waits misses the end of its lease.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use super::CloseReason;
+use super::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering, PoisonError};
 use crate::pki::contained::caught;
 
 const OPEN: u8 = 0;
@@ -175,7 +176,8 @@ impl Lease {
     pub(super) fn cut(&self, why: CloseReason) -> bool {
         let first = self.cut.set(Box::new(why)).is_ok();
         if first {
-            self.phase.store(CUT, Ordering::Release);
+            // A swap, so that `drain`, which compares and exchanges, comes before it or finds it.
+            self.phase.swap(CUT, Ordering::AcqRel);
             #[cfg(feature = "quinn")]
             self.stop();
             let (halves, watchers) = {

@@ -86,3 +86,50 @@ impl<I: fmt::Debug> fmt::Debug for OpenConnection<I> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(
+    test,
+    feature = "testing",
+    any(feature = "aws-lc-rs", feature = "ring")
+))]
+mod tests {
+    use crate::identity::DnsName;
+    use crate::testing::{self, TestCa};
+    use crate::{Acceptor, Connector, Update, policy};
+
+    /// Two changes can re-authorize concurrently, and the earlier one can be the later to have finished.
+    #[tokio::test]
+    async fn a_late_result_of_an_older_generation_is_ignored() {
+        let ca = TestCa::new("Root");
+        let acceptor = Acceptor::builder()
+            .credentials(ca.leaf().dns("server.example").issue().credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::allow_any())
+            .build()
+            .expect("an acceptor");
+        let connector = Connector::builder()
+            .credentials(ca.leaf().dns("client.example").issue().credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::allow_any())
+            .build()
+            .expect("a connector");
+        let (server, _client) = testing::handshake(&acceptor, &connector, "server.example").await;
+        let _server = server.expect("admitted");
+        let listed = || acceptor.control().connections().remove(0);
+        let before = listed();
+        let update = Update::new().trust(ca.trust());
+        let generation = acceptor.control().update(update).expect("applied");
+        assert_eq!(listed().generation(), generation);
+
+        before
+            .connection
+            .reauthorized(before.peer.clone(), generation - 1);
+        assert_eq!(listed().generation(), generation);
+        before
+            .connection
+            .reauthorized(before.peer.clone(), generation + 1);
+        assert_eq!(listed().generation(), generation + 1);
+    }
+}

@@ -1,8 +1,9 @@
 //! Open connections are authorized again after each change of the rules.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::queue::{Asking, Question, Queue};
 use super::{CloseReason, Connection, Live};
 use crate::gate::{AdmitError, Changed, Gate};
 use crate::pki::contained::caught;
@@ -63,11 +64,11 @@ impl<I: Send + Sync + 'static> Live<I> {
 
         connections.retain(|connection| !connection.lease().is_cut());
         let tasks = connections.len().min(CONCURRENT);
-        let queue = Arc::new(ReauthorizationQueue {
+        let asking = AsyncAuthorization {
             endpoint: Arc::clone(endpoint),
             policy,
-            waiting: Mutex::new(connections),
-        });
+        };
+        let queue = Arc::new(Queue::new(asking, connections));
         // Without a runtime the policy cannot decide, which counts as a denial: dropping the queue cuts them.
         let Some(runtime) = self.timers.runtime() else {
             return;
@@ -76,89 +77,46 @@ impl<I: Send + Sync + 'static> Live<I> {
             let queue = Arc::clone(&queue);
             runtime.spawn(async move {
                 while let Some(question) = queue.next() {
-                    question.ask().await;
+                    ask(question, queue.asking()).await;
                 }
             });
         }
     }
 }
 
-/// Open connections that an asynchronous policy has not decided about yet. If its runtime shuts down
-/// before it does, they are cut.
-struct ReauthorizationQueue<I: Send + Sync + 'static> {
+/// The asynchronous policy with one number. A newer one decides about all connections again.
+struct AsyncAuthorization<I> {
     endpoint: Arc<dyn Current<I>>,
-    /// The number of the policy. A newer one decides about all connections again.
     policy: u64,
-    waiting: Mutex<Vec<Arc<Connection<I>>>>,
 }
 
-/// One connection of the queue, while the policy decides about it.
-struct Question<'a, I: Send + Sync + 'static> {
-    queue: &'a ReauthorizationQueue<I>,
-    connection: Option<Arc<Connection<I>>>,
-}
-
-impl<I: Send + Sync + 'static> ReauthorizationQueue<I> {
-    fn next(&self) -> Option<Question<'_, I>> {
-        if !self.is_current() {
-            return None;
-        }
-        let connection = self.waiting().pop()?;
-        Some(Question {
-            queue: self,
-            connection: Some(connection),
-        })
-    }
+impl<I: Send + Sync + 'static> Asking for AsyncAuthorization<I> {
+    type Connection = Connection<I>;
 
     fn is_current(&self) -> bool {
         self.endpoint.epoch().policy() == self.policy
     }
 
     fn cut_unanswered(&self, connection: &Connection<I>) {
-        if self.is_current() {
-            let certificate = connection.peer().certificate().clone();
-            let error = AdmitError::PolicyNotAsked { certificate };
-            connection.cut(CloseReason::NotAdmitted(error));
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Connection<I>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        let certificate = connection.peer().certificate().clone();
+        let error = AdmitError::PolicyNotAsked { certificate };
+        connection.cut(CloseReason::NotAdmitted(error));
     }
 }
 
-impl<I: Send + Sync + 'static> Question<'_, I> {
-    async fn ask(mut self) {
-        let Some(connection) = self.connection.clone() else {
-            return;
-        };
-        let (queue, peer) = (self.queue, connection.peer());
-        let gate = queue.endpoint.gate();
-        let began = Instant::now();
-        let answer = gate.reauthorize_async(&peer).await;
-        let counters = queue.endpoint.recorder().counters();
-        counters.policy(began.elapsed());
-        self.connection = None; // answered
-        if let Err(error) = answer
-            && queue.is_current()
-        {
-            connection.cut(CloseReason::NotAdmitted(error));
-        }
-    }
-}
-
-impl<I: Send + Sync + 'static> Drop for Question<'_, I> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.queue.cut_unanswered(&connection);
-        }
-    }
-}
-
-impl<I: Send + Sync + 'static> Drop for ReauthorizationQueue<I> {
-    fn drop(&mut self) {
-        for connection in std::mem::take(&mut *self.waiting()) {
-            self.cut_unanswered(&connection);
-        }
-    }
+async fn ask<I: Send + Sync + 'static>(
+    question: Question<'_, AsyncAuthorization<I>>,
+    asking: &AsyncAuthorization<I>,
+) {
+    let Some(peer) = question.connection().map(|connection| connection.peer()) else {
+        return;
+    };
+    let gate = asking.endpoint.gate();
+    let began = Instant::now();
+    let answer = gate.reauthorize_async(&peer).await;
+    let counters = asking.endpoint.recorder().counters();
+    counters.policy(began.elapsed());
+    question.answer(answer, |connection, error| {
+        connection.cut(CloseReason::NotAdmitted(error));
+    });
 }

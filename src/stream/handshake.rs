@@ -20,8 +20,8 @@ use super::signing::{Start, Steps, Waiting};
 use super::{TlsStream, Wire};
 use crate::audit::Stage;
 use crate::endpoint::Bounds;
-use crate::gate::{Admission, AdmitError, Handshaken, Identified};
-use crate::live::{Connection, Live, Opening, Registration};
+use crate::gate::{Admission, AdmitError, Gate, Handshaken, Identified};
+use crate::live::{Authorized, Connection, Decide, Live, Opening, Place, Registration};
 use crate::pki::time::at_most_far;
 use crate::side::Side;
 use crate::tls::probe::HandshakeProbe;
@@ -281,47 +281,82 @@ where
         let opened = live.clock();
         live.note_time(since, opened);
         live.start_timers();
-        let opening = open(&self.attempt, live, peer, since, opened);
-        match bounded(self.deadline, &mut self.cancel, opening).await {
+        let deciding = Deciding {
+            attempt: &self.attempt,
+            live,
+            peer,
+            since,
+            opened,
+            place: None,
+        };
+        match bounded(self.deadline, &mut self.cancel, deciding.open()).await {
             Ok(opened) => Ok(opened?),
             Err(stop) => Err(self.stopped(stop)),
         }
     }
 }
 
-/// Decides about a peer, until a decision takes effect under the rules that it was made by.
-async fn open<I: Send + Sync + 'static>(
-    attempt: &Attempt<I>,
-    live: &Arc<Live<I>>,
-    mut peer: Identified<'_, I>,
+/// A peer that is identified, and whose connection is to open.
+struct Deciding<'a, 'c, I: Send + Sync + 'static> {
+    attempt: &'a Attempt<I>,
+    live: &'a Arc<Live<I>>,
+    peer: Identified<'c, I>,
     since: UnixTime,
     opened: Duration,
-) -> Result<(Admission<I>, Registration<I>), AdmitError> {
-    let mut place = None;
-    loop {
-        let gate = attempt.gate();
-        let decided = gate.decide_async(&mut peer).await;
-        attempt.count_decision(&mut peer);
+    place: Option<Option<Place<I>>>,
+}
+
+impl<I: Send + Sync + 'static> Decide<Connection<I>> for Deciding<'_, '_, I> {
+    type Rules = Arc<Gate<I>>;
+    type With = Admission<I>;
+    type Error = AdmitError;
+
+    fn rules(&self) -> Arc<Gate<I>> {
+        self.attempt.gate()
+    }
+
+    fn is_in_force(&self, gate: &Arc<Gate<I>>) -> bool {
+        self.attempt.is_in_force(gate)
+    }
+
+    async fn decide(
+        &mut self,
+        gate: &Arc<Gate<I>>,
+    ) -> Result<Option<Authorized<Connection<I>, Admission<I>>>, AdmitError> {
+        let attempt = self.attempt;
+        let decided = gate.decide_async(&mut self.peer).await;
+        attempt.count_decision(&mut self.peer);
         decided?;
-        if place.is_none() {
-            place = Some(live.places().take(peer.peer())?);
+        if self.place.is_none() {
+            self.place = Some(self.live.places().take(self.peer.peer())?);
         }
-        let Some(admission) = peer.admission() else {
-            continue;
+        let Some(admission) = self.peer.admission() else {
+            return Ok(None);
         };
         let opening = Opening {
             id: attempt.id(),
             peer: admission.peer().clone(),
             identity: attempt.identity().cloned(),
-            since,
-            opened,
+            since: self.since,
+            opened: self.opened,
             generation: gate.generation(),
         };
-        let connection = Arc::new(Connection::new(opening, Arc::clone(attempt.recorder())));
-        if live.open(&connection, || attempt.is_in_force(&gate)) {
-            let registration = Registration::new(Arc::clone(live), connection, place.flatten());
-            return Ok((admission, registration));
-        }
+        let connection = Connection::new(opening, Arc::clone(attempt.recorder()));
+        Ok(Some(Authorized {
+            id: attempt.id(),
+            connection: Arc::new(connection),
+            with: admission,
+        }))
+    }
+}
+
+impl<I: Send + Sync + 'static> Deciding<'_, '_, I> {
+    async fn open(mut self) -> Result<(Admission<I>, Registration<I>), AdmitError> {
+        let live = self.live;
+        let (connection, admission) = live.registry().open(&mut self).await?;
+        let place = self.place.take().flatten();
+        let registration = Registration::new(Arc::clone(live), connection, place);
+        Ok((admission, registration))
     }
 }
 

@@ -1,0 +1,54 @@
+//! The steps by which connections open, rules change and leases end, under loom: every order of them is tried, and
+//! every result that the memory model allows.
+//!
+//! The files are those of the library, compiled a second time with loom's locks and atomics. Each test has a twin with
+//! a mistake, which loom must find: so it is known that the test can fail.
+#![allow(
+    dead_code,
+    reason = "parts of the library's files that no test here needs"
+)]
+#![allow(clippy::unwrap_used, reason = "a test fails where this fails")]
+
+#[path = "../../src/pki/contained.rs"]
+mod contained;
+#[path = "../../src/live/lease.rs"]
+mod lease;
+#[path = "../../src/live/queue.rs"]
+mod queue;
+#[path = "../../src/live/registry.rs"]
+mod registry;
+mod sync;
+
+mod leases;
+mod opening;
+mod questions;
+
+/// What the files import from the rest of the library.
+mod pki {
+    pub(crate) use crate::contained;
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseReason {
+    Denied,
+    Draining,
+}
+
+/// Tries every order with at most three preemptions of a thread, which finds what more of them would find in practice
+/// (loom's documentation), in a time that a test may take.
+fn every_order(test: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(test);
+}
+
+/// The value of a future that never waits.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut cx) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
