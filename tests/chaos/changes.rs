@@ -1,0 +1,459 @@
+//! The operator: one change after the other, good and bad ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use countersign::identity::DnsName;
+use countersign::policy::DenyEntry;
+use countersign::{Decision, Peer, Update};
+use rustls_pki_types::UnixTime;
+use tokio::time::sleep;
+
+use crate::clients::name;
+use crate::model::{Authority, Rules, Shown, SinkMode};
+use crate::random::Random;
+use crate::world::{DAY, MAX_AGE, World, crls, write_credentials};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the stream repeats its value.
+const REPEAT: Duration = Duration::from_millis(200);
+
+pub(crate) struct Operator {
+    world: Arc<World>,
+    random: Random,
+    clients: usize,
+    /// Of the newest CRLs.
+    number: u64,
+    trust: Arc<Repeated>,
+}
+
+/// The value that the stream of trust repeats.
+struct Repeated {
+    tag: AtomicU8,
+    is_silent: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Operator {
+    pub(crate) fn new(world: &Arc<World>, seed: u64, clients: usize) -> Self {
+        let trust = Arc::new(Repeated {
+            tag: AtomicU8::new(0),
+            is_silent: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        tokio::spawn(repeat(Arc::clone(world), Arc::clone(&trust)));
+        Self {
+            world: Arc::clone(world),
+            random: Random::new(seed, 1),
+            clients,
+            number: 1,
+            trust,
+        }
+    }
+
+    /// Changes until it is stopped; then everything is as at the beginning.
+    pub(crate) async fn run(mut self, stop: Arc<AtomicBool>) -> Self {
+        while !stop.load(Ordering::SeqCst) {
+            self.change().await;
+            sleep(self.random.millis(120)).await;
+        }
+        self.clock(Some(0)).await;
+        self.set_sink(SinkMode::Records);
+        self.set_trust(0).await;
+        self.set_crls(&[]);
+        let names = self.names(100);
+        self.allow(names, false);
+        for name in self.world.model.newest().denied.clone() {
+            self.undeny(&name);
+        }
+        self
+    }
+
+    pub(crate) fn stop(&self) {
+        self.trust.stop.store(true, Ordering::SeqCst);
+    }
+
+    async fn change(&mut self) {
+        match self.random.below(20) {
+            0..3 => {
+                let names = self.names(85);
+                let is_async = self.random.percent(25);
+                self.allow(names, is_async);
+            }
+            3..6 => self.deny(),
+            6..8 => self.revoke(),
+            8..10 => {
+                let tag = [0, 0, 1, 2][self.random.below(4)];
+                self.set_trust(tag).await;
+            }
+            10 => self.bad_trust().await,
+            11..13 => self.credentials().await,
+            13 => self.bad_updates(),
+            14..16 => {
+                let days = [0, 0, 2, -2, 60][self.random.below(5)] * DAY as i64;
+                let is_missing = self.random.percent(15);
+                self.clock((!is_missing).then_some(days)).await;
+                if self.random.percent(80) {
+                    sleep(self.random.millis(400)).await;
+                    self.clock(Some(0)).await;
+                }
+            }
+            16..18 => {
+                let mode = [SinkMode::Fails, SinkMode::Panics][self.random.below(2)];
+                self.set_sink(mode);
+                sleep(self.random.millis(300)).await;
+                self.set_sink(SinkMode::Records);
+            }
+            18 if self.random.percent(20) => self.outage().await,
+            _ => {
+                let name = name(self.random.below(self.clients));
+                self.world.model.note(format!("closes all of {name}"));
+                let of_it = |peer: &Peer<DnsName>| peer.identity().to_string() == name;
+                self.world.acceptor.control().close_where(of_it);
+            }
+        }
+    }
+
+    /// So many of a hundred clients, by chance.
+    fn names(&mut self, percent: usize) -> Vec<String> {
+        let all = (0..self.clients).map(name);
+        all.filter(|_| self.random.percent(percent)).collect()
+    }
+
+    fn allow(&self, names: Vec<String>, is_async: bool) {
+        let allowed: std::collections::BTreeSet<_> = names.into_iter().collect();
+        self.world
+            .model
+            .begin(&format!("policy {allowed:?}, async: {is_async}"), |rules| {
+                rules.allowed.clone_from(&allowed);
+                rules.is_async = is_async;
+            });
+        let decide =
+            move |peer: &Peer<DnsName>| match allowed.contains(&peer.identity().to_string()) {
+                true => Decision::allow("chaos"),
+                false => Decision::deny("by chance"),
+            };
+        let control = self.world.acceptor.control();
+        if is_async {
+            let decide = Arc::new(decide);
+            let decide = move |peer: Peer<DnsName>| {
+                let decide = Arc::clone(&decide);
+                async move {
+                    tokio::task::yield_now().await;
+                    sleep(Duration::from_millis(2)).await;
+                    decide(&peer)
+                }
+            };
+            control.set_async_policy(decide, PATIENCE);
+        } else {
+            control.set_policy(decide);
+        }
+        self.committed();
+    }
+
+    fn deny(&mut self) {
+        let denied = self.world.model.newest().denied.clone();
+        match denied.first() {
+            Some(name) if self.random.percent(60) => self.undeny(name),
+            _ => {
+                let name = name(self.random.below(self.clients));
+                self.world.model.begin(&format!("deny {name}"), |rules| {
+                    rules.denied.insert(name.clone());
+                });
+                self.world.denied.insert(entry(&name));
+                self.committed();
+            }
+        }
+    }
+
+    fn undeny(&self, name: &str) {
+        self.world
+            .model
+            .begin(&format!("no longer deny {name}"), |rules| {
+                rules.denied.remove(name);
+            });
+        assert!(self.world.denied.remove(&entry(name)));
+        self.committed();
+    }
+
+    /// Revokes certificates of open connections.
+    fn revoke(&mut self) {
+        let open = self.world.acceptor.control().connections();
+        let mut revoked = Vec::new();
+        for connection in open {
+            if self.random.percent(15) {
+                revoked.push(connection.peer().certificate().serial().as_bytes().to_vec());
+            }
+        }
+        self.set_crls(&revoked);
+    }
+
+    fn set_crls(&mut self, revoked: &[Vec<u8>]) {
+        self.number += 1;
+        let update = crls(&self.world.authorities, self.number, revoked);
+        self.world.model.begin(
+            &format!("CRL {} with {}", self.number, revoked.len()),
+            |rules| {
+                rules.revoked = revoked.iter().cloned().collect();
+            },
+        );
+        let control = self.world.acceptor.control();
+        match control.update(Update::new().revocation(update)) {
+            Ok(_) => self.committed(),
+            Err(error) => {
+                self.world.model.roll_back();
+                self.refused_by_clock(&format!("{error:?}"));
+            }
+        }
+    }
+
+    async fn set_trust(&self, tag: u8) {
+        if self.trust.tag.load(Ordering::SeqCst) == tag {
+            return;
+        }
+        self.world.model.begin(&format!("trust {tag}"), |rules| {
+            rules.trusted = match tag {
+                0 => [Authority::A, Authority::B].into(),
+                1 => [Authority::A].into(),
+                _ => [Authority::B].into(),
+            };
+        });
+        let applied = self.world.reload.status().applied;
+        self.trust.tag.store(tag, Ordering::SeqCst);
+        self.world.trust.send(Ok(tag)).unwrap();
+        self.until("the trust is applied", || {
+            self.world.reload.status().applied > applied
+        })
+        .await;
+        self.committed();
+    }
+
+    /// Values of the stream that cannot be used, and errors of it, change nothing.
+    async fn bad_trust(&mut self) {
+        let refused = self.world.reload.status().refused;
+        let item =
+            [Ok(3), Ok(7), Err("the control plane burns".into())][self.random.below(3)].clone();
+        self.world.model.note(format!("bad trust {item:?}"));
+        // Repeated good values would hide it.
+        self.trust.is_silent.store(true, Ordering::SeqCst);
+        let is_item = item.is_ok();
+        self.world.trust.send(item).unwrap();
+        if is_item {
+            let status = || self.world.reload.status().refused > refused;
+            self.until("the trust is refused", status).await;
+        }
+        let tag = self.trust.tag.load(Ordering::SeqCst);
+        self.world.trust.send(Ok(tag)).unwrap();
+        self.trust.is_silent.store(false, Ordering::SeqCst);
+        // A set is applied as a whole, so nothing else is while a part of it is bad.
+        let has_recovered = || self.world.reload.status().last_error.is_none();
+        self.until("the trust is good again", has_recovered).await;
+        self.world.model.count("bad trust");
+    }
+
+    /// The stream is silent for too long: no peer is admitted.
+    async fn outage(&self) {
+        self.trust.is_silent.store(true, Ordering::SeqCst);
+        self.world
+            .model
+            .begin("outage", |rules| rules.suspended = true);
+        let is_suspended = || self.world.reload.status().suspended.is_some();
+        self.until("suspended", is_suspended).await;
+        self.committed();
+        sleep(Duration::from_millis(300)).await;
+        self.world
+            .model
+            .begin("outage is over", |rules| rules.suspended = false);
+        self.trust.is_silent.store(false, Ordering::SeqCst);
+        self.until("no longer suspended", || !is_suspended()).await;
+        self.committed();
+    }
+
+    /// New credentials of the server, by files: good ones, and those that change nothing.
+    async fn credentials(&mut self) {
+        let world = &self.world;
+        let (own, other) = (world.authorities.server(), world.authorities.server());
+        let expired = world
+            .authorities
+            .servers
+            .leaf()
+            .dns("localhost")
+            .expired()
+            .issue();
+        let (chain, key, is_good) = match self.random.below(6) {
+            0 => (own.chain_pem(), other.key_pem(), false),
+            1 => (
+                "-----BEGIN CERTIFICATE-----\nAAAA".into(),
+                own.key_pem(),
+                false,
+            ),
+            2 => (expired.chain_pem(), expired.key_pem(), false),
+            _ => (own.chain_pem(), own.key_pem(), true),
+        };
+        write_credentials(world.folder.path(), &chain, &key);
+        let applied = world.reload.reload_now().await;
+        world
+            .model
+            .note(format!("credentials, good: {is_good}: {applied:?}"));
+        world.model.count(if is_good {
+            "rotations of the server"
+        } else {
+            "bad reloads"
+        });
+        match applied {
+            Ok(_) if is_good => {}
+            Err(_) if !is_good => {}
+            Err(error) => self.refused_by_clock(&format!("{error:?}")),
+            Ok(_) => world.model.violation("bad credentials were applied".into()),
+        }
+        if !is_good {
+            // A set is applied as a whole, so nothing else is while a part of it is bad.
+            write_credentials(world.folder.path(), &own.chain_pem(), &own.key_pem());
+            if let Err(error) = world.reload.reload_now().await {
+                self.refused_by_clock(&format!("{error:?}"));
+            }
+        }
+    }
+
+    /// Updates that change nothing: no root, an older CRL, a CRL by another key.
+    fn bad_updates(&self) {
+        let authorities = &self.world.authorities;
+        let control = self.world.acceptor.control();
+        let generation = control.generation();
+        let impostor = authorities.a.same_name_other_key();
+        let forged = impostor.crl().number(self.number + 10).build();
+        let forged = countersign::trust::Crls::from_bytes(forged.to_vec()).unwrap();
+        let bad = [
+            Update::new().trust(countersign::TrustStore::empty()),
+            Update::new().revocation(crls(authorities, self.number - 1, &[])),
+            Update::new()
+                .trust(authorities.a.trust())
+                .revocation(forged),
+        ];
+        let is_first = self.number == 1;
+        for update in bad.into_iter().skip(usize::from(is_first)) {
+            if let Ok(generation) = control.update(update) {
+                let text = format!("a bad update made generation {generation}");
+                self.world.model.violation(text);
+            }
+        }
+        if control.generation() != generation {
+            self.world
+                .model
+                .violation("a refused update changed the generation".into());
+        }
+        self.world.model.count("bad updates");
+    }
+
+    async fn clock(&mut self, offset: Option<i64>) {
+        let days = offset.map(|offset| offset / DAY as i64);
+        self.world
+            .model
+            .begin(&format!("clock {days:?}"), |rules| rules.clock = offset);
+        self.world.clock.set(offset);
+        self.world.model.commit();
+        if offset.is_some() && self.random.percent(20) {
+            self.expired_drain(&self.world.model.newest()).await;
+        }
+    }
+
+    /// Open connections whose path has expired drain, or are cut.
+    async fn expired_drain(&self, rules: &Rules) {
+        let now = UnixTime::now()
+            .as_secs()
+            .saturating_add_signed(rules.clock.unwrap_or(0));
+        let control = self.world.acceptor.control();
+        let drains = || {
+            let open = control.connections().into_iter();
+            let mut expired = open.filter(|open| now > open.peer().chain().not_after().as_secs());
+            expired.all(|open| open.close_reason().is_some())
+        };
+        self.until("what has expired drains", drains).await;
+        self.world
+            .model
+            .count("expiry of open connections looked at");
+    }
+
+    fn set_sink(&self, mode: SinkMode) {
+        self.world
+            .model
+            .begin(&format!("sink {mode:?}"), |rules| rules.sink = mode);
+        self.world.sink.set(mode);
+        self.world.model.commit();
+    }
+
+    /// The change has returned: open connections of peers that are refused now are cut.
+    fn committed(&self) {
+        let (world, model) = (&self.world, &self.world.model);
+        model.commit();
+        model.count("changes");
+        let rules = model.newest();
+        if rules.is_async {
+            return;
+        }
+        for open in world.acceptor.control().connections() {
+            let certificate = open.peer().certificate();
+            let name = open.peer().identity().to_string();
+            let number = name.trim_start_matches("client-").split('.').next();
+            let number = number
+                .and_then(|it| it.parse::<usize>().ok())
+                .unwrap_or_default();
+            let shown = Shown {
+                authority: [Authority::A, Authority::B][number % 2],
+                serial: certificate.serial().as_bytes().to_vec(),
+                name,
+                not_before: 0,
+                not_after: u64::MAX,
+            };
+            let causes = rules.lasting_causes(&shown);
+            if !causes.is_empty() {
+                model.violation(format!("open after the change: {causes:?}: {open:?}"));
+            }
+        }
+    }
+
+    /// A good change may only be refused while the clock is wrong.
+    fn refused_by_clock(&self, error: &str) {
+        if self.world.model.newest().clock == Some(0) {
+            self.world
+                .model
+                .violation(format!("a good change was refused: {error}"));
+        }
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !is_so() {
+            if start.elapsed() > PATIENCE {
+                let status = self.world.reload.status();
+                return self
+                    .world
+                    .model
+                    .violation(format!("not so: {what}: {status:?}"));
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn entry(name: &str) -> DenyEntry<DnsName> {
+    DenyEntry::Identity(name.parse().unwrap())
+}
+
+async fn repeat(world: Arc<World>, trust: Arc<Repeated>) {
+    let mut last = Instant::now();
+    while !trust.stop.load(Ordering::SeqCst) {
+        sleep(REPEAT).await;
+        if trust.is_silent.load(Ordering::SeqCst) {
+            last = Instant::now();
+            continue;
+        }
+        if last.elapsed() > MAX_AGE / 2 {
+            world.model.excuse_suspension(MAX_AGE * 2);
+        }
+        last = Instant::now();
+        let _ = world.trust.send(Ok(trust.tag.load(Ordering::SeqCst)));
+    }
+}
