@@ -504,7 +504,7 @@ impl<S, I> Builder<S, I> {
     /// intermediate costs one signature. Everything but that signature is verified for each new chain.
     ///
     /// Default: 4,096. A chain counts as one per 8 KiB of certificates, and takes about three times
-    /// its size in memory. So the default cache takes at most 100 MiB, and about 20 MiB with usual
+    /// its size in memory. So the default cache takes at most 110 MiB, and about 20 MiB with usual
     /// chains of 1.5 KiB.
     pub fn verification_cache(mut self, chains: usize) -> Self {
         self.cache_capacity = chains;

@@ -181,6 +181,28 @@ fn a_known_intermediate_expires() {
 }
 
 #[test]
+fn the_status_of_a_known_intermediate_is_checked_each_time() {
+    let start = UnixTime::now().as_secs();
+    let at = |second| UnixTime::since_unix_epoch(Duration::from_secs(start + second));
+    let root = TestCa::new("Root");
+    let issuing = root.intermediate("Issuing");
+    let of_root = root.crl().next_update(at(100)).build();
+    let of_issuing = issuing.crl().next_update(at(1000)).build();
+    let crls = [of_root, of_issuing].map(|list| Crl::from_der(&list).unwrap());
+    let clock = FixedClock::at(at(50));
+    let gate = Counting::new(&root, root.trust(), |builder| {
+        let builder = builder.clock(clock.clone());
+        builder.revocation(Crls::new(crls).unwrap())
+    });
+    assert_eq!(gate.says_of_leaf_of(&issuing).0, "good");
+    assert_eq!(gate.says_of_leaf_of(&issuing), ("good", 1));
+    clock.set(at(100));
+    assert_eq!(gate.says_of_leaf_of(&issuing).0, "crl_expired");
+    clock.set(at(99));
+    assert_eq!(gate.says_of_leaf_of(&issuing), ("good", 1));
+}
+
+#[test]
 fn a_known_intermediate_is_revoked() {
     let root = TestCa::new("Root");
     let (issuing, beside) = (root.intermediate("Issuing"), root.intermediate("Beside"));
