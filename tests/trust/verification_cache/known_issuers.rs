@@ -319,4 +319,18 @@ fn rejected_chains_make_no_issuer_known() {
         assert_eq!(gate.says(of_stranger.chain()), ("unknown_issuer", 0));
         assert_eq!(gate.says_of_leaf_of(&issuing), ("good", 2));
     }
+    // A path that passes both validators, and whose leaf is revoked.
+    let issuing = root.intermediate("Issuing");
+    let revoked = new_leaf(&issuing);
+    let lists = [
+        root.crl().build(),
+        issuing.crl().revoke(revoked.serial()).build(),
+    ];
+    let crls = Crls::new(lists.map(|list| Crl::from_der(&list).unwrap())).unwrap();
+    let gate = Counting::new(&root, root.trust(), |builder| builder.revocation(crls));
+    let refused = [(); 3].map(|()| gate.says(revoked.chain()));
+    // The first one verifies the signatures of CRLs, too.
+    assert_eq!(refused[1..], [("revoked", 2); 2]);
+    let admitted = [(); 3].map(|()| gate.says_of_leaf_of(&issuing));
+    assert_eq!(admitted, [("good", 3), ("good", 1), ("good", 1)]);
 }
