@@ -11,7 +11,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -23,8 +23,8 @@ use crate::pki::Certificate;
 const PLACE: usize = 4 * 1024;
 
 /// A bounded number of CA certificates.
-pub(crate) struct KnownIssuers(
-    Cache<ByDer, Arc<KnownIssuer>, BySize, RandomState, DefaultLifecycle<ByDer, Arc<KnownIssuer>>>,
+pub(crate) struct KnownIssuers<S = RandomState>(
+    Cache<ByDer, Arc<KnownIssuer>, BySize, S, DefaultLifecycle<ByDer, Arc<KnownIssuer>>>,
 );
 
 struct KnownIssuer {
@@ -36,13 +36,15 @@ struct KnownIssuer {
 impl KnownIssuers {
     /// With this many places of 4 KiB.
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::with(
-            capacity,
-            capacity as u64,
-            BySize,
-            RandomState::new(),
-            DefaultLifecycle::default(),
-        ))
+        Self::with_hashes(capacity, RandomState::new())
+    }
+}
+
+impl<S: BuildHasher + Clone> KnownIssuers<S> {
+    fn with_hashes(capacity: usize, hashes: S) -> Self {
+        let lifecycle = DefaultLifecycle::default();
+        let size = capacity as u64;
+        Self(Cache::with(capacity, size, BySize, hashes, lifecycle))
     }
 
     /// The parsed certificate with exactly this encoding, if it is known.
@@ -71,7 +73,7 @@ impl KnownIssuers {
     }
 }
 
-impl fmt::Debug for KnownIssuers {
+impl<S> fmt::Debug for KnownIssuers<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KnownIssuers").finish_non_exhaustive()
     }
@@ -106,8 +108,22 @@ impl Weighter<ByDer, Arc<KnownIssuer>> for BySize {
 #[cfg(feature = "testing")]
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasherDefault;
+
     use super::*;
     use crate::testing::TestCa;
+
+    /// Gives every certificate the same hash.
+    #[derive(Clone, Default)]
+    struct Constant;
+
+    impl Hasher for Constant {
+        fn finish(&self) -> u64 {
+            7
+        }
+
+        fn write(&mut self, _: &[u8]) {}
+    }
 
     fn certificate(ca: &TestCa) -> Certificate {
         Certificate::from_der(&ca.certificate_der()).expect("a certificate")
@@ -118,7 +134,8 @@ mod tests {
         let (root, other) = (TestCa::new("Root"), TestCa::new("Root"));
         let issuing = certificate(&root.intermediate("Issuing"));
         let (root, other) = (certificate(&root), certificate(&other));
-        let known = KnownIssuers::new(8);
+        // Certificates with the same hash are not confused.
+        let known = KnownIssuers::with_hashes(8, BuildHasherDefault::<Constant>::default());
         assert!(!known.is_signed_by(&issuing, root.spki()));
         known.add(&issuing, root.spki());
         assert!(known.is_signed_by(&issuing, root.spki()));
