@@ -29,7 +29,8 @@ use crate::tls::{Attempt, Failure, HandshakeError, TooMuchReceived, most_specifi
 
 /// An attempt with its limits of time and bytes.
 pub(crate) struct Driver<I: Send + Sync + 'static, E> {
-    pub(crate) attempt: Attempt<I>,
+    /// In a box, because the driver moves from one step to the next.
+    pub(crate) attempt: Box<Attempt<I>>,
     timeout: Duration,
     deadline: Instant,
     bytes: usize,
@@ -75,7 +76,7 @@ where
     pub(crate) fn start(attempt: Attempt<I>, bounds: &Bounds, cancel: Option<Cancel<E>>) -> Self {
         let timeout = bounds.handshake_timeout;
         Self {
-            attempt,
+            attempt: Box::new(attempt),
             timeout,
             bytes: bounds.handshake_bytes,
             deadline: Instant::now() + at_most_far(timeout),
