@@ -793,9 +793,9 @@ impl<I: Send + Sync + 'static> Builder<ServerSide, I> {
     /// Changes settings of rustls that this builder does not model.
     ///
     /// Only `ignore_client_order` (set by [`cipher_order`](Self::cipher_order)), `max_fragment_size`,
-    /// `send_tls13_tickets` (1), `max_tls13_tickets` (4) and certificate compression take effect. Everything else is set again afterwards: verifier,
-    /// certificates, ALPN, versions, session store, tickets, early data, half-RTT data, key log,
-    /// clock, extended master secret and secret extraction.
+    /// `send_tls13_tickets` (1), `max_tls13_tickets` (4) and certificate compression (off) take effect.
+    /// Everything else is set again afterwards: verifier, certificates, ALPN, versions, session store,
+    /// tickets, early data, half-RTT data, key log, clock, extended master secret and secret extraction.
     pub fn customize_rustls(
         mut self,
         customize: impl FnOnce(&mut ServerConfig) + Send + 'static,
@@ -817,7 +817,7 @@ impl<I: Send + Sync + 'static> Builder<ClientSide, I> {
 
     /// Changes settings of rustls that this builder does not model.
     ///
-    /// Only `max_fragment_size`, `enable_sni` and certificate compression take effect. Everything else
+    /// Only `max_fragment_size`, `enable_sni` and certificate compression (off) take effect. Everything else
     /// is set again afterwards: verifier, certificate, ALPN, versions, session store, early data, key
     /// log, clock, extended master secret and secret extraction.
     pub fn customize_rustls(

@@ -208,9 +208,13 @@ fn build_server<I: Send + Sync + 'static>(
     ServerConfig::builder_with_details(common.provider.clone(), HandshakeClock::of(&common.clock))
         .with_protocol_versions(common.versions())
         .map(|builder| {
-            builder
+            let mut config = builder
                 .with_client_cert_verifier(Arc::new(verifier))
-                .with_cert_resolver(certificates)
+                .with_cert_resolver(certificates);
+            // Another crate of the program may have turned rustls' features on.
+            config.cert_compressors.clear();
+            config.cert_decompressors.clear();
+            config
         })
         .map_err(BuildError::Provider)
 }
@@ -376,10 +380,13 @@ fn build_client<I: Send + Sync + 'static>(
     ClientConfig::builder_with_details(common.provider.clone(), HandshakeClock::of(&common.clock))
         .with_protocol_versions(common.versions())
         .map(|builder| {
-            builder
+            let mut config = builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_client_cert_resolver(certificate)
+                .with_client_cert_resolver(certificate);
+            config.cert_compressors.clear();
+            config.cert_decompressors.clear();
+            config
         })
         .map_err(BuildError::Provider)
 }
