@@ -1,5 +1,6 @@
 //! Runs this program under valgrind, and reads what it counted.
 
+use std::collections::BTreeMap;
 use std::path::Path as File;
 use std::process::{Command, Stdio};
 
@@ -16,6 +17,13 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    pub(crate) fn new(path: &'static Path, mut batches: Vec<Vec<u64>>) -> Self {
+        batches
+            .iter_mut()
+            .for_each(|batches| batches.sort_unstable());
+        Self { path, batches }
+    }
+
     /// The median of the batches.
     pub(crate) fn of(&self, implementation: usize) -> u64 {
         let batches = &self.batches[implementation];
@@ -66,32 +74,23 @@ pub(crate) fn run(words: &[String]) -> Vec<Counted> {
         "valgrind failed:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let mut counted: Vec<Counted> = paths::selected(words)
-        .map(|path| Counted {
-            path,
-            batches: vec![Vec::new(); path.implementations.len()],
-        })
-        .collect();
     let lines = String::from_utf8(output.stdout).expect("text");
+    let mut batches: BTreeMap<[&str; 2], Vec<u64>> = BTreeMap::new();
     for (number, line) in (1..).zip(lines.lines()) {
-        let [path, implementation, operations] = line.splitn(3, '\t').collect::<Vec<_>>()[..]
-        else {
+        let [path, implementation, operations] = line.split('\t').collect::<Vec<_>>()[..] else {
             panic!("not a line of a batch: {line}");
         };
         let operations: u64 = operations.parse().expect("a number");
-        let dump = out.with_extension(number.to_string());
-        let found = counted
-            .iter_mut()
-            .find(|counted| counted.path.name == path)
-            .expect("a path");
-        let mut names = found.path.implementations.iter();
-        let index = names.position(|(name, _)| *name == implementation);
-        found.batches[index.expect("an implementation")].push(total(&dump) / operations);
+        let total = total(&out.with_extension(number.to_string()));
+        let batches = batches.entry([path, implementation]).or_default();
+        batches.push(total / operations);
     }
-    for batches in counted.iter_mut().flat_map(|counted| &mut counted.batches) {
-        batches.sort_unstable();
-    }
-    counted
+    let counted = paths::selected(words).map(|path| {
+        let implementations = path.implementations.iter();
+        let batches = implementations.map(|(name, _)| batches[&[path.name, *name]].clone());
+        Counted::new(path, batches.collect())
+    });
+    counted.collect()
 }
 
 /// The instructions in one file of callgrind.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use crate::callgrind::Counted;
+use crate::paths::{PATHS, Path};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions/counts.toml");
 
@@ -29,72 +30,77 @@ impl Kept {
 
     /// Prints all counts beside the kept ones. Returns whether none has grown too much.
     pub(crate) fn compare(&self, counted: &[Counted], toolchain: &str) -> bool {
-        let is_same = self.toolchain == toolchain;
         println!(
-            "| instructions | countersign | spread | reference | | ratio | kept | count | ratio |"
+            "| instructions | ours | spread | reference | its | ratio | kept ratio | ours | ratio |"
         );
         println!("|---|---|---|---|---|---|---|---|---|");
-        let (mut grown, mut fallen) = (Vec::new(), Vec::new());
+        let renew = "bash benches/instructions/run --renew";
+        let allowance = format!("{} %", ALLOWANCE * 100.0);
+        let (mut notes, mut is_good) = (Vec::new(), true);
         for counted in counted {
             let name = counted.path.name;
-            let kept = self.paths.get(name);
-            let mut changes = Vec::new();
-            for (index, (reference, _)) in counted.path.implementations.iter().enumerate().skip(1) {
-                let ratio = counted.of(0) as f64 / counted.of(index) as f64;
-                let kept_ours = kept.and_then(|kept| kept.get(counted.path.implementations[0].0));
-                let kept_reference = kept.and_then(|kept| kept.get(*reference));
-                let kept_ratio = kept_ours
-                    .zip(kept_reference)
-                    .map(|(ours, reference)| *ours as f64 / *reference as f64);
-                let count = kept_ours
-                    .filter(|_| is_same)
-                    .map(|kept| counted.of(0) as f64 / *kept as f64 - 1.0);
-                let of_ratio = kept_ratio.map(|kept| ratio / kept - 1.0);
-                changes.extend(count.into_iter().chain(of_ratio));
-                let percent = |part: Option<f64>| {
-                    part.map_or_else(String::new, |part| format!("{:+.2} %", part * 100.0))
-                };
-                println!(
-                    "| {name} | {} | {:.2} % | {reference} | {} | {ratio:.3} | {} | {} | {} |",
-                    counted.of(0),
-                    counted.spread() * 100.0,
-                    counted.of(index),
-                    kept_ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}")),
-                    percent(count),
-                    percent(of_ratio),
-                );
-            }
-            if changes.is_empty() {
-                grown.push(format!("{name}: no kept count"));
-            } else if changes.iter().any(|change| *change > ALLOWANCE) {
-                grown.push(format!("{name}: grew over {} %", ALLOWANCE * 100.0));
+            let changes = self.print(counted, toolchain);
+            if changes.is_empty() || changes.iter().any(|change| *change > ALLOWANCE) {
+                is_good = false;
+                notes.push(format!(
+                    "FAILED: {name}: grew over {allowance}, or has no kept count; with a reason: {renew}"
+                ));
             } else if changes.iter().any(|change| *change < -ALLOWANCE) {
-                fallen.push(name);
+                notes.push(format!(
+                    "NOTE: {name}: fell over {allowance}; keep that: {renew}"
+                ));
             }
         }
-        println!();
-        if !is_same && !self.paths.is_empty() {
-            println!(
-                "The ratios alone are compared: the kept counts are those of {}.",
-                self.toolchain
-            );
+        if self.toolchain != toolchain {
+            notes.push(format!(
+                "NOTE: the ratios alone are compared: the kept counts are not by {toolchain}"
+            ));
         }
-        for name in fallen {
-            println!(
-                "NOTE: {name}: fell over {} %; keep it: bash benches/instructions/run --renew",
-                ALLOWANCE * 100.0
-            );
-        }
-        for failure in &grown {
-            println!(
-                "FAILED: {failure}. If there is a reason for it: bash benches/instructions/run --renew"
-            );
-        }
-        grown.is_empty()
+        println!("\n{}", notes.join("\n"));
+        is_good
     }
 
-    /// These counts, with the new ones in their places.
+    /// Prints a row for each reference. Returns the changes that are compared.
+    fn print(&self, counted: &Counted, toolchain: &str) -> Vec<f64> {
+        let Path {
+            name,
+            implementations,
+            ..
+        } = counted.path;
+        let kept = |implementation: &str| Some(*self.paths.get(*name)?.get(implementation)? as f64);
+        let percent = |change: Option<f64>| {
+            change.map_or_else(String::new, |change| format!("{:+.2} %", change * 100.0))
+        };
+        let ours = counted.of(0);
+        let kept_ours = kept(implementations[0].0);
+        let of_count = kept_ours
+            .filter(|_| self.toolchain == toolchain)
+            .map(|kept| ours as f64 / kept - 1.0);
+        let mut changes = Vec::from_iter(of_count);
+        for (index, (reference, _)) in implementations.iter().enumerate().skip(1) {
+            let theirs = counted.of(index);
+            let ratio = ours as f64 / theirs as f64;
+            let kept_ratio = kept_ours
+                .zip(kept(reference))
+                .map(|(ours, theirs)| ours / theirs);
+            let of_ratio = kept_ratio.map(|kept| ratio / kept - 1.0);
+            changes.extend(of_ratio);
+            println!(
+                "| {name} | {ours} | {:.2} % | {reference} | {theirs} | {ratio:.3} | {} | {} | {} |",
+                counted.spread() * 100.0,
+                kept_ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}")),
+                percent(of_count),
+                percent(of_ratio),
+            );
+        }
+        changes
+    }
+
+    /// These counts, with the new ones in their places. Counts by something else are dropped.
     pub(crate) fn renewed(mut self, counted: &[Counted], toolchain: String) -> Self {
+        if self.toolchain != toolchain {
+            self.paths.clear();
+        }
         self.toolchain = toolchain;
         for counted in counted {
             let names = counted.path.implementations.iter().enumerate();
@@ -118,5 +124,24 @@ impl Kept {
         }
         std::fs::write(FILE, text).expect("written");
         println!("written: {FILE}");
+    }
+}
+
+/// Checks what fails the comparison, and what does not.
+pub(crate) fn check() {
+    let path = &PATHS[1];
+    let counted = |ours, theirs| [Counted::new(path, vec![vec![ours], vec![theirs]])];
+    let kept = Kept::default().renewed(&counted(1000, 2000), "same".to_owned());
+    assert!(!Kept::default().compare(&counted(1000, 2000), "same"));
+    for (ours, theirs, toolchain, is_good) in [
+        (1000, 2000, "same", true),
+        (1019, 2000, "same", true),
+        (1021, 2000, "same", false),
+        (1021, 2042, "same", false), // the count alone
+        (1021, 2042, "other", true),
+        (1000, 1950, "other", false), // the ratio alone
+        (900, 2000, "same", true),
+    ] {
+        assert_eq!(kept.compare(&counted(ours, theirs), toolchain), is_good);
     }
 }

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     if !has("--bench") {
         // As a test, a short run without valgrind shows that everything works.
         paths::measure(&words, 1, 10);
+        kept::check();
         return ExitCode::SUCCESS;
     }
     let Some(toolchain) = callgrind::toolchain() else {
