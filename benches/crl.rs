@@ -17,7 +17,7 @@ use countersign::pki::Crl;
 use countersign::testing::{self, TestCa};
 use countersign::trust::{CrlRollback, Crls, Revocation};
 use countersign::{Acceptor, Connector, Resumption, Update, policy};
-
+use countersign_benches::lists::signed_list;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use webpki::OwnedCertRevocationList;
 
@@ -124,24 +124,6 @@ fn main() {
             if added <= budget { "met" } else { "MISSED" }
         );
     }
-}
-
-/// A list with pseudo-random serial numbers of 16 octets, the same ones in each run.
-fn signed_list(ca: &TestCa, entries: usize, number: u64) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut list = ca.crl().number(number);
-    for _ in 0..entries {
-        let mut serial = [random().to_be_bytes(), random().to_be_bytes()].concat();
-        serial[0] = serial[0] & 0x3f | 0x40; // positive, and minimal
-        list = list.revoke(&serial);
-    }
-    list.build().to_vec()
 }
 
 fn pem(der: &[u8]) -> Vec<u8> {

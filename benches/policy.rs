@@ -14,6 +14,7 @@ use countersign::identity::{DnsName, SpiffeId};
 use countersign::policy::{self, PatternSet, Policy, SpiffePattern};
 use countersign::testing::{self, TestCa};
 use countersign::{ConnectionInfo, Peer};
+use countersign_benches::lists::{domain, workload};
 use criterion::Criterion;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -228,18 +229,6 @@ impl Bench {
             );
         }
     }
-}
-
-/// Names of a realistic length: 53 bytes for an ID, 20 for a domain.
-fn workload(number: usize) -> String {
-    format!(
-        "spiffe://example.org/ns/team-{:03}/sa/service-{number:07}",
-        number % 1000
-    )
-}
-
-fn domain(number: usize) -> String {
-    format!("tenant-{number:07}.example")
 }
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod comparison;
 pub mod fixture;
 mod floor;
+pub mod lists;
 mod no_verify;
 pub mod report;
 pub mod streams;
