@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 760.0;
 const LABELS: f64 = 270.0;
 const VALUES: f64 = 70.0;
-const ROW: f64 = 22.0;
-const TITLE: f64 = 34.0;
+const ROW: f64 = 19.0;
+const TITLE: f64 = 32.0;
 
 const STYLE: &str = "\
 text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
@@ -44,17 +44,17 @@ pub fn draw(panels: &[Panel<'_>], caption: &str) -> String {
             } else {
                 "other"
             };
-            text(&mut svg, "label", 8.0, y + 15.0, &label.replace('`', ""));
+            text(&mut svg, "label", 8.0, y + 13.0, &label.replace('`', ""));
             let _ = writeln!(
                 svg,
-                "<rect class=\"{class}\" x=\"{LABELS}\" y=\"{:.0}\" width=\"{length:.1}\" height=\"15\" rx=\"2\"/>",
-                y + 3.0
+                "<rect class=\"{class}\" x=\"{LABELS}\" y=\"{:.0}\" width=\"{length:.1}\" height=\"14\" rx=\"2\"/>",
+                y + 1.0
             );
             text(
                 &mut svg,
                 "value",
                 LABELS + length + 6.0,
-                y + 15.0,
+                y + 13.0,
                 &format!("{value:.0} µs"),
             );
             y += ROW;

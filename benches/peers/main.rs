@@ -92,8 +92,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), BoxError> {
-    end_servers_on_signals()?;
     let fixture = Fixture::new(options.any_suite)?;
+    end_on_signals(fixture.folder().to_owned())?;
     let bench = Bench {
         programs: Programs::new(options.countersign.clone(), fixture.folder(), true),
         fixture,
@@ -192,8 +192,8 @@ fn test() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A signal ends the servers too.
-fn end_servers_on_signals() -> Result<(), BoxError> {
+/// A signal ends the servers too, and removes the folder.
+fn end_on_signals(folder: PathBuf) -> Result<(), BoxError> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -214,6 +214,7 @@ fn end_servers_on_signals() -> Result<(), BoxError> {
             }
         });
         process::kill_all();
+        let _ = std::fs::remove_dir_all(folder);
         std::process::exit(130);
     });
     Ok(())

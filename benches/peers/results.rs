@@ -6,6 +6,7 @@ use crate::bench::Control;
 use crate::chart::{self, Panel};
 use crate::grid::Grid;
 use crate::handshakes::Handshakes;
+use crate::subjects::Kind;
 
 /// What a run has measured.
 #[derive(Default)]
@@ -50,21 +51,25 @@ impl Results {
 
     /// The chart for the README.
     pub fn chart(&self) -> Option<String> {
-        let Handshakes {
-            classic, hybrid, ..
-        } = self.handshakes.as_ref()?;
+        let classic = &self.handshakes.as_ref()?.classic;
+        // The same libraries under other HTTP servers are in the tables only.
+        let left_out = [Kind::Axum, Kind::RawHyper, Kind::GoHttp].map(Kind::label);
         let panels = [
-            ("Full mutual TLS handshake, X25519", classic.medians(0)),
-            ("Resumed, X25519", classic.medians(2)),
-            (
-                "Full mutual TLS handshake, X25519MLKEM768",
-                hybrid.medians(0),
-            ),
+            "Full mutual TLS handshake, of a client that connected before",
+            "Full mutual TLS handshake, of a client that connects for the first time",
+            "Resumed",
         ];
-        let panels = panels.map(|(title, bars)| Panel { title, bars });
+        let panels: Vec<_> = (0..)
+            .zip(panels)
+            .map(|(column, title)| {
+                let mut bars = classic.medians(column);
+                bars.retain(|(label, _)| !left_out.contains(label));
+                Panel { title, bars }
+            })
+            .collect();
         Some(chart::draw(
             &panels,
-            "Server CPU per connection, one small request included; shorter is better. See benches/RESULTS.md.",
+            "Server CPU per connection with X25519, one small request included. Shorter is better.",
         ))
     }
 }
