@@ -110,25 +110,23 @@ impl Bench {
         division: Division,
         wanted: impl Fn(Kind) -> bool,
     ) -> Result<Arena, BoxError> {
-        let (own, servers, workers) = match (&self.cpus, division) {
-            (Some(cpus), Division::Apart) => (Some(&cpus.load), Some(cpus.server.clone()), 1),
-            (cpus, _) => {
-                let workers = std::thread::available_parallelism().map_or(1, usize::from);
-                (cpus.as_ref().map(|cpus| &cpus.all), None, workers)
-            }
+        let (own, servers) = match (&self.cpus, division) {
+            (Some(cpus), Division::Apart) => (Some(&cpus.load), Some(cpus.server.clone())),
+            (cpus, _) => (cpus.as_ref().map(|cpus| &cpus.all), None),
         };
         if let Some(list) = own {
             let pid = std::process::id().to_string();
             let mut taskset = Command::new("taskset");
-            taskset.args(["-a", "-c", "-p", list, &pid]);
+            // This thread, whose affinity those of a runtime that it starts inherit.
+            taskset.args(["-c", "-p", list, &pid]);
             taskset.stdout(std::process::Stdio::null());
             if !taskset.status()?.success() {
                 return Err("taskset fails".into());
             }
         }
-        let workers = match division {
-            Division::Apart => workers,
-            Division::Shared => std::thread::available_parallelism().map_or(1, usize::from),
+        let workers = match servers {
+            Some(_) => 1,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
         };
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "plain"]).arg(self.fixture.folder());

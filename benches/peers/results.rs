@@ -33,7 +33,10 @@ impl Results {
         }
         let pinning = match pinned {
             true => "one CPU each for server and load, except where a table says otherwise",
-            false => "server and load share the CPUs",
+            false => {
+                "server and load share all CPUs, also where a table says that the server has one (taskset or a second \
+                 CPU is missing)"
+            }
         };
         let _ = writeln!(page, "* command: `{command}`; {pinning}");
         for line in machine {
