@@ -68,6 +68,12 @@ impl<I> Peer<I> {
         }
     }
 
+    /// Whether they are one value.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The same peer with another verified path of the same leaf, and so with the same identity.
     pub(crate) fn along(&self, chain: VerifiedChain) -> Self {
         self.with(chain, self.inner.vouched_by.clone())

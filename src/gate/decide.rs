@@ -92,14 +92,14 @@ impl<I> Gate<I> {
     /// returns the peer with the path that counts from now on.
     ///
     /// The age of its certificates does not count here: a connection whose certificates expire gets
-    /// time to drain. So `last_time` replaces a clock that gives no time.
+    /// time to drain. So `now` may be the last known time, if the clock gives none.
     pub(crate) fn reauthorize(
         &self,
         peer: Peer<I>,
-        last_time: Option<UnixTime>,
+        now: Option<UnixTime>,
     ) -> Result<Peer<I>, AdmitError> {
         self.check_suspended()?;
-        let now = self.now().or_else(|error| last_time.ok_or(error))?;
+        let now = now.ok_or(AdmitError::NoClock)?;
         let other_path = self.verifier().still_trusts(peer.chain(), now)?;
         let peer = match other_path {
             Some(path) => peer.along(path),

@@ -27,7 +27,7 @@ pub(crate) struct Connection<I> {
     lease: Arc<Lease>,
     /// When draining ends, by the timers' clock.
     drained: OnceLock<Duration>,
-    listener: OnceLock<u64>,
+    listener: Option<u64>,
     recorder: Arc<Recorder>,
 }
 
@@ -39,6 +39,8 @@ pub(crate) struct Opening<I> {
     pub(crate) since: UnixTime,
     pub(crate) opened: Duration,
     pub(crate) generation: u64,
+    /// The listener that accepted it, if one did.
+    pub(crate) listener: Option<u64>,
 }
 
 impl<I> Connection<I> {
@@ -52,7 +54,7 @@ impl<I> Connection<I> {
             generation: AtomicU64::new(opening.generation),
             lease: Arc::new(Lease::new()),
             drained: OnceLock::new(),
-            listener: OnceLock::new(),
+            listener: opening.listener,
             recorder,
         }
     }
@@ -65,19 +67,32 @@ impl<I> Connection<I> {
         self.lock_peer().clone()
     }
 
-    /// The peer was authorized by this generation of trust; its path counts from now on.
+    /// The peer was authorized by this generation of trust; its path counts from now on. Returns it if the path
+    /// expires at another time: then the table [replaces it](Self::replace_peer).
     ///
     /// Two changes can re-authorize concurrently, and the earlier one can be the later to get here: what a newer
     /// generation found stays.
-    pub(super) fn reauthorized(&self, peer: Peer<I>, generation: u64) {
+    pub(super) fn reauthorized(&self, peer: Peer<I>, generation: u64) -> Option<Peer<I>> {
         let mut current = self.lock_peer();
         if generation < self.generation() {
-            return;
+            return None;
+        }
+        self.generation.store(generation, Ordering::Relaxed);
+        if current.is(&peer) {
+            return None;
+        }
+        if current.chain().not_after() != peer.chain().not_after() {
+            return Some(peer);
         }
         let old = std::mem::replace(&mut *current, peer);
-        self.generation.store(generation, Ordering::Relaxed);
         drop(current);
         drop(old); // without the lock
+        None
+    }
+
+    /// Replaces the peer, and returns the one before, to be dropped without a lock.
+    pub(super) fn replace_peer(&self, peer: Peer<I>) -> Peer<I> {
+        std::mem::replace(&mut *self.lock_peer(), peer)
     }
 
     pub(crate) const fn since(&self) -> UnixTime {
@@ -89,13 +104,9 @@ impl<I> Connection<I> {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// The listener that returned it, if one did.
-    pub(crate) fn listener(&self) -> Option<u64> {
-        self.listener.get().copied()
-    }
-
-    pub(crate) fn set_listener(&self, listener: u64) {
-        self.listener.get_or_init(|| listener);
+    /// The listener that accepted it, if one did.
+    pub(crate) const fn listener(&self) -> Option<u64> {
+        self.listener
     }
 
     pub(crate) const fn lease(&self) -> &Arc<Lease> {
@@ -118,16 +129,35 @@ impl<I> Connection<I> {
     }
 
     /// Asks the connection to drain, and has it cut at most `time` after `now` on the timers' clock.
-    /// Up to a tenth less, so that not all close at once.
-    pub(super) fn drain(&self, why: CloseReason, now: Duration, time: Duration) {
+    /// Up to a tenth less, so that not all close at once. Returns true the first time.
+    pub(super) fn drain(&self, why: CloseReason, now: Duration, time: Duration) -> bool {
         let time = self.jittered(time);
-        if self.lease.drain(why.clone(), calls_end(time)) {
+        let until = now.saturating_add(time);
+        let first = self.lease.drain(why.clone(), calls_end(time));
+        if first {
+            self.drained.get_or_init(|| until);
             self.record(Action::Draining, why.reason(), |event| {
                 event.detail = Some(why.to_string());
             });
-            let until = now.saturating_add(time);
-            self.drained.get_or_init(|| until);
         }
+        first
+    }
+
+    /// When its time to drain is over, by the timers' clock; `None` unless it drains.
+    pub(super) fn drained(&self) -> Option<Duration> {
+        self.drained.get().copied()
+    }
+
+    /// When it reaches its maximum age, by the timers' clock.
+    pub(super) fn end_by_age(&self, lifetimes: &Lifetimes) -> Option<Duration> {
+        let age = self.jittered(lifetimes.max_age?);
+        Some(self.opened.saturating_add(age))
+    }
+
+    /// The first second in which its path has expired; `None` if there is none.
+    pub(super) fn expires(&self) -> Option<u64> {
+        let not_after = self.lock_peer().chain().not_after();
+        not_after.as_secs().checked_add(1)
     }
 
     /// Records what happened to this connection.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustls_pki_types::UnixTime;
+
 use super::queue::{Asking, Question, Queue};
 use super::{CloseReason, Connection, Live};
 use crate::gate::{AdmitError, Changed, Gate};
@@ -17,15 +19,15 @@ impl<I: Send + Sync + 'static> Live<I> {
     ///
     /// If application code panics for one connection, only that connection is cut.
     pub(crate) fn reauthorize(&self, endpoint: &Arc<dyn Current<I>>, changed: Changed) {
-        let open = self.open_connections();
-        if open.is_empty() {
-            return;
-        }
-        let gate = endpoint.gate();
-        let asks = changed == Changed::Policy && gate.has_async_policy();
+        let now = endpoint.gate().now().ok().or_else(|| self.last_time());
         let mut to_ask = Vec::new();
-        for connection in open {
-            self.reauthorize_one(&connection, &gate);
+        for connection in self.open_connections() {
+            // Read after the connection was found, so that none is authorized by rules that are older than those
+            // by which it opened.
+            let gate = endpoint.gate();
+            self.reauthorize_one(&connection, &gate, now);
+            let asks = changed == Changed::Policy && gate.has_async_policy();
+            caught(|| drop(gate));
             if asks {
                 to_ask.push(connection);
             } else {
@@ -33,17 +35,20 @@ impl<I: Send + Sync + 'static> Live<I> {
                 caught(|| drop(connection));
             }
         }
-        let policy = gate.epoch().policy();
-        caught(|| drop(gate));
+        let policy = endpoint.epoch().policy();
         self.ask_about(endpoint, to_ask, policy);
     }
 
-    fn reauthorize_one(&self, connection: &Connection<I>, gate: &Gate<I>) {
+    fn reauthorize_one(&self, connection: &Connection<I>, gate: &Gate<I>, now: Option<UnixTime>) {
         let peer = connection.peer();
         let certificate = peer.certificate().clone();
         let authorized = caught(|| {
-            let peer = gate.reauthorize(peer, self.last_time())?;
-            connection.reauthorized(peer, gate.generation());
+            let peer = gate.reauthorize(peer, now)?;
+            if let Some(peer) = connection.reauthorized(peer, gate.generation()) {
+                let generation = gate.generation();
+                let old = self.edit(|open| open.set_peer(connection, peer, generation));
+                drop(old); // without the lock
+            }
             Ok(())
         });
         let authorized = authorized.unwrap_or(Err(AdmitError::Panicked { certificate }));

@@ -32,6 +32,6 @@ impl<I> Registration<I> {
 
 impl<I> Drop for Registration<I> {
     fn drop(&mut self) {
-        self.live.registry().remove(self.connection.id());
+        self.live.remove(self.connection.id());
     }
 }

@@ -7,20 +7,24 @@
 //!
 //! `tests/interleavings` runs this file under a model checker, which tries every order of its steps.
 
-use std::collections::HashMap;
-
 use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The open connections by their numbers.
-pub(crate) struct Registry<C> {
-    open: Mutex<HashMap<u64, Arc<C>>>,
+/// The open connections, behind the lock.
+pub(crate) struct Registry<T> {
+    open: Mutex<T>,
+}
+
+/// Where open connections are kept.
+pub(crate) trait Table {
+    type Connection;
+
+    fn insert(&mut self, connection: &Arc<Self::Connection>);
 }
 
 /// A connection that may open, with what the caller gets if it does.
-pub(crate) struct Authorized<C, T> {
-    pub(crate) id: u64,
+pub(crate) struct Authorized<C, W> {
     pub(crate) connection: Arc<C>,
-    pub(crate) with: T,
+    pub(crate) with: W,
 }
 
 /// A peer whose connection is to open.
@@ -42,43 +46,38 @@ pub(crate) trait Decide<C> {
     ) -> impl Future<Output = Result<Option<Authorized<C, Self::With>>, Self::Error>> + Send;
 }
 
-impl<C> Registry<C> {
-    pub(crate) fn new() -> Self {
+impl<T: Table> Registry<T> {
+    pub(crate) fn new(open: T) -> Self {
         Self {
-            open: Mutex::new(HashMap::new()),
+            open: Mutex::new(open),
         }
     }
 
     /// Puts a change in force by `swap`, which can neither fail nor wait nor run application code.
     /// It returns what was in force, for the caller to drop: that runs application code.
-    pub(crate) fn commit<T>(&self, swap: impl FnOnce() -> T) -> T {
+    pub(crate) fn commit<R>(&self, swap: impl FnOnce() -> R) -> R {
         let _lock = self.lock();
         swap()
     }
 
     /// Reads what is in force while no change is being put in force.
-    pub(crate) fn between_changes<T>(&self, read: impl FnOnce() -> T) -> T {
+    pub(crate) fn between_changes<R>(&self, read: impl FnOnce() -> R) -> R {
         let _lock = self.lock();
         read()
     }
 
     /// Decides about a peer until a decision takes effect under the rules that it was made by, and opens its
     /// connection then.
-    pub(crate) async fn open<D: Decide<C>>(
+    pub(crate) async fn open<D: Decide<T::Connection>>(
         &self,
         peer: &mut D,
-    ) -> Result<(Arc<C>, D::With), D::Error> {
+    ) -> Result<(Arc<T::Connection>, D::With), D::Error> {
         loop {
             let rules = peer.rules();
-            let Some(authorized) = peer.decide(&rules).await? else {
+            let Some(Authorized { connection, with }) = peer.decide(&rules).await? else {
                 continue;
             };
-            let Authorized {
-                id,
-                connection,
-                with,
-            } = authorized;
-            if self.open_if(id, &connection, || peer.is_in_force(&rules)) {
+            if self.open_if(&connection, || peer.is_in_force(&rules)) {
                 return Ok((connection, with));
             }
         }
@@ -88,33 +87,19 @@ impl<C> Registry<C> {
     /// they are.
     pub(crate) fn open_if(
         &self,
-        id: u64,
-        connection: &Arc<C>,
+        connection: &Arc<T::Connection>,
         is_in_force: impl FnOnce() -> bool,
     ) -> bool {
         let mut open = self.lock();
         let opens = is_in_force();
         if opens {
-            open.insert(id, Arc::clone(connection));
+            open.insert(connection);
         }
         opens
     }
 
-    pub(crate) fn remove(&self, id: u64) {
-        let removed = self.lock().remove(&id);
-        drop(removed); // without the lock
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// All of them, in any order.
-    pub(crate) fn all(&self) -> Vec<Arc<C>> {
-        self.lock().values().cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<C>>> {
+    /// The open connections. Nothing that runs application code may run under the lock.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

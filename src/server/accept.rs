@@ -8,7 +8,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{AcceptError, Acceptor};
 use crate::gate::Handshaken;
-use crate::live::Connection;
 use crate::stream::handshake::{Cancel, Driver, reject, stream_of};
 use crate::stream::info_of;
 use crate::stream::signing::Start;
@@ -106,12 +105,5 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
                 Err(error)
             }
         }
-    }
-
-    /// The open connections that a listener has returned.
-    pub(crate) fn opened_by(&self, listener: u64) -> Vec<Arc<Connection<I>>> {
-        let mut open = self.endpoint.live.open_connections();
-        open.retain(|connection| connection.listener() == Some(listener));
-        open
     }
 }

@@ -341,10 +341,10 @@ impl<I: Send + Sync + 'static> Decide<Connection<I>> for Deciding<'_, '_, I> {
             since: self.since,
             opened: self.opened,
             generation: gate.generation(),
+            listener: attempt.listener,
         };
         let connection = Connection::new(opening, Arc::clone(attempt.recorder()));
         Ok(Some(Authorized {
-            id: attempt.id(),
             connection: Arc::new(connection),
             with: admission,
         }))
@@ -354,7 +354,7 @@ impl<I: Send + Sync + 'static> Decide<Connection<I>> for Deciding<'_, '_, I> {
 impl<I: Send + Sync + 'static> Deciding<'_, '_, I> {
     async fn open(mut self) -> Result<(Admission<I>, Registration<I>), AdmitError> {
         let live = self.live;
-        let (connection, admission) = live.registry().open(&mut self).await?;
+        let (connection, admission) = live.open(&mut self).await?;
         let place = self.place.take().flatten();
         let registration = Registration::new(Arc::clone(live), connection, place);
         Ok((admission, registration))

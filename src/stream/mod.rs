@@ -11,7 +11,7 @@ mod wire;
 
 pub use alerts::AlertWatch;
 pub use drain_signal::DrainSignal;
-pub(crate) use info::info_of;
+pub(crate) use info::{info_of, info_of_peer};
 pub(crate) use wire::Wire;
 
 use std::fmt;
@@ -173,11 +173,6 @@ impl<IO, I> TlsStream<IO, I> {
             State::Closing(closing) => closing.get_ref(),
             State::Nothing => panic!("the transport has panicked"),
         }
-    }
-
-    /// Sets the listener that returned it.
-    pub(crate) fn set_listener(&self, listener: u64) {
-        self.registration.connection().set_listener(listener);
     }
 
     /// Has a cut of this connection, on which HTTP/2 is served, end with GOAWAY, if HTTP/2 was negotiated.

@@ -36,6 +36,9 @@ pub(crate) struct Attempt<I: Send + Sync + 'static> {
     pub(crate) sends_alert: bool,
     /// The alert of a handshake that fails, where the probe does not know it.
     pub(crate) alert: Option<AlertDescription>,
+    /// The listener that accepted the connection, if one did.
+    #[cfg(feature = "tokio")]
+    pub(crate) listener: Option<u64>,
     /// The peer, once it has proven its key and was identified.
     peer: Option<Peer<I>>,
     identity: Option<AuditedIdentity>,
@@ -80,6 +83,8 @@ impl<I: Send + Sync + 'static> Attempt<I> {
             stage: Stage::Transport,
             sends_alert: true,
             alert: None,
+            #[cfg(feature = "tokio")]
+            listener: None,
             peer: None,
             identity: None,
             is_finished: false,

@@ -23,6 +23,8 @@ mod leases;
 mod opening;
 mod questions;
 
+use std::sync::Arc;
+
 /// What the files import from the rest of the library.
 mod pki {
     pub(crate) use crate::contained;
@@ -33,6 +35,29 @@ mod pki {
 pub(crate) enum CloseReason {
     Denied,
     Draining,
+}
+
+/// Open connections, in the place of the library's table.
+pub(crate) struct List<C>(Vec<Arc<C>>);
+
+impl<C> Default for List<C> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<C> registry::Table for List<C> {
+    type Connection = C;
+
+    fn insert(&mut self, connection: &Arc<C>) {
+        self.0.push(Arc::clone(connection));
+    }
+}
+
+impl<C> List<C> {
+    pub(crate) fn all(&self) -> Vec<Arc<C>> {
+        self.0.clone()
+    }
 }
 
 /// Tries every order with at most three preemptions of a thread, which finds what more of them would find in practice

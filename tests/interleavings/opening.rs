@@ -7,7 +7,7 @@ use loom::thread;
 
 use crate::lease::Lease;
 use crate::registry::{Authorized, Decide, Registry};
-use crate::{CloseReason, every_order, now};
+use crate::{CloseReason, List, every_order, now};
 
 /// A snapshot: its epoch, and what it says about the only peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Decide<Connection> for Peer<'_> {
 
 /// An endpoint with one peer.
 struct World {
-    registry: Registry<Connection>,
+    registry: Registry<List<Connection>>,
     /// In the place of the `ArcSwap`.
     snapshot: Mutex<Rules>,
     /// Entries of a deny list, which change in place before the epoch does.
@@ -55,7 +55,7 @@ struct World {
 impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            registry: Registry::new(),
+            registry: Registry::new(List::default()),
             snapshot: Mutex::new(Rules {
                 epoch: 1,
                 allow: true,
@@ -84,7 +84,6 @@ impl World {
             return Err(());
         }
         Ok(Some(Authorized {
-            id: 1,
             connection: Arc::new(Connection {
                 lease: Lease::new(),
                 authorized: Mutex::new(rules.epoch),
@@ -99,7 +98,7 @@ impl World {
             let rules = self.rules();
             let authorized = self.decide(rules).ok()??;
             if self.registry.between_changes(|| self.rules() == rules) {
-                assert!(self.registry.open_if(1, &authorized.connection, || true));
+                assert!(self.registry.open_if(&authorized.connection, || true));
                 return Some(authorized.connection);
             }
         }
@@ -124,7 +123,7 @@ impl World {
     }
 
     fn reauthorize(&self) {
-        let open = self.registry.all();
+        let open = self.registry.lock().all();
         let rules = self.rules();
         for connection in open {
             if self.allows(rules) {

@@ -8,10 +8,10 @@ use loom::thread;
 use crate::lease::Lease;
 use crate::queue::{Asking, Queue};
 use crate::registry::Registry;
-use crate::{CloseReason, every_order};
+use crate::{CloseReason, List, every_order};
 
 struct World {
-    registry: Registry<Lease>,
+    registry: Registry<List<Lease>>,
     /// The number of the policy in force. Those with even numbers deny.
     policy: AtomicU64,
 }
@@ -37,8 +37,8 @@ impl Asking for Policy {
 impl World {
     /// With one open connection.
     fn new() -> Arc<Self> {
-        let registry = Registry::new();
-        assert!(registry.open_if(1, &Arc::new(Lease::new()), || true));
+        let registry = Registry::new(List::default());
+        assert!(registry.open_if(&Arc::new(Lease::new()), || true));
         Arc::new(Self {
             registry,
             policy: AtomicU64::new(1),
@@ -53,11 +53,11 @@ impl World {
             world: Arc::clone(self),
             number,
         };
-        Queue::new(asking, self.registry.all())
+        Queue::new(asking, self.registry.lock().all())
     }
 
     fn is_cut(&self) -> bool {
-        self.registry.all()[0].is_cut()
+        self.registry.lock().all()[0].is_cut()
     }
 }
 

@@ -139,7 +139,8 @@ impl<I: Send + Sync + 'static> Accepting<I> {
         let info = ConnectionInfo::default()
             .with_remote_addr(remote_addr)
             .with_local_addr(local_addr);
-        let attempt = options.acceptor.attempt(info);
+        let mut attempt = options.acceptor.attempt(info);
+        attempt.listener = Some(options.listener);
         let placed = match entered {
             Ok(of_source) => self.place_for(&of_source).await.map(|it| (it, of_source)),
             Err(shed) => Err(shed),
@@ -226,7 +227,6 @@ impl<I: Send + Sync + 'static> Handshake<I> {
         match self.options.accept(incoming, driver).await {
             Ok(connection) => {
                 drop(self.of_source);
-                connection.set_listener(self.options.listener);
                 let _place = self.place;
                 // It closes if the listener was dropped.
                 let _ = self.accepted.send(Accepted { connection, _place }).await;

@@ -305,11 +305,6 @@ impl<I> Connection<I> {
             .export_keying_material(&mut binding, LABEL, b"");
         exported.ok().map(|()| binding)
     }
-
-    /// Sets the listener that returned it.
-    pub(super) fn set_listener(&self, listener: u64) {
-        self.0.registration.connection().set_listener(listener);
-    }
 }
 
 /// Closes the connection of a peer that is not admitted, with this alert.

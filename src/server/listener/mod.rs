@@ -9,14 +9,15 @@ mod task;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 #[cfg(feature = "tonic")]
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::yield_now;
 
 pub use early_drop::EarlyDrop;
 pub use incoming::Incoming;
@@ -26,12 +27,12 @@ pub use preamble::{DirectTls, Preamble, RawConnection};
 pub(crate) use self::sources::Entry;
 pub(crate) use self::sources::Sources;
 pub(crate) use self::task::Stop;
-use self::task::{Admitted, Task};
+use self::task::{Admitted, Outlet, Serve, Task};
 #[cfg(feature = "quinn")]
 pub(crate) use self::task::{notify, until};
 use super::{AcceptError, Acceptor};
 use crate::TlsStream;
-use crate::live::CloseReason;
+use crate::live::{CloseReason, Connection};
 use crate::pki::time::at_most_far;
 use crate::proxy_protocol::Trusted;
 
@@ -69,6 +70,11 @@ use crate::proxy_protocol::Trusted;
 /// Dropping it stops listening and closes the handshakes in progress. Open connections stay open.
 pub struct Listener<IO, I> {
     admitted: mpsc::Receiver<Admitted<IO, I>>,
+    #[cfg_attr(
+        not(feature = "hyper"),
+        expect(dead_code, reason = "for servers of this crate")
+    )]
+    direct: Arc<OnceLock<Serve<IO, I>>>,
     handle: ListenerHandle<I>,
     local_addr: Option<SocketAddr>,
     /// Aborts the task when the listener is dropped.
@@ -305,10 +311,11 @@ impl<I: Send + Sync + 'static, P> ListenerBuilder<I, P> {
         P: Preamble<S::Io>,
     {
         let (handle, stopped) = ListenerHandle::start(self.acceptor.clone());
-        let (sender, admitted) = mpsc::channel(self.max_handshakes);
+        let (outlet, admitted, direct) = Outlet::new(self.max_handshakes);
         Listener {
             admitted,
-            _task: Task::start(self, incoming, sender, stopped, handle.id),
+            direct,
+            _task: Task::start(self, incoming, outlet, stopped, handle.id),
             handle,
             local_addr: None,
         }
@@ -324,6 +331,20 @@ impl<IO, I: Send + Sync + 'static> Listener<IO, I> {
     pub async fn accept(&mut self) -> Option<TlsStream<IO, I>> {
         let admitted = self.admitted.recv().await?;
         Some(admitted.stream)
+    }
+
+    /// Passes each connection to `serve`, until [`accept`](Self::accept) would return `None`. The handshake's own
+    /// task calls it, and releases the place before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no connection.
+    #[cfg(feature = "hyper")]
+    pub(crate) async fn for_each(&mut self, serve: Serve<IO, I>) {
+        let serve = self.direct.get_or_init(|| serve);
+        // Those that were admitted before.
+        while let Some(admitted) = self.admitted.recv().await {
+            serve(admitted.stream);
+        }
     }
 
     /// As [`accept`](Self::accept), for a stream.
@@ -402,35 +423,53 @@ impl<I: Send + Sync + 'static> ListenerHandle<I> {
     /// Dropping the future leaves the listener stopped and its connections draining, and cuts none of
     /// them after `time`. Call it again to continue.
     pub async fn shutdown(&self, time: Duration) {
+        /// How often it looks for the end.
+        const EVERY: Duration = Duration::from_millis(20);
+
         self.stop_at_least(Stop::Accepting);
         let deadline = tokio::time::Instant::now() + at_most_far(time);
-        // Handshakes that finish during the shutdown add connections, so the list is read again.
-        const EVERY: Duration = Duration::from_millis(20);
+        let live = &self.acceptor.endpoint.live;
+        let mut seen = None;
         loop {
-            let open = self.acceptor.opened_by(self.id);
             // The task holds the receiver while a handshake is in progress.
-            if open.is_empty() && self.stop.receiver_count() == 0 {
-                return;
-            }
+            let may_open = self.stop.receiver_count() > 0;
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            if left.is_zero() && self.stop.receiver_count() > 0 {
+            if left.is_zero() && may_open {
                 self.stop_at_least(Stop::Handshakes);
                 // The task aborts them and then stops, so that no connection is added afterwards.
                 self.stop.closed().await;
                 continue;
             }
-            for connection in &open {
-                if left.is_zero() {
-                    connection.cut(CloseReason::ShutDown);
-                } else {
-                    let live = &self.acceptor.endpoint.live;
-                    live.drain_within(connection, CloseReason::ShutDown, left);
-                }
-            }
             if left.is_zero() {
+                return self.each(|it| it.cut(CloseReason::ShutDown)).await;
+            }
+            // Handshakes that finish during the shutdown add connections.
+            let opened = live.opened();
+            if seen.replace(opened) != Some(opened) {
+                let drain = |it: &Connection<I>| live.drain_within(it, CloseReason::ShutDown, left);
+                self.each(drain).await;
+            }
+            if !may_open && !live.has_open(|it| it.listener() == Some(self.id)) {
                 return;
             }
             tokio::time::sleep(EVERY.min(left)).await;
+        }
+    }
+
+    /// Does this with each open connection of the listener. Other tasks run in between.
+    async fn each(&self, act: impl Fn(&Connection<I>)) {
+        /// After how many connections.
+        const CHUNK: usize = 64;
+
+        let mut done = 0_usize;
+        for connection in self.acceptor.endpoint.live.open_connections() {
+            if connection.listener() == Some(self.id) {
+                act(&connection);
+                done += 1;
+                if done.is_multiple_of(CHUNK) {
+                    yield_now().await;
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::pki::contained::caught;
 use crate::proxy_protocol::{Header, HeaderError};
 use crate::server::{AcceptError, PreambleError, ShedReason};
 use crate::stream::handshake::{Cancel, Driver};
-use crate::stream::info_of;
+use crate::stream::info_of_peer;
 use crate::tls::Attempt;
 use crate::{ConnectionInfo, TlsStream};
 
@@ -40,6 +40,56 @@ pub(super) struct Admitted<IO, I> {
     _place: OwnedSemaphorePermit,
 }
 
+/// Begins to serve a connection, without waiting.
+pub(crate) type Serve<IO, I> = Box<dyn Fn(TlsStream<IO, I>) + Send + Sync>;
+
+/// Where admitted connections go.
+pub(super) struct Outlet<IO, I> {
+    queue: mpsc::Sender<Admitted<IO, I>>,
+    /// Set by a server that takes them without the queue, which would wake its task for each.
+    direct: Arc<OnceLock<Serve<IO, I>>>,
+}
+
+impl<IO, I> Outlet<IO, I> {
+    pub(super) fn new(
+        places: usize,
+    ) -> (
+        Self,
+        mpsc::Receiver<Admitted<IO, I>>,
+        Arc<OnceLock<Serve<IO, I>>>,
+    ) {
+        let (queue, admitted) = mpsc::channel(places);
+        let direct = Arc::default();
+        let outlet = Self {
+            queue,
+            direct: Arc::clone(&direct),
+        };
+        (outlet, admitted, direct)
+    }
+
+    async fn pass(&self, stream: TlsStream<IO, I>, place: OwnedSemaphorePermit) {
+        if let Some(serve) = self.direct.get() {
+            drop(place);
+            return serve(stream);
+        }
+        let admitted = Admitted {
+            stream,
+            _place: place,
+        };
+        // It fails only if the listener was dropped.
+        let _ = self.queue.send(admitted).await;
+    }
+}
+
+impl<IO, I> Clone for Outlet<IO, I> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            direct: Arc::clone(&self.direct),
+        }
+    }
+}
+
 /// The running loop. Dropping it aborts the loop and all its handshakes.
 #[derive(Debug)]
 pub(super) struct Task(JoinHandle<()>);
@@ -54,14 +104,14 @@ impl Task {
     pub(super) fn start<S: Incoming, P: Preamble<S::Io>, I: Send + Sync + 'static>(
         options: ListenerBuilder<I, P>,
         incoming: S,
-        admitted: mpsc::Sender<Admitted<P::Io, I>>,
+        outlet: Outlet<P::Io, I>,
         stopped: watch::Receiver<Stop>,
         id: u64,
     ) -> Self {
         let accepting = Accepting {
             places: Arc::new(Semaphore::new(options.max_handshakes)),
             options: Arc::new(options),
-            admitted,
+            outlet,
             handshakes: JoinSet::new(),
             id,
         };
@@ -72,7 +122,7 @@ impl Task {
 struct Accepting<IO, P, I> {
     options: Arc<ListenerBuilder<I, P>>,
     places: Arc<Semaphore>,
-    admitted: mpsc::Sender<Admitted<IO, I>>,
+    outlet: Outlet<IO, I>,
     handshakes: JoinSet<()>,
     id: u64,
 }
@@ -135,10 +185,11 @@ where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
         P: Preamble<T, Io = IO>,
     {
-        let info = info_of(&io).with_remote_addr(remote_addr);
+        let info = info_of_peer(&io, remote_addr);
         let raw = RawConnection::new(io, info.clone());
         // From here on it has an outcome, also if its task never runs.
-        let attempt = self.options.acceptor.attempt(info);
+        let mut attempt = self.options.acceptor.attempt(info);
+        attempt.listener = Some(self.id);
         let (place, of_source) = match self.places_for(&raw.info, place).await {
             Ok(places) => places,
             Err(shed) => {
@@ -148,10 +199,9 @@ where
         };
         let handshake = Handshake {
             options: Arc::clone(&self.options),
-            admitted: self.admitted.clone(),
+            outlet: self.outlet.clone(),
             place,
             of_source,
-            listener: self.id,
         };
         self.handshakes.spawn(handshake.run(raw, attempt));
     }
@@ -264,10 +314,9 @@ impl<I, P> ListenerBuilder<I, P> {
 
 struct Handshake<IO, P, I> {
     options: Arc<ListenerBuilder<I, P>>,
-    admitted: mpsc::Sender<Admitted<IO, I>>,
+    outlet: Outlet<IO, I>,
     place: OwnedSemaphorePermit,
     of_source: Option<Entry>,
-    listener: u64,
 }
 
 impl<IO, P, I> Handshake<IO, P, I>
@@ -283,14 +332,8 @@ where
         let mut remote_addr = raw.remote_addr();
         match self.shake_hands(raw, attempt, &mut remote_addr).await {
             Ok(stream) => {
-                stream.set_listener(self.listener);
                 drop(self.of_source.take());
-                let admitted = Admitted {
-                    stream,
-                    _place: self.place,
-                };
-                // It fails only if the listener was dropped.
-                let _ = self.admitted.send(admitted).await;
+                self.outlet.pass(stream, self.place).await;
             }
             Err(error) => notify(self.options.on_refused.as_ref(), remote_addr, &error),
         }
