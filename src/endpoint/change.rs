@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use super::Update;
 use crate::gate::Changed;
+use crate::identity::TrustDomain;
 use crate::policy::{Authorizer, Replacement};
-use crate::trust::{BundleError, TrustBundles};
+use crate::trust::TrustStore;
 
-/// Adds or removes one bundle.
-pub(crate) type BundleChange<'a> = &'a dyn Fn(TrustBundles) -> Result<TrustBundles, BundleError>;
+/// The next bundle of one trust domain; `None` removes the domain.
+pub(crate) struct BundleChange {
+    pub(crate) domain: TrustDomain,
+    pub(crate) bundle: Option<TrustStore>,
+}
 
 /// Parts that are not set stay as they are.
 pub(crate) struct Change<I> {

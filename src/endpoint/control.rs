@@ -34,7 +34,7 @@ pub(crate) trait Controlled<I>: Current<I> {
     /// error, or a panic, reports that nothing has changed.
     fn change(self: Arc<Self>, change: Change<I>) -> Result<u64, BuildError>;
 
-    fn change_bundles(self: Arc<Self>, change: BundleChange<'_>) -> Result<u64, BuildError>;
+    fn change_bundle(self: Arc<Self>, change: BundleChange) -> Result<u64, BuildError>;
 
     /// Our own certificates with the names that they are for, the default first.
     fn own_certificates(&self) -> Vec<(Option<String>, Certificate)>;
@@ -278,7 +278,7 @@ impl<I: Send + Sync + 'static> Control<I> {
         domain: TrustDomain,
         bundle: TrustStore,
     ) -> Result<u64, BuildError> {
-        self.change_bundles(&|bundles| bundles.with(domain.clone(), bundle.clone()))
+        self.change_bundle(domain, Some(bundle))
     }
 
     /// Removes a SPIFFE trust domain: its members are not trusted from now on.
@@ -287,11 +287,15 @@ impl<I: Send + Sync + 'static> Control<I> {
     /// [`BuildError::Bundle`] when the trust is not by trust domain; [`BuildError::EmptyTrust`]
     /// when it is the last one.
     pub fn remove_trust_domain(&self, domain: &TrustDomain) -> Result<u64, BuildError> {
-        self.change_bundles(&|bundles| Ok(bundles.without(domain)))
+        self.change_bundle(domain.clone(), None)
     }
 
-    fn change_bundles(&self, change: BundleChange<'_>) -> Result<u64, BuildError> {
-        Arc::clone(&self.endpoint).change_bundles(change)
+    fn change_bundle(
+        &self,
+        domain: TrustDomain,
+        bundle: Option<TrustStore>,
+    ) -> Result<u64, BuildError> {
+        Arc::clone(&self.endpoint).change_bundle(BundleChange { domain, bundle })
     }
 
     /// The open connections, the oldest first.

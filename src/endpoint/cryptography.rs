@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+use super::update::ChangedBundle;
+use crate::identity::TrustDomain;
 use crate::pki::{Certificate, Credentials, algorithm, provider, signature_algorithm_name};
 use crate::tls::{
     BuildError, CipherOrder, FipsError, PostQuantumError, Resumption, tickets_are_fips,
 };
 use crate::trust::{
-    ChainError, PostQuantum, Trust, check_post_quantum_key, check_post_quantum_signature,
+    ChainError, PostQuantum, Trust, TrustStore, check_post_quantum_key,
+    check_post_quantum_signature,
 };
 
 /// The requirements of a builder, and the provider that they are about.
@@ -36,7 +39,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Default)]
 pub(crate) struct FipsState {
     settings: Option<FipsError>,
-    trust: Option<FipsError>,
+    /// How many stores of the trust have a root that is not FIPS, if the settings are.
+    trust: usize,
     default: Option<FipsError>,
     /// By the name (SNI) of the credentials.
     named: HashMap<String, FipsError>,
@@ -45,7 +49,7 @@ pub(crate) struct FipsState {
 impl FipsState {
     pub(crate) fn is_fips(&self) -> bool {
         self.settings.is_none()
-            && self.trust.is_none()
+            && self.trust == 0
             && self.default.is_none()
             && self.named.is_empty()
     }
@@ -135,13 +139,40 @@ impl Requirements {
         if self.post_quantum.requires_identity() {
             check_trust_is_post_quantum(trust)?;
         }
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let found = trust
-            .stores()
-            .find_map(|store| store.root_not_fips(algorithms));
-        let found = found.map(|(root, problem)| FipsError::TrustedKey { root, problem });
-        state.trust = self.demand(found)?;
+        // No trust makes settings FIPS that are not.
+        if state.settings.is_none() {
+            state.trust = 0;
+            for store in trust.stores() {
+                state.trust += self.count_not_fips(store)?;
+            }
+        }
         Ok(())
+    }
+
+    /// Checks the new bundle of a trust domain. The others were checked before.
+    pub(super) fn check_bundle(
+        &self,
+        changed: &ChangedBundle,
+        state: &mut FipsState,
+    ) -> Result<(), BuildError> {
+        let count = |store: &Option<Arc<TrustStore>>| {
+            let store = store.as_deref().filter(|_| state.settings.is_none());
+            store.map_or(Ok(0), |store| self.count_not_fips(store))
+        };
+        if let Some(new) = &changed.new
+            && self.post_quantum.requires_identity()
+        {
+            check_bundle_is_post_quantum(&changed.domain, new)?;
+        }
+        state.trust = (state.trust + count(&changed.new)?).saturating_sub(count(&changed.old)?);
+        Ok(())
+    }
+
+    /// 1 if a root of this store is not FIPS.
+    fn count_not_fips(&self, store: &TrustStore) -> Result<usize, BuildError> {
+        let found = store.root_not_fips(&self.provider.signature_verification_algorithms);
+        let found = found.map(|(root, problem)| FipsError::TrustedKey { root, problem });
+        Ok(usize::from(self.demand(found)?.is_some()))
     }
 
     /// Checks new credentials: the default ones, or those for a name (SNI).
@@ -224,20 +255,22 @@ fn check_trust_is_post_quantum(trust: &Trust) -> Result<(), PostQuantumError> {
             Err(PostQuantumError::Trust { trust_domain: None })
         }
         Trust::Store(_) => Ok(()),
-        Trust::ByTrustDomain(bundles) => {
-            let mut domains = bundles.trust_domains();
-            let classical = domains.find(|domain| {
-                let bundle = bundles.get(domain);
-                bundle.is_some_and(|bundle| !bundle.allows_post_quantum())
-            });
-            match classical {
-                None => Ok(()),
-                Some(domain) => Err(PostQuantumError::Trust {
-                    trust_domain: Some(domain.to_string()),
-                }),
-            }
-        }
+        Trust::ByTrustDomain(bundles) => bundles
+            .iter()
+            .try_for_each(|(domain, bundle)| check_bundle_is_post_quantum(domain, bundle)),
     }
+}
+
+fn check_bundle_is_post_quantum(
+    domain: &TrustDomain,
+    bundle: &TrustStore,
+) -> Result<(), PostQuantumError> {
+    if bundle.allows_post_quantum() {
+        return Ok(());
+    }
+    Err(PostQuantumError::Trust {
+        trust_domain: Some(domain.to_string()),
+    })
 }
 
 fn check_own_is_post_quantum(credentials: &Credentials) -> Result<(), PostQuantumError> {

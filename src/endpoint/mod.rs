@@ -35,6 +35,7 @@ pub(crate) use control::Controlled;
 pub(crate) use control::WeakControl;
 pub(crate) use side::{ClientSide, ServerSide, TlsRole};
 pub(crate) use sources::Sources;
+use update::ChangedBundle;
 pub use update::Update;
 
 use self::checks::{OwnWarnings, RolledBack};
@@ -168,7 +169,8 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
             allowed = rolled_back;
             replaces_credentials = update.replaces_credentials();
             let (credentials, named) = update.take_credentials();
-            fips = self.check_requirements(&fips, &verifier, credentials.as_ref(), &named)?;
+            let own = (credentials.as_ref(), &*named);
+            fips = self.check_requirements(&fips, &verifier, update.bundle(), own)?;
             let next = S::with_credentials(&template, credentials, named)?;
             tls = Some(S::configs(&next, &self.in_force, verifier.trust())?);
             next_template = Some(next);
@@ -215,12 +217,15 @@ impl<S: TlsRole, I: Send + Sync + 'static> Endpoint<S, I> {
         &self,
         current: &FipsState,
         verifier: &ChainVerifier,
-        credentials: Option<&Credentials>,
-        named: &[(String, Credentials)],
+        bundle: Option<&ChangedBundle>,
+        (credentials, named): (Option<&Credentials>, &[(String, Credentials)]),
     ) -> Result<Arc<FipsState>, BuildError> {
         let mut state = current.clone();
         let requirements = &self.requirements;
-        requirements.check_trust(verifier.trust(), &mut state)?;
+        match bundle {
+            Some(changed) => requirements.check_bundle(changed, &mut state)?,
+            None => requirements.check_trust(verifier.trust(), &mut state)?,
+        }
         if let Some(credentials) = credentials {
             requirements.check_credentials(None, credentials, &mut state)?;
         }
@@ -330,9 +335,9 @@ impl<S: TlsRole, I: Send + Sync + 'static> Controlled<I> for Endpoint<S, I> {
         self.apply(self.template(), change)
     }
 
-    fn change_bundles(self: Arc<Self>, change: BundleChange<'_>) -> Result<u64, BuildError> {
+    fn change_bundle(self: Arc<Self>, change: BundleChange) -> Result<u64, BuildError> {
         let template = self.template();
-        let update = Update::bundles(self.gate().verifier().trust(), change)?;
+        let update = Update::of_bundle(self.gate().verifier().trust(), change)?;
         self.apply(template, update.into())
     }
 

@@ -1,11 +1,15 @@
 //! A change of trust, CRLs or credentials at run time.
 
+use std::sync::Arc;
+
+use super::BundleChange;
 use super::checks::{self, OwnWarnings, RolledBack};
 use crate::gate::Gate;
+use crate::identity::TrustDomain;
 use crate::pki::{Credentials, OwnCertificateChecks};
 use crate::side::Side;
 use crate::tls::BuildError;
-use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustBundles};
+use crate::trust::{BundleError, ChainVerifier, Revocation, Trust, TrustStore};
 
 /// New trust, CRLs or credentials for an acceptor or a connector in use. Parts that are not set stay
 /// as they are.
@@ -49,8 +53,16 @@ pub struct Update {
     revocation: Option<Revocation>,
     credentials: Option<Credentials>,
     named: Vec<(String, Credentials)>,
-    /// Adds or removes a trust domain. This must not depend on the CRLs in force.
-    is_of_bundles: bool,
+    /// The only bundle that the trust changes. This must not depend on the CRLs in force.
+    bundle: Option<ChangedBundle>,
+}
+
+/// The bundle of one trust domain before and after a change; `None` where the domain is not trusted.
+#[derive(Debug)]
+pub(super) struct ChangedBundle {
+    pub(super) domain: TrustDomain,
+    pub(super) old: Option<Arc<TrustStore>>,
+    pub(super) new: Option<Arc<TrustStore>>,
 }
 
 impl Update {
@@ -103,12 +115,17 @@ impl Update {
             return Err(BuildError::EmptyTrust);
         }
         let changes = self.trust.is_some() || self.revocation.is_some();
-        let to_prove = changes && !self.is_of_bundles;
         let replaces_crls = self.revocation.is_some();
-        let mut next = current.updated(self.trust.take(), self.revocation.take());
-        if to_prove {
-            checks::crls_are_their_issuers(&next)?;
-        }
+        let mut next = match (&self.bundle, self.trust.take()) {
+            (Some(changed), Some(trust)) => current.with_store(trust, changed.new.as_deref()),
+            (_, trust) => {
+                let next = current.updated(trust, self.revocation.take());
+                if changes {
+                    checks::crls_are_their_issuers(&next)?;
+                }
+                next
+            }
+        };
         let rolled_back = if replaces_crls {
             RolledBack::find(&mut next, current, gate)?
         } else {
@@ -128,18 +145,97 @@ impl Update {
         OwnWarnings::of_update(self.credentials.iter().chain(named), side, checks, gate)
     }
 
+    /// The bundle that it changes.
+    pub(super) const fn bundle(&self) -> Option<&ChangedBundle> {
+        self.bundle.as_ref()
+    }
+
     /// One more trust domain, or one less, by what is in force now.
-    pub(super) fn bundles(
-        current: &Trust,
-        change: impl FnOnce(TrustBundles) -> Result<TrustBundles, BundleError>,
-    ) -> Result<Self, BuildError> {
-        match current {
-            Trust::ByTrustDomain(bundles) => Ok(Self {
-                trust: Some(change(bundles.clone())?.into()),
-                is_of_bundles: true,
-                ..Self::default()
-            }),
-            Trust::Store(_) => Err(BundleError::NotByTrustDomain.into()),
+    pub(super) fn of_bundle(current: &Trust, change: BundleChange) -> Result<Self, BuildError> {
+        let Trust::ByTrustDomain(bundles) = current else {
+            return Err(BundleError::NotByTrustDomain.into());
+        };
+        let BundleChange { domain, bundle } = change;
+        let old = bundles.shared(&domain).cloned();
+        let next = match bundle {
+            Some(bundle) => bundles.clone().with(domain.clone(), bundle)?,
+            None => bundles.clone().without(&domain),
+        };
+        let new = next.shared(&domain).cloned();
+        Ok(Self {
+            trust: Some(next.into()),
+            bundle: Some(ChangedBundle { domain, old, new }),
+            ..Self::default()
+        })
+    }
+}
+
+#[cfg(all(
+    test,
+    feature = "testing",
+    any(feature = "aws-lc-rs", feature = "ring")
+))]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+    use crate::identity::SpiffeId;
+    use crate::testing::TestCa;
+    use crate::{Acceptor, policy};
+
+    /// The addresses of the stores of these domains, by what is in force.
+    fn stores(acceptor: &Acceptor<SpiffeId>, domains: &[TrustDomain]) -> Vec<*const TrustStore> {
+        let gate = acceptor.control().gate_in_force();
+        let Trust::ByTrustDomain(bundles) = gate.verifier().trust() else {
+            panic!("by trust domain");
+        };
+        let stores = domains.iter().filter_map(|domain| bundles.get(domain));
+        stores.map(ptr::from_ref).collect()
+    }
+
+    #[test]
+    fn a_trust_domain_is_replaced_without_a_copy_of_the_others() {
+        let ca = TestCa::new("Root");
+        let domain =
+            |number: usize| -> TrustDomain { format!("d{number}.example").parse().unwrap() };
+        let others: Vec<TrustDomain> = (1..200).map(domain).collect();
+        let mut bundles = TrustStore::by_trust_domain();
+        for number in 0..200 {
+            bundles = bundles.with(domain(number), ca.trust()).unwrap();
         }
+        let crls = crate::trust::Crls::new([crate::pki::Crl::from_der(&ca.crl().build()).unwrap()]);
+        let acceptor = Acceptor::builder()
+            .credentials(ca.leaf().dns("a.example").issue().credentials())
+            .trust(bundles)
+            .identify(SpiffeId::extractor())
+            .authorize(policy::allow_any())
+            .revocation(crls.unwrap())
+            .build()
+            .unwrap();
+        let control = acceptor.control();
+        let before = stores(&acceptor, &others);
+        assert_eq!(before.len(), 199);
+        let rules = |acceptor: &Acceptor<SpiffeId>| {
+            let gate = acceptor.control().gate_in_force();
+            gate.verifier().revocation_rules().map(ptr::from_ref)
+        };
+        let crls = rules(&acceptor);
+
+        let other = TestCa::new("Other").trust();
+        assert_eq!(
+            control.set_trust_domain(domain(0), other.clone()).unwrap(),
+            2
+        );
+        assert_eq!(stores(&acceptor, &others), before);
+        assert_eq!(
+            rules(&acceptor),
+            crls,
+            "their signatures are not verified again"
+        );
+        assert_eq!(control.set_trust_domain(domain(500), other).unwrap(), 3);
+        assert_eq!(control.remove_trust_domain(&domain(0)).unwrap(), 4);
+        assert_eq!(control.remove_trust_domain(&domain(777)).unwrap(), 5);
+        assert_eq!(stores(&acceptor, &others), before);
+        assert_eq!(stores(&acceptor, &[domain(0), domain(500)]).len(), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rustls::DistinguishedName;
 
-use crate::trust::{Trust, TrustStore};
+use crate::trust::Trust;
 
 /// Which names of authorities an acceptor sends with its request for a certificate
 /// (`certificate_authorities`, RFC 9846 section 4.2.4).
@@ -52,7 +52,7 @@ impl RootHints {
     /// The names for this trust. Intermediates are named for clients that send, and so match, only their
     /// leaf.
     pub(super) fn names(self, trust: &Trust) -> Vec<DistinguishedName> {
-        if trust.stores().any(TrustStore::has_pins) {
+        if trust.has_pins() {
             return Vec::new();
         }
         let subjects = trust.stores().flat_map(|store| {

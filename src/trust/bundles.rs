@@ -1,10 +1,12 @@
 //! Trust bundles by SPIFFE trust domain.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::domain_map::DomainMap;
 use super::{TrustError, TrustStore, files};
 use crate::diagnostic::{Diagnostic, display_diagnostic};
 use crate::identity::{IdentityError, IdentityExtractor as _, SpiffeId, TrustDomain, WorkloadId};
@@ -33,11 +35,11 @@ use crate::pki::{Certificate, PemError};
 ///
 /// [`Control::set_trust_domain`](crate::Control::set_trust_domain) and
 /// [`Control::remove_trust_domain`](crate::Control::remove_trust_domain) change the federated domains at
-/// run time.
+/// run time. Clones share the bundles, and a change takes time in the logarithm of the trust domains.
 #[derive(Clone, Default)]
 #[doc(alias = "federation")]
 pub struct TrustBundles {
-    by_domain: BTreeMap<TrustDomain, TrustStore>,
+    by_domain: DomainMap,
     /// Schemes besides `spiffe`.
     schemes: BTreeSet<String>,
 }
@@ -205,12 +207,20 @@ impl TrustBundles {
 
     /// The bundle of a trust domain.
     pub fn get(&self, domain: &TrustDomain) -> Option<&TrustStore> {
+        self.shared(domain).map(|store| &**store)
+    }
+
+    pub(crate) fn shared(&self, domain: &TrustDomain) -> Option<&Arc<TrustStore>> {
         self.by_domain.get(domain)
+    }
+
+    pub(crate) fn has_pins(&self) -> bool {
+        self.by_domain.has_pins()
     }
 
     /// The trust domains, sorted.
     pub fn trust_domains(&self) -> impl Iterator<Item = &TrustDomain> {
-        self.by_domain.keys()
+        self.iter().map(|(domain, _)| domain)
     }
 
     /// Whether there is no trust domain.
@@ -218,14 +228,14 @@ impl TrustBundles {
         self.by_domain.is_empty()
     }
 
-    pub(super) fn stores(&self) -> impl Iterator<Item = &TrustStore> {
-        self.by_domain.values()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&TrustDomain, &TrustStore)> {
+        self.by_domain.iter()
     }
 }
 
 impl fmt::Debug for TrustBundles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(&self.by_domain).finish()
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -274,13 +284,21 @@ impl Trust {
         self.stores().all(TrustStore::is_empty)
     }
 
+    /// Whether a store has pins.
+    pub(crate) fn has_pins(&self) -> bool {
+        match self {
+            Self::Store(store) => store.has_pins(),
+            Self::ByTrustDomain(bundles) => bundles.has_pins(),
+        }
+    }
+
     /// All stores: one, or one for each trust domain.
     pub fn stores(&self) -> impl Iterator<Item = &TrustStore> {
         let (one, many) = match self {
             Self::Store(store) => (Some(store), None),
             Self::ByTrustDomain(bundles) => (None, Some(bundles)),
         };
-        one.into_iter()
-            .chain(many.into_iter().flat_map(TrustBundles::stores))
+        let many = many.into_iter().flat_map(TrustBundles::iter);
+        one.into_iter().chain(many.map(|(_, store)| store))
     }
 }

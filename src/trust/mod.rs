@@ -3,6 +3,7 @@
 mod build;
 mod bundles;
 mod choices;
+mod domain_map;
 mod error;
 mod explain;
 mod extensions;

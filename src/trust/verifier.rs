@@ -46,7 +46,7 @@ use crate::side::Side;
 #[derive(Debug)]
 pub struct ChainVerifier {
     trust: Trust,
-    revocation: Option<CrlSet>,
+    revocation: Option<Arc<CrlSet>>,
     usage: Side,
     extended_key_usage: EkuPolicy,
     limits: Limits,
@@ -134,7 +134,9 @@ impl ChainVerifier {
     #[must_use]
     pub fn revocation(mut self, revocation: impl Into<Revocation>) -> Self {
         let known = self.trust.stores().flat_map(TrustStore::authorities);
-        self.revocation = Some(CrlSet::new(revocation.into(), known, self.algorithms));
+        let crls = CrlSet::new(revocation.into(), self.algorithms);
+        crls.verify_all(known);
+        self.revocation = Some(Arc::new(crls));
         self
     }
 
@@ -145,22 +147,37 @@ impl ChainVerifier {
 
     /// The same rules with another trust, other CRLs, or both.
     pub(crate) fn updated(&self, trust: Option<Trust>, revocation: Option<Revocation>) -> Self {
-        let revocation = revocation.or_else(|| Some(self.revocation.as_ref()?.rules().clone()));
         let updated = Self {
             trust: trust.unwrap_or_else(|| self.trust.clone()),
-            revocation: None,
+            // Which CRLs an issuer signed does not depend on the trust.
+            revocation: self.revocation.clone(),
             // They belong to one generation of trust.
             known_issuers: None,
             ..*self
         };
-        let mut updated = match revocation {
-            None => return updated,
+        match revocation {
             Some(revocation) => updated.revocation(revocation),
-        };
-        if let (Some(previous), Some(next)) = (&self.revocation, &mut updated.revocation) {
-            next.keep_left_out(previous);
+            None => {
+                if let Some(crls) = &updated.revocation {
+                    let stores = updated.trust.stores();
+                    crls.verify_all(stores.flat_map(TrustStore::authorities));
+                }
+                updated
+            }
         }
-        updated
+    }
+
+    /// The same rules with a trust in which only this store is new.
+    pub(crate) fn with_store(&self, trust: Trust, new: Option<&TrustStore>) -> Self {
+        if let Some(crls) = &self.revocation {
+            crls.verify_all(new.into_iter().flat_map(TrustStore::authorities));
+        }
+        Self {
+            trust,
+            revocation: self.revocation.clone(),
+            known_issuers: None,
+            ..*self
+        }
     }
 
     /// A CRL with the name of authorities of the trust that none of them signed.
@@ -180,14 +197,17 @@ impl ChainVerifier {
 
     /// What the loader of the CRLs skipped.
     pub(crate) fn skipped_crls(&self) -> &[SkippedCrl] {
-        let rules = self.revocation.as_ref().map(CrlSet::rules);
+        let rules = self.revocation.as_deref().map(CrlSet::rules);
         rules.map_or(&[], |rules| rules.crls().skipped())
     }
 
     /// Remembers the CRLs of `previous` that have no successor, so that a later update cannot return to
     /// earlier ones.
     pub(crate) fn remember_crls(&mut self, previous: &Self, now: UnixTime) {
-        if let (Some(previous), Some(next)) = (&previous.revocation, &mut self.revocation) {
+        if let (Some(previous), Some(next)) = (&previous.revocation, &mut self.revocation)
+            // New CRLs are not shared yet.
+            && let Some(next) = Arc::get_mut(next)
+        {
             next.remember(previous, now);
         }
     }
@@ -259,13 +279,13 @@ impl ChainVerifier {
         self.known_issuers.as_ref()
     }
 
-    pub(super) const fn crl_set(&self) -> Option<&CrlSet> {
-        self.revocation.as_ref()
+    pub(super) fn crl_set(&self) -> Option<&CrlSet> {
+        self.revocation.as_deref()
     }
 
     /// The CRLs and the rules about them.
     pub(crate) fn revocation_rules(&self) -> Option<&Revocation> {
-        self.revocation.as_ref().map(CrlSet::rules)
+        self.revocation.as_deref().map(CrlSet::rules)
     }
 
     /// Verifies a presented chain, leaf first, at the time `now`.
@@ -389,7 +409,7 @@ impl ChainVerifier {
             // Another root may be on a path to it.
             return self.verify_at_its_time(chain, now).map(Some);
         };
-        match &self.revocation {
+        match self.crl_set() {
             None => Ok(None),
             Some(crls) => {
                 let certificates = chain.certificates();

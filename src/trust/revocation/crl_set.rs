@@ -45,12 +45,8 @@ pub(in crate::trust) struct CrlSet {
 }
 
 impl CrlSet {
-    /// Sorts the CRLs, and verifies the signatures of those whose issuer is among `known`.
-    pub(in crate::trust) fn new<'a>(
-        rules: Revocation,
-        known: impl IntoIterator<Item = Issuer<'a>>,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Self {
+    /// Sorts the CRLs.
+    pub(in crate::trust) fn new(rules: Revocation, algorithms: WebPkiSupportedAlgorithms) -> Self {
         let mut by_name: HashMap<DistinguishedName, Vec<Crl>> = HashMap::new();
         for list in rules.crls.lists() {
             let of_issuer = by_name.entry(list.issuer().clone()).or_default();
@@ -60,7 +56,7 @@ impl CrlSet {
         let mut starts: Vec<u64> = lists.map(|list| rules.start_of(list)).collect();
         starts.sort_unstable();
         let names = by_name.keys().map(ComparableName::of).collect();
-        let set = Self {
+        Self {
             rules,
             names,
             by_name,
@@ -69,13 +65,16 @@ impl CrlSet {
             signed_certificates: Cache::new(ISSUERS),
             starts: starts.into(),
             algorithms,
-        };
-        // All of them, also those that a newer one replaces: one that is not in force yet replaces
-        // none, and hashing a large list would delay a handshake.
-        for issuer in known {
-            set.signed_by(&issuer).verify_all();
         }
-        set
+    }
+
+    /// Verifies the signatures of the CRLs whose issuer is among `known`: all of them, also those that a newer
+    /// one replaces. One that is not in force yet replaces none, and hashing a large list would delay a
+    /// handshake.
+    pub(in crate::trust) fn verify_all<'a>(&self, known: impl IntoIterator<Item = Issuer<'a>>) {
+        for issuer in known {
+            self.signed_by(&issuer).verify_all();
+        }
     }
 
     /// The time around `now` in which the same CRLs are in force.

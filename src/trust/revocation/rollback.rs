@@ -53,11 +53,6 @@ impl CrlSet {
         found
     }
 
-    /// Takes over the CRLs that earlier updates left out.
-    pub(in crate::trust) fn keep_left_out(&mut self, previous: &Self) {
-        self.left_out.clone_from(&previous.left_out);
-    }
-
     /// Remembers the CRLs of `previous` that were in force, have not expired, and have no successor here.
     pub(in crate::trust) fn remember(&mut self, previous: &Self, now: UnixTime) {
         let in_force = previous.by_name.values().flatten();
