@@ -1,5 +1,7 @@
 //! The peer of a connection.
 
+#[cfg(feature = "audit-json")]
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -306,21 +308,29 @@ impl ConnectionInfo {
 
     /// IANA's name of the cipher suite: `TLS_AES_128_GCM_SHA256`.
     #[cfg(feature = "audit-json")]
-    pub(crate) fn cipher_suite_name(&self) -> Option<String> {
-        let name = format!("{:?}", self.cipher_suite?);
+    pub(crate) fn cipher_suite_name(&self) -> Option<Cow<'static, str>> {
+        let suite = self.cipher_suite?;
         // rustls writes TLS13_ for the suites of TLS 1.3.
-        Some(match name.strip_prefix("TLS13_") {
-            Some(rest) => format!("TLS_{rest}"),
-            None => name,
+        Some(match suite {
+            CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256".into(),
+            CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384".into(),
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256".into(),
+            suite => name_of(suite.as_str(), &suite),
         })
     }
 
     /// IANA's name of the group: `X25519MLKEM768`.
     #[cfg(feature = "audit-json")]
-    pub(crate) fn key_exchange_group_name(&self) -> Option<String> {
+    pub(crate) fn key_exchange_group_name(&self) -> Option<Cow<'static, str>> {
         self.key_exchange_group.map(|group| match group {
-            NamedGroup::secp256r1MLKEM768 => "SecP256r1MLKEM768".to_owned(),
-            group => format!("{group:?}"),
+            NamedGroup::secp256r1MLKEM768 => "SecP256r1MLKEM768".into(),
+            group => name_of(group.as_str(), &group),
         })
     }
+}
+
+/// The name of a value that rustls knows, or its number.
+#[cfg(feature = "audit-json")]
+fn name_of(known: Option<&'static str>, value: &dyn fmt::Debug) -> Cow<'static, str> {
+    known.map_or_else(|| format!("{value:?}").into(), Cow::Borrowed)
 }

@@ -158,7 +158,7 @@ impl<'w> Bounded<'w> {
 
     /// Writes as much as there is room for, and returns how many bytes of the text remain.
     fn push(&mut self, text: &str) -> Result<usize, fmt::Error> {
-        if text.len() <= self.room && text.bytes().all(takes_one_byte) {
+        if text.len() <= self.room && is_plain(text) {
             self.room -= text.len();
             return self.out.write_str(text).map(|()| 0);
         }
@@ -187,6 +187,11 @@ impl<'w> Bounded<'w> {
         self.out.write_str(&text[plain..])?;
         Ok(0)
     }
+}
+
+/// Whether a text is printed as it is, also in JSON.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(takes_one_byte)
 }
 
 /// Whether this byte is a character that is printed as it is, also in JSON.

@@ -63,9 +63,9 @@ impl Text {
 fn list_entry(out: &mut Object<'_>, certificate: &Certificate) {
     name(out, "subject", certificate.subject(), MAX_IN_CHAIN);
     name(out, "issuer", certificate.issuer(), MAX_IN_CHAIN);
-    out.code("serial", ShortSerial(certificate.serial()));
-    out.code("sha256", certificate.sha256());
-    out.code("spki_sha256", certificate.spki_sha256());
+    out.shown("serial", ShortSerial(certificate.serial()));
+    out.shown("sha256", certificate.sha256());
+    out.shown("spki_sha256", certificate.spki_sha256());
     validity(out, certificate);
 }
 
@@ -75,12 +75,12 @@ fn leaf(out: &mut Object<'_>, leaf: &Certificate) {
     validity(out, leaf);
     out.object("hash", |hash| {
         // In upper case, as the Elastic Common Schema requires.
-        hash.code("sha256", leaf.sha256().to_string().to_uppercase());
+        hash.code("sha256", &leaf.sha256().to_string().to_uppercase());
     });
     out.object("x509", |x509| {
-        x509.code("version_number", leaf.version());
+        x509.shown("version_number", leaf.version());
         let serial = ShortSerial(leaf.serial()).to_string();
-        x509.code("serial_number", serial.to_uppercase());
+        x509.code("serial_number", &serial.to_uppercase());
         x509.object("subject", |it| names_of(it, leaf.subject()));
         x509.object("issuer", |it| names_of(it, leaf.issuer()));
         validity(x509, leaf);
@@ -90,8 +90,8 @@ fn leaf(out: &mut Object<'_>, leaf: &Certificate) {
 }
 
 fn validity(out: &mut Object<'_>, certificate: &Certificate) {
-    out.code("not_before", Rfc3339(certificate.not_before()));
-    out.code("not_after", Rfc3339(certificate.not_after()));
+    out.shown("not_before", Rfc3339(certificate.not_before()));
+    out.shown("not_after", Rfc3339(certificate.not_after()));
 }
 
 fn names_of(out: &mut Object<'_>, distinguished: &DistinguishedName) {

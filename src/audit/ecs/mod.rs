@@ -4,11 +4,12 @@
 mod certificates;
 mod object;
 
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{
     Action, Alert, AuditEvent, AuditedRequest, Outcome, PresentedCertificate, Proof, Stage,
@@ -53,10 +54,12 @@ impl AuditEvent {
 
     fn write_json(&self, json: &mut String, text: &TextOf<'_>) {
         Object::write(json, |it| {
-            it.code("@timestamp", timestamp(self));
-            it.cut("message", MAX_SENTENCE, |bounded| {
-                bounded.text(&self.to_string())
-            });
+            it.shown("@timestamp", Timestamp(self.time));
+            // As a whole, so that a cut shows how much is missing.
+            let mut message = String::with_capacity(MAX_VALUE);
+            // Writing to a string does not fail.
+            let _ = write!(message, "{self}");
+            it.text("message", &message, MAX_SENTENCE);
             it.object("ecs", |ecs| ecs.code("version", ECS_VERSION));
             it.object("log", |log| log.code("level", level(self)));
             it.object("event", |it| event(it, self));
@@ -94,10 +97,10 @@ type TextOf<'a> = dyn Fn(&Certificate) -> Arc<Text> + 'a;
 
 fn event(out: &mut Object<'_>, event: &AuditEvent) {
     let (category, types) = classes(event.action);
-    out.code("id", event.id);
+    out.shown("id", event.id);
     out.code("kind", "event");
-    out.texts("category", category.iter());
-    out.texts("type", types.iter());
+    out.codes("category", category);
+    out.codes("type", types);
     out.code("action", event.action.as_str());
     if let Some(outcome) = event.outcome() {
         out.code("outcome", outcome.as_str());
@@ -189,7 +192,7 @@ fn own(out: &mut Object<'_>, event: &AuditEvent, text: &TextOf<'_>) {
 /// The proxy that forwards the client, and the identity of one that vouches for it.
 fn proxy(out: &mut Object<'_>, event: &AuditEvent) {
     if let Some(address) = event.info.proxy_addr() {
-        out.code("ip", address.ip().to_canonical());
+        out.shown("ip", address.ip().to_canonical());
         out.value("port", address.port());
     }
     if let Some(who) = &event.vouched_by {
@@ -212,7 +215,7 @@ fn certificate(out: &mut Object<'_>, presented: &PresentedCertificate, text: &Te
     match presented {
         PresentedCertificate::Read(certificate) => out.insert(&text(certificate).listed),
         PresentedCertificate::Unreadable { sha256, length } => {
-            out.code("sha256", sha256);
+            out.shown("sha256", sha256);
             out.value("length", length); // bytes
         }
     }
@@ -260,11 +263,33 @@ fn level(event: &AuditEvent) -> &'static str {
     }
 }
 
-fn timestamp(event: &AuditEvent) -> String {
-    let time = OffsetDateTime::from(event.time);
-    // To the microsecond, in UTC.
-    let micros = time.replace_microsecond(time.microsecond()).unwrap_or(time);
-    micros.format(&Rfc3339).unwrap_or_default()
+/// RFC 3339 to the microsecond, in UTC. A time that it cannot represent is empty.
+struct Timestamp(SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = OffsetDateTime::from(self.0);
+        let Ok(year @ 0..=9999) = u16::try_from(time.year()) else {
+            return Ok(());
+        };
+        let (month, day) = (u8::from(time.month()), time.day());
+        let (hour, minute, second) = time.to_hms();
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        digits(&mut text[..4], u32::from(year));
+        for (place, value) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
+            digits(&mut text[place..place + 2], u32::from(value));
+        }
+        digits(&mut text[20..26], time.microsecond());
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// Writes a number in as many digits as there are places.
+fn digits(places: &mut [u8], mut number: u32) {
+    for place in places.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 /// The client and the server: one is the peer, the other this side.
@@ -286,9 +311,9 @@ fn endpoint(
     name: Option<&str>,
 ) {
     if let Some(address) = address {
-        let ip = address.ip().to_canonical();
-        out.code("address", ip);
-        out.code("ip", ip);
+        let ip = address.ip().to_canonical().to_string();
+        out.code("address", &ip);
+        out.code("ip", &ip);
         out.value("port", address.port());
     }
     if let Some(name) = name {
@@ -327,10 +352,10 @@ fn tls(out: &mut Object<'_>, event: &AuditEvent, text: &TextOf<'_>) {
             });
         }
         if let Some(cipher) = info.cipher_suite_name() {
-            out.code("cipher", cipher);
+            out.code("cipher", &cipher);
         }
         if let Some(curve) = info.key_exchange_group_name() {
-            out.code("curve", curve);
+            out.code("curve", &curve);
         }
         if let Some(protocol) = info.alpn() {
             let protocol = String::from_utf8_lossy(protocol);
@@ -352,4 +377,29 @@ fn tls(out: &mut Object<'_>, event: &AuditEvent, text: &TextOf<'_>) {
             out.object_if_any("server", show);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn timestamps_have_microseconds() {
+        let at = |seconds, nanos| {
+            let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+            Timestamp(time).to_string()
+        };
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(at(1_709_210_096, 7_999), "2024-02-29T12:34:56.000007Z");
+        assert_eq!(
+            at(253_402_300_799, 999_999_999),
+            "9999-12-31T23:59:59.999999Z"
+        );
+        assert_eq!(
+            Timestamp(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).to_string(),
+            "1969-12-31T23:59:59.000000Z"
+        );
+    }
 }

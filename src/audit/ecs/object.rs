@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use crate::pki::text::{Bounded, MAX_SENTENCE, MAX_VALUE, Thousands};
+use crate::pki::text::{Bounded, MAX_SENTENCE, MAX_VALUE, Thousands, is_plain};
 
 /// The maximum number of entries of a list of names.
 const MAX_NAMES: usize = 32;
@@ -42,12 +42,35 @@ impl<'a> Object<'a> {
     }
 
     /// A text that needs no escapes.
-    pub(super) fn code(&mut self, name: &str, code: impl Display) {
-        self.value(name, format_args!("\"{code}\""));
+    pub(super) fn code(&mut self, name: &str, code: &str) {
+        let out = self.name(name);
+        out.push('"');
+        out.push_str(code);
+        out.push('"');
+    }
+
+    /// As [`code`](Self::code), for a value that is written as such a text.
+    pub(super) fn shown(&mut self, name: &str, value: impl Display) {
+        self.value(name, format_args!("\"{value}\""));
+    }
+
+    /// A list of texts that need no escapes.
+    pub(super) fn codes(&mut self, name: &str, codes: &[&str]) {
+        let out = self.name(name);
+        out.push('[');
+        for (index, code) in codes.iter().enumerate() {
+            out.push_str(if index > 0 { ",\"" } else { "\"" });
+            out.push_str(code);
+            out.push('"');
+        }
+        out.push(']');
     }
 
     /// A text, which may be the peer's, escaped and cut to this number of bytes.
     pub(super) fn text(&mut self, name: &str, text: &str, limit: usize) {
+        if text.len() <= limit && is_plain(text) {
+            return self.code(name, text);
+        }
         cut(self.name(name), limit, |bounded| bounded.text(text));
     }
 
