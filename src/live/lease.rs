@@ -2,7 +2,6 @@
 //!
 //! `tests/interleavings` runs this file under a model checker: no task that waits misses the end of its lease.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::task::Waker;
 use std::time::Instant;
@@ -42,8 +41,9 @@ struct Waiting {
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Tasks that wait for the signal to drain, by number.
-    watchers: BTreeMap<u64, Waker>,
-    next_watcher: u64,
+    watchers: Vec<Option<Waker>>,
+    /// The numbers that no watcher has.
+    free: Vec<usize>,
     /// Stops a transport that runs without a task that waits.
     #[cfg(feature = "quinn")]
     stop: Option<Stop>,
@@ -87,7 +87,6 @@ impl Lease {
     }
 
     /// Whether it neither drains nor was cut (one atomic load).
-    #[cfg(feature = "hyper")]
     pub(crate) fn is_open(&self) -> bool {
         self.phase.load(Ordering::Acquire) == OPEN
     }
@@ -138,23 +137,32 @@ impl Lease {
     /// dropped.
     pub(crate) fn wake_when_draining(
         &self,
-        watcher: &mut Option<u64>,
+        watcher: &mut Option<usize>,
         waker: &Waker,
     ) -> Option<CloseReason> {
+        let mut old = None;
         let mut waiting = self.waiting();
         // Under the lock: `drain` and `cut` set the reason first, and then take the lock to wake.
         let why = self.why_draining().cloned();
         if why.is_none() {
-            let number = *watcher.get_or_insert(waiting.next_watcher);
-            waiting.next_watcher = waiting.next_watcher.max(number + 1);
-            waiting.watchers.insert(number, waker.clone());
+            let number = *watcher.get_or_insert_with(|| waiting.new_watcher());
+            old = waiting.watchers[number].replace(waker.clone());
         }
+        drop(waiting);
+        drop(old); // without the lock: a waker is code of the application
         why
     }
 
-    pub(crate) fn forget_watcher(&self, number: u64) {
-        // Dropped without the lock: a waker is code of the application.
-        let _waker = self.waiting().watchers.remove(&number);
+    pub(crate) fn forget_watcher(&self, number: usize) {
+        let mut waiting = self.waiting();
+        // None are left once the signal was sent.
+        let place = waiting.watchers.get_mut(number);
+        let waker = place.and_then(Option::take);
+        if waker.is_some() {
+            waiting.free.push(number);
+        }
+        drop(waiting);
+        drop(waker); // without the lock
     }
 
     /// Signals to drain; true the first time.
@@ -167,7 +175,7 @@ impl Lease {
                 self.phase
                     .compare_exchange(OPEN, DRAINING, Ordering::AcqRel, Ordering::Acquire);
             let watchers = std::mem::take(&mut self.waiting().watchers);
-            wake(watchers.into_values());
+            wake(watchers.into_iter().flatten());
         }
         first
     }
@@ -185,7 +193,12 @@ impl Lease {
                 let halves = [waiting.reader.take(), waiting.writer.take()];
                 (halves, std::mem::take(&mut waiting.watchers))
             };
-            wake(halves.into_iter().flatten().chain(watchers.into_values()));
+            wake(
+                halves
+                    .into_iter()
+                    .flatten()
+                    .chain(watchers.into_iter().flatten()),
+            );
         }
         first
     }
@@ -208,6 +221,16 @@ impl Lease {
 fn wake(wakers: impl IntoIterator<Item = Waker>) {
     for waker in wakers {
         caught(|| waker.wake());
+    }
+}
+
+impl Waiting {
+    /// The number of a new watcher.
+    fn new_watcher(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.watchers.push(None);
+            self.watchers.len() - 1
+        })
     }
 }
 

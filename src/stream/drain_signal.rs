@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::live::{CloseReason, Lease};
 
@@ -45,7 +45,9 @@ use crate::live::{CloseReason, Lease};
 pub struct DrainSignal {
     lease: Arc<Lease>,
     /// Its number among the waiting tasks.
-    watcher: Option<u64>,
+    watcher: Option<usize>,
+    /// The waker under this number.
+    waker: Option<Waker>,
 }
 
 impl DrainSignal {
@@ -53,6 +55,7 @@ impl DrainSignal {
         Self {
             lease,
             watcher: None,
+            waker: None,
         }
     }
 
@@ -87,9 +90,19 @@ impl Future for DrainSignal {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let this = &mut *self;
+        // A registered waker is woken after the lease has ceased to be open.
+        if let Some(waker) = &this.waker
+            && waker.will_wake(cx.waker())
+            && this.lease.is_open()
+        {
+            return Poll::Pending;
+        }
         match this.lease.wake_when_draining(&mut this.watcher, cx.waker()) {
             Some(why) => Poll::Ready(why),
-            None => Poll::Pending,
+            None => {
+                this.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
         }
     }
 }

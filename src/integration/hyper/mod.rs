@@ -22,6 +22,7 @@ mod call_end;
 mod client;
 mod connector;
 pub(crate) mod grpc_status;
+mod head_timer;
 mod pool;
 mod preface;
 mod server;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,12 +16,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tower_service::Service;
 
 use super::body::{Answer, RequestBody, Watched};
 use super::call_end::CallEnd;
 use super::grpc_status;
+use super::head_timer::HeadTimer;
 use super::preface::Preface;
 use super::write_timeout::WriteTimeout;
 use crate::integration::http::grpc::{GRPC, is_grpc};
@@ -81,15 +83,13 @@ impl Server {
     /// A server with the defaults: a request's head must arrive within 30 s, its body must make progress
     /// every 60 s, and HTTP/2 clients are pinged every 30 s and have 20 s to answer.
     pub fn new() -> Self {
-        let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new());
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         Self {
-            http1,
+            http1: http1::Builder::new(),
             http2,
             header_read_timeout: Duration::from_secs(30),
             progress_timeout: Some(Duration::from_secs(60)),
@@ -154,17 +154,21 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let server = Arc::new(self);
         let (open, _) = watch::channel(());
-        while let Some(stream) = listener.accept().await {
-            let (server, service) = (Arc::clone(&server), service.clone());
-            let open = open.subscribe();
-            tokio::spawn(async move {
+        let (server, open, runtime) = (Arc::new(self), Arc::new(open), Handle::current());
+        let counted = Arc::clone(&open);
+        // A service need not be `Sync`.
+        let service = Mutex::new(service);
+        let serve = move |stream| {
+            let service = S::clone(&service.lock().unwrap_or_else(PoisonError::into_inner));
+            let (server, open) = (Arc::clone(&server), counted.subscribe());
+            runtime.spawn(async move {
                 // `serve_connection` has logged the error.
                 let _ = server.serve_connection(stream, service).await;
                 drop(open);
             });
-        }
+        };
+        listener.for_each(Box::new(serve)).await;
         open.closed().await;
     }
 
@@ -210,6 +214,7 @@ impl Server {
             until_drained(connection, http2::Connection::graceful_shutdown, draining).await
         } else {
             let mut http1 = self.http1.clone();
+            http1.timer(HeadTimer::default());
             http1.header_read_timeout(self.header_read_timeout);
             let connection = http1.serve_connection(TokioIo::new(stream), requests);
             let connection = connection.with_upgrades();

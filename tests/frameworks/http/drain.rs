@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use countersign::integration::hyper::{Client, RequestBody};
 use countersign::testing::TestCa;
@@ -115,6 +116,43 @@ async fn what_is_under_way_finishes_when_the_listener_shuts_down() {
 }
 
 /// GOAWAY with NO_ERROR ends a client's connection without an error; anything else does not.
+struct NoWaker;
+
+impl Wake for NoWaker {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// A handler that has waited for the end of its connection leaves nothing behind.
+#[tokio::test]
+async fn requests_leave_no_wakers() {
+    for alpn in ALPN {
+        let ca = TestCa::new("Root");
+        let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+        let waits = Arc::new(NoWaker);
+        let waker = Arc::new(Waker::from(Arc::clone(&waits))); // one, whatever is cloned
+        let held = Arc::strong_count(&waits);
+        let service = tower::service_fn(move |mut request: Request<RequestBody>| {
+            let draining = request.extensions_mut().get_mut::<DrainSignal>().unwrap();
+            let polled = Pin::new(draining).poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+            async { Ok(Response::new(Empty::<Bytes>::new())) }
+        });
+        let server = serve(&acceptor, service).await;
+        let client = Client::new(connector(&ca, "alice.example", alpn).build().unwrap());
+        for _ in 0..50 {
+            let response = client.request(get(&server.url("/"))).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+        }
+        assert_eq!(acceptor.control().connections().len(), 1);
+        // That of the last request may still be dropped.
+        let start = std::time::Instant::now();
+        while Arc::strong_count(&waits) > held && start.elapsed() < PATIENCE {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(Arc::strong_count(&waits), held);
+    }
+}
+
 #[tokio::test]
 async fn http2_gets_goaway() {
     let ca = TestCa::new("Root");
