@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -13,7 +13,6 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
@@ -205,7 +204,7 @@ impl Server {
             peer,
             draining: draining.clone(),
             progress_timeout: self.progress_timeout,
-            service: TowerToHyperService::new(service),
+            service,
         };
         let stream = WriteTimeout::new(stream, self.progress_timeout);
         let result = if is_http2 {
@@ -259,17 +258,18 @@ struct Requests<S, I> {
     peer: Peer<I>,
     draining: DrainSignal,
     progress_timeout: Option<Duration>,
-    service: TowerToHyperService<S>,
+    service: S,
 }
 
 impl<S, I, B> hyper::service::Service<Request<Incoming>> for Requests<S, I>
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
     I: Send + Sync + 'static,
 {
     type Response = Response<Answer<B>>;
-    type Error = S::Error;
-    type Future = Served<TowerToHyperServiceFuture<S, Request<RequestBody>>>;
+    type Error = BoxError;
+    type Future = Served<S>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let extensions = request.extensions_mut();
@@ -281,7 +281,10 @@ where
         let (body, watched) = RequestBody::watched(body, self.progress_timeout);
         let request = Request::from_parts(head, body);
         // A request that hyper had read before the cut is not served after it.
-        let serving = (!self.draining.is_cut()).then(|| self.service.call(request));
+        let serving = match self.draining.is_cut() {
+            true => Serving::Nothing,
+            false => Serving::new(self.service.clone(), request),
+        };
         Served {
             serving,
             watched,
@@ -293,9 +296,12 @@ where
 
 pin_project! {
     /// The response of the service; pending on a cut connection, which hyper closes.
-    struct Served<F> {
+    struct Served<S>
+    where
+        S: Service<Request<RequestBody>>,
+    {
         #[pin]
-        serving: Option<F>,
+        serving: Serving<S>,
         watched: Watched,
         version: Version,
         // Of a gRPC call.
@@ -303,27 +309,25 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for Served<F>
+impl<S, B> Future for Served<S>
 where
-    F: Future<Output = Result<Response<B>, E>>,
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Answer<B>>, E>;
+    type Output = Result<Response<Answer<B>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(serving) = this.serving.as_mut().as_pin_mut() else {
-            return Poll::Pending;
-        };
-        let poll = serving.poll(cx);
+        let poll = this.serving.as_mut().poll(cx);
         if this.watched.timed_out() {
-            this.serving.set(None);
+            this.serving.set(Serving::Nothing);
             return Poll::Ready(Ok(timed_out(*this.version)));
         }
         if poll.is_pending()
             && let Some(call) = this.call
             && let Poll::Ready(reason) = call.poll_due(cx)
         {
-            this.serving.set(None);
+            this.serving.set(Serving::Nothing);
             return Poll::Ready(Ok(unavailable(reason)));
         }
         poll.map_ok(|response| {
@@ -336,6 +340,65 @@ where
                 _ => response.map(|body| Answer::Served { body }),
             }
         })
+    }
+}
+
+pin_project! {
+    /// A request in the service. Most services are ready at once, and are called without a detour.
+    #[project = ServingProjection]
+    enum Serving<S>
+    where
+        S: Service<Request<RequestBody>>,
+    {
+        Waiting { service: S, request: Option<Request<RequestBody>> },
+        Called { #[pin] response: S::Future },
+        Failed { error: Option<BoxError> },
+        Nothing,
+    }
+}
+
+impl<S> Serving<S>
+where
+    S: Service<Request<RequestBody>>,
+    S::Error: Into<BoxError>,
+{
+    fn new(mut service: S, request: Request<RequestBody>) -> Self {
+        // If it is not ready, it is asked again, by the task of the connection.
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Self::Called {
+                response: service.call(request),
+            },
+            Poll::Ready(Err(error)) => Self::Failed {
+                error: Some(error.into()),
+            },
+            Poll::Pending => Self::Waiting {
+                service,
+                request: Some(request),
+            },
+        }
+    }
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, BoxError>> {
+        loop {
+            let response = match self.as_mut().project() {
+                ServingProjection::Called { response } => {
+                    return response.poll(cx).map_err(Into::into);
+                }
+                ServingProjection::Waiting { service, request } => {
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
+                    match request.take() {
+                        Some(request) => service.call(request),
+                        None => return Poll::Pending, // it is taken once
+                    }
+                }
+                ServingProjection::Failed { error } => match error.take() {
+                    Some(error) => return Poll::Ready(Err(error)),
+                    None => return Poll::Pending,
+                },
+                ServingProjection::Nothing => return Poll::Pending,
+            };
+            self.set(Self::Called { response });
+        }
     }
 }
 
