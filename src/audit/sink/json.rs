@@ -46,6 +46,8 @@ struct Out<W> {
     is_torn: bool,
     /// Lines that are not written yet.
     lines: String,
+    /// How many they are.
+    count: usize,
     /// The most bytes of several lines that are written at once.
     at_once: usize,
 }
@@ -59,6 +61,7 @@ impl<W: Write + Send> Json<W> {
                 writer,
                 is_torn: false,
                 lines: String::new(),
+                count: 0,
                 at_once: AT_ONCE,
             }),
         }
@@ -99,14 +102,24 @@ fn ends_torn(path: &Path) -> io::Result<bool> {
 }
 
 impl<W: Write> Out<W> {
-    /// Writes the lines up to this length, and adds to `recorded` the number of those that are written.
-    fn write(&mut self, length: usize, recorded: &mut usize) -> Result<(), RecordError> {
-        let written = self.try_write(length, recorded);
+    /// Writes the lines up to this length, of which there are so many, and adds to `recorded` the number of those
+    /// that are written.
+    fn write(
+        &mut self,
+        (length, count): (usize, usize),
+        recorded: &mut usize,
+    ) -> Result<(), RecordError> {
+        let written = self.try_write((length, count), recorded);
         self.lines.drain(..length);
+        self.count -= count;
         written.map_err(|error| RecordError::new(error.to_string()))
     }
 
-    fn try_write(&mut self, length: usize, recorded: &mut usize) -> io::Result<()> {
+    fn try_write(
+        &mut self,
+        (length, count): (usize, usize),
+        recorded: &mut usize,
+    ) -> io::Result<()> {
         if self.is_torn {
             self.writer.write_all(b"\n")?;
         }
@@ -118,6 +131,10 @@ impl<W: Write> Out<W> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 written => written?.min(rest.len()),
             };
+            if written == length {
+                *recorded += count; // as nearly always
+                break;
+            }
             let (done, left) = rest.split_at(written);
             *recorded += done.iter().filter(|&&byte| byte == b'\n').count();
             rest = left;
@@ -140,15 +157,17 @@ impl<W: Write + Send> AuditSink for Json<W> {
         // A writer that panicked is used again.
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.lines.clear();
+        out.count = 0;
         for event in events {
-            let before = out.lines.len();
+            let before = (out.lines.len(), out.count);
             event.append_json(&mut out.lines, &self.texts);
             out.lines.push('\n');
-            if before > 0 && out.lines.len() > out.at_once {
+            out.count += 1;
+            if before.1 > 0 && out.lines.len() > out.at_once {
                 out.write(before, recorded)?;
             }
         }
-        let rest = out.lines.len();
+        let rest = (out.lines.len(), out.count);
         out.write(rest, recorded)
     }
 
