@@ -170,11 +170,8 @@ impl Update {
     }
 }
 
-#[cfg(all(
-    test,
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "ring")
-))]
+#[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+#[cfg(test)]
 mod tests {
     use std::ptr;
 

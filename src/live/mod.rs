@@ -2,6 +2,8 @@
 
 mod close_reason;
 mod connection;
+#[cfg(test)]
+mod deadlines;
 mod last_time;
 mod lease;
 mod limits;
@@ -12,12 +14,6 @@ mod registration;
 mod registry;
 mod sync;
 mod table;
-#[cfg(all(
-    test,
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "ring")
-))]
-mod tests;
 mod timers;
 
 use std::fmt;
