@@ -49,8 +49,8 @@ fn main() -> ExitCode {
     }
     let Some(toolchain) = callgrind::toolchain() else {
         println!("skipped: valgrind is not installed");
-        let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-        return if in_ci {
+        let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        return if is_ci {
             ExitCode::FAILURE
         } else {
             ExitCode::SUCCESS
