@@ -180,9 +180,9 @@ mod tests {
 
     /// Counts its comparisons.
     #[derive(Clone, Eq, Hash)]
+    #[expect(clippy::derived_hash_with_manual_eq, reason = "it compares as derived")]
     struct Counted(usize);
 
-    #[expect(clippy::derived_hash_with_manual_eq, reason = "it compares as derived")]
     impl PartialEq for Counted {
         fn eq(&self, other: &Self) -> bool {
             COMPARED.set(COMPARED.get() + 1);

@@ -22,7 +22,7 @@ use crate::trust::Trust;
 /// use countersign::RootHints;
 /// use countersign::builder::{Builder, ServerSide};
 ///
-/// /// For clients that cannot be told which of their certificates to present.
+/// /// For clients that choose among several certificates, such as browsers.
 /// fn for_browsers<I>(builder: Builder<ServerSide, I>) -> Builder<ServerSide, I> {
 ///     builder.root_hints(RootHints::All)
 /// }

@@ -70,10 +70,9 @@ impl ClientSessionCache {
         let now = self.clock.current_time();
         let mut servers = self.servers();
         let known = servers.get_mut(server_name)?;
-        if !now
-            .zip(known.until)
-            .is_some_and(|(now, until)| now <= until)
-        {
+        let lasts = now.zip(known.until);
+        let is_good = lasts.is_some_and(|(now, until)| now <= until);
+        if !is_good {
             *known = Known {
                 group: known.group,
                 ..Known::default()
