@@ -87,19 +87,16 @@ impl<I: fmt::Debug> fmt::Debug for OpenConnection<I> {
     }
 }
 
-#[cfg(all(
-    test,
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "ring")
-))]
+#[cfg(test)]
 mod tests {
-    use crate::identity::DnsName;
-    use crate::testing::{self, TestCa};
-    use crate::{Acceptor, Connector, Update, policy};
-
     /// Two changes can re-authorize concurrently, and the earlier one can be the later to have finished.
+    #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
     #[tokio::test]
     async fn a_late_result_of_an_older_generation_is_ignored() {
+        use crate::identity::DnsName;
+        use crate::testing::{self, TestCa};
+        use crate::{Acceptor, Connector, Update, policy};
+
         let ca = TestCa::new("Root");
         let acceptor = Acceptor::builder()
             .credentials(ca.leaf().dns("server.example").issue().credentials())
