@@ -85,8 +85,13 @@ impl Operator {
             3..6 => self.deny(),
             6..8 => self.revoke(),
             8..10 => {
-                let tag = [0, 0, 1, 2][self.random.below(4)];
-                self.set_trust(tag).await;
+                // Mostly both authorities are trusted, so that there are open connections to close.
+                let is_both = self.trust.tag.load(Ordering::SeqCst) == 0;
+                let tag = [1, 2][self.random.below(2)];
+                self.set_trust(if is_both { tag } else { 0 }).await;
+                if self.random.percent(60) {
+                    self.set_trust(0).await;
+                }
             }
             10 => self.bad_trust().await,
             11..13 => self.credentials().await,
