@@ -16,6 +16,18 @@ test *args:
 test-all:
     cargo test --locked --workspace
 
+# The lines that tests execute, by module: of the workspace, or `just coverage -p countersign --lib`
+coverage *args:
+    bash .ci/coverage {{ args }}
+
+# Everything at once over real sockets, for so many minutes, in release mode
+soak minutes="30":
+    tests/chaos/soak {{ minutes }}
+
+# A part of the mutants that .cargo/mutants.toml describes: `just mutants 3/200`
+mutants shard *args:
+    bash .ci/mutants {{ shard }} {{ args }}
+
 # The documentation as docs.rs shows it; warnings are errors
 docs *args:
     RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features {{ features }} {{ args }}
