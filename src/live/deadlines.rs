@@ -205,10 +205,7 @@ mod tests {
             let other = connection.reauthorized(world.peer(expires), 2);
             assert_eq!(other.is_none(), connection.id() == 3);
             if let Some(peer) = other {
-                let lifetimes = world.live.timers.lifetimes();
-                let set =
-                    |registry: &mut Registry<()>| registry.set_peer(connection, peer, lifetimes);
-                drop(world.live.edit(set));
+                drop(world.live.edit(|open| open.set_peer(connection, peer, 2)));
             }
         }
         seconds(3.1).await;
