@@ -153,9 +153,14 @@ pub(crate) const fn read_bool(content: &[u8]) -> Result<bool, NotDer> {
 
 /// Wraps `content` in a SEQUENCE.
 pub(crate) fn sequence(content: &[u8]) -> Vec<u8> {
+    tlv(SEQUENCE, content)
+}
+
+/// Wraps `content` with this tag.
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let octets = &length[length.iter().take_while(|&&octet| octet == 0).count()..];
-    let mut der = vec![SEQUENCE];
+    let mut der = vec![tag];
     match content.len() {
         0..=0x7f => der.push(length[length.len() - 1]),
         // A length has at most eight octets.

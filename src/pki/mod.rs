@@ -27,6 +27,7 @@ pub(crate) mod pem;
 pub mod pkcs11;
 pub(crate) mod provider;
 mod remote;
+mod rfc4514;
 pub(crate) mod san;
 pub(crate) mod signed;
 pub(crate) mod strings;

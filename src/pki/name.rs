@@ -206,18 +206,27 @@ impl<'a> NameAttribute<'a> {
     }
 
     fn short_name(&self) -> Option<&'static str> {
-        Some(match self.oid.as_str() {
-            Self::COMMON_NAME => "CN",
-            Self::COUNTRY => "C",
-            Self::LOCALITY => "L",
-            Self::STATE => "ST",
-            Self::ORGANIZATION => "O",
-            Self::ORGANIZATIONAL_UNIT => "OU",
-            Self::DOMAIN_COMPONENT => "DC",
-            Self::USER_ID => "UID",
-            _ => return None,
-        })
+        let mut named = SHORT_NAMES.iter();
+        named.find_map(|(name, oid)| (*oid == self.oid).then_some(*name))
     }
+}
+
+/// The types of attributes that are printed by a name (RFC 4514 section 3).
+const SHORT_NAMES: [(&str, &str); 8] = [
+    ("CN", NameAttribute::COMMON_NAME),
+    ("C", NameAttribute::COUNTRY),
+    ("L", NameAttribute::LOCALITY),
+    ("ST", NameAttribute::STATE),
+    ("O", NameAttribute::ORGANIZATION),
+    ("OU", NameAttribute::ORGANIZATIONAL_UNIT),
+    ("DC", NameAttribute::DOMAIN_COMPONENT),
+    ("UID", NameAttribute::USER_ID),
+];
+
+/// The object identifier of the type that is printed by this name.
+pub(super) fn type_of(short_name: &str) -> Option<&'static str> {
+    let mut named = SHORT_NAMES.iter();
+    named.find_map(|(name, oid)| (*name == short_name).then_some(*oid))
 }
 
 /// The value of a name attribute cannot be decoded as text.

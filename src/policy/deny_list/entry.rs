@@ -15,7 +15,8 @@ use crate::pki::{Certificate, Fingerprint, FingerprintError};
 ///
 /// The text form is `spki:SHA256`, `serial:NUMBER issuer:#DER`, `serial:NUMBER issuer:NAME`, or an
 /// identity. NUMBER is a serial number as a tool prints it ([`SerialText`]). NAME is the issuer by RFC
-/// 4514 without blanks, as this crate prints it.
+/// 4514 without blanks, with the types that this crate prints or dotted ones. It is kept as this crate
+/// prints it, so that `CN=M\C3\BCller`, as openssl writes it, is `CN=Müller`.
 ///
 /// ```
 /// use countersign::identity::DnsName;
@@ -204,7 +205,7 @@ impl<I: FromStr<Err: Display + 'static>> FromStr for DenyEntry<I> {
 
     /// # Errors
     /// [`DenyEntryError`]: `spki:` without 64 hexadecimal digits, `serial:` without an issuer or with one
-    /// that no issuer's name prints as, such as `CN = a` or `cn=a`, and a text that is not an identity.
+    /// that is no name of RFC 4514, such as `CN = a` or `cn=a`, and a text that is not an identity.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse_with(text, str::parse)
     }

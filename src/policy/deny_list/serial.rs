@@ -93,11 +93,15 @@ impl SerialText {
 }
 
 impl IssuerText {
-    /// Reads what follows `issuer:`. `None`: DER that is not a name, or a name that no issuer prints as.
+    /// Reads what follows `issuer:`. `None`: DER that is not a name, or no text of RFC 4514.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix('#') {
             Some(der) => DistinguishedName::parse(&from_hex(der)?).map(Self::Der),
-            None => is_printed(text).then(|| Self::Printed(text.to_owned())),
+            // As this crate prints it: an entry with another text would match no certificate.
+            None => {
+                let name = DistinguishedName::from_rfc4514(text)?;
+                Some(Self::Printed(name.to_string()))
+            }
         }
     }
 }
@@ -141,37 +145,6 @@ pub(super) fn shortest(number: &[u8]) -> &[u8] {
         number = &number[1..];
     }
     number
-}
-
-/// Whether a name can print like this: the attribute types are ones that this crate prints or dotted, and
-/// there are no blanks around `=` and after `,`, which openssl's own form has.
-fn is_printed(name: &str) -> bool {
-    const TYPES: [&str; 8] = ["CN", "C", "L", "ST", "O", "OU", "DC", "UID"];
-    attributes(name).iter().all(|attribute| {
-        attribute.split_once('=').is_some_and(|(kind, value)| {
-            let is_dotted = kind.contains('.')
-                && kind
-                    .bytes()
-                    .all(|octet| octet.is_ascii_digit() || octet == b'.');
-            let has_edges =
-                value.starts_with(' ') || (value.ends_with(' ') && !value.ends_with("\\ "));
-            (TYPES.contains(&kind) || is_dotted) && !has_edges
-        })
-    })
-}
-
-/// Splits at each `,` and `+` without a backslash before it.
-fn attributes(name: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut is_escaped) = (Vec::new(), 0, false);
-    for (at, character) in name.char_indices() {
-        if matches!(character, ',' | '+') && !is_escaped {
-            parts.push(&name[start..at]);
-            start = at + 1;
-        }
-        is_escaped = character == '\\' && !is_escaped;
-    }
-    parts.push(&name[start..]);
-    parts
 }
 
 #[cfg(test)]
@@ -230,7 +203,7 @@ mod tests {
     fn a_name_that_no_issuer_prints_as_is_rejected() {
         for name in [
             "CN=Clients,O=Example",
-            "CN=a\\, b,1.2.3=#0c0161",
+            "CN=a\\, b,1.2.3=#0402016a",
             "CN=a+OU=b",
             "CN=x\\ ",
         ] {
@@ -244,8 +217,26 @@ mod tests {
             "cn=Clients",
             "emailAddress=a@b",
             "#3003",
+            "CN=a<b",
+            "CN=a;O=b",
+            "1..2=a",
         ] {
             assert!(IssuerText::parse(name).is_none(), "{name}");
+        }
+    }
+
+    /// Tools escape more than this crate, and write the same name in other ways.
+    #[test]
+    fn a_name_is_kept_as_this_crate_prints_it() {
+        for (text, printed) in [
+            ("CN=M\\C3\\BCller", "CN=M\u{fc}ller"),
+            ("CN=a\\2Cb", "CN=a\\,b"),
+            ("CN=#0c0161", "CN=a"),
+            ("2.5.4.3=a", "CN=a"),
+            ("1.2.3=#0C0161", "1.2.3=a"),
+        ] {
+            let issuer = IssuerText::parse(text);
+            assert_eq!(issuer, Some(IssuerText::Printed(printed.into())), "{text}");
         }
     }
 }
