@@ -1,14 +1,14 @@
 //! SPIFFE bundles (SPIFFE Trust Domain and Bundle, section 4; X509-SVID, section 6).
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::map::Entry;
 
 use super::{TrustBundles, TrustError, TrustStore};
 use crate::Diagnostic;
@@ -32,9 +32,9 @@ impl TrustStore {
     /// ```
     ///
     /// # Errors
-    /// [`TrustError`]: not JSON, no `keys`, no key of use `x509-svid` (in SPIFFE: no peer of the domain is
-    /// trusted), an `x5c` that is not exactly one certificate, and the errors of
-    /// [`from_der`](Self::from_der).
+    /// [`TrustError`]: not JSON, a member of an object that occurs twice, no `keys`, no key of use
+    /// `x509-svid` (in SPIFFE: no peer of the domain is trusted), an `x5c` that is not exactly one
+    /// certificate, and the errors of [`from_der`](Self::from_der).
     pub fn from_spiffe_bundle(json: impl AsRef<[u8]>) -> Result<Self, TrustError> {
         Self::read_bundle(json.as_ref(), &Origin::Bytes)
     }
@@ -50,8 +50,7 @@ impl TrustStore {
     }
 
     fn read_bundle(json: &[u8], origin: &Origin) -> Result<Self, TrustError> {
-        let bundle: Value =
-            serde_json::from_slice(json).map_err(|error| malformed(origin.to_string(), &error))?;
+        let bundle = unambiguous(json, origin)?;
         Self::read_keys(&bundle, &origin.to_string())
     }
 
@@ -122,8 +121,8 @@ impl TrustBundles {
     /// ```
     ///
     /// # Errors
-    /// [`TrustError`]: not JSON, no object `trust_domains` or an empty one, a key that is not the name of a
-    /// trust domain, and as for [`TrustStore::from_spiffe_bundle`].
+    /// [`TrustError`]: not JSON, a member that occurs twice, no object `trust_domains` or an empty one, a
+    /// key that is not the name of a trust domain, and as for [`TrustStore::from_spiffe_bundle`].
     pub fn from_spiffe_bundle_map(json: impl AsRef<[u8]>) -> Result<Self, TrustError> {
         Self::read_map(json.as_ref(), &Origin::Bytes)
     }
@@ -139,15 +138,15 @@ impl TrustBundles {
     }
 
     fn read_map(json: &[u8], origin: &Origin) -> Result<Self, TrustError> {
-        let map: Map =
-            serde_json::from_slice(json).map_err(|error| malformed(origin.to_string(), &error))?;
+        let map = unambiguous(json, origin)?;
         let mut bundles = Self::default();
-        for (name, bundle) in map.0 {
+        let domains = map.get("trust_domains").and_then(Value::as_object);
+        for (name, bundle) in domains.into_iter().flatten() {
             let place = format!("{origin}, {name}");
             let domain: TrustDomain = name
                 .parse()
                 .map_err(|error: IdentityError| malformed(place.clone(), &error.cause()))?;
-            let store = TrustStore::read_keys(&bundle, &place)?;
+            let store = TrustStore::read_keys(bundle, &place)?;
             bundles = bundles
                 .with(domain, store)
                 .map_err(|error| malformed(place, &error.cause()))?;
@@ -162,67 +161,78 @@ impl TrustBundles {
     }
 }
 
-/// The trust domains of a map, in its order. A name that occurs twice is an error: readers differ in which
-/// of the two counts.
-struct Map(Vec<(String, Value)>);
-
-/// The object `trust_domains`.
-struct Domains(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Map {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Outer;
-
-        impl<'de> Visitor<'de> for Outer {
-            type Value = Map;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with \"trust_domains\"")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Map, A::Error> {
-                let mut found = None;
-                while let Some(key) = map.next_key::<String>()? {
-                    if key != "trust_domains" {
-                        map.next_value::<IgnoredAny>()?;
-                    } else if found.replace(map.next_value::<Domains>()?.0).is_some() {
-                        return Err(A::Error::duplicate_field("trust_domains"));
-                    }
-                }
-                Ok(Map(found.unwrap_or_default()))
-            }
-        }
-
-        deserializer.deserialize_map(Outer)
+/// Reads JSON in which no object has a member twice.
+fn unambiguous(json: &[u8], origin: &Origin) -> Result<Value, TrustError> {
+    let read: Result<Unambiguous, _> = serde_json::from_slice(json);
+    match read {
+        Ok(Unambiguous(value)) => Ok(value),
+        Err(error) => Err(malformed(origin.to_string(), &error)),
     }
 }
 
-impl<'de> Deserialize<'de> for Domains {
+/// Readers differ in which of two members of one name counts (RFC 8259 section 4): an agent could show one
+/// set of roots to the tool that reviews a bundle, and another one to the program that trusts it.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Inner;
+        deserializer.deserialize_any(AnyValue).map(Self)
+    }
+}
 
-        impl<'de> Visitor<'de> for Inner {
-            type Value = Domains;
+struct AnyValue;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of bundles by trust domain")
-            }
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Domains, A::Error> {
-                let mut domains: Vec<(String, Value)> = Vec::new();
-                let mut seen = HashSet::new();
-                while let Some((name, bundle)) = map.next_entry::<String, Value>()? {
-                    if !seen.insert(name.clone()) {
-                        let problem = format!("the trust domain {name:?} occurs twice");
-                        return Err(A::Error::custom(problem));
-                    }
-                    domains.push((name, bundle));
-                }
-                Ok(Domains(domains))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Unambiguous(item)) = items.next_element()? {
+            array.push(item);
         }
+        Ok(array.into())
+    }
 
-        deserializer.deserialize_map(Inner)
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some((name, Unambiguous(value))) = members.next_entry::<String, _>()? {
+            match object.entry(name) {
+                Entry::Vacant(entry) => entry.insert(value),
+                Entry::Occupied(entry) => {
+                    let problem = format!("the member {:?} occurs twice", entry.key());
+                    return Err(A::Error::custom(problem));
+                }
+            };
+        }
+        Ok(object.into())
     }
 }
 
@@ -293,13 +303,16 @@ mod tests {
         let one = bundle(&one);
         for (json, says) in [
             (String::from("{"), "EOF"),
-            ("[]".into(), "an object with \"trust_domains\""),
+            ("[]".into(), "no object \"trust_domains\""),
             ("{}".into(), "no object \"trust_domains\""),
             (
                 "{\"trust_domains\":{}}".into(),
                 "no object \"trust_domains\"",
             ),
-            ("{\"trust_domains\":[]}".into(), "an object of bundles"),
+            (
+                "{\"trust_domains\":[]}".into(),
+                "no object \"trust_domains\"",
+            ),
             (
                 format!("{{\"trust_domains\":{{\"One\":{one}}}}}"),
                 "One: a SPIFFE trust domain has only lower-case",
@@ -310,11 +323,11 @@ mod tests {
             ),
             (
                 format!("{{\"trust_domains\":{{\"a\":{one},\"a\":{one}}}}}"),
-                "the trust domain \"a\" occurs twice",
+                "the member \"a\" occurs twice",
             ),
             (
                 "{\"trust_domains\":{},\"trust_domains\":{}}".into(),
-                "duplicate field",
+                "the member \"trust_domains\" occurs twice",
             ),
         ] {
             let error = TrustBundles::from_spiffe_bundle_map(&json).expect_err(&json);
@@ -328,11 +341,26 @@ mod tests {
         let leaf = TestCa::new("Root").leaf().issue();
         let not_a_root = STANDARD.encode(leaf.leaf_der());
         let keys = |keys: Vec<Value>| serde_json::json!({ "keys": keys }).to_string();
+        let root = STANDARD.encode(TestCa::new("Root").certificate_der());
+        let good = key("x509-svid", &[root]);
+        assert!(TrustStore::from_spiffe_bundle(keys(vec![good.clone()])).is_ok());
+        let good = good.to_string();
         for (json, says) in [
             (String::from("{"), "EOF"),
             ("[]".into(), "no array \"keys\""),
             ("{\"keys\":{}}".into(), "no array \"keys\""),
             (keys(vec![]), "no key of use x509-svid"),
+            (
+                format!("{{\"keys\":[{good}],\"keys\":[{good}]}}"),
+                "the member \"keys\" occurs twice",
+            ),
+            (
+                format!(
+                    "{{\"keys\":[{}]}}",
+                    good.replace("}", ",\"use\":\"jwt-svid\"}")
+                ),
+                "the member \"use\" occurs twice",
+            ),
             (keys(vec![key("jwt-svid", &[])]), "no key of use x509-svid"),
             (
                 keys(vec![serde_json::json!({"use": "x509-svid"})]),
