@@ -44,7 +44,7 @@ newcomer:
 bench name:
     cargo bench --locked --workspace --bench {{ name }}
 
-# One fuzz target, for a minute; fuzz/fuzz_targets has them
+# One fuzz target, for a minute; CONTRIBUTING.md lists them
 fuzz target seconds="60":
     bash fuzz/run.sh {{ seconds }} {{ target }}
 

@@ -164,6 +164,12 @@ pub mod trust;
 #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
 pub mod testing;
 
+/// What the fuzz targets call beside the public API.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::tls::fuzzing as tls;
+}
+
 pub use rustls;
 pub use rustls_pki_types as pki_types;
 

@@ -58,7 +58,7 @@ impl ClientProofs {
 }
 
 /// The client's certificate in a session as rustls 0.23 encodes it (`ServerSessionValue`).
-fn leaf(session: &[u8]) -> Option<&[u8]> {
+pub(super) fn leaf(session: &[u8]) -> Option<&[u8]> {
     let mut rest = session;
     if take(&mut rest, 1)? == [1] {
         prefixed(&mut rest, 1)?; // SNI

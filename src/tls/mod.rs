@@ -13,6 +13,8 @@ pub(crate) mod config;
 mod error;
 pub(crate) mod exported;
 mod fifo;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(crate) mod in_force;
 pub(crate) mod probe;
 #[cfg(all(

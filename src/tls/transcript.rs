@@ -176,18 +176,18 @@ impl Context for Transcript {
 /// The types of the messages of a transcript. Each has a header of four bytes: its type, and its length
 /// without the header.
 #[derive(Clone, Debug, Default)]
-struct Messages {
+pub(super) struct Messages {
     header: [u8; 4],
     /// How many bytes of the header were read.
     of_header: usize,
     /// How many bytes of the message are still to come.
     left: usize,
     last: Option<u8>,
-    asked: bool,
+    pub(super) asked: bool,
 }
 
 impl Messages {
-    fn read(&mut self, mut data: &[u8]) {
+    pub(super) fn read(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             if self.left > 0 {
                 let body = self.left.min(data.len());
@@ -213,7 +213,7 @@ impl Messages {
     }
 
     /// The type of the last message, if what was read ends with it.
-    fn last(&self) -> Option<u8> {
+    pub(super) fn last(&self) -> Option<u8> {
         let is_whole = self.left == 0 && self.of_header == self.header.len();
         self.last.filter(|_| is_whole)
     }

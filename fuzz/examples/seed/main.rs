@@ -2,6 +2,9 @@
 //!
 //! A file's name describes its content. Keys are new in each run, so the bytes differ between runs.
 
+mod connections;
+mod texts;
+
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +24,9 @@ fn main() -> std::io::Result<()> {
     handshakes()?;
     proxy_headers()?;
     proxied_identities(&issuing)?;
-    extractions()
+    extractions()?;
+    texts::all(&root, &issuing)?;
+    connections::all()
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
@@ -143,7 +148,11 @@ fn crls(root: &TestCa) -> std::io::Result<()> {
 }
 
 fn certificates(root: &TestCa, issuing: &TestCa) -> std::io::Result<()> {
-    let put = |name: &str, leaf: LeafBuilder| write("certificate", name, leaf.issue().leaf_der());
+    let put = |name: &str, leaf: LeafBuilder| {
+        let issued = leaf.issue();
+        write("agreement", name, issued.leaf_der())?;
+        write("certificate", name, issued.leaf_der())
+    };
     let leaf = || issuing.leaf();
     write("certificate", "root", root.certificate_der())?;
     write("certificate", "intermediate", issuing.certificate_der())?;

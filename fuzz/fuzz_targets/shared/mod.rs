@@ -1,10 +1,15 @@
-//! The checks of every extractor's result.
+//! What several targets have in common: the checks of every extractor's result and of every error, and a PKI.
+#![allow(dead_code, reason = "each target uses a part of it")]
+
+pub mod pki;
+pub mod text;
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use countersign::Certificate;
 use countersign::identity::{IdentityError, IdentityExtractor};
+use text::one_line;
 
 /// The parser of an extracted identity accepts its text and returns an equal identity. An error has
 /// one of the stable reasons. Neither text has control characters.
@@ -35,8 +40,4 @@ where
             one_line(&error.to_string());
         }
     }
-}
-
-fn one_line(text: &str) {
-    assert!(!text.contains(char::is_control), "{text:?}");
 }

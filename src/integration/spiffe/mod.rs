@@ -23,6 +23,8 @@ mod builder;
 mod client;
 mod error;
 mod federation;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod jwt;
 mod messages;
 mod svid;
