@@ -72,6 +72,7 @@ fuzz() {
             -artifact_prefix="artifacts/$target/" "$found" "corpus/$target" 2>&1 | timed "$target"
         cp -r "$found/." "$kept/$target"
         rm -rf "$found"
+        summary "$target"
         return
     fi
     "$program" -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
