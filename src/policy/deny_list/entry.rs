@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::{IssuerText, SerialText};
 use crate::diagnostic::{Diagnostic, display_diagnostic};
-use crate::identity::{IdentityError, SerialAndIssuer};
+use crate::identity::{IdentityError, SerialAndIssuer, SpiffeId, WorkloadId};
 use crate::pki::text::Escaped;
 use crate::pki::{Certificate, Fingerprint, FingerprintError};
 
@@ -125,7 +125,7 @@ impl Diagnostic for DenyEntryError {
 
 display_diagnostic!(DenyEntryError);
 
-impl<I: FromStr<Err: Display + 'static>> DenyEntry<I> {
+impl<I: FromStr<Err: Display + 'static> + 'static> DenyEntry<I> {
     /// Reads a list with one entry on each line. Empty lines are ignored, and so are comments: a `#` at
     /// the start of a line or after a blank, and what follows it.
     ///
@@ -136,7 +136,7 @@ impl<I: FromStr<Err: Display + 'static>> DenyEntry<I> {
     }
 }
 
-impl<I> DenyEntry<I> {
+impl<I: 'static> DenyEntry<I> {
     /// Every certificate with the key of this one, in any encoding of the key.
     pub fn key_of(certificate: &Certificate) -> Self {
         Self::Key(certificate.usual_spki_sha256())
@@ -176,10 +176,23 @@ impl<I> DenyEntry<I> {
         if text.starts_with("serial:") || text.starts_with("serial=") {
             return read_serial(text).ok_or(DenyEntryError::Serial);
         }
-        identity(text)
-            .map(Self::Identity)
-            .map_err(|error| DenyEntryError::Identity(cause_of(&error)))
+        let identity =
+            identity(text).map_err(|error| DenyEntryError::Identity(cause_of(&error)))?;
+        if is_of_no_peer(&identity) {
+            let cause = "it is the ID of a trust domain, which no workload has";
+            return Err(DenyEntryError::Identity(cause.into()));
+        }
+        Ok(Self::Identity(identity))
     }
+}
+
+/// Whether no certificate is read as this identity, although it is well-formed. To deny a trust domain is a
+/// matter of trust and policy; an entry that seems to do it must not be ignored.
+fn is_of_no_peer<I: 'static>(identity: &I) -> bool {
+    let identity: &dyn Any = identity;
+    let has_no_path = |path: Option<&str>| path.is_some_and(str::is_empty);
+    has_no_path(identity.downcast_ref().map(SpiffeId::path))
+        || has_no_path(identity.downcast_ref().map(WorkloadId::path))
 }
 
 /// The cause without the remedy of our own error, because [`DenyEntryError`] has a remedy that fits better.
@@ -200,12 +213,13 @@ fn without_comment(line: &str) -> &str {
     &line[..end]
 }
 
-impl<I: FromStr<Err: Display + 'static>> FromStr for DenyEntry<I> {
+impl<I: FromStr<Err: Display + 'static> + 'static> FromStr for DenyEntry<I> {
     type Err = DenyEntryError;
 
     /// # Errors
     /// [`DenyEntryError`]: `spki:` without 64 hexadecimal digits, `serial:` without an issuer or with one
-    /// that is no name of RFC 4514, such as `CN = a` or `cn=a`, and a text that is not an identity.
+    /// that is no name of RFC 4514, such as `CN = a` or `cn=a`, a text that is not an identity, and the
+    /// SPIFFE ID of a trust domain (`spiffe://example.org`), which no workload has.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse_with(text, str::parse)
     }
@@ -247,6 +261,20 @@ mod tests {
         };
         assert_eq!(entries[3], named);
         assert_eq!(entries[4..], [identity("room"), identity("a#b")]);
+    }
+
+    #[test]
+    fn an_identity_that_no_peer_has_is_an_error() {
+        let spiffe = |text: &str| text.parse::<DenyEntry<SpiffeId>>();
+        let any = |text: &str| text.parse::<DenyEntry<WorkloadId>>();
+        assert!(spiffe("spiffe://example.org/a").is_ok() && any("wimse://example.org/a").is_ok());
+        for error in [
+            spiffe("spiffe://example.org").expect_err("a trust domain"),
+            any("wimse://example.org").expect_err("a trust domain"),
+        ] {
+            assert_eq!(error.reason(), "invalid_identity");
+            assert!(error.cause().contains("the ID of a trust domain"));
+        }
     }
 
     #[test]
