@@ -1,5 +1,7 @@
 //! Paths that every server interprets in the same way.
 
+use std::borrow::Cow;
+
 /// Why a path is ambiguous: another server could interpret it as a different path.
 pub(super) fn unclear(path: &str) -> Option<&'static str> {
     let Some(rest) = path.strip_prefix('/') else {
@@ -82,10 +84,29 @@ const fn may_be_encoded(byte: u8) -> bool {
 
 /// The path as the most lenient server interprets it: decoded and in lower case.
 pub(super) fn folded(path: &str) -> String {
+    let mut folded = decoded(path);
+    folded.make_ascii_lowercase();
+    folded
+}
+
+fn decoded(path: &str) -> String {
     Octets(path.bytes())
         .flatten()
-        .map(|(Octet::Plain(byte) | Octet::Encoded(byte))| char::from(byte.to_ascii_lowercase()))
+        .map(|(Octet::Plain(byte) | Octet::Encoded(byte))| char::from(byte))
         .collect()
+}
+
+/// What servers compare with their patterns if it is not the path itself: decoded, in lower case, or both.
+/// There are none for a path that is `folded` already, as most are.
+pub(super) fn spellings<'a>(path: &str, folded: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let others = (path != folded).then(|| {
+        [
+            Cow::Borrowed(folded),
+            decoded(path).into(),
+            path.to_ascii_lowercase().into(),
+        ]
+    });
+    others.into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -107,6 +128,17 @@ mod tests {
         ] {
             assert_eq!(unclear(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_has_other_spellings_unless_it_is_folded() {
+        let of = |path: &str| {
+            spellings(path, &folded(path))
+                .map(Cow::into_owned)
+                .collect::<Vec<_>>()
+        };
+        assert!(of("/v1/two:words").is_empty());
+        assert_eq!(of("/V1/A%20b"), ["/v1/a b", "/V1/A b", "/v1/a%20b"]);
     }
 
     #[test]

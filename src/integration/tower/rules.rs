@@ -6,7 +6,7 @@ use std::fmt;
 use http::Method;
 use http::request::Parts;
 
-use super::path::{folded, unclear, unclear_segment};
+use super::path::{folded, spellings, unclear, unclear_segment};
 use super::{Conditions, RequestPolicy};
 use crate::diagnostic::display_diagnostic;
 use crate::pki::text::Escaped;
@@ -174,7 +174,12 @@ impl<I> RequestRules<I> {
             found.ok().map(|found| *found.value)
         };
         let as_written = number(self.as_written.at(path));
-        let folded = number(self.folded.at(&folded(path)));
+        let folded = folded(path);
+        // A server may fold the path, and compare it with patterns as they are written.
+        let elsewhere = spellings(path, &folded)
+            .filter_map(|spelling| number(self.as_written.at(&spelling)))
+            .find(|other| Some(*other) != as_written);
+        let folded = elsewhere.or_else(|| number(self.folded.at(&folded)));
         match (as_written, folded) {
             (None, _) => Err("no rule is for this path".into()),
             (Some(number), Some(folded)) if number == folded => Ok(&self.patterns[number]),

@@ -214,3 +214,17 @@ fn a_pattern_that_could_not_be_meant_is_an_error() {
     let none = RequestRules::<DnsName>::new().allow("r", policy::allow_any(), [], "/v1");
     assert!(matches!(none, Err(RuleError::NoMethod { rule }) if rule == "r"));
 }
+
+/// A server may fold a path, and compare it with its patterns as they are written.
+#[test]
+fn a_pattern_in_upper_case_is_no_way_into_another_in_lower_case() {
+    let allow = |rules: RequestRules<DnsName>, own: &str, pattern: &str| {
+        rules.allow("r", policy::exact([name(own)]), [Method::GET], pattern)
+    };
+    let alone = allow(RequestRules::new(), "a.example", "/V1/me/x").unwrap();
+    assert!(decide(&alone, "a.example", Method::GET, "/V1/me/x").is_allowed());
+    let both = allow(alone, "admin.example", "/v1/{id}/x").unwrap();
+    let decision = decide(&both, "a.example", Method::GET, "/V1/me/x");
+    assert!(decision.reason().unwrap().contains("/v1/{id}/x"));
+    assert!(decide(&both, "admin.example", Method::GET, "/v1/7/x").is_allowed());
+}
