@@ -164,12 +164,6 @@ pub mod trust;
 #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
 pub mod testing;
 
-/// What the fuzz targets call beside the public API.
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    pub use crate::tls::fuzzing as tls;
-}
-
 pub use rustls;
 pub use rustls_pki_types as pki_types;
 
@@ -190,6 +184,8 @@ pub use server::{
 pub use side::Side;
 #[cfg(feature = "tokio")]
 pub use stream::{AlertWatch, DrainSignal, TlsStream};
+#[cfg(fuzzing)]
+pub use tls::fuzzing;
 pub use tls::{
     BuildError, CipherOrder, FipsError, HandshakeError, PeerAlert, PostQuantumError, Resumption,
     RootHints,

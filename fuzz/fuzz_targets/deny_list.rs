@@ -31,7 +31,7 @@ fuzz_target!(|text: &str| {
 
 fn check<I>(text: &str)
 where
-    I: FromStr<Err: std::fmt::Display + 'static> + Clone + Eq + Hash + Debug,
+    I: FromStr<Err: std::fmt::Display + 'static> + Clone + Eq + Hash + Debug + 'static,
 {
     let entries = match DenyEntry::<I>::parse_list(text) {
         Ok(entries) => entries,

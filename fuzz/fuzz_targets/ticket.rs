@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, LazyLock, Mutex};
 
-use countersign::fuzzing::tls::leaf_of_session;
+use countersign::fuzzing::leaf_of_session;
 use countersign::identity::Fingerprint;
 use countersign::testing::{FixedClock, Issued, TestCa};
 use countersign::{Acceptor, Resumption, policy};

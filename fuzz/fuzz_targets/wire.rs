@@ -4,7 +4,7 @@
 //! The first byte is the size of the pieces, which grows with each.
 #![no_main]
 
-use countersign::fuzzing::tls::{leaf_of_session, server_hello, transcript};
+use countersign::fuzzing::{leaf_of_session, server_hello, transcript};
 use libfuzzer_sys::fuzz_target;
 use rustls::internal::msgs::base::Payload;
 use rustls::internal::msgs::codec::Codec as _;

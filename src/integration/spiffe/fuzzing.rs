@@ -7,32 +7,13 @@ use crate::Credentials;
 use crate::identity::SpiffeId;
 use crate::trust::{Revocation, TrustBundles, UnknownStatus};
 
-/// What an `X509SVIDResponse` says.
-pub struct Given {
-    /// Our ID.
-    pub id: SpiffeId,
-    /// Our chain and key.
-    pub credentials: Credentials,
-    /// The roots of all trust domains.
-    pub bundles: TrustBundles,
-    /// The rules with the agent's CRLs.
-    pub revocation: Revocation,
-    svid: Svid,
-}
-
-impl Given {
-    /// Whether the other response says the same.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.svid.is_same(&other.svid)
-    }
-}
-
-/// Reads an `X509SVIDResponse`. `None`: it is not protobuf. The identity is chosen by its ID or its hint.
+/// Reads an `X509SVIDResponse`: our ID, our chain and key, the roots of all trust domains, and the rules with
+/// the agent's CRLs. `None`: it is not protobuf. The identity is chosen by its ID or its hint.
 pub fn x509(
     message: &[u8],
     id: Option<SpiffeId>,
     hint: Option<String>,
-) -> Option<Result<Given, WorkloadError>> {
+) -> Option<Result<(SpiffeId, Credentials, TrustBundles, Revocation), WorkloadError>> {
     let response = X509Response::read(message).ok()?;
     let choice = match (id, hint) {
         (Some(id), _) => Choice::Id(id),
@@ -40,12 +21,9 @@ pub fn x509(
         (None, None) => Choice::Default,
     };
     let svid = Svid::of(&response, &choice);
-    Some(svid.map(|svid| Given {
-        id: svid.id.clone(),
-        credentials: svid.credentials.clone(),
-        bundles: svid.bundles.clone(),
-        revocation: svid.revocation(UnknownStatus::Deny),
-        svid,
+    Some(svid.map(|svid| {
+        let revocation = svid.revocation(UnknownStatus::Deny);
+        (svid.id, svid.credentials, svid.bundles, revocation)
     }))
 }
 
