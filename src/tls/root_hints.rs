@@ -21,9 +21,10 @@ use crate::trust::Trust;
 /// ```
 /// use countersign::RootHints;
 /// use countersign::builder::{Builder, ServerSide};
+/// use countersign::identity::Email;
 ///
 /// /// For clients that choose among several certificates, such as browsers.
-/// fn for_browsers<I>(builder: Builder<ServerSide, I>) -> Builder<ServerSide, I> {
+/// fn for_browsers(builder: Builder<ServerSide, Email>) -> Builder<ServerSide, Email> {
 ///     builder.root_hints(RootHints::All)
 /// }
 /// ```
