@@ -1,15 +1,20 @@
 //! The peer's certificate in the headers of a forwarded request.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
+use quick_cache::sync::Cache;
 
 use super::XfccField;
 use super::xfcc;
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
+use crate::identity::Fingerprint;
 use crate::pki::SanError;
 use crate::trust::VerifiedChain;
 use crate::{Certificate, Peer};
@@ -40,6 +45,8 @@ pub(super) const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-
 /// # }
 /// ```
 ///
+/// The headers of the 1,024 most recent certificates are kept, by all clones together: each is encoded once.
+///
 /// # Security
 /// The server behind the proxy trusts the headers of every client that can connect to it, so only the
 /// proxy may. Trailers are not examined: a proxy must not forward request trailers of these names.
@@ -57,6 +64,21 @@ pub struct ForwardedIdentity {
     xfcc: Vec<XfccField>,
     stripped: Vec<HeaderName>,
     prefixes: Vec<HeaderName>,
+    encoded: Encoded,
+}
+
+/// The headers of the peers whose requests were forwarded before, by the certificate.
+#[derive(Clone, Default)]
+struct Encoded(Arc<OnceLock<Cache<Fingerprint, Arc<PeerHeaders>>>>);
+
+/// The headers of one peer.
+struct PeerHeaders {
+    /// What they were made of, besides the certificate. Clones of one value may have other fields.
+    client_cert: bool,
+    chain: bool,
+    xfcc: Vec<XfccField>,
+    path: Vec<Fingerprint>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl ForwardedIdentity {
@@ -117,27 +139,61 @@ impl ForwardedIdentity {
     /// as a URI with a backslash. Then no header is set; do not forward the request.
     pub fn apply<I>(&self, headers: &mut HeaderMap, peer: &Peer<I>) -> Result<(), ForwardError> {
         self.remove(headers);
+        for (name, value) in &self.encoded(peer.chain())?.headers {
+            headers.insert(name, value.clone());
+        }
+        Ok(())
+    }
+
+    /// The headers for a peer with this path.
+    fn encoded(&self, chain: &VerifiedChain) -> Result<Arc<PeerHeaders>, ForwardError> {
+        /// Their number. A certificate takes about two kilobytes, and each of its issuers as much.
+        const KEPT: usize = 1024;
+
+        let known = self.encoded.0.get_or_init(|| Cache::new(KEPT));
+        let leaf = chain.leaf().sha256();
+        if let Some(headers) = known.get(&leaf)
+            && headers.is_by(self)
+            && (!self.has_path() || path_of(chain).eq(headers.path.iter().copied()))
+        {
+            return Ok(headers);
+        }
+        let headers = Arc::new(self.encode(chain)?);
+        known.insert(leaf, Arc::clone(&headers));
+        Ok(headers)
+    }
+
+    fn encode(&self, chain: &VerifiedChain) -> Result<PeerHeaders, ForwardError> {
         let mut set = Vec::new();
         if self.client_cert {
-            set.push((CLIENT_CERT, byte_sequence(peer.certificate())));
+            set.push((CLIENT_CERT, byte_sequence(chain.leaf())));
         }
         if self.chain {
-            let issuers = peer.chain().certificates().iter().skip(1);
+            let issuers = chain.certificates().iter().skip(1);
             let issuers: Vec<_> = issuers.map(byte_sequence).collect();
             if !issuers.is_empty() {
                 set.push((CLIENT_CERT_CHAIN, issuers.join(", ")));
             }
         }
         if !self.xfcc.is_empty() {
-            set.push((XFCC, xfcc::element(&self.xfcc, peer.chain())?));
+            set.push((XFCC, xfcc::element(&self.xfcc, chain)?));
         }
-        // All headers or none.
-        let set = set
+        let headers = set
             .into_iter()
-            .map(|(name, value)| Ok((name, value_of(value, peer.chain())?)))
-            .collect::<Result<Vec<_>, ForwardError>>()?;
-        headers.extend(set);
-        Ok(())
+            .map(|(name, value)| Ok((name, value_of(value, chain)?)))
+            .collect::<Result<_, ForwardError>>()?;
+        Ok(PeerHeaders {
+            client_cert: self.client_cert,
+            chain: self.chain,
+            xfcc: self.xfcc.clone(),
+            path: path_of(chain).collect(),
+            headers,
+        })
+    }
+
+    /// Whether the headers depend on more than the peer's own certificate.
+    fn has_path(&self) -> bool {
+        self.chain || self.xfcc.contains(&XfccField::Chain)
     }
 
     /// Removes the client's headers. [`apply`](Self::apply) calls it; call it yourself for a request without
@@ -182,6 +238,29 @@ impl ForwardedIdentity {
                 start.is_some_and(|start| are_alike(prefix.as_str(), start))
             })
     }
+}
+
+impl PeerHeaders {
+    /// Whether this would set the same.
+    fn is_by(&self, forward: &ForwardedIdentity) -> bool {
+        self.client_cert == forward.client_cert
+            && self.chain == forward.chain
+            && self.xfcc == forward.xfcc
+    }
+}
+
+// A panic cannot leave an entry half-changed: entries are whole when they are inserted.
+impl UnwindSafe for Encoded {}
+impl RefUnwindSafe for Encoded {}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Encoded")
+    }
+}
+
+fn path_of(chain: &VerifiedChain) -> impl Iterator<Item = Fingerprint> {
+    chain.certificates().iter().map(Certificate::sha256)
 }
 
 /// Whether the names are the same variable of CGI (RFC 3875 section 4.1.18), or of a server that replaces

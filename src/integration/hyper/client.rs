@@ -87,8 +87,12 @@ where
 
         let (head, mut body) = request.into_parts();
         for _ in 1..ATTEMPTS {
-            let (sent, kept) = Unsent::new(body);
             let pool = self.pools.to(&head.uri);
+            if pool.is_http1() {
+                let only = Request::from_parts(head, Unsent::new(body).0);
+                return pool.client.request(only).await;
+            }
+            let (sent, kept) = Unsent::new(body);
             let attempt = Request::from_parts(head.clone(), sent);
             match pool.client.request(attempt).await {
                 Err(error) if is_not_processed(&error) => match kept.take_back() {

@@ -38,6 +38,9 @@ struct State {
     stale: AtomicBool,
     /// The number of open connections.
     open: AtomicUsize,
+    /// A connection was made, and none has negotiated HTTP/2.
+    is_http1: AtomicBool,
+    is_http2: AtomicBool,
 }
 
 /// Woken by a connection that drains, on the thread that changes the rules.
@@ -55,8 +58,14 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    fn new(draining: DrainSignal, state: &Arc<State>) -> Self {
+    fn new(draining: DrainSignal, is_http2: bool, state: &Arc<State>) -> Self {
         state.open.fetch_add(1, Ordering::SeqCst);
+        let version = if is_http2 {
+            &state.is_http2
+        } else {
+            &state.is_http1
+        };
+        version.store(true, Ordering::SeqCst);
         let mut registration = Self {
             state: Arc::clone(state),
             draining,
@@ -105,7 +114,9 @@ impl<I: Send + Sync + 'static> Service<Uri> for PoolConnector<I> {
         let state = Arc::clone(&self.state);
         Box::pin(async move {
             let mut stream = connecting.await?;
-            stream.registration = Some(Registration::new(stream.get_ref().draining(), &state));
+            let tls = stream.get_ref();
+            let is_http2 = tls.peer().connection().alpn() == Some(b"h2");
+            stream.registration = Some(Registration::new(tls.draining(), is_http2, &state));
             Ok(stream)
         })
     }
@@ -183,6 +194,11 @@ where
 }
 
 impl<I, B> Pool<I, B> {
+    /// Whether all connections that it has made speak HTTP/1, so that no GOAWAY can return a request.
+    pub(super) fn is_http1(&self) -> bool {
+        self.state.is_http1.load(Ordering::SeqCst) && !self.state.is_http2.load(Ordering::SeqCst)
+    }
+
     fn is_for(&self, credentials: u64) -> bool {
         self.credentials == credentials && !self.state.stale.load(Ordering::SeqCst)
     }

@@ -79,6 +79,7 @@ async fn show() -> Result<(), BoxError> {
         std::fs::write(folder.path().join(name), text)?;
     }
     let audit = Audit::new(|line| {
+        let line: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
         let known = |field: &str| line[field].as_str().unwrap_or("-").to_owned();
         println!(
             "   audit:     {} by {}, reason: {}",

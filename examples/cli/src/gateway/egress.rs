@@ -82,7 +82,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     if !args.url.starts_with("https://") {
         return Err("expected the URL of a server with mutual TLS, https://".into());
     }
-    let audit = Audit::new(|line| eprintln!("{line}"));
+    let audit = Audit::to_stderr();
     let egress = Arc::new(Egress::new(&upstream, limits, audit).await?);
     let stop = stop_signal()?;
     let listener = TcpListener::bind(args.listen)

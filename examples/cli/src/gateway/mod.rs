@@ -58,17 +58,17 @@ async fn serve(path: &Path, spiffe: Option<&str>, proxies: &ProxyOptions) -> Res
         config.take_identity(&workload(endpoint).await?)?;
     }
     let stop = stop_signal()?;
-    let audit = Audit::new(|line| eprintln!("{line}"));
-    let gateway = Gateway::bind_behind(&config, audit, proxies).await?;
+    let audit = Audit::to_stderr();
+    let gateway = Gateway::bind_behind(&config, audit.clone(), proxies).await?;
     #[cfg(unix)]
-    reload_on_hangup(&gateway)?;
+    reload_on_hangup(&gateway, audit)?;
     writeln!(std::io::stdout(), "listening on {}", gateway.address)?;
     gateway.serve(stop).await;
     Ok(())
 }
 
 #[cfg(unix)]
-fn reload_on_hangup(gateway: &Gateway) -> std::io::Result<()> {
+fn reload_on_hangup(gateway: &Gateway, audit: Audit) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut hangup = signal(SignalKind::hangup())?;
@@ -81,7 +81,7 @@ fn reload_on_hangup(gateway: &Gateway) -> std::io::Result<()> {
                     serde_json::json!({"event": "reload_refused", "error": error.to_string()})
                 }
             };
-            eprintln!("{line}");
+            audit.write(&line);
         }
     });
     Ok(())

@@ -76,6 +76,9 @@ pub struct Limits {
     /// The interval between checks of the certificates' files.
     #[serde(rename = "reload_seconds", deserialize_with = "seconds")]
     pub reload: Duration,
+    /// The time that a client may read nothing of what is written.
+    #[serde(rename = "stall_seconds", deserialize_with = "seconds")]
+    pub stall: Duration,
     /// The limit of concurrent requests on one HTTP/2 connection.
     pub max_streams: u32,
     /// In bytes.
@@ -94,6 +97,7 @@ impl Default for Limits {
             answer: Duration::from_secs(60),
             drain: Duration::from_secs(30),
             reload: Duration::from_secs(60),
+            stall: Duration::from_secs(60),
             max_streams: 128,
             max_request_body: 10 << 20,
             max_response_body: None,
@@ -353,8 +357,11 @@ impl Forward {
                 Some(_) => forward.strip_prefix(parsed),
             };
         }
-        // Only the gateway may state these.
+        // Only the gateway may state these, also in a spelling such as `transfer_encoding`.
         for name in [
+            "content-length",
+            "host",
+            "transfer-encoding",
             "forwarded",
             "x-forwarded-for",
             "x-forwarded-host",

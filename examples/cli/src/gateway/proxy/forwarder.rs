@@ -10,7 +10,7 @@ use countersign::Peer;
 use countersign::integration::http::{ProxiedIdentity, peer_in};
 use countersign::integration::hyper::RequestBody as Received;
 use countersign::integration::tower::{RequestPolicy as _, RequestRules};
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Full, LengthLimitError};
 use hyper::body::{Body as _, Incoming};
@@ -34,8 +34,7 @@ use crate::terminal::Failure;
 pub(super) struct Forwarder {
     rules: RequestRules<Identity>,
     /// By the rule's name.
-    routes: BTreeMap<String, Target>,
-    upstreams: BTreeMap<String, Upstream>,
+    routes: BTreeMap<Arc<str>, Target>,
     /// The proxies that vouch for clients.
     proxied: Option<ProxiedIdentity<Identity>>,
     rates: RateLimits,
@@ -45,7 +44,9 @@ pub(super) struct Forwarder {
 
 /// What happens to the requests of a route.
 struct Target {
-    upstream: String,
+    route: Arc<str>,
+    upstream_name: Arc<str>,
+    upstream: Arc<Upstream>,
     reads_body: bool,
     usage: bool,
 }
@@ -79,19 +80,25 @@ impl Forwarder {
     ) -> Result<Self, Failure> {
         let mut rules = RequestRules::new();
         let mut routes = BTreeMap::new();
+        let upstreams: BTreeMap<Arc<str>, Arc<Upstream>> = upstreams
+            .into_iter()
+            .map(|(name, upstream)| (name.into(), Arc::new(upstream)))
+            .collect();
         for route in &config.routes {
             let name = &route.name;
             let at = |error: Failure| error.at(format_args!("routes: {name}"));
-            if !upstreams.contains_key(&route.upstream) {
+            let Some((upstream_name, upstream)) = upstreams.get_key_value(&*route.upstream) else {
                 let problem = format!("no upstream is called {}", route.upstream);
                 return Err(at(problem.into()));
-            }
+            };
             let target = Target {
-                upstream: route.upstream.clone(),
+                route: Arc::from(&**name),
+                upstream_name: Arc::clone(upstream_name),
+                upstream: Arc::clone(upstream),
                 reads_body: route.reads_body(),
                 usage: route.usage,
             };
-            let before = routes.insert(name.clone(), target);
+            let before = routes.insert(Arc::clone(&target.route), target);
             if before.is_some() {
                 return Err(at("two routes have this name".into()));
             }
@@ -116,7 +123,6 @@ impl Forwarder {
         Ok(Self {
             rules,
             routes,
-            upstreams,
             proxied,
             rates: RateLimits::new(config.limits.rate),
             limits: config.limits.clone(),
@@ -166,6 +172,8 @@ impl Forwarder {
         peer: &Peer<Identity>,
         entry: &mut Entry,
     ) -> Result<Response<Incoming>, Refused> {
+        const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
         // First, so that denied requests count, too.
         self.rates
             .check(peer.identity())
@@ -201,10 +209,8 @@ impl Forwarder {
                 .map_err(|refused| refused.code(code))?;
             body = RequestBody::Whole(Full::new(read));
         }
-        let Some(upstream) = self.upstreams.get(&target.upstream) else {
-            return Err(Refused::with(StatusCode::BAD_GATEWAY, "no upstream"));
-        };
-        entry.upstream = Some(target.upstream.clone());
+        let upstream = &target.upstream;
+        entry.upstream = Some(Arc::clone(&target.upstream_name));
         if is_too_large {
             return Err(Refused::too_large());
         }
@@ -223,7 +229,7 @@ impl Forwarder {
             let address = HeaderValue::try_from(remote.ip().to_string());
             let address = address
                 .map_err(|error| Refused::with(StatusCode::BAD_GATEWAY, &error.to_string()))?;
-            parts.headers.insert("x-forwarded-for", address);
+            parts.headers.insert(X_FORWARDED_FOR, address);
         }
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
@@ -253,13 +259,16 @@ impl Forwarder {
         entry: &mut Entry,
     ) -> Result<&Target, Refused> {
         let decision = self.rules.authorize(peer, parts);
-        entry.route = decision.rule().map(str::to_owned);
+        // That of an earlier decision does not count any more.
+        entry.route = None;
         let Some(rule) = decision.rule() else {
             let reason = decision.reason().unwrap_or_default();
             return Err(Refused::with(StatusCode::FORBIDDEN, reason));
         };
         let target = self.routes.get(rule);
-        target.ok_or_else(|| Refused::with(StatusCode::BAD_GATEWAY, "no route"))
+        let target = target.ok_or_else(|| Refused::with(StatusCode::BAD_GATEWAY, "no route"))?;
+        entry.route = Some(Arc::clone(&target.route));
+        Ok(target)
     }
 }
 

@@ -99,7 +99,7 @@ impl Gateway {
             .proxy_protocol(Listener::builder(acceptor.clone()))?
             .on_refused(move |remote, error| {
                 let (reason, error) = (error.reason(), error.to_string());
-                audit.write(json!({
+                audit.write(&json!({
                     "event": "refused", "remote": remote, "reason": reason, "error": error
                 }));
             })
@@ -107,6 +107,7 @@ impl Gateway {
         let streams = config.limits.max_streams;
         let server = Server::new()
             .header_read_timeout(config.limits.head)
+            .progress_timeout(config.limits.stall)
             .http2(|http2| {
                 http2.max_concurrent_streams(streams);
             });

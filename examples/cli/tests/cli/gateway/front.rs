@@ -150,7 +150,10 @@ impl Front {
         let config = Config::from_file(&self.config(more).await).unwrap();
         let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
         let kept = Arc::clone(&lines);
-        let audit = Audit::new(move |line| kept.lock().unwrap().push(line));
+        let audit = Audit::new(move |line| {
+            let line = serde_json::from_slice(line).unwrap();
+            kept.lock().unwrap().push(line);
+        });
         let gateway = Gateway::bind(&config, audit).await.unwrap();
         let running = Running {
             port: gateway.address.port(),
