@@ -30,6 +30,7 @@ use countersign::integration::http::{
 };
 use countersign::integration::hyper::{
     Client, HttpsConnector, HttpsError, HttpsStream, RequestBody, RequestBodyError, Server,
+    StreamExecutor,
 };
 use countersign::integration::quinn::{
     AddressValidation, BindError, ClientBuilder, Connection, ConnectionError, RecvStream,
@@ -255,6 +256,7 @@ fn values_go_everywhere() {
     is_plain::<WorkloadBuilder>();
 
     is_plain::<ForwardedIdentity>();
+    is_plain::<StreamExecutor>();
     is_plain::<XfccField>();
     is_plain::<IdentityHeader>();
     is_plain::<NoPeerError>();

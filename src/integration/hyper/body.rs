@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::call_end::CallEnd;
-use super::grpc_status;
+use super::{grpc_status, streams};
 use crate::Diagnostic;
 use crate::diagnostic::display_diagnostic;
 
@@ -246,8 +246,13 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project() {
-            AnswerProjection::Served { body } => body.poll_frame(cx),
+            AnswerProjection::Served { body } => {
+                let frame = body.poll_frame(cx);
+                streams::was_polled(frame.is_pending());
+                frame
+            }
             AnswerProjection::Call { body, end } => {
+                streams::was_polled(true);
                 let Some(due) = end else {
                     return Poll::Ready(None);
                 };
@@ -259,6 +264,7 @@ where
                 if ended.is_pending() {
                     let frame = body.poll_frame(cx);
                     if frame.is_ready() {
+                        streams::was_polled(false);
                         return frame;
                     }
                     ended = due.poll_due(cx);

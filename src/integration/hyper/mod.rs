@@ -26,6 +26,8 @@ mod head_timer;
 mod pool;
 mod preface;
 mod server;
+mod streams;
+mod unclear;
 mod unsent;
 mod write_timeout;
 
@@ -33,3 +35,4 @@ pub use body::{RequestBody, RequestBodyError};
 pub use client::Client;
 pub use connector::{HttpsConnector, HttpsError, HttpsStream};
 pub use server::Server;
+pub use streams::StreamExecutor;

@@ -12,7 +12,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
@@ -24,6 +24,8 @@ use super::call_end::CallEnd;
 use super::grpc_status;
 use super::head_timer::HeadTimer;
 use super::preface::Preface;
+use super::streams::{self, StreamExecutor};
+use super::unclear::unclear;
 use super::write_timeout::WriteTimeout;
 use crate::integration::http::grpc::{GRPC, is_grpc};
 use crate::pki::time::at_most_far;
@@ -37,6 +39,10 @@ use crate::{DrainSignal, Listener, Peer, TlsStream};
 /// When a connection drains, requests in progress finish and no new one begins: HTTP/2 clients get GOAWAY,
 /// and HTTP/1.1 connections close after the response. gRPC calls that are still open shortly before the end
 /// of the drain time end with the status `UNAVAILABLE` and the reason, such as `max_age`.
+///
+/// A request is answered with 400 if another server could read it as one for another host or with another body:
+/// two `Host` headers, one that is no host or differs from the authority, none in HTTP/1.1 (RFC 9112 section 3.2),
+/// and a transfer coding other than `chunked`.
 ///
 /// When the peer is denied or revoked, its connection is cut at once, with its requests. The last record
 /// before the alert has a GOAWAY frame with the reason as its debug data (HTTP/2).
@@ -71,7 +77,7 @@ use crate::{DrainSignal, Listener, Peer, TlsStream};
 #[must_use = "it does nothing until serve() is called"]
 pub struct Server {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<StreamExecutor>,
     header_read_timeout: Duration,
     progress_timeout: Option<Duration>,
 }
@@ -81,8 +87,18 @@ type BoxError = Box<dyn Error + Send + Sync>;
 impl Server {
     /// A server with the defaults: a request's head must arrive within 30 s, its body must make progress
     /// every 60 s, and HTTP/2 clients are pinged every 30 s and have 20 s to answer.
+    ///
+    /// What one connection can hold is limited, too. [`http1`](Self::http1) and [`http2`](Self::http2) change it:
+    ///
+    /// | limit | HTTP/1.1 | HTTP/2 | beyond it |
+    /// |---|---|---|---|
+    /// | bytes of a head | 408 KiB (`max_buf_size`) | 16 KiB (`max_header_list_size`) | 431 |
+    /// | headers | 100 (`max_headers`) | 511, by their bytes | 431 |
+    /// | requests at once | 1 | 200 (`max_concurrent_streams`) | wait, or `REFUSED_STREAM` |
+    /// | requests that the client cancels before they are served | | 20 (`max_pending_accept_reset_streams`) | the connection closes |
+    /// | requests that it makes the server cancel | | 1,024 (`max_local_error_reset_streams`) | the connection closes |
     pub fn new() -> Self {
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(StreamExecutor);
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(30))
@@ -104,22 +120,23 @@ impl Server {
     }
 
     /// Sets the time that a client may make no progress; `None` disables the limit. Default: 60 s, as in
-    /// nginx. It applies in two cases:
+    /// nginx. It applies in three cases:
     ///
     /// * A handler reads a request's body and has not begun its response, and the client sends nothing more.
     ///   The body fails with [`RequestBodyError::TimedOut`](super::RequestBodyError::TimedOut), and the
     ///   response is 408 (RFC 9110 section 15.5.9) for any result of the handler. An HTTP/1.1 connection
     ///   closes after it; with HTTP/2 only the stream is closed.
     /// * The client reads nothing of what is written. Its connection fails, with all its requests.
+    /// * An HTTP/2 client grants no window to a stream whose response has more data. The stream is reset.
     ///
     /// After the response has begun, both sides may pause without limit. Disable the limit, or raise it, if
     /// clients send streams with longer pauses before the response (client streaming of gRPC), or if they
     /// read so slowly that the system's send buffer stays full for longer.
     ///
     /// # Security
-    /// It limits pauses, not the total time of a request: a client that sends one byte per minute continues.
-    /// An HTTP/2 client that reads, but grants no window to one of its streams, holds that stream; see
-    /// hyper's `max_concurrent_streams`.
+    /// It limits pauses, not the total time of a request: a client that sends one byte per minute continues, and
+    /// so does one that grants a window of one byte per minute. What hyper has taken from the body is buffered: of
+    /// each stream, one frame.
     pub fn progress_timeout(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.progress_timeout = time.into();
         self
@@ -132,7 +149,7 @@ impl Server {
     }
 
     /// Changes hyper's settings of HTTP/2.
-    pub fn http2(mut self, configure: impl FnOnce(&mut http2::Builder<TokioExecutor>)) -> Self {
+    pub fn http2(mut self, configure: impl FnOnce(&mut http2::Builder<StreamExecutor>)) -> Self {
         configure(&mut self.http2);
         self
     }
@@ -280,14 +297,21 @@ where
         let (head, body) = request.into_parts();
         let (body, watched) = RequestBody::watched(body, self.progress_timeout);
         let request = Request::from_parts(head, body);
+        let is_unclear = unclear(&request).inspect(|why| {
+            let remote = self.peer.connection().remote_addr();
+            tracing::debug!(?remote, why, "request rejected");
+        });
+        let is_unclear = is_unclear.is_some();
         // A request that hyper had read before the cut is not served after it.
-        let serving = match self.draining.is_cut() {
+        let serving = match is_unclear || self.draining.is_cut() {
             true => Serving::Nothing,
             false => Serving::new(self.service.clone(), request),
         };
         Served {
             serving,
+            is_unclear,
             watched,
+            stall_timeout: self.progress_timeout,
             version,
             call,
         }
@@ -295,14 +319,16 @@ where
 }
 
 pin_project! {
-    /// The response of the service; pending on a cut connection, which hyper closes.
+    /// The response of the service; 400 to an unclear request; pending on a cut connection, which hyper closes.
     struct Served<S>
     where
         S: Service<Request<RequestBody>>,
     {
         #[pin]
         serving: Serving<S>,
+        is_unclear: bool,
         watched: Watched,
+        stall_timeout: Option<Duration>,
         version: Version,
         // Of a gRPC call.
         call: Option<CallEnd>,
@@ -318,10 +344,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if *this.is_unclear {
+            return Poll::Ready(Ok(rejected(StatusCode::BAD_REQUEST, *this.version)));
+        }
         let poll = this.serving.as_mut().poll(cx);
+        streams::was_polled(poll.is_pending());
         if this.watched.timed_out() {
             this.serving.set(Serving::Nothing);
-            return Poll::Ready(Ok(timed_out(*this.version)));
+            return Poll::Ready(Ok(rejected(StatusCode::REQUEST_TIMEOUT, *this.version)));
         }
         if poll.is_pending()
             && let Some(call) = this.call
@@ -331,6 +361,7 @@ where
             return Poll::Ready(Ok(unavailable(reason)));
         }
         poll.map_ok(|response| {
+            streams::limited_to(*this.stall_timeout);
             this.watched.is_answered();
             match this.call.take() {
                 Some(end) if is_grpc(*this.version, response.headers()) => {
@@ -411,10 +442,10 @@ fn unavailable<B>(reason: &'static str) -> Response<Answer<B>> {
     response
 }
 
-/// The response to a request whose body timed out.
-fn timed_out<B>(version: Version) -> Response<Answer<B>> {
+/// The response to a request that is unclear, or whose body timed out.
+fn rejected<B>(status: StatusCode, version: Version) -> Response<Answer<B>> {
     let mut response = Response::new(Answer::Nothing);
-    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    *response.status_mut() = status;
     if version < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);

@@ -297,6 +297,9 @@ async fn an_upgraded_connection_is_cut_too() {
     let mut request = get(&server.url("/"));
     request
         .headers_mut()
+        .insert("host", server.url("")["https://".len()..].parse().unwrap());
+    request
+        .headers_mut()
         .insert("connection", "upgrade".parse().unwrap());
     request
         .headers_mut()

@@ -19,3 +19,4 @@ mod rotation;
 mod rules;
 mod slow;
 mod tokens;
+mod windows;

@@ -7,6 +7,7 @@ pub mod client_hello;
 #[cfg(feature = "tokio")]
 pub mod forwarded;
 pub mod hostile_chains;
+pub mod http2;
 mod own_process;
 
 #[cfg(feature = "tokio")]

@@ -3,10 +3,12 @@
 mod behind;
 mod bounds;
 mod events;
+mod floods;
 mod forging;
 mod front;
 mod program;
 mod proxied;
 mod rotation;
 mod routes;
+mod smuggling;
 mod support;
