@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use countersign::Peer;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::{Serialize, Serializer};
 
 use super::usage::Usage;
@@ -76,8 +76,8 @@ pub(super) struct Entry {
     #[serde(serialize_with = "method")]
     method: Method,
     /// Without the query, which may contain secrets.
-    #[serde(serialize_with = "path")]
-    path: Uri,
+    /// A copy: a part of the request would keep the whole buffer from which it was read, as long as a stream runs.
+    path: Box<str>,
     /// The method and the name (of a tool) of the Model Context Protocol, as the client sent them.
     #[serde(skip_serializing_if = "Option::is_none")]
     mcp_method: Option<String>,
@@ -141,7 +141,7 @@ impl Entry {
         Self {
             event: "request",
             method: request.method.clone(),
-            path: request.uri.clone(),
+            path: request.uri.path().into(),
             mcp_method: single(&request.headers, &MCP_METHOD),
             mcp_name: single(&request.headers, &MCP_NAME),
             identity: peer.cloned().map_or(Sender::Unknown, Sender::Peer),
@@ -193,10 +193,6 @@ impl Entry {
 
 fn method<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(method.as_str())
-}
-
-fn path<S: Serializer>(uri: &Uri, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(uri.path())
 }
 
 fn shared<S: Serializer>(name: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
