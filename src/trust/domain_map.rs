@@ -144,13 +144,10 @@ fn remove(tree: &mut Tree, domain: &TrustDomain) {
 
 fn take_first(tree: &mut Tree) -> Option<(TrustDomain, Arc<TrustStore>)> {
     let node = Arc::make_mut(tree.as_mut()?);
-    let first = match take_first(&mut node.left) {
-        Some(first) => first,
-        None => {
-            let first = (node.domain.clone(), Arc::clone(&node.store));
-            *tree = node.right.take();
-            return Some(first);
-        }
+    let Some(first) = take_first(&mut node.left) else {
+        let first = (node.domain.clone(), Arc::clone(&node.store));
+        *tree = node.right.take();
+        return Some(first);
     };
     balance(tree);
     Some(first)

@@ -311,10 +311,10 @@ impl<I: Send + Sync + 'static, P> ListenerBuilder<I, P> {
         P: Preamble<S::Io>,
     {
         let (handle, stopped) = ListenerHandle::start(self.acceptor.clone());
-        let (outlet, admitted, direct) = Outlet::new(self.max_handshakes);
+        let (outlet, admitted) = Outlet::new(self.max_handshakes);
         Listener {
             admitted,
-            direct,
+            direct: Arc::clone(outlet.direct()),
             _task: Task::start(self, incoming, outlet, stopped, handle.id),
             handle,
             local_addr: None,

@@ -51,20 +51,14 @@ pub(super) struct Outlet<IO, I> {
 }
 
 impl<IO, I> Outlet<IO, I> {
-    pub(super) fn new(
-        places: usize,
-    ) -> (
-        Self,
-        mpsc::Receiver<Admitted<IO, I>>,
-        Arc<OnceLock<Serve<IO, I>>>,
-    ) {
+    pub(super) fn new(places: usize) -> (Self, mpsc::Receiver<Admitted<IO, I>>) {
         let (queue, admitted) = mpsc::channel(places);
         let direct = Arc::default();
-        let outlet = Self {
-            queue,
-            direct: Arc::clone(&direct),
-        };
-        (outlet, admitted, direct)
+        (Self { queue, direct }, admitted)
+    }
+
+    pub(super) const fn direct(&self) -> &Arc<OnceLock<Serve<IO, I>>> {
+        &self.direct
     }
 
     async fn pass(&self, stream: TlsStream<IO, I>, place: OwnedSemaphorePermit) {
