@@ -108,7 +108,7 @@ mod tests {
             };
             let connection = Arc::new(Connection::new(opening, self.recorder.clone()));
             assert!(self.live.registry().open_if(&connection, || true));
-        self.live.edit(|_| ());
+            self.live.edit(|_| ());
             Registration::new(self.live.clone(), connection, None)
         }
     }
@@ -225,7 +225,11 @@ mod tests {
             (other.expect("it expires at another time"), generation)
         });
         for (peer, generation) in [newer, older] {
-            drop(world.live.edit(|open| open.set_peer(connection, peer, generation)));
+            drop(
+                world
+                    .live
+                    .edit(|open| open.set_peer(connection, peer, generation)),
+            );
         }
         seconds(5.0).await;
         assert_eq!(why(&open), None);

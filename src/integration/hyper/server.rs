@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use http::Extensions;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::{http1, http2};
@@ -29,11 +31,11 @@ use super::unclear::unclear;
 use super::write_timeout::WriteTimeout;
 use crate::integration::http::grpc::{GRPC, is_grpc};
 use crate::pki::time::at_most_far;
-use crate::{DrainSignal, Listener, Peer, TlsStream};
+use crate::{DrainSignal, Listener, TlsStream};
 
 /// A server of HTTP/1.1 and HTTP/2.
 ///
-/// Each request has in its extensions the [`Peer`] that sent it and the connection's [`DrainSignal`].
+/// Each request has in its extensions the [`Peer`](crate::Peer) that sent it and the connection's [`DrainSignal`].
 /// Long-running handlers (a WebSocket, a stream of events) can use the signal to finish in time.
 ///
 /// When a connection drains, requests in progress finish and no new one begins: HTTP/2 clients get GOAWAY,
@@ -217,8 +219,12 @@ impl Server {
         let peer = stream.peer().clone();
         let remote = peer.connection().remote_addr();
         let is_http2 = peer.connection().alpn() == Some(b"h2");
+        let mut extensions = Extensions::new();
+        extensions.insert(peer);
+        extensions.insert(draining.clone());
         let requests = Requests {
-            peer,
+            extensions,
+            remote,
             draining: draining.clone(),
             progress_timeout: self.progress_timeout,
             service,
@@ -271,37 +277,35 @@ async fn until_drained<C: Future>(
 }
 
 /// Adds the peer and the drain signal to each request.
-struct Requests<S, I> {
-    peer: Peer<I>,
+struct Requests<S> {
+    /// Of each request. A clone of them takes less than to put them into a map for each.
+    extensions: Extensions,
+    remote: Option<SocketAddr>,
     draining: DrainSignal,
     progress_timeout: Option<Duration>,
     service: S,
 }
 
-impl<S, I, B> hyper::service::Service<Request<Incoming>> for Requests<S, I>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
-    I: Send + Sync + 'static,
 {
     type Response = Response<Answer<B>>;
     type Error = BoxError;
     type Future = Served<S>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let extensions = request.extensions_mut();
-        extensions.insert(self.peer.clone());
-        extensions.insert(self.draining.clone());
+        request.extensions_mut().extend(self.extensions.clone());
         let version = request.version();
         let call = is_grpc(version, request.headers()).then(|| CallEnd::new(self.draining.clone()));
+        let is_unclear = unclear(&request).inspect(|why| {
+            tracing::debug!(remote = ?self.remote, why, "request rejected");
+        });
+        let is_unclear = is_unclear.is_some();
         let (head, body) = request.into_parts();
         let (body, watched) = RequestBody::watched(body, self.progress_timeout);
         let request = Request::from_parts(head, body);
-        let is_unclear = unclear(&request).inspect(|why| {
-            let remote = self.peer.connection().remote_addr();
-            tracing::debug!(?remote, why, "request rejected");
-        });
-        let is_unclear = is_unclear.is_some();
         // A request that hyper had read before the cut is not served after it.
         let serving = match is_unclear || self.draining.is_cut() {
             true => Serving::Nothing,
@@ -381,7 +385,8 @@ pin_project! {
     where
         S: Service<Request<RequestBody>>,
     {
-        Waiting { service: S, request: Option<Request<RequestBody>> },
+        // In a box, so that all requests in progress are smaller: it is rare.
+        Waiting { waiting: Box<(S, Option<Request<RequestBody>>)> },
         Called { #[pin] response: S::Future },
         Failed { error: Option<BoxError> },
         Nothing,
@@ -403,8 +408,7 @@ where
                 error: Some(error.into()),
             },
             Poll::Pending => Self::Waiting {
-                service,
-                request: Some(request),
+                waiting: Box::new((service, Some(request))),
             },
         }
     }
@@ -415,7 +419,8 @@ where
                 ServingProjection::Called { response } => {
                     return response.poll(cx).map_err(Into::into);
                 }
-                ServingProjection::Waiting { service, request } => {
+                ServingProjection::Waiting { waiting } => {
+                    let (service, request) = &mut **waiting;
                     ready!(service.poll_ready(cx)).map_err(Into::into)?;
                     match request.take() {
                         Some(request) => service.call(request),

@@ -8,30 +8,33 @@ use hyper::{Request, Version};
 
 /// What is unclear about a request.
 pub(super) fn unclear<B>(request: &Request<B>) -> Option<&'static str> {
-    let headers = request.headers();
-    let authority = request.uri().authority().map(|it| it.as_str());
-    let mut hosts = headers.get_all(HOST).iter();
-    let (host, other) = (hosts.next(), hosts.next());
     let is_http1 = request.version() < Version::HTTP_2;
-    if is_http1 {
-        // RFC 9112 section 6.1: no other coding than chunked, and that once, frames a body here.
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        let coding = codings.next();
-        let is_chunked = coding.is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"chunked"));
-        if !is_chunked || codings.next().is_some() {
-            return Some("a transfer coding other than chunked");
+    let (mut host, mut has_coding) = (None, false);
+    // In one pass: a lookup hashes the name, which takes longer than to compare it with the few headers of a request.
+    for (name, value) in request.headers() {
+        if *name == HOST {
+            if host.replace(value.as_bytes()).is_some() {
+                return Some("two Host headers");
+            }
+        } else if is_http1 && *name == TRANSFER_ENCODING {
+            // RFC 9112 section 6.1: no other coding than chunked, and that once, frames a body here.
+            let is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            if !is_chunked || has_coding {
+                return Some("a transfer coding other than chunked");
+            }
+            has_coding = true;
         }
     }
+    let authority = request.uri().authority().map(|it| it.as_str().as_bytes());
     // RFC 9112 section 3.2 and RFC 9113 section 8.3.1.
-    match host.map(|host| host.as_bytes()) {
-        _ if other.is_some() => Some("two Host headers"),
+    match host {
         None if request.version() == Version::HTTP_11 => Some("no Host header"),
         None => authority
-            .is_some_and(|authority| !is_host(authority.as_bytes()))
+            .is_some_and(|authority| !is_host(authority))
             .then_some("an invalid authority"),
         Some(host) if !is_host(host) => Some("an invalid Host header"),
         Some(host) => authority
-            .is_some_and(|authority| !authority.as_bytes().eq_ignore_ascii_case(host))
+            .is_some_and(|authority| !authority.eq_ignore_ascii_case(host))
             .then_some("a Host header that differs from the authority"),
     }
 }
@@ -39,19 +42,18 @@ pub(super) fn unclear<B>(request: &Request<B>) -> Option<&'static str> {
 /// A host with or without a port (RFC 3986 section 3.2), without userinfo and without the delimiters that no host
 /// has.
 fn is_host(text: &[u8]) -> bool {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(byte);
-    let is_of_address = |byte: &u8| byte.is_ascii_hexdigit() || b":.%".contains(byte);
     let (is_valid, port) = if let Some(address) = text.strip_prefix(b"[") {
         let end = address.iter().position(|byte| *byte == b']');
         let Some((address, port)) = end.and_then(|end| address.split_at_checked(end)) else {
             return false;
         };
+        let is_of_address = |byte: &u8| byte.is_ascii_hexdigit() || b":.%".contains(byte);
         let is_valid = !address.is_empty() && address.iter().all(is_of_address);
         (is_valid, port.get(1..).unwrap_or_default())
     } else {
-        let end = text.iter().position(|byte| *byte == b':');
+        let end = text.iter().position(|byte| !IS_OF_NAME[usize::from(*byte)]);
         let (name, port) = text.split_at(end.unwrap_or(text.len()));
-        (!name.is_empty() && name.iter().all(is_plain), port)
+        (!name.is_empty(), port)
     };
     let is_port = match port.split_first() {
         None => true,
@@ -59,6 +61,18 @@ fn is_host(text: &[u8]) -> bool {
     };
     is_valid && is_port
 }
+
+/// The bytes of a host's name: a table, because every request has one.
+static IS_OF_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < u8::MAX {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -83,6 +97,10 @@ mod tests {
             "::1", "a?b", "a#b", "a\\b", "ü",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
+        }
+        for byte in 0..=u8::MAX {
+            let is_plain = byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+            assert_eq!(is_host(&[b'a', byte, b'a']), is_plain, "{byte}");
         }
     }
 

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use countersign::identity::DnsName;
 use countersign::integration::hyper::{Client, RequestBody};
 use countersign::testing::TestCa;
-use countersign::{DrainSignal, policy};
+use countersign::{DrainSignal, Peer, policy};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body, Bytes, Frame};
 use hyper::client::conn::{http1, http2};
@@ -276,6 +277,9 @@ async fn an_upgraded_connection_is_cut_too() {
     let ca = TestCa::new("Root");
     let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
     let service = tower::service_fn(|mut request: Request<RequestBody>| {
+        // Beside hyper's own extension.
+        assert!(request.extensions().get::<Peer<DnsName>>().is_some());
+        assert!(request.extensions().get::<DrainSignal>().is_some());
         tokio::spawn(async move {
             let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
             let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
