@@ -7,7 +7,7 @@ use countersign_benches::comparison::{Comparison, Implementation};
 use countersign_benches::fixture::{Family, Fixture};
 use countersign_benches::streams::Streams;
 
-use crate::request::Requests;
+use crate::request::{self, Requests};
 use crate::stranger::Strangers;
 
 /// Each has new keys and certificates.
@@ -66,11 +66,7 @@ pub(crate) const PATHS: [Path; 6] = [
     },
     Path {
         name: "server, request over HTTP/1.1",
-        implementations: &[
-            OURS,
-            ("hyper with its timer", Implementation::Raw),
-            ("hyper without a timer", Implementation::NoVerify),
-        ],
+        implementations: &request::IMPLEMENTATIONS,
         operations: 100,
         work: Work::Request,
     },
@@ -106,7 +102,7 @@ impl Path {
                 // No chain comes twice: one is for the first handshake, and one for each warm-up.
                 let peers = (operations + 1) * self.implementations.len() + 1;
                 let mut comparison = Comparison::new(&fixture, case, &streams, peers);
-                self.count(side, operations, |implementation| {
+                self.count(side, operations, |_, implementation| {
                     comparison.next_peer();
                     comparison.handshake(implementation);
                 });
@@ -114,25 +110,30 @@ impl Path {
             }
             Work::Stranger => {
                 let strangers = Strangers::new(&fixture);
-                self.count(Side::Server, operations, |implementation| {
+                self.count(Side::Server, operations, |_, implementation| {
                     strangers.refuse(implementation);
                 });
             }
             Work::Request => {
                 let mut requests = Requests::new(&fixture);
-                self.count(Side::Server, operations, |implementation| {
-                    requests.send(implementation);
+                self.count(Side::Server, operations, |index, _| {
+                    requests.send(index);
                 });
             }
         }
     }
 
-    fn count(&self, side: Side, operations: usize, mut operation: impl FnMut(Implementation)) {
-        for (name, implementation) in self.implementations {
-            operation(*implementation);
+    fn count(
+        &self,
+        side: Side,
+        operations: usize,
+        mut operation: impl FnMut(usize, Implementation),
+    ) {
+        for (index, (name, implementation)) in self.implementations.iter().enumerate() {
+            operation(index, *implementation);
             count(Some(side));
             for _ in 0..operations {
-                operation(*implementation);
+                operation(index, *implementation);
             }
             count(None);
             end_of_batch(self.name, name, operations);
