@@ -70,6 +70,11 @@ use crate::client::InForce;
 /// A request in progress is not cut when its server is denied or revoked, or when the server's certificate
 /// expires, since reqwest does not give its connections away. Bound its time with reqwest's `timeout`. Where
 /// open connections must be cut, use [`hyper::Client`](crate::integration::hyper::Client).
+///
+/// # Timeouts
+/// Set reqwest's `timeout` or `read_timeout`; it has none by default. Rarely, hyper (1.12) leaves a request over
+/// HTTP/2 without an answer although its connection has ended, for example if the server rejects our certificate.
+/// Without a timeout, such a request waits indefinitely.
 #[doc(alias = "mtls")]
 #[doc(alias = "https")]
 pub struct Client<I> {

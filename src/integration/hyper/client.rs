@@ -1,18 +1,20 @@
 //! hyper-util's client over mutual TLS.
 
 use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{self, Builder, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::HttpsConnector;
-use super::pool::Pools;
+use super::pool::{Pool, Pools};
 use super::unsent::{Unsent, is_not_processed};
 use crate::Connector;
 
@@ -77,7 +79,8 @@ where
     ///
     /// # Errors
     /// hyper-util's error. If there was no connection, an [`HttpsError`](super::HttpsError) is among its
-    /// sources.
+    /// sources. If the connection ends before the response, the request ends within about a second, or within a
+    /// minute while new connections to the server are being made.
     ///
     /// # Cancel safety
     /// Dropping the future cancels the request. The server may have received it.
@@ -90,11 +93,11 @@ where
             let pool = self.pools.to(&head.uri);
             if pool.is_http1() {
                 let only = Request::from_parts(head, Unsent::new(body).0);
-                return pool.client.request(only).await;
+                return answer(&pool, only).await;
             }
             let (sent, kept) = Unsent::new(body);
             let attempt = Request::from_parts(head.clone(), sent);
-            match pool.client.request(attempt).await {
+            match answer(&pool, attempt).await {
                 Err(error) if is_not_processed(&error) => match kept.take_back() {
                     Some(unsent) => body = unsent,
                     None => return Err(error),
@@ -104,7 +107,31 @@ where
         }
         let pool = self.pools.to(&head.uri);
         let last = Request::from_parts(head, Unsent::new(body).0);
-        pool.client.request(last).await
+        answer(&pool, last).await
+    }
+}
+
+/// The answer of hyper-util's client, or an error when the connection ended without one.
+async fn answer<I, B>(
+    pool: &Pool<I, B>,
+    mut request: Request<B>,
+) -> Result<Response<Incoming>, Error>
+where
+    I: Send + Sync + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connection = capture_connection(&mut request);
+    let mut answer = pool.client.request(request);
+    let mut ended = pin!(pool.ended_without_answer(connection));
+    let first = poll_fn(|cx| match Pin::new(&mut answer).poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+        Poll::Pending => ended.as_mut().poll(cx).map(Err),
+    });
+    match first.await {
+        Ok(answer) => answer,
+        Err(failure) => failure.into_error().await,
     }
 }
 

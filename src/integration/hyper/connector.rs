@@ -28,7 +28,8 @@ use crate::{ConnectError, Connector, Diagnostic, DrainSignal, TlsStream};
 /// [`Peer`](crate::Peer) in its extensions.
 ///
 /// [`Client`](super::Client) is hyper-util's client with this connector. Use the connector to build a
-/// client with your own settings:
+/// client of your own. Bound the time of its requests: rarely, hyper (1.12) leaves a request over HTTP/2 without
+/// an answer although its connection has ended. `Client` ends such requests.
 ///
 /// ```no_run
 /// use countersign::identity::SpiffeId;
@@ -277,6 +278,14 @@ impl<T, I> HttpsStream<T, I> {
         self.stream.inner()
     }
 
+    /// Keeps an error for the requests that hyper does not answer.
+    fn recorded<R>(&self, result: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if let (Poll::Ready(Err(error)), Some(registration)) = (&result, &self.registration) {
+            registration.end.record(error);
+        }
+        result
+    }
+
     /// As [`TlsStream::alert_watch`].
     #[cfg(feature = "tonic")]
     pub(in crate::integration) fn alert_watch(&mut self) -> AlertWatch {
@@ -298,6 +307,10 @@ where
             .proxy(false) // TLS ends at the server itself
             .extra(stream.peer().clone())
             .extra(self.draining.clone());
+        let connected = match &self.registration {
+            Some(registration) => connected.extra(registration.end.watch()),
+            None => connected,
+        };
         if stream.peer().connection().alpn() == Some(b"h2") {
             connected.negotiated_h2()
         } else {
@@ -312,7 +325,8 @@ impl<T: Read + Write + Unpin, I> Read for HttpsStream<T, I> {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.recorded(result)
     }
 }
 
@@ -322,7 +336,8 @@ impl<T: Read + Write + Unpin, I> Write for HttpsStream<T, I> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.recorded(result)
     }
 
     fn poll_write_vectored(
@@ -330,7 +345,8 @@ impl<T: Read + Write + Unpin, I> Write for HttpsStream<T, I> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.recorded(result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -338,7 +354,8 @@ impl<T: Read + Write + Unpin, I> Write for HttpsStream<T, I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.recorded(result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -21,6 +21,7 @@ mod body;
 mod call_end;
 mod client;
 mod connector;
+mod ended;
 pub(crate) mod grpc_status;
 mod head_timer;
 mod pool;

@@ -16,10 +16,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use http::Uri;
 use http::uri::Authority;
 use hyper::body::Body;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector};
 use hyper_util::client::legacy::{self, Builder};
+use tokio::time::sleep;
 use tower_service::Service;
 
+use super::ended::{EndReporter, EndWatch, Failure, GRACE};
 use super::{HttpsConnector, HttpsError, HttpsStream};
 use crate::DrainSignal;
 
@@ -41,6 +43,17 @@ struct State {
     /// A connection was made, and none has negotiated HTTP/2.
     is_http1: AtomicBool,
     is_http2: AtomicBool,
+    /// The numbers of attempts to connect, so far.
+    started: AtomicUsize,
+    finished: AtomicUsize,
+}
+
+impl State {
+    /// The number of attempts so far, if none is in progress.
+    fn attempts(&self) -> Option<usize> {
+        let finished = self.finished.load(Ordering::SeqCst);
+        (finished == self.started.load(Ordering::SeqCst)).then_some(finished)
+    }
 }
 
 /// Woken by a connection that drains, on the thread that changes the rules.
@@ -55,6 +68,7 @@ pub(super) struct Registration {
     state: Arc<State>,
     /// Dropping it would stop the notification.
     draining: DrainSignal,
+    pub(super) end: EndReporter,
 }
 
 impl Registration {
@@ -69,6 +83,7 @@ impl Registration {
         let mut registration = Self {
             state: Arc::clone(state),
             draining,
+            end: EndReporter::new(),
         };
         let waker = Waker::from(Arc::clone(state));
         let drains = Pin::new(&mut registration.draining).poll(&mut Context::from_waker(&waker));
@@ -82,6 +97,22 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.state.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// An attempt to connect.
+struct Attempt(Arc<State>);
+
+impl Attempt {
+    fn start(state: &Arc<State>) -> Self {
+        state.started.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.0.finished.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -111,12 +142,12 @@ impl<I: Send + Sync + 'static> Service<Uri> for PoolConnector<I> {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.https.call(uri);
-        let state = Arc::clone(&self.state);
+        let attempt = Attempt::start(&self.state);
         Box::pin(async move {
             let mut stream = connecting.await?;
             let tls = stream.get_ref();
             let is_http2 = tls.peer().connection().alpn() == Some(b"h2");
-            stream.registration = Some(Registration::new(tls.draining(), is_http2, &state));
+            stream.registration = Some(Registration::new(tls.draining(), is_http2, &attempt.0));
             Ok(stream)
         })
     }
@@ -197,6 +228,31 @@ impl<I, B> Pool<I, B> {
     /// Whether all connections that it has made speak HTTP/1, so that no GOAWAY can return a request.
     pub(super) fn is_http1(&self) -> bool {
         self.state.is_http1.load(Ordering::SeqCst) && !self.state.is_http2.load(Ordering::SeqCst)
+    }
+
+    /// Why the connection of a request ended, if hyper does not answer the request although it had the time.
+    ///
+    /// hyper-util sends a request again if a connection that it reuses ends before the request is sent. It may
+    /// connect for that, or wait until another request has connected. So the pool must have made no attempt for
+    /// as long as hyper has to answer.
+    pub(super) async fn ended_without_answer(&self, mut request: CaptureConnection) -> Failure {
+        /// Limits the time that attempts for other requests take.
+        const MAX_PERIODS: usize = 60;
+
+        let mut periods = 0;
+        loop {
+            EndWatch::of(&mut request).await.ended().await;
+            let before = self.state.attempts();
+            sleep(GRACE).await;
+            periods += 1;
+            let end = EndWatch::of(&mut request).await;
+            let is_quiet = before.is_some() && before == self.state.attempts();
+            if !end.is_ended() {
+                periods = 0; // it was sent again
+            } else if is_quiet || periods == MAX_PERIODS {
+                return end.failure();
+            }
+        }
     }
 
     fn is_for(&self, credentials: u64) -> bool {

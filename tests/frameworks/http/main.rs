@@ -8,6 +8,7 @@ mod conditions;
 mod denied;
 mod denied_event;
 mod drain;
+mod ended;
 mod forward;
 mod hyper_both;
 mod known_bugs;
