@@ -15,7 +15,9 @@ use crate::options::Identity;
 
 /// The destination of the lines, each of which is JSON with a line feed.
 #[derive(Clone)]
-pub struct Audit(Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub struct Audit(Arc<WriteLine>);
+
+type WriteLine = dyn Fn(&[u8]) + Send + Sync;
 
 impl Audit {
     pub fn new(write: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
