@@ -193,11 +193,18 @@ impl Cpu {
     /// The seconds since an earlier moment. Exact if no thread has begun or ended in between, which only
     /// servers with a thread for each connection do.
     pub fn since(&self, before: &Self) -> f64 {
-        if !self.threads.is_empty() && self.threads.keys().eq(before.threads.keys()) {
-            let sum = |threads: &BTreeMap<u32, u64>| threads.values().sum::<u64>();
-            return sum(&self.threads).saturating_sub(sum(&before.threads)) as f64 / 1e9;
+        let all = self.ticks.saturating_sub(before.ticks) as f64 / ticks_per_second();
+        if self.threads.is_empty() || !self.threads.keys().eq(before.threads.keys()) {
+            return all;
         }
-        self.ticks.saturating_sub(before.ticks) as f64 / ticks_per_second()
+        let sum = |threads: &BTreeMap<u32, u64>| threads.values().sum::<u64>();
+        let known = sum(&self.threads).saturating_sub(sum(&before.threads)) as f64 / 1e9;
+        // Threads that both began and ended in between are in the ticks only.
+        if all > 2.0 * known + 2.0 / ticks_per_second() {
+            all
+        } else {
+            known
+        }
     }
 }
 
