@@ -14,6 +14,7 @@ use crate::fixture::{Certificate, Exchange, Fixture};
 use crate::grid::{Column, Grid};
 use crate::process::{self, Process};
 use crate::subjects::{Kind, Programs, Running, Setting};
+use crate::transfers::most_connections;
 
 /// The sizes of a run.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +139,7 @@ impl Bench {
             upstream: upstream.address()?,
             cpus: servers,
             workers,
-            connections: self.effort.idle + 2000,
+            connections: (self.effort.idle + 2000).min(most_connections()),
         };
         let kinds = self.kinds.iter().copied().filter(|kind| wanted(*kind));
         let servers = kinds.map(|kind| (kind, setting.start(kind)));

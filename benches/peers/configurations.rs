@@ -103,7 +103,7 @@ pub fn haproxy(setting: &Setting<'_>, ports: &Ports, hybrid: bool) -> String {
          frontend proxy\n bind {proxy} {tls}\n log global\n option httplog\n\
          http-request set-header X-Client %{{+Q}}[ssl_c_s_dn]\n default_backend plain\n\
          backend plain\n http-reuse always\n server upstream {upstream}\n",
-        connections = setting.connections + 500,
+        connections = setting.connections + 200,
         workers = setting.workers,
         answer = ports.answer,
         stream = ports.stream,

@@ -241,7 +241,7 @@ async fn open(
 }
 
 /// How many connections a server and its upstream may have, by this process' limit of open files.
-fn most_connections() -> usize {
+pub fn most_connections() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits
         .lines()
