@@ -56,8 +56,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let limit = Duration::from_secs(args.timeout);
     let runtime = Runtime::new()?;
     let result = runtime.block_on(async { timeout(limit, get(args)).await });
-    // A name resolution in progress must not delay the exit.
-    runtime.shutdown_background();
+    // Its threads close the sessions of a token, in which modules such as SoftHSM crash if the process exits first. A
+    // name resolution in progress must not delay the exit for long.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(done) => done,
         Err(_elapsed) => Err(format!("not finished within {limit:?}").into()),

@@ -123,16 +123,19 @@ pub fn call(call: Call) -> Seen {
     let timeout = call.timeout;
     let (sender, receiver) = mpsc::channel();
     // Name resolution has no time limit, so it runs on another thread.
-    thread::spawn(move || drop(sender.send(connect_and_observe(&call))));
+    let observing = thread::spawn(move || drop(sender.send(connect_and_observe(&call))));
     let grace = Duration::from_secs(1);
-    receiver
-        .recv_timeout(timeout.saturating_add(grace))
-        .unwrap_or_else(|_| Seen {
+    let Ok(seen) = receiver.recv_timeout(timeout.saturating_add(grace)) else {
+        return Seen {
             problem: Some(format!(
                 "no answer within {timeout:?}; check name resolution and the network"
             )),
             ..Seen::default()
-        })
+        };
+    };
+    // The thread closes the sessions of a token. Modules such as SoftHSM crash in that if the process exits first.
+    let _ = observing.join();
+    seen
 }
 
 fn connect_and_observe(call: &Call) -> Seen {
@@ -315,7 +318,58 @@ fn is_among(own: &Own, hints: &[Vec<u8>]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use countersign::rustls::sign::{Signer, SigningKey};
+    use countersign::rustls::{SignatureAlgorithm, SignatureScheme};
+    use countersign::testing::TestCa;
+
     use super::*;
+
+    /// A key whose sessions take a while to close.
+    #[derive(Debug)]
+    struct Slow(Arc<AtomicBool>);
+
+    impl SigningKey for Slow {
+        fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+            None
+        }
+
+        fn algorithm(&self) -> SignatureAlgorithm {
+            SignatureAlgorithm::ECDSA
+        }
+    }
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_millis(100));
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The process may exit as soon as there is an answer.
+    #[test]
+    fn the_key_is_out_of_use_when_there_is_an_answer() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let closing = thread::spawn(move || drop(listener.accept()));
+        let issued = TestCa::new("Root").leaf().issue();
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let key = Arc::new(Slow(is_closed.clone()));
+        let seen = call(Call {
+            host: "127.0.0.1".into(),
+            port,
+            server_name: "localhost".try_into().unwrap(),
+            credentials: Some(Own {
+                key: Arc::new(CertifiedKey::new(issued.chain().to_vec(), key)),
+                certificate: issued.certificate(),
+            }),
+            timeout: Duration::from_secs(30),
+        });
+        assert!(is_closed.load(Ordering::Relaxed));
+        assert!(seen.address.is_some() && seen.problem.is_some(), "{seen:?}");
+        closing.join().unwrap();
+    }
 
     #[test]
     fn an_address_is_split() {
