@@ -50,3 +50,25 @@ impl fmt::Display for StringType {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_strings_have_names() {
+        for (tag, name) in [
+            (0x0c, "UTF8String"),
+            (0x12, "NumericString"),
+            (0x13, "PrintableString"),
+            (0x14, "T61String"),
+            (0x16, "IA5String"),
+            (0x1a, "VisibleString"),
+            (0x1c, "UniversalString"),
+            (0x1e, "BMPString"),
+            (0x30, "a value with the tag 0x30"),
+        ] {
+            assert_eq!(StringType(tag).to_string(), name);
+        }
+    }
+}

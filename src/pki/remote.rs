@@ -448,4 +448,45 @@ mod tests {
         assert_eq!(signed.expect("signed"), [1]);
         assert_eq!(sign(p256(answer)).expect("signed"), [0]);
     }
+
+    #[test]
+    fn a_signer_has_defaults_and_an_error_its_own_remedy() {
+        let error = SigningError::new("503").with_remedy("see its log");
+        assert_eq!(error.reason(), "signing_failed");
+        assert_eq!(error.to_string(), "503; see its log");
+        let error = SigningError::new("503");
+        assert_eq!(error.to_string(), "503; see the log of what holds the key");
+        let request = SigningRequest::new(SignatureScheme::ED25519, b"message");
+        assert_eq!(request.scheme(), SignatureScheme::ED25519);
+        assert_eq!(request.time_left(), None);
+
+        let signer = Arc::new(p256(|_| Ok(Vec::new())));
+        assert_eq!(RemoteSigner::max_concurrent(&signer), 16);
+        let key = RemoteKey::new(Arc::new(signer)).expect("a scheme");
+        let printed = "RemoteKey { schemes: [ECDSA_NISTP256_SHA256], .. }";
+        assert_eq!(format!("{key:?}"), printed);
+        let signature = key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
+        let printed = "Some(RemoteSignature { scheme: ECDSA_NISTP256_SHA256, .. })";
+        assert_eq!(format!("{signature:?}"), printed);
+    }
+
+    #[test]
+    fn a_scheme_fits_one_kind_of_key() {
+        let ml_dsa = SignatureScheme::ML_DSA_44;
+        let schemes = [
+            (SignatureScheme::ED448, "Ed448", SignatureAlgorithm::ED448),
+            (
+                SignatureScheme::ED25519,
+                "Ed25519",
+                SignatureAlgorithm::ED25519,
+            ),
+            (ml_dsa, "ML-DSA-44", SignatureAlgorithm::Unknown(255)),
+        ];
+        for (scheme, key, algorithm) in schemes {
+            assert_eq!(algorithm_of(scheme), algorithm);
+            for (_, other, _) in schemes {
+                assert_eq!(fits(scheme, other), other == key, "{scheme:?} {other}");
+            }
+        }
+    }
 }

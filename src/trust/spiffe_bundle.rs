@@ -388,4 +388,32 @@ mod tests {
             assert!(error.to_string().contains(says), "{json}: {error}");
         }
     }
+
+    #[test]
+    fn a_file_is_read_as_its_bytes_are_and_named() {
+        let ca = TestCa::new("One");
+        let x5c = [STANDARD.encode(ca.certificate_der())];
+        let bundle =
+            serde_json::json!({"keys": [key("x509-svid", &x5c)], "other": [null, true, -1, 0.5]});
+        let map = serde_json::json!({"trust_domains": {"one.example": bundle}});
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, json: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, json).expect("written");
+            path
+        };
+        let one = write("one.json", bundle.to_string());
+        let all = write("all.json", map.to_string());
+        let store = TrustStore::from_spiffe_bundle_file(&one).expect("a bundle");
+        assert_eq!(store.anchors(), ca.trust().anchors());
+        let bundles = TrustBundles::from_spiffe_bundle_map_file(&all).expect("a map");
+        assert_eq!(bundles.trust_domains().count(), 1);
+
+        let error = TrustStore::from_spiffe_bundle_file(&all).expect_err("a map");
+        assert!(error.to_string().contains("all.json"), "{error}");
+        let error = TrustBundles::from_spiffe_bundle_map_file(&one).expect_err("no map");
+        assert!(error.to_string().contains("one.json"), "{error}");
+        let none = TrustStore::from_spiffe_bundle_file(folder.path().join("none.json"));
+        assert_eq!(none.expect_err("no file").reason(), "unreadable_file");
+    }
 }

@@ -4,6 +4,7 @@
 mod alerts;
 mod bytes;
 mod cipher_order;
+mod closures;
 mod compression;
 mod doors;
 mod extremes;

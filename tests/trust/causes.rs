@@ -55,6 +55,14 @@ fn rsa_as(bits: usize, oid: &str) -> Vec<u8> {
     der::sequence(&[&der::sequence(&[der::oid(oid)])[..], key])
 }
 
+/// An RSA key of 2048 bits with this public exponent.
+fn rsa_with_exponent(exponent: u64) -> Vec<u8> {
+    let algorithm = der::sequence(&[der::oid("1.2.840.113549.1.1.1"), der::null()]);
+    let modulus = der::tlv(2, [&[0][..], &[0xc1; 256]].concat());
+    let key = der::sequence(&[modulus, der::integer(exponent)]);
+    der::sequence(&[algorithm, der::bit_string(0, key)])
+}
+
 /// The keys that no provider verifies, and the words for them.
 fn keys() -> Vec<(Vec<u8>, &'static [&'static str])> {
     vec![
@@ -63,6 +71,10 @@ fn keys() -> Vec<(Vec<u8>, &'static [&'static str])> {
             &["RSA 1024 bits, and at least 2048 bits"],
         ),
         (oversized_rsa_spki(2040), &["RSA 2040 bits"]),
+        (
+            rsa_with_exponent(1),
+            &["RSA with a public exponent of 1 bits"],
+        ),
         (
             ec_spki(&der::oid("1.3.36.3.3.2.8.1.1.7")),
             &["elliptic curve brainpoolP256r1 (1.3.36.3.3.2.8.1.1.7)"],
@@ -115,6 +127,8 @@ fn the_key_of_a_leaf_is_named() {
     ] {
         accepted(&root.trust(), alice(&root).key(key).issue().chain());
     }
+    let usual = alice(&root).spki_der(rsa_with_exponent(65_537)).issue();
+    accepted(&root.trust(), usual.chain());
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod hostile_chains;
 mod known_bugs;
 mod loading;
 mod path_rules;
+mod printed;
 mod profile;
 mod revocation;
 mod verification_cache;
