@@ -168,19 +168,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_cause_and_a_remedy() {
+    fn every_kind_has_a_code_a_cause_and_a_remedy() {
         use IdentityErrorKind as K;
 
-        for kind in [
-            K::Missing,
-            K::Ambiguous,
-            K::BadEncoding,
-            K::BadSyntax,
-            K::TooLong,
-            K::Forbidden,
-            K::Panicked,
+        for (kind, code) in [
+            (K::Missing, "missing"),
+            (K::Ambiguous, "ambiguous"),
+            (K::BadEncoding, "bad_encoding"),
+            (K::BadSyntax, "bad_syntax"),
+            (K::TooLong, "too_long"),
+            (K::Forbidden, "forbidden"),
+            (K::Panicked, "panicked"),
         ] {
             let error = IdentityError::new(kind, "the tenant\u{202e} is odd");
+            assert_eq!(Diagnostic::reason(&error), code);
+            assert_eq!(kind.to_string(), code);
+            assert_eq!(
+                format!("{error:?}"),
+                format!("IdentityError({code}: {error})")
+            );
             let (cause, remedy) = (error.cause(), error.remedy());
             assert_eq!(error.to_string(), format!("{cause}; {remedy}"));
             assert!(!cause.contains('\u{202e}'), "{cause}");

@@ -219,7 +219,12 @@ mod tests {
         }
         assert_eq!(parse("0"), Err("bad_syntax"));
         assert_eq!(parse("xy"), Err("bad_syntax"));
-        let no_name = "serial:01 issuer:#0400".parse::<SerialAndIssuer>();
-        assert_eq!(no_name.map_err(|error| error.reason()), Err("bad_encoding"));
+        for (no_name, reason) in [
+            ("serial:01 issuer:#0400", "bad_encoding"),
+            ("serial:01 issuer:#3000", "bad_syntax"),
+        ] {
+            let error = no_name.parse::<SerialAndIssuer>().expect_err(no_name);
+            assert_eq!(error.reason(), reason, "{no_name}");
+        }
     }
 }

@@ -236,5 +236,11 @@ mod tests {
         assert!(scheme(32).is_ok());
         assert_eq!(scheme(33).map_err(|error| error.reason()), Err("too_long"));
         assert_eq!(scheme(300).map_err(|error| error.reason()), Err("too_long"));
+        let path = |length| format!("s://d/{}", "a".repeat(length)).parse::<WorkloadId>();
+        assert!(path(2048 - 6).is_ok());
+        assert_eq!(
+            path(2049 - 6).map_err(|error| error.reason()),
+            Err("too_long")
+        );
     }
 }

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod certificate_structure;
+mod extractors;
 mod san;
 mod subject;
+mod values;

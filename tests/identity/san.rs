@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use countersign::Certificate;
 use countersign::identity::{
     DnsName, Email, FromCertificate, IdentityExtractor as _, IpAddress, Multiple, Single, SpiffeId,
-    Upn, Uri,
+    Upn, Uri, WorkloadId,
 };
 use countersign::testing::{KeyUsageBits, LeafBuilder, TestCa, der};
 
@@ -49,7 +49,7 @@ macro_rules! has_extractor {
         }
     )+};
 }
-has_extractor!(DnsName, Email, IpAddress, SpiffeId, Upn, Uri);
+has_extractor!(DnsName, Email, IpAddress, SpiffeId, Upn, Uri, WorkloadId);
 
 /// A SAN extension of these entries, each a tag and its content.
 fn san(entries: &[(u8, &[u8])]) -> Vec<u8> {
@@ -322,6 +322,55 @@ fn the_spiffe_grammar_byte_by_byte() {
             _ => assert_eq!(in_path, Err(rejected), "{byte:#x} in a path"),
         }
     }
+}
+
+#[test]
+fn workload_id() {
+    let ca = TestCa::new("Root");
+    let leaf = || ca.leaf();
+    let good = "wimse://example.org/orders";
+    let mut rows = common_rows(leaf, 0x86, good.as_bytes());
+    rows.extend([
+        ("good", leaf().uri(good), Ok(good)),
+        (
+            "a SPIFFE ID is one",
+            leaf().spiffe("spiffe://example.org/orders"),
+            Ok("spiffe://example.org/orders"),
+        ),
+        (
+            "beside a name of another kind",
+            leaf().uri(good).dns("a.example"),
+            Ok(good),
+        ),
+        (
+            "two URIs of different schemes",
+            leaf().uri(good).uri("spiffe://example.org/orders"),
+            Err("ambiguous"),
+        ),
+        ("no trust domain", leaf().uri("urn:a:b"), Err("bad_syntax")),
+        (
+            "upper-case scheme",
+            leaf().uri("WIMSE://example.org/orders"),
+            Err("bad_syntax"),
+        ),
+        (
+            "query",
+            leaf().uri("wimse://example.org/orders?a"),
+            Err("bad_syntax"),
+        ),
+        (
+            "Latin-1",
+            leaf().general_name(0x86, b"wimse://example.org/\xe9"),
+            Err("bad_encoding"),
+        ),
+        (
+            "the trust domain alone",
+            leaf().uri("wimse://example.org"),
+            Err("forbidden"),
+        ),
+        ("a CA", leaf().uri(good).ca(), Err("forbidden")),
+    ]);
+    check::<WorkloadId>(rows);
 }
 
 #[test]

@@ -513,14 +513,14 @@ fn fingerprints() {
     }
 }
 
-const QC_STATEMENTS: &str = "1.3.6.1.5.5.7.1.3";
+pub(super) const QC_STATEMENTS: &str = "1.3.6.1.5.5.7.1.3";
 const PSD2_STATEMENT: &str = "0.4.0.19495.2";
 
-fn role(oid: &str, name: &str) -> Vec<u8> {
+pub(super) fn role(oid: &str, name: &str) -> Vec<u8> {
     der::sequence(&[der::oid(oid), der::utf8(name)])
 }
 
-fn statement(roles: &[Vec<u8>], authority: &str, id: &str) -> Vec<u8> {
+pub(super) fn statement(roles: &[Vec<u8>], authority: &str, id: &str) -> Vec<u8> {
     let info = der::sequence(&[der::sequence(roles), der::utf8(authority), der::utf8(id)]);
     der::sequence(&[der::oid(PSD2_STATEMENT), info])
 }
@@ -546,6 +546,18 @@ fn psd2() {
         &Psd2::extractor(),
         vec![
             ("good", with(&[compliance(), good()]), Ok(good_text)),
+            (
+                "the other roles, in order",
+                with(&[statement(
+                    &[
+                        role("0.4.0.19495.1.4", "PSP_IC"),
+                        role("0.4.0.19495.1.1", "PSP_AS"),
+                    ],
+                    "A",
+                    "GB-FCA",
+                )]),
+                Ok("PSDGB-FCA-123456;PSP_AS,PSP_IC;GB-FCA;A"),
+            ),
             (
                 "no identifier",
                 ca.leaf()
@@ -707,6 +719,7 @@ fn psd2() {
         .extract(&with(&[good()]).issue().certificate())
         .unwrap();
     assert!(psp.has_role(Psd2Role::AccountInformation) && !psp.has_role(Psd2Role::CardIssuing));
+    assert_eq!(psp.authority_id(), "GB-FCA");
     assert_eq!(psp.to_string().parse(), Ok(psp));
 }
 
