@@ -7,6 +7,7 @@ mod deny_list;
 mod explain;
 mod kinds;
 mod patterns;
+mod printed;
 mod rules;
 mod sets;
 mod shadow;

@@ -77,12 +77,33 @@ fn fingerprints_of_certificates_and_of_keys() {
         assert_eq!(certificates.authorize(&peer).rule(), by_certificate);
         assert_eq!(keys.authorize(&peer).rule(), by_key);
         assert!(!mixed_up.authorize(&peer).is_allowed());
+        let explained = policy::explain(&certificates, &peer).to_string();
+        assert_eq!(
+            explained,
+            match by_certificate {
+                Some(_) => "allowed by certificates: rule \"certificates\"",
+                None =>
+                    "denied by certificates: the certificate's fingerprint is not the one that rule \"certificates\" allows",
+            }
+        );
     }
     let peer = testing::peer_of((), &ca, &other, ConnectionInfo::default());
     assert_eq!(
         keys.authorize(&peer).reason(),
         Some("the public key's fingerprint is not the one that rule \"our bank\" allows")
     );
+}
+
+/// An exact set has the identities that it allows, and is asked with what they borrow as.
+#[test]
+fn an_exact_set_contains_what_it_allows() {
+    let set = policy::exact(["alice", "bob"].map(String::from));
+    for (name, allowed) in [("alice", true), ("Alice", false), ("alice ", false)] {
+        assert_eq!(set.contains(name), allowed, "{name}");
+        let peer = testing::peer(name.to_owned());
+        assert_eq!(set.authorize(&peer).is_allowed(), allowed, "{name}");
+    }
+    assert!(!policy::exact([(); 0]).contains(&()), "an empty set");
 }
 
 /// Behind an `Arc` or a `Box`, a policy decides and explains itself as before.

@@ -42,6 +42,23 @@ fn a_pattern_that_is_in_the_set_keeps_its_rule() {
     }
 }
 
+/// The name of a rule is stored once, for all of its patterns.
+#[test]
+fn each_of_many_patterns_has_the_name_of_its_rule() {
+    let mut set = PatternSet::<DnsPattern>::new();
+    let all = |zone: &'static str| {
+        (0..100).map(move |number| (format!("rule {number}"), format!("n{number}.{zone}")))
+    };
+    for (rule, name) in all("example.org").chain(all("example.com")) {
+        assert!(set.insert_named(rule, name.parse().unwrap()));
+    }
+    assert_eq!(set.len(), 200);
+    for (rule, name) in all("example.org").chain(all("example.com")) {
+        let peer = testing::peer(name.parse::<DnsName>().unwrap());
+        assert_eq!(set.authorize(&peer).rule(), Some(&*rule), "{name}");
+    }
+}
+
 #[test]
 fn an_empty_set_denies() {
     let set = policy::dns_patterns([""; 0]).unwrap();

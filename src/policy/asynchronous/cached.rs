@@ -259,3 +259,44 @@ impl<I, P, K> fmt::Debug for Cached<I, P, K> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// A decision about a client of one proxy is no decision about the same client of another, or of none.
+    #[cfg(all(
+        feature = "http",
+        feature = "testing",
+        any(feature = "aws-lc-rs", feature = "ring")
+    ))]
+    #[tokio::test]
+    async fn the_key_has_the_proxy_that_vouches() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::time::Duration;
+
+        use super::*;
+        use crate::testing;
+
+        let asked = AtomicUsize::new(0);
+        let policy = |peer: Peer<&'static str>| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(match peer.vouched_by() {
+                Some(_) => Decision::deny("only itself"),
+                None => Decision::allow("itself"),
+            })
+        };
+        let cached = cached(policy, Duration::from_secs(60), 10).denials_for(Duration::MAX);
+        let client = testing::peer("client");
+        let [edge, other] = ["edge", "other"].map(testing::peer);
+        for (peer, is_allowed, times) in [
+            (client.clone(), true, 1),
+            (client.vouched_for_by(edge.clone()), false, 2),
+            (client.vouched_for_by(other), false, 3),
+            (client.vouched_for_by(edge), false, 3),
+            (client, true, 3),
+        ] {
+            let decision = cached.authorize(peer).await;
+            assert_eq!(decision.is_allowed(), is_allowed);
+            assert_eq!(asked.load(Ordering::SeqCst), times);
+        }
+    }
+}

@@ -301,4 +301,32 @@ mod tests {
             assert!(!cause.contains("; ") && !remedy.contains("; "), "{message}");
         }
     }
+
+    #[test]
+    fn a_line_has_the_code_of_its_entry() {
+        for (text, code) in [
+            ("spki:ab", "invalid_fingerprint"),
+            ("serial:0a", "invalid_serial"),
+            ("a\u{202e}b", "invalid_identity"),
+        ] {
+            let error = text.parse::<Entry>().expect_err(text);
+            let line = Entry::parse_list(text).expect_err(text);
+            assert_eq!((error.reason(), line.reason()), (code, code));
+            assert_eq!(error.remedy(), line.remedy());
+        }
+    }
+
+    /// An identity of the application has an error of its own.
+    #[test]
+    fn the_cause_is_that_of_another_type_of_identity() {
+        type Entry = DenyEntry<std::net::IpAddr>;
+
+        assert_eq!(
+            "192.0.2.1".parse(),
+            Ok(Entry::Identity([192, 0, 2, 1].into()))
+        );
+        let error = "here".parse::<Entry>().expect_err("no address");
+        assert_eq!(error.reason(), "invalid_identity");
+        assert_eq!(error.cause(), "not an identity: invalid IP address syntax");
+    }
 }

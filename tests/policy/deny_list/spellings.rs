@@ -220,6 +220,35 @@ fn a_pinned_key_stays_exact() {
     assert_eq!(ask(&other), Err("unknown_issuer"));
 }
 
+/// Three entries for one certificate: the last that is removed admits it again, in whatever order they are removed.
+#[test]
+fn entries_for_one_number_are_removed_one_by_one() {
+    let ca = TestCa::new("Root");
+    let peer = ca.leaf().dns("client.example").serial(&[5, 1]).issue();
+    let id = SerialAndIssuer::of(&peer.certificate()).unwrap();
+    let by_der = id.to_string().parse().unwrap();
+    let by_name = "serial:0501 issuer:CN=Root".parse().unwrap();
+    let entries: [DenyEntry<DnsName>; 3] = [DenyEntry::Serial(id), by_der, by_name];
+    let list = DenyList::new();
+    let acceptor = acceptor(&ca, policy::allow_any()).deny_list(&list).build();
+    let acceptor = acceptor.unwrap();
+    let by = || denied(acceptor.control(), peer.chain());
+    for first in 0..3 {
+        for entry in &entries {
+            assert!(!list.contains(entry) && list.insert(entry.clone()));
+            assert!(list.contains(entry) && !list.insert(entry.clone()));
+        }
+        for step in 0..3 {
+            assert_eq!(by(), Some(DeniedBy::Serial), "{first} {step}");
+            let entry = &entries[(first + step) % 3];
+            assert!(list.remove(entry) && !list.contains(entry));
+            assert!(!list.remove(entry), "it is not on the list any more");
+        }
+        assert_eq!(by(), None, "{first}");
+        assert!(list.is_empty());
+    }
+}
+
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
