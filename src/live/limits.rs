@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -175,14 +174,5 @@ impl<I> Drop for Place<I> {
         if let Some(per_identity) = &mut counts.per_identity {
             caught(|| per_identity.give_back(&self.peer));
         }
-    }
-}
-
-impl<I> fmt::Debug for Places<I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Places")
-            .field("total", &self.total)
-            .field("open", &self.counts().open)
-            .finish_non_exhaustive()
     }
 }

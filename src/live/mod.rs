@@ -16,7 +16,6 @@ mod sync;
 mod table;
 mod timers;
 
-use std::fmt;
 use std::iter;
 use std::sync::{Arc, MutexGuard};
 
@@ -137,13 +136,5 @@ impl<I> Live<I> {
 
     fn lock(&self) -> MutexGuard<'_, OpenTable<I>> {
         self.registry.lock()
-    }
-}
-
-impl<I> fmt::Debug for Live<I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live")
-            .field("connections", &self.lock().len())
-            .finish_non_exhaustive()
     }
 }

@@ -55,10 +55,6 @@ impl<I> OpenTable<I> {
         self.connections.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.connections.len()
-    }
-
     #[cfg(test)]
     pub(super) fn deadlines(&self) -> usize {
         self.due.len() + self.expiring.len()

@@ -1,6 +1,7 @@
 //! Rules that change while connections are open: who is asked, who is not, and who is cut.
 
 mod limits;
+mod listed;
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -228,6 +228,26 @@ fn refusals_of_the_gate() {
     }
 }
 
+/// A refusal names the certificate wherever there is a peer that it is about.
+#[test]
+fn refusals_of_a_peer_have_its_certificate() {
+    let certificate = certificate();
+    for error in admit_errors() {
+        let is_of_no_peer = matches!(
+            error,
+            AdmitError::Chain(ChainError::NoCertificate)
+                | AdmitError::PolicyIsAsync
+                | AdmitError::HandshakeIncomplete
+                | AdmitError::UnknownServerName
+                | AdmitError::NoClock
+                | AdmitError::Suspended { .. }
+        );
+        let named = error.certificate().map(Certificate::subject);
+        let expected = (!is_of_no_peer).then(|| certificate.subject());
+        assert_eq!(named, expected, "{error}");
+    }
+}
+
 #[test]
 fn failures_of_handshakes() {
     for error in handshake_errors() {

@@ -89,6 +89,29 @@ async fn each_identity_has_a_limit_of_its_own() {
     again.unwrap();
 }
 
+/// Of two places of an identity, one that is given back can be taken once.
+#[tokio::test]
+async fn an_identity_has_as_many_places_as_the_limit_says() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .max_connections_per_identity(2)
+        .build()
+        .unwrap();
+    let alice = connector(&ca, "alice.example").build().unwrap();
+    let (reason, alert) = (
+        "too_many_connections_of_identity",
+        AlertDescription::AccessDenied,
+    );
+    let (first, _one) = handshake(&acceptor, &alice).await;
+    let mut held = first.unwrap();
+    for _ in 0..3 {
+        let (second, _two) = handshake(&acceptor, &alice).await;
+        let second = second.unwrap();
+        is_refused(&acceptor, &alice, reason, alert).await;
+        drop(std::mem::replace(&mut held, second));
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_is_denied_takes_no_place() {
     let ca = TestCa::new("Root");
