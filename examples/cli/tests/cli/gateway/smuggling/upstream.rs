@@ -204,9 +204,9 @@ impl Received {
             !is_known || value.contains("forged")
         };
         let path = self.line.split(['?', '#']).next().unwrap_or_default();
-        let problem = if OURS.iter().chain(&["host"]).any(|name| is_once(&name)) {
+        let problem = if OURS.iter().chain(&["host"]).any(is_once) {
             "a header of the gateway is not there once"
-        } else if self.headers.iter().any(|header| is_odd(header)) {
+        } else if self.headers.iter().any(is_odd) {
             "a header is of none of the cases, or forged"
         } else if self.all("x-team") != ["orders"]
             || self.all("x-forwarded-for") != ["127.0.0.1"]
