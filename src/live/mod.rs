@@ -1,4 +1,4 @@
-//! Open connections, and what closes them: see [`registry`] for why no connection escapes a change of the rules.
+//! Open connections, and what closes them: see `registry` for why no connection escapes a change of the rules.
 
 mod close_reason;
 mod connection;

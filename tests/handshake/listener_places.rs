@@ -86,7 +86,10 @@ async fn a_shutdown_lets_handshakes_finish_until_its_deadline() {
             },
             handle.shutdown(Duration::from_secs(1)),
         );
-        assert_eq!(start.elapsed(), Duration::from_secs(1));
+        // A connection drains for up to a tenth less than the time.
+        let least = if finishes { 900 } else { 1000 };
+        let times = Duration::from_millis(least)..=Duration::from_secs(1);
+        assert!(times.contains(&start.elapsed()), "{:?}", start.elapsed());
         assert_eq!(yielded.len(), usize::from(finishes));
         assert!(acceptor.control().connections().is_empty());
         for mut stream in yielded {
