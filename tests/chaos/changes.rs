@@ -214,10 +214,11 @@ impl Operator {
         }
     }
 
-    async fn set_trust(&self, tag: u8) {
+    async fn set_trust(&mut self, tag: u8) {
         if self.trust.tag.load(Ordering::SeqCst) == tag {
             return;
         }
+        self.right_clock().await;
         self.world.model.begin(&format!("trust {tag}"), |rules| {
             rules.trusted = match tag {
                 0 => [Authority::A, Authority::B].into(),
@@ -237,6 +238,7 @@ impl Operator {
 
     /// Values of the stream that cannot be used, and errors of it, change nothing.
     async fn bad_trust(&mut self) {
+        self.right_clock().await;
         let refused = self.world.reload.status().refused;
         let item =
             [Ok(3), Ok(7), Err("the control plane burns".into())][self.random.below(3)].clone();
@@ -259,7 +261,8 @@ impl Operator {
     }
 
     /// The stream is silent for too long: no peer is admitted.
-    async fn outage(&self) {
+    async fn outage(&mut self) {
+        self.right_clock().await;
         self.trust.is_silent.store(true, Ordering::SeqCst);
         self.world
             .model
@@ -350,6 +353,13 @@ impl Operator {
                 .violation("a refused update changed the generation".into());
         }
         self.world.model.count("bad updates");
+    }
+
+    /// Sets get in force only while their certificates are valid by the clock.
+    async fn right_clock(&mut self) {
+        if self.world.model.newest().clock != Some(0) {
+            self.clock(Some(0)).await;
+        }
     }
 
     async fn clock(&mut self, offset: Option<i64>) {
