@@ -14,6 +14,7 @@ use super::{TrustBundles, TrustError, TrustStore};
 use crate::Diagnostic;
 use crate::identity::{IdentityError, TrustDomain};
 use crate::pki::pem::Origin;
+use crate::pki::text::Brief;
 
 impl TrustStore {
     /// Reads the X.509 roots of a SPIFFE bundle: a JWK set of which each key of use `x509-svid` contains a
@@ -142,7 +143,8 @@ impl TrustBundles {
         let mut bundles = Self::default();
         let domains = map.get("trust_domains").and_then(Value::as_object);
         for (name, bundle) in domains.into_iter().flatten() {
-            let place = format!("{origin}, {name}");
+            // A name that is no trust domain can have any characters.
+            let place = format!("{origin}, {}", Brief(name));
             let domain: TrustDomain = name
                 .parse()
                 .map_err(|error: IdentityError| malformed(place.clone(), &error.cause()))?;
@@ -318,6 +320,10 @@ mod tests {
                 "One: a SPIFFE trust domain has only lower-case",
             ),
             (
+                format!("{{\"trust_domains\":{{\"o\u{7f}e\":{one}}}}}"),
+                "e: a SPIFFE trust domain has only lower-case",
+            ),
+            (
                 "{\"trust_domains\":{\"one.example\":{\"keys\":[]}}}".into(),
                 "one.example: the SPIFFE bundle has no key",
             ),
@@ -332,7 +338,9 @@ mod tests {
         ] {
             let error = TrustBundles::from_spiffe_bundle_map(&json).expect_err(&json);
             assert_eq!(error.reason(), "malformed_certificate", "{json}: {error}");
-            assert!(error.to_string().contains(says), "{json}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(says), "{json}: {error}");
+            assert!(!text.contains(char::is_control), "{json}: {error:?}");
         }
     }
 
