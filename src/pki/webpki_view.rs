@@ -110,7 +110,7 @@ mod tests {
         for leaf in [
             leaf(),
             leaf().key(KeyType::Ed25519),
-            leaf().key(KeyType::Rsa2048).policies(&["1.2.3"]),
+            leaf().key(KeyType::P384).policies(&["1.2.3"]),
             leaf().version(1).without_extensions(),
         ] {
             let issued = leaf.issue();

@@ -1,6 +1,7 @@
 //! One connection of a client, over any of the protocols.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,13 @@ pub(crate) enum Session {
     Raw(Box<Raw>),
 }
 
+/// A port that no other attempt of the last minutes had: the system gives a port again as soon as its connection has
+/// ended, which can be before the model has looked at the attempt. It is none of those that the system chooses.
+fn next_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000
+}
+
 /// Connects over TCP, and has the model expect an outcome.
 pub(crate) async fn tcp(
     model: &Model,
@@ -42,7 +50,7 @@ pub(crate) async fn tcp(
     let socket = TcpSocket::new_v4()?;
     // From the address of the listener, so that an address with its port is that of one attempt: connections to two
     // listeners may have the same port otherwise.
-    socket.bind((to.ip(), 0).into())?;
+    while socket.bind((to.ip(), next_port()).into()).is_err() {}
     let tcp = socket.connect(to).await?;
     tcp.set_nodelay(true)?;
     let from = tcp.local_addr()?;
