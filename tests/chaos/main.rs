@@ -43,7 +43,7 @@ fn main_seed() -> u64 {
 
 fn duration() -> Duration {
     let seconds = std::env::var("CHAOS_SECONDS").ok();
-    let seconds = seconds.map_or(20, |it| it.parse().expect("CHAOS_SECONDS is a number"));
+    let seconds = seconds.map_or(10, |it| it.parse().expect("CHAOS_SECONDS is a number"));
     Duration::from_secs(seconds)
 }
 

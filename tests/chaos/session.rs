@@ -16,6 +16,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 
 use crate::model::{Model, Shown};
 use crate::world::{Codec, METHOD, NAME};
@@ -24,12 +25,39 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 type Raw = tokio_rustls::client::TlsStream<TcpStream>;
 
 pub(crate) enum Session {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    Http1(http1::SendRequest<Empty<Bytes>>, Ended),
+    Http2(http2::SendRequest<Empty<Bytes>>, Ended),
     Grpc(tonic::client::Grpc<Channel>),
     Quic(quinn::Connection<DnsName>),
     /// Plain rustls, which updates its keys before each request.
     Raw(Box<Raw>),
+}
+
+/// The end of a connection.
+type Ended = watch::Receiver<()>;
+
+fn run<T>(connection: impl Future<Output = T> + Send + 'static) -> Ended {
+    let (sender, ended) = watch::channel(());
+    tokio::spawn(async move {
+        connection.await;
+        drop(sender);
+    });
+    ended
+}
+
+/// The answer to a request. hyper rarely leaves one without an answer when its connection ends just then.
+async fn unless_ended<T>(
+    ended: &mut Ended,
+    answer: impl Future<Output = hyper::Result<T>>,
+) -> Result<T, Failed> {
+    let end = async {
+        while ended.changed().await.is_ok() {}
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    tokio::select! {
+        answer = answer => Ok(answer?),
+        () = end => Err("the connection ended without an answer".into()),
+    }
 }
 
 /// A port that no other attempt of the last minutes had: the system gives a port again as soon as its connection has
@@ -61,15 +89,13 @@ pub(crate) async fn tcp(
 impl Session {
     pub(crate) async fn http1(tls: TlsStream<TcpStream, DnsName>) -> Result<Self, Failed> {
         let (send, connection) = http1::handshake(TokioIo::new(tls)).await?;
-        tokio::spawn(connection);
-        Ok(Self::Http1(send))
+        Ok(Self::Http1(send, run(connection)))
     }
 
     pub(crate) async fn http2(tls: TlsStream<TcpStream, DnsName>) -> Result<Self, Failed> {
         let io = TokioIo::new(tls);
         let (send, connection) = http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(connection);
-        Ok(Self::Http2(send))
+        Ok(Self::Http2(send, run(connection)))
     }
 
     /// A channel connects with its first call, and again when it must: `from` gets the addresses.
@@ -112,15 +138,16 @@ impl Session {
     async fn ask_now(&mut self) -> Result<String, Failed> {
         let get = || http::Request::get(format!("https://{NAME}/"));
         match self {
-            Self::Http1(send) => {
+            Self::Http1(send, ended) => {
                 send.ready().await?;
                 let request = get().header("host", NAME).body(Empty::new())?;
-                let response = send.send_request(request).await?;
+                let response = unless_ended(ended, send.send_request(request)).await?;
                 text(response).await
             }
-            Self::Http2(send) => {
+            Self::Http2(send, ended) => {
                 send.ready().await?;
-                let response = send.send_request(get().body(Empty::new())?).await?;
+                let request = get().body(Empty::new())?;
+                let response = unless_ended(ended, send.send_request(request)).await?;
                 text(response).await
             }
             Self::Grpc(grpc) => {
