@@ -1,4 +1,4 @@
-//! Real flights of both sides, mutated and in pieces of any size: no side panics or waits for ever, whatever
+//! Real flights of both sides, mutated and in pieces of any size: no side panics or waits indefinitely, whatever
 //! is admitted is the peer that it says, and each side has one event.
 //!
 //! The first byte has flags, the second the size of the pieces. Each edit that follows has four bytes: an

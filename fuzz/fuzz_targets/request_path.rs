@@ -82,7 +82,7 @@ fuzz_target!(|text: &str| {
         };
         let (pattern, is_denied) = patterns[number];
         assert!(!is_denied, "{target} gets to {pattern}, which is denied");
-        // What was allowed is that handler's for every server.
+        // Every server routes the path to the handler for which it was allowed.
         for other in spellings(uri.path()) {
             let Ok(other) = other.parse::<Uri>() else {
                 continue;
