@@ -40,7 +40,9 @@ pub(super) fn unknown_critical_of_root(root: &Certificate) -> Option<&str> {
         .map(crate::pki::Extension::oid)
 }
 
+pub(super) const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
 pub(super) const NAME_CONSTRAINTS: &str = "2.5.29.30";
+pub(super) const CRL_DISTRIBUTION_POINTS: &str = "2.5.29.31";
 pub(super) const CERTIFICATE_POLICIES: &str = "2.5.29.32";
 pub(super) const POLICY_MAPPINGS: &str = "2.5.29.33";
 pub(super) const POLICY_CONSTRAINTS: &str = "2.5.29.36";
@@ -50,10 +52,10 @@ pub(super) const INHIBIT_ANY_POLICY: &str = "2.5.29.54";
 pub(super) fn is_known(oid: &str) -> bool {
     const KNOWN: [&str; 7] = [
         "2.5.29.15",
-        "2.5.29.17",
+        SUBJECT_ALTERNATIVE_NAME,
         "2.5.29.19",
         NAME_CONSTRAINTS,
-        "2.5.29.31",
+        CRL_DISTRIBUTION_POINTS,
         "2.5.29.37",
         "1.3.6.1.4.1.11129.2.4.2",
     ];

@@ -340,6 +340,44 @@ fn malformed_extensions_of_an_issuer_are_named() {
     }
 }
 
+/// rustls-webpki rejects these too, but does not process a path with a self-issued certificate.
+#[test]
+fn a_leaf_whose_extension_is_no_sequence_is_rejected_on_every_path() {
+    let root = TestCa::new("Root");
+    let issuing = root.intermediate("Issuing");
+    let with_root = |chain: &Issued| {
+        let mut chain = chain.chain().to_vec();
+        chain.push(root.certificate_der());
+        chain
+    };
+    let provider = support::provider(Version::Tls13);
+    let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
+    let verify = |chain: &[_]| verifier.verify(chain, UnixTime::now());
+    let leaf = || issuing.leaf().dns("a.example");
+
+    let found = verify(&with_root(&leaf().issue())).expect("a path");
+    assert_eq!(found.certificates().len(), 2);
+    let indefinite = [0x30, 0x80, 0, 0];
+    let san = issuing.leaf().san_der(indefinite.to_vec());
+    for (oid, leaf) in [
+        ("2.5.29.17", san),
+        ("2.5.29.30", leaf().extension("2.5.29.30", false, &[5, 0])),
+        (
+            "2.5.29.31",
+            leaf().extension("2.5.29.31", false, &indefinite),
+        ),
+    ] {
+        let chain = leaf.issue();
+        rejects(&root.trust(), &chain, 0, "malformed_extension", oid);
+        let error = verify(&with_root(&chain)).unwrap_err();
+        let ChainError::Invalid { problem, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(problem.reason(), "malformed_extension", "{error}");
+        assert!(error.cause().contains(oid), "{error}");
+    }
+}
+
 /// A chain of one issuer and a leaf with policies.
 fn with_policies(issuer: TestCaBuilder, leaf: &[&str]) -> (TrustStore, Issued) {
     let root = TestCa::new("Root");

@@ -8,12 +8,23 @@ use super::{Rules, invalid, malformed};
 use crate::pki::Certificate;
 use crate::pki::der::{self, NotDer, Reader};
 use crate::side::Side;
-use crate::trust::extensions::{is_known, unknown_critical};
+use crate::trust::extensions::{
+    CRL_DISTRIBUTION_POINTS, NAME_CONSTRAINTS, SUBJECT_ALTERNATIVE_NAME, is_known, unknown_critical,
+};
 use crate::trust::verifier::{check_validity, wrong_usage};
 use crate::trust::{ChainError, EkuPolicy, PathError};
 
 const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
+
+/// Extensions that path validation reads, whose value is a SEQUENCE.
+const SEQUENCES: [&str; 5] = [
+    SUBJECT_ALTERNATIVE_NAME,
+    BASIC_CONSTRAINTS,
+    NAME_CONSTRAINTS,
+    CRL_DISTRIBUTION_POINTS,
+    EXTENDED_KEY_USAGE,
+];
 
 /// The checks of every certificate of a path.
 pub(super) fn check(certificate: &Certificate, rules: &Rules<'_>) -> Result<(), ChainError> {
@@ -27,6 +38,7 @@ pub(super) fn check(certificate: &Certificate, rules: &Rules<'_>) -> Result<(), 
         return Err(invalid(certificate, PathError::AlgorithmMismatch));
     }
     check_extensions(certificate)?;
+    check_sequences(certificate)?;
     if certificate.not_before() > certificate.not_after() {
         let text = "its notBefore is after its notAfter".to_owned();
         return Err(invalid(certificate, PathError::Other(text)));
@@ -78,6 +90,17 @@ pub(in crate::trust) fn check_extensions(certificate: &Certificate) -> Result<()
             Err(invalid(certificate, PathError::UnknownExtension { oid }))
         }
     }
+}
+
+/// Whether rustls-webpki processes the path or not, an extension must have its outer form.
+fn check_sequences(certificate: &Certificate) -> Result<(), ChainError> {
+    for oid in SEQUENCES {
+        let value = certificate.extension(oid);
+        if value.is_some_and(|value| der::single(value, der::SEQUENCE).is_err()) {
+            return Err(malformed(certificate, oid));
+        }
+    }
+    Ok(())
 }
 
 /// The validity, with a notBefore that may be this much ahead of our clock.

@@ -9,7 +9,7 @@ use crate::pki::name_matching::ComparableName;
 use crate::pki::named::describe_name;
 use crate::pki::text::{Brief, Escaped};
 use crate::pki::{Certificate, DistinguishedName, GeneralName, NameAttribute};
-use crate::trust::extensions::{NAME_CONSTRAINTS, name_constraints};
+use crate::trust::extensions::{NAME_CONSTRAINTS, SUBJECT_ALTERNATIVE_NAME, name_constraints};
 use crate::trust::{ChainError, PathError};
 
 /// The most comparisons of a name with a constraint for one path; a comparison of long names counts as
@@ -55,7 +55,7 @@ const IP: u8 = 0x87;
 pub(super) fn check(path: Path<'_>) -> Result<(), ChainError> {
     let issuers = &path.certificates[1..];
     if path.root_constraints.is_none() && issuers.iter().all(|it| name_constraints(it).is_none()) {
-        return issuers.iter().try_for_each(|it| check_readable(it));
+        return Ok(());
     }
     let mut in_force = Vec::new();
     let mut left = MAX_COMPARISONS;
@@ -72,7 +72,6 @@ pub(super) fn check(path: Path<'_>) -> Result<(), ChainError> {
         if is_leaf {
             break;
         }
-        check_readable(certificate)?;
         if let Some(constraints) = name_constraints(certificate) {
             let read = Constraints::read(constraints);
             in_force.push(read.map_err(|_| malformed(certificate, NAME_CONSTRAINTS))?);
@@ -97,21 +96,11 @@ pub(super) fn has_only_dns_and_ip(constraints: &[u8]) -> bool {
     })
 }
 
-/// An extension that is there must be a SEQUENCE.
-fn check_readable(certificate: &Certificate) -> Result<(), ChainError> {
-    let is_there = certificate.extension(NAME_CONSTRAINTS).is_some();
-    if is_there && name_constraints(certificate).is_none() {
-        return Err(malformed(certificate, NAME_CONSTRAINTS));
-    }
-    Ok(())
-}
-
 fn check_names(
     certificate: &Certificate,
     in_force: &[Constraints<'_>],
     left: &mut usize,
 ) -> Result<(), ChainError> {
-    const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
     let sans = certificate
         .subject_alternative_names()
         .map_err(|_| malformed(certificate, SUBJECT_ALTERNATIVE_NAME))?;
