@@ -93,6 +93,8 @@ fn same_as_x509_cert(ours: &Certificate, theirs: &x509_cert::Certificate) {
                 let is_small = oid.split('.').all(|arc| arc.parse::<u32>().is_ok());
                 *oid == their.type_id.to_string() || !is_small
             }
+            // It reads numbers of an object identifier that begin with a zero octet, which DER forbids.
+            (GeneralName::Unreadable { .. }, Theirs::OtherName(_)) => true,
             (GeneralName::Dns(_) | GeneralName::Uri(_) | GeneralName::Email(_), _)
             | (GeneralName::Ip(_) | GeneralName::OtherName { .. }, _)
             | (_, Theirs::DnsName(_) | Theirs::UniformResourceIdentifier(_))
