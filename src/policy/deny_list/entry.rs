@@ -144,6 +144,10 @@ impl<I: 'static> DenyEntry<I> {
 
     /// As [`parse_list`](Self::parse_list), with a function that reads an identity.
     ///
+    /// # Security
+    /// An entry that can match no peer denies nothing. The ID of a trust domain is an error where the identity is
+    /// a [`SpiffeId`] or a [`WorkloadId`]. If it contains one of these, `identity` must reject an empty path.
+    ///
     /// # Errors
     /// [`DenyEntryError::Line`]: the first line that is not an entry.
     pub fn parse_list_with<E: Display + 'static>(

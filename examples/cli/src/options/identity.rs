@@ -3,11 +3,11 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use countersign::Certificate;
 use countersign::identity::{
     CommonName, DnsName, Email, Fingerprint, IdentityError, IdentityExtractor as _, IpAddress,
     KubernetesUser, OrganizationalUnit, Psd2, SerialAndIssuer, SpiffeId, Subject, Upn, Uri,
 };
+use countersign::{Certificate, Diagnostic as _};
 
 /// One line for each kind: its name, its type, and what reads it from a certificate.
 ///
@@ -35,12 +35,20 @@ macro_rules! kinds {
             }
 
             /// Reads what `Display` prints.
+            ///
+            /// A value that no certificate is read as is an error: a deny list with it would deny no peer.
             pub fn parse(self, text: &str) -> Result<Identity, String> {
-                match self {
+                let identity = match self {
                     $(Self::$kind => text
                         .parse::<$type>()
                         .map(Identity::$kind)
-                        .map_err(|error| error.to_string()),)+
+                        .map_err(|error| error.cause().into_owned())?,)+
+                };
+                match identity {
+                    Identity::Spiffe(id) if id.path().is_empty() => {
+                        Err("it is the ID of a trust domain, which no workload has".into())
+                    }
+                    identity => Ok(identity),
                 }
             }
         }

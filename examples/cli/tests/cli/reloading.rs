@@ -14,10 +14,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::example::countersign;
 use crate::interop::{Files, Pki};
 use crate::log::{action, message, reason};
-use crate::programs::PATIENCE;
-use crate::running::{Server, client, with};
+use crate::programs::{PATIENCE, run};
+use crate::running::{Server, client, identity_of, with};
 
 async fn start(pki: &Pki, options: &[&str]) -> Server {
     let files = pki.files("server", &pki.server());
@@ -140,6 +141,36 @@ async fn the_deny_file_reaches_open_connections() {
     let mut alice = alice;
     assert!(get(&mut alice, "/").await.contains("alice"));
     server.stop().await;
+}
+
+/// No workload has the ID of a trust domain, which is a SPIFFE ID. As a URI it is an identity like any other.
+#[tokio::test]
+async fn a_deny_file_with_an_entry_that_matches_no_client_is_an_error() {
+    let pki = Pki::new();
+    let files = pki.files("server", &pki.server());
+    let file = pki.write("denied.txt", "spiffe://example.org\n");
+    let with_identity = |identity| {
+        let mut arguments: Vec<PathBuf> = with("--trust", &pki.ca_file).into();
+        arguments.extend(["--identity", identity, "--allow-any", "--deny-file"].map(Into::into));
+        arguments.push(file.clone());
+        arguments
+    };
+    let mut server = countersign("serve");
+    server.args(["--listen", "127.0.0.1:0"]);
+    server
+        .args(identity_of(&files))
+        .args(with_identity("spiffe"));
+    let finished = run(&mut server, "").await;
+    assert_eq!((finished.code, &*finished.stdout), (Some(1), ""));
+    let said = "denied.txt: line 1: \"spiffe://example.org\": not an identity: it is the ID of a trust domain, which \
+        no workload has; write an identity, spki:SHA256";
+    assert!(finished.stderr.contains(said), "{finished:?}");
+
+    let uri = Server::start(&files, with_identity("uri")).await;
+    uri.stop().await;
+    std::fs::write(&file, "spiffe://example.org/a\n").unwrap();
+    let workload = Server::start(&files, with_identity("spiffe")).await;
+    workload.stop().await;
 }
 
 #[tokio::test]
