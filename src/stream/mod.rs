@@ -185,6 +185,15 @@ impl<IO, I> TlsStream<IO, I> {
         }
     }
 
+    /// How many bytes the transport has accepted so far. 0 once the connection was cut.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn accepted(&self) -> u64 {
+        match &self.state {
+            State::Open(tls) => tls.get_ref().0.accepted(),
+            _ => 0,
+        }
+    }
+
     /// What HTTP/2 sends last on a connection that is cut.
     fn final_data(&self, why: &CloseReason) -> Vec<u8> {
         let goaway = self.frames.as_ref().map(|frames| frames.goaway(why));

@@ -1,4 +1,4 @@
-//! The transport, watched during the handshake.
+//! The transport, watched during the handshake, and its progress after it.
 
 use std::io;
 use std::pin::Pin;
@@ -15,6 +15,8 @@ pub(crate) struct Wire<IO> {
     io: IO,
     /// How many bytes the peer may still send before it is admitted; `None` once it is.
     left: Option<usize>,
+    /// How many bytes the transport has accepted.
+    accepted: u64,
 }
 
 impl<IO> Wire<IO> {
@@ -23,6 +25,7 @@ impl<IO> Wire<IO> {
         Self {
             io,
             left: Some(bytes),
+            accepted: 0,
         }
     }
 
@@ -34,11 +37,21 @@ impl<IO> Wire<IO> {
         &self.io
     }
 
-    /// Records the bytes that the transport has accepted.
-    fn sent(&self, poll: &Poll<io::Result<usize>>, slices: &[io::IoSlice<'_>]) {
-        let (Some(_), &Poll::Ready(Ok(mut count))) = (self.left, poll) else {
+    /// How many bytes the transport has accepted. A flush that waits makes progress when it grows.
+    #[cfg(feature = "hyper")]
+    pub(super) const fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Counts the bytes that the transport has accepted, and records them during the handshake.
+    fn sent(&mut self, poll: &Poll<io::Result<usize>>, slices: &[io::IoSlice<'_>]) {
+        let &Poll::Ready(Ok(mut count)) = poll else {
             return;
         };
+        self.accepted += count as u64;
+        if self.left.is_none() {
+            return;
+        }
         for bytes in slices {
             let taken = bytes.get(..count).unwrap_or(bytes);
             probe::record_sent(taken);
