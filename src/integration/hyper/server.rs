@@ -86,6 +86,9 @@ pub struct Server {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
+/// The limit of a head of HTTP/1.1. Without it, hyper's is that of its buffers, 408 KiB.
+const HTTP1_HEAD: usize = 64 * 1024;
+
 impl Server {
     /// A server with the defaults: a request's head must arrive within 30 s, its body must make progress
     /// every 60 s, and HTTP/2 clients are pinged every 30 s and have 20 s to answer.
@@ -94,19 +97,24 @@ impl Server {
     ///
     /// | limit | HTTP/1.1 | HTTP/2 | beyond it |
     /// |---|---|---|---|
-    /// | bytes of a head | 408 KiB (`max_buf_size`) | 16 KiB (`max_header_list_size`) | 431 |
+    /// | bytes of a head | 64 KiB (`max_header_size`) | 16 KiB (`max_header_list_size`) | 431; HTTP/1.1 also closes |
     /// | headers | 100 (`max_headers`) | 511, by their bytes | 431 |
     /// | requests at once | 1 | 200 (`max_concurrent_streams`) | wait, or `REFUSED_STREAM` |
     /// | requests that the client cancels before they are served | | 20 (`max_pending_accept_reset_streams`) | the connection closes |
     /// | requests that it makes the server cancel | | 1,024 (`max_local_error_reset_streams`) | the connection closes |
+    ///
+    /// A head of 64 KiB is more than nginx (32 KiB) and Envoy (60 KiB) accept, so a request that has passed such a
+    /// proxy is not rejected here. Trailers of HTTP/1.1 have the same limit.
     pub fn new() -> Self {
         let mut http2 = http2::Builder::new(StreamExecutor);
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
+        let mut http1 = http1::Builder::new();
+        http1.max_header_size(HTTP1_HEAD);
         Self {
-            http1: http1::Builder::new(),
+            http1,
             http2,
             header_read_timeout: Duration::from_secs(30),
             progress_timeout: Some(Duration::from_secs(60)),

@@ -158,8 +158,45 @@ async fn floods_that_are_read_reach_no_handler() {
     check(&names, &[]).await;
 }
 
+/// A head of HTTP/1.1 without end: the server answers 431 and closes, in any pieces that the head comes in.
+#[tokio::test]
+async fn a_head_over_the_limit_is_answered_with_431() {
+    const DEFAULT: usize = 64 * 1024;
+    const REST: &str = "\r\n\r\n";
+
+    let short = || {
+        Server::new().http1(|http1| {
+            http1.max_header_size(8 * 1024);
+        })
+    };
+    for (server, limit) in [(Server::new as fn() -> Server, DEFAULT), (short, 8 * 1024)] {
+        for piece in [usize::MAX, 1_000] {
+            let head = |length: usize| {
+                let start = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: ";
+                let value = "y".repeat(length - start.len() - REST.len());
+                [start, &value, REST].concat()
+            };
+            let within = answer_of(server(), &head(limit), piece).await;
+            assert!(within.0.starts_with("HTTP/1.1 200 "), "{within:?}");
+            assert_eq!(within.1, 1);
+            let beyond = head(limit + 1);
+            for sent in [&*beyond, &beyond[..limit]] {
+                let (answer, served) = answer_of(server(), sent, piece).await;
+                assert!(answer.starts_with("HTTP/1.1 431 "), "{limit}: {answer}");
+                assert!(answer.contains("connection: close\r\n"), "{answer}");
+                assert_eq!(served, 0);
+            }
+        }
+    }
+}
+
 /// What a server answers to these bytes, and how many requests it read whole.
 async fn answer_to(sent: &str) -> (String, usize) {
+    answer_of(Server::new(), sent, usize::MAX).await
+}
+
+/// The same of this server, to pieces of this length.
+async fn answer_of(server: Server, sent: &str, piece: usize) -> (String, usize) {
     let (stream, mut client) = connected("http/1.1").await;
     let whole = Arc::new(AtomicUsize::new(0));
     let service = {
@@ -173,9 +210,11 @@ async fn answer_to(sent: &str) -> (String, usize) {
             }
         })
     };
-    let server = tokio::spawn(async move { Server::new().serve_connection(stream, service).await });
-    client.write_all(sent.as_bytes()).await.unwrap();
-    client.flush().await.unwrap();
+    let server = tokio::spawn(async move { server.serve_connection(stream, service).await });
+    for piece in sent.as_bytes().chunks(piece) {
+        client.write_all(piece).await.unwrap();
+        client.flush().await.unwrap();
+    }
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer).await;
     let _ = tokio::time::timeout(PATIENCE, server).await.unwrap();
