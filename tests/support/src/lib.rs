@@ -13,11 +13,15 @@ mod own_process;
 #[cfg(feature = "tokio")]
 pub mod causes;
 #[cfg(feature = "tokio")]
+pub mod floods;
+#[cfg(feature = "tokio")]
 pub mod raw;
 #[cfg(feature = "tokio")]
 pub mod raw_server;
 #[cfg(feature = "tokio")]
 pub mod sent;
+#[cfg(feature = "tokio")]
+pub mod server_thread;
 #[cfg(feature = "tokio")]
 mod sides;
 #[cfg(feature = "tokio")]

@@ -2,107 +2,58 @@
 
 use std::time::Duration;
 
-use support::http2::{Flood, GOAWAY, HEADERS, PREFACE, floods, frames};
+use support::floods::floods;
+use support::http2::PREFACE;
+use support::server_thread::ServerThread;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::front::{Front, Running};
+use super::front::Front;
 use super::support::PATIENCE;
-
-/// What a flood cost.
-struct Cost {
-    rounds: u32,
-    sent: usize,
-    received: usize,
-    goaways: usize,
-    responses: usize,
-    has_ended: bool,
-}
-
-async fn flooded(front: &Front, gateway: &Running, flood: &Flood) -> Cost {
-    let connector = front.connector("alice.example", "h2");
-    let tcp = TcpStream::connect(("127.0.0.1", gateway.port));
-    let stream = connector.connect("localhost", tcp.await.unwrap());
-    let (mut reading, mut writing) = tokio::io::split(stream.await.unwrap());
-    let reads = flood.reads;
-    let read = tokio::spawn(async move {
-        let mut sent = Vec::new();
-        if reads {
-            let _ = reading.read_to_end(&mut sent).await;
-        } else {
-            // Its socket's buffer fills up. What is read then has come before.
-            std::future::pending::<()>().await;
-        }
-        sent
-    });
-    let mut cost = Cost {
-        rounds: 0,
-        sent: 0,
-        received: 0,
-        goaways: 0,
-        responses: 0,
-        has_ended: false,
-    };
-    let first = [PREFACE, &flood.first].concat();
-    let _ = writing.write_all(&first).await;
-    while cost.rounds < flood.rounds {
-        let frames = (flood.round)(cost.rounds);
-        let writing = async {
-            writing.write_all(&frames).await?;
-            writing.flush().await
-        };
-        match timeout(PATIENCE, writing).await.expect("an end") {
-            Err(_) => {
-                cost.has_ended = true;
-                break;
-            }
-            Ok(()) => cost.rounds += 1,
-        }
-        cost.sent += frames.len();
-    }
-    if reads {
-        let _ = timeout(PATIENCE, writing.shutdown()).await;
-        let received = timeout(PATIENCE, read).await.expect("an end").unwrap();
-        let frames = frames(&received);
-        let of = |kind| frames.iter().filter(|frame| frame.kind == kind).count();
-        cost.received = received.len();
-        cost.goaways = of(GOAWAY);
-        cost.responses = of(HEADERS);
-    } else {
-        read.abort();
-    }
-    cost
-}
 
 /// Every flood of HTTP/2, over TLS and the gateway's own listener. Another client is served all the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_http2_end_the_connection_or_cost_the_client_as_much() {
     let front = Front::new();
-    let gateway = front.run("[limits]\nstall_seconds = 2").await;
+    let thread = ServerThread::start();
+    let gateway = front.run_on(thread.runtime(), "[limits]\nstall_seconds = 2");
+    let gateway = gateway.await;
     let bob = front.client("bob.example", "http/1.1");
-    println!("| flood | bug | rounds | sent | received | requests | responses | ended |");
-    println!("|---|---|---|---|---|---|---|---|");
+    let served = async |name| {
+        let response = bob.request(gateway.get("/v1/orders")).await;
+        assert_eq!(response.unwrap().status(), 200, "{name}");
+    };
+    println!("| flood | bug | rounds | sent | received | requests | responses | ended | CPU, µs |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for flood in floods("/v1/orders") {
-        let before = front.behind.requests();
-        let cost = flooded(&front, &gateway, &flood).await;
-        let response = bob.request(gateway.get("/v1/orders"));
-        assert_eq!(response.await.unwrap().status(), 200, "{}", flood.name);
+        served(flood.name).await;
+        let (requests, cpu) = (front.behind.requests(), thread.cpu_time());
+        let connector = front.connector("alice.example", "h2");
+        let tcp = TcpStream::connect(("127.0.0.1", gateway.port));
+        let stream = connector.connect("localhost", tcp.await.unwrap());
+        let cost = flood.send(stream.await.unwrap()).await;
         // A request that was sent on arrives a moment later.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let requests = front.behind.requests() - before - 1;
+        let cpu = thread
+            .cpu_time()
+            .zip(cpu)
+            .map(|(after, before)| after - before);
+        let requests = front.behind.requests() - requests;
+        served(flood.name).await;
         println!(
-            "| {} | {} | {} | {} | {} | {requests} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {requests} | {} | {} | {} |",
             flood.name,
             flood.bug,
             cost.rounds,
             cost.sent,
             cost.received,
             cost.responses,
-            if cost.has_ended { "yes" } else { "no" }
+            if cost.has_ended { "yes" } else { "no" },
+            cpu.map_or_else(String::new, |cpu| cpu.as_micros().to_string()),
         );
         assert_eq!(cost.has_ended, flood.ends, "{}", flood.name);
-        assert!(cost.goaways <= 1, "{}", flood.name);
+        assert!(cost.goaways.len() <= 1, "{}", flood.name);
         assert!(requests <= flood.requests, "{}: {requests}", flood.name);
         // It does not answer with more than it gets, but for a response to each request.
         assert!(

@@ -7,13 +7,14 @@ use std::time::Duration;
 use countersign::Connector;
 use countersign::identity::DnsName;
 use countersign::integration::hyper::Client;
-use countersign::reload::Handle;
+use countersign::reload;
 use countersign::testing::{Issued, TestCa};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::behind::Behind;
@@ -32,7 +33,7 @@ pub(crate) struct Front {
 pub(crate) struct Running {
     pub(crate) port: u16,
     pub(crate) acceptor: countersign::Acceptor<Identity>,
-    pub(crate) reloads: Vec<Handle>,
+    pub(crate) reloads: Vec<reload::Handle>,
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -147,22 +148,30 @@ impl Front {
 
     /// Runs it, with more configuration.
     pub(crate) async fn run(&self, more: &str) -> Running {
+        self.run_on(&Handle::current(), more).await
+    }
+
+    /// The same, with its tasks in another runtime than those of the upstream.
+    pub(crate) async fn run_on(&self, runtime: &Handle, more: &str) -> Running {
         let config = Config::from_file(&self.config(more).await).unwrap();
-        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let kept = Arc::clone(&lines);
-        let audit = Audit::new(move |line| {
-            let line = serde_json::from_slice(line).unwrap();
-            kept.lock().unwrap().push(line);
+        let running = runtime.spawn(async move {
+            let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
+            let kept = Arc::clone(&lines);
+            let audit = Audit::new(move |line| {
+                let line = serde_json::from_slice(line).unwrap();
+                kept.lock().unwrap().push(line);
+            });
+            let gateway = Gateway::bind(&config, audit).await.unwrap();
+            let running = Running {
+                port: gateway.address.port(),
+                acceptor: gateway.acceptor.clone(),
+                reloads: gateway.reloads(),
+                lines,
+            };
+            tokio::spawn(gateway.serve(std::future::pending()));
+            running
         });
-        let gateway = Gateway::bind(&config, audit).await.unwrap();
-        let running = Running {
-            port: gateway.address.port(),
-            acceptor: gateway.acceptor.clone(),
-            reloads: gateway.reloads(),
-            lines,
-        };
-        tokio::spawn(gateway.serve(std::future::pending()));
-        running
+        running.await.unwrap()
     }
 
     pub(crate) fn connector(&self, own: &str, alpn: &str) -> Connector<DnsName> {
