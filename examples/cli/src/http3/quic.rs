@@ -23,17 +23,22 @@ type Both = (SendStream, RecvStream);
 
 /// A QUIC connection for h3.
 pub struct Quic<I> {
-    connection: Connection<I>,
-    accepting: Option<Waiting<Both>>,
-    accepting_receive: Option<Waiting<RecvStream>>,
+    accept_recv: Calls<I, RecvStream>,
+    accept_bidi: Calls<I, Both>,
     opener: Opener<I>,
 }
 
 /// Opens streams.
 pub struct Opener<I> {
+    open_send: Calls<I, SendStream>,
+    open_bidi: Calls<I, Both>,
+}
+
+/// Calls of one method of a connection, of which one at a time waits.
+struct Calls<I, T> {
     connection: Connection<I>,
-    opening: Option<Waiting<Both>>,
-    opening_send: Option<Waiting<SendStream>>,
+    call: fn(Connection<I>) -> Waiting<T>,
+    waiting: Option<Waiting<T>>,
 }
 
 /// The sending half of a stream.
@@ -54,41 +59,47 @@ pub struct Bidi<B> {
 impl<I: Send + Sync + 'static> Quic<I> {
     /// Takes a connection.
     pub fn new(connection: Connection<I>) -> Self {
+        let calls = &connection;
         Self {
-            accepting: None,
-            accepting_receive: None,
-            opener: Opener::new(connection.clone()),
-            connection,
+            accept_recv: Calls::new(calls, |it| Box::pin(async move { it.accept_uni().await })),
+            accept_bidi: Calls::new(calls, |it| Box::pin(async move { it.accept_bi().await })),
+            opener: Opener::new(connection),
         }
     }
 }
 
-impl<I> Opener<I> {
+impl<I: Send + Sync + 'static> Opener<I> {
     fn new(connection: Connection<I>) -> Self {
+        let calls = &connection;
         Self {
-            connection,
-            opening: None,
-            opening_send: None,
+            open_send: Calls::new(calls, |it| Box::pin(async move { it.open_uni().await })),
+            open_bidi: Calls::new(calls, |it| Box::pin(async move { it.open_bi().await })),
         }
     }
 }
 
-impl<I> Clone for Opener<I> {
+impl<I: Send + Sync + 'static> Clone for Opener<I> {
     fn clone(&self) -> Self {
-        Self::new(self.connection.clone())
+        Self::new(self.open_bidi.connection.clone())
     }
 }
 
-/// Polls the future in the place, which `start` makes if there is none.
-fn poll_in<T>(
-    place: &mut Option<Waiting<T>>,
-    cx: &mut Context<'_>,
-    start: impl FnOnce() -> Waiting<T>,
-) -> Poll<Result<T, ConnectionError>> {
-    let waiting = place.get_or_insert_with(start);
-    let result = ready!(waiting.as_mut().poll(cx));
-    *place = None;
-    Poll::Ready(result)
+impl<I, T> Calls<I, T> {
+    fn new(connection: &Connection<I>, call: fn(Connection<I>) -> Waiting<T>) -> Self {
+        Self {
+            connection: connection.clone(),
+            call,
+            waiting: None,
+        }
+    }
+
+    /// The result of the call that waits, or of a new one.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, ConnectionError>> {
+        let start = || (self.call)(self.connection.clone());
+        let result = ready!(self.waiting.get_or_insert_with(start).as_mut().poll(cx));
+        self.waiting = None;
+        Poll::Ready(result)
+    }
 }
 
 impl<I: Send + Sync + 'static, B: Buf> quic::Connection<B> for Quic<I> {
@@ -99,11 +110,7 @@ impl<I: Send + Sync + 'static, B: Buf> quic::Connection<B> for Quic<I> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Receiving, ConnectionErrorIncoming>> {
-        let connection = &self.connection;
-        let accepted = poll_in(&mut self.accepting_receive, cx, || {
-            let connection = connection.clone();
-            Box::pin(async move { connection.accept_uni().await })
-        });
+        let accepted = self.accept_recv.poll(cx);
         accepted.map(|accepted| accepted.map(Receiving).map_err(closed))
     }
 
@@ -111,11 +118,7 @@ impl<I: Send + Sync + 'static, B: Buf> quic::Connection<B> for Quic<I> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Bidi<B>, ConnectionErrorIncoming>> {
-        let connection = &self.connection;
-        let accepted = poll_in(&mut self.accepting, cx, || {
-            let connection = connection.clone();
-            Box::pin(async move { connection.accept_bi().await })
-        });
+        let accepted = self.accept_bidi.poll(cx);
         accepted.map(|accepted| accepted.map(Bidi::new).map_err(closed))
     }
 
@@ -155,11 +158,7 @@ impl<I: Send + Sync + 'static, B: Buf> OpenStreams<B> for Opener<I> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Bidi<B>, StreamErrorIncoming>> {
-        let connection = &self.connection;
-        let opened = poll_in(&mut self.opening, cx, || {
-            let connection = connection.clone();
-            Box::pin(async move { connection.open_bi().await })
-        });
+        let opened = self.open_bidi.poll(cx);
         opened.map(|opened| opened.map(Bidi::new).map_err(of_connection))
     }
 
@@ -167,16 +166,14 @@ impl<I: Send + Sync + 'static, B: Buf> OpenStreams<B> for Opener<I> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Sending<B>, StreamErrorIncoming>> {
-        let connection = &self.connection;
-        let opened = poll_in(&mut self.opening_send, cx, || {
-            let connection = connection.clone();
-            Box::pin(async move { connection.open_uni().await })
-        });
+        let opened = self.open_send.poll(cx);
         opened.map(|opened| opened.map(Sending::new).map_err(of_connection))
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
-        self.connection.close(varint(code.value()), reason);
+        self.open_bidi
+            .connection
+            .close(varint(code.value()), reason);
     }
 }
 
