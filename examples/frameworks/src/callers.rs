@@ -40,3 +40,21 @@ pub async fn ask(ca: &TestCa, name: &str, url: &str) -> Result<String, Box<dyn E
         .trim_end()
         .to_owned())
 }
+
+/// Prints what clients of a server get of `/` and `/admin`: one that is allowed, an administrator, and one that is
+/// not allowed.
+///
+/// # Errors
+/// As for [`ask`].
+pub async fn ask_all(ca: &TestCa, port: u16) -> Result<(), Box<dyn Error>> {
+    for (name, path) in [
+        ("alice.example", "/"),
+        ("alice.example", "/admin"),
+        ("admin.example", "/admin"),
+        ("eve.example", "/"),
+    ] {
+        let url = format!("https://localhost:{port}{path}");
+        println!("{name} {path}: {}", ask(ca, name, &url).await?);
+    }
+    Ok(())
+}

@@ -21,7 +21,7 @@ use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse, web};
 use countersign::identity::DnsName;
 use countersign::testing::TestCa;
 use countersign::{Acceptor, Peer, TlsStream, policy};
-use countersign_frameworks::callers::ask;
+use countersign_frameworks::callers::ask_all;
 use tokio::net::TcpStream;
 
 type Client = Peer<DnsName>;
@@ -99,15 +99,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let handle = server.handle();
     let serving = tokio::spawn(server);
 
-    for (name, path) in [
-        ("alice.example", "/"),
-        ("alice.example", "/admin"),
-        ("admin.example", "/admin"),
-        ("eve.example", "/"),
-    ] {
-        let url = format!("https://localhost:{port}{path}");
-        println!("{name} {path}: {}", ask(&ca, name, &url).await?);
-    }
+    ask_all(&ca, port).await?;
     handle.stop(false).await;
     serving.await??;
     Ok(())

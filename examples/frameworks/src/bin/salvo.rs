@@ -13,7 +13,7 @@ use countersign::identity::DnsName;
 use countersign::integration::hyper::{RequestBody, Server};
 use countersign::testing::TestCa;
 use countersign::{Acceptor, Listener, Peer, policy};
-use countersign_frameworks::callers::ask;
+use countersign_frameworks::callers::ask_all;
 use http::StatusCode;
 use http::uri::Scheme;
 use http_body_util::BodyExt as _;
@@ -103,14 +103,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = tower::service_fn(move |request| call(Arc::clone(&app), request));
     tokio::spawn(Server::new().serve(listener, service));
 
-    for (name, path) in [
-        ("alice.example", "/"),
-        ("alice.example", "/admin"),
-        ("admin.example", "/admin"),
-        ("eve.example", "/"),
-    ] {
-        let url = format!("https://localhost:{port}{path}");
-        println!("{name} {path}: {}", ask(&ca, name, &url).await?);
-    }
-    Ok(())
+    ask_all(&ca, port).await
 }
