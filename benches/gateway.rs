@@ -6,6 +6,8 @@
 //! The first run has no other load. During the second, 500 streams through the gateway receive five
 //! events a second each.
 
+mod gateway_setup;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,8 +19,7 @@ use axum::routing::get;
 use countersign::identity::DnsName;
 use countersign::integration::hyper::{Client, Server};
 use countersign::testing::TestCa;
-use countersign::{Acceptor, Connector, Listener, policy};
-use countersign_cli::gateway::proxy::{Audit, BoxError, Config, Gateway};
+use countersign_cli::gateway::proxy::{Audit, Config, Gateway};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -28,6 +29,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
+
+use gateway_setup::{BoxError, connector, mtls_listener, write_files};
 
 /// How often a stream gets an event.
 const EVERY: Duration = Duration::from_millis(200);
@@ -69,15 +72,7 @@ async fn run(size: &Size) -> Result<(), BoxError> {
     let plain = TcpListener::bind("127.0.0.1:0").await?;
     let plain_url = format!("http://{}", plain.local_addr()?);
     tokio::spawn(async move { axum::serve(plain, upstream()).await });
-    let acceptor = Acceptor::builder()
-        .credentials(ca.leaf().dns("localhost").issue().credentials())
-        .trust(ca.trust())
-        .identify(DnsName::extractor())
-        .authorize(policy::allow_any())
-        .alpn(["h2"])
-        .build()?;
-    let listener = Listener::bind(acceptor, "127.0.0.1:0").await?;
-    let mtls_port = listener.local_addr().ok_or("no address")?.port();
+    let (listener, mtls_port) = mtls_listener(&ca).await?;
     tokio::spawn(Server::new().serve(listener, upstream()));
     let port = gateway(&ca, &plain_url).await?;
 
@@ -239,22 +234,8 @@ fn upstream() -> Router {
 /// Starts the gateway in front of this server, and returns its port.
 async fn gateway(ca: &TestCa, upstream_url: &str) -> Result<u16, BoxError> {
     let folder = tempfile::tempdir()?;
-    let own = ca.leaf().dns("localhost").issue();
-    let config = format!(
+    let upstreams = format!(
         r#"
-        listen = "127.0.0.1:0"
-        [tls]
-        cert = "gateway.crt"
-        key = "gateway.key"
-        trust = ["ca.crt"]
-        identity = "dns"
-        allow = ["client.example"]
-        [limits]
-        reload_seconds = 3600
-        rate = {{ per_minute = 1000000, burst = 1000000 }}
-        [forward]
-        client_cert = true
-        xfcc = ["hash", "dns"]
         [upstreams.events]
         url = "{upstream_url}"
         [[routes]]
@@ -265,15 +246,7 @@ async fn gateway(ca: &TestCa, upstream_url: &str) -> Result<u16, BoxError> {
         upstream = "events"
         "#
     );
-    for (name, text) in [
-        ("ca.crt", ca.pem()),
-        ("gateway.crt", own.chain_pem()),
-        ("gateway.key", own.key_pem()),
-        ("gateway.toml", config),
-    ] {
-        std::fs::write(folder.path().join(name), text)?;
-    }
-    let config = Config::from_file(&folder.path().join("gateway.toml"))?;
+    let config = Config::from_file(&write_files(ca, folder.path(), &upstreams)?)?;
     // The line is formatted and discarded.
     let audit = Audit::new(|line| {
         let _ = std::hint::black_box(line.len());
@@ -285,15 +258,7 @@ async fn gateway(ca: &TestCa, upstream_url: &str) -> Result<u16, BoxError> {
 }
 
 fn client(ca: &TestCa) -> Result<Client<DnsName, Empty<Bytes>>, BoxError> {
-    Ok(Client::new(
-        Connector::builder()
-            .credentials(ca.leaf().dns("client.example").issue().credentials())
-            .trust(ca.trust())
-            .identify(DnsName::extractor())
-            .authorize(policy::exact(["localhost".parse()?]))
-            .alpn(["h2"])
-            .build()?,
-    ))
+    Ok(Client::new(connector(ca, "h2")?))
 }
 
 fn request(url: &str) -> Result<Request<Empty<Bytes>>, BoxError> {

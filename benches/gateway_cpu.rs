@@ -11,14 +11,16 @@
 //! A tool that is not installed is named, and its column is empty. With `CALLGRIND_OUT` set to a folder, the
 //! profiles are kept there.
 
+mod gateway_setup;
+
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
+use countersign::Connector;
 use countersign::identity::DnsName;
 use countersign::integration::hyper::{Client, RequestBody, Server};
 use countersign::testing::TestCa;
-use countersign::{Acceptor, Connector, Listener, policy};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Bytes;
@@ -29,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use gateway_setup::{BoxError, connector, mtls_listener, write_files};
 
 /// Connections of the clients, each with one request at a time.
 const CONNECTIONS: usize = 8;
@@ -139,19 +141,10 @@ impl Bench {
     async fn new() -> Result<Self, BoxError> {
         let ca = TestCa::new("Root");
         let folder = tempfile::tempdir()?;
-        let own = ca.leaf().dns("localhost").issue();
         let plain = TcpListener::bind("127.0.0.1:0").await?;
         let plain_address = plain.local_addr()?;
         tokio::spawn(serve_plain(plain));
-        let acceptor = Acceptor::builder()
-            .credentials(ca.leaf().dns("localhost").issue().credentials())
-            .trust(ca.trust())
-            .identify(DnsName::extractor())
-            .authorize(policy::allow_any())
-            .alpn(["h2", "http/1.1"])
-            .build()?;
-        let listener = Listener::bind(acceptor, "127.0.0.1:0").await?;
-        let mtls_port = listener.local_addr().ok_or("no address")?.port();
+        let (listener, mtls_port) = mtls_listener(&ca).await?;
         let service = tower::service_fn(async |_: Request<RequestBody>| {
             Ok::<_, std::convert::Infallible>(answer())
         });
@@ -162,21 +155,8 @@ impl Bench {
                 "[[routes]]\nname = \"{name}\"\nwho = [\"client.example\"]\nmethods = [\"GET\"]\npath = \"/{name}/{{*rest}}\"\nupstream = \"{name}\"\n"
             )
         };
-        let config = format!(
+        let upstreams = format!(
             r#"
-            listen = "127.0.0.1:0"
-            [tls]
-            cert = "gateway.crt"
-            key = "gateway.key"
-            trust = ["ca.crt"]
-            identity = "dns"
-            allow = ["client.example"]
-            [limits]
-            reload_seconds = 3600
-            rate = {{ per_minute = 100000000, burst = 100000000 }}
-            [forward]
-            client_cert = true
-            xfcc = ["hash", "dns"]
             [upstreams.plain]
             url = "http://{plain_address}"
             [upstreams.mtls]
@@ -194,14 +174,7 @@ impl Bench {
             route("mtls"),
             route("h2"),
         );
-        for (name, text) in [
-            ("ca.crt", ca.pem()),
-            ("gateway.crt", own.chain_pem()),
-            ("gateway.key", own.key_pem()),
-            ("gateway.toml", config),
-        ] {
-            std::fs::write(folder.path().join(name), text)?;
-        }
+        write_files(&ca, folder.path(), &upstreams)?;
         Ok(Self { ca, folder })
     }
 
@@ -312,13 +285,7 @@ impl Bench {
             case.upstream
         );
         for _ in 0..CONNECTIONS {
-            let connector = Connector::builder()
-                .credentials(self.ca.leaf().dns("client.example").issue().credentials())
-                .trust(self.ca.trust())
-                .identify(DnsName::extractor())
-                .authorize(policy::exact(["localhost".parse()?]))
-                .alpn([case.alpn])
-                .build()?;
+            let connector = connector(&self.ca, case.alpn)?;
             let each = requests / CONNECTIONS;
             let path = url
                 .split(&format!(":{port}"))
