@@ -6,8 +6,6 @@
 //! The first run has no other load. During the second, 500 streams through the gateway receive five
 //! events a second each.
 
-mod gateway_setup;
-
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +17,8 @@ use axum::routing::get;
 use countersign::identity::DnsName;
 use countersign::integration::hyper::{Client, Server};
 use countersign::testing::TestCa;
-use countersign_cli::gateway::proxy::{Audit, Config, Gateway};
+use countersign::{Listener, policy};
+use countersign_cli::gateway::proxy::{Audit, BoxError, Config, Gateway};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -30,7 +29,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 
-use gateway_setup::{BoxError, connector, mtls_listener, write_files};
+use support::gateway::write_files;
+use support::http::{acceptor, connector};
 
 /// How often a stream gets an event.
 const EVERY: Duration = Duration::from_millis(200);
@@ -72,7 +72,9 @@ async fn run(size: &Size) -> Result<(), BoxError> {
     let plain = TcpListener::bind("127.0.0.1:0").await?;
     let plain_url = format!("http://{}", plain.local_addr()?);
     tokio::spawn(async move { axum::serve(plain, upstream()).await });
-    let (listener, mtls_port) = mtls_listener(&ca).await?;
+    let acceptor = acceptor(&ca, policy::allow_any()).build()?;
+    let listener = Listener::bind(acceptor, "127.0.0.1:0").await?;
+    let mtls_port = listener.local_addr().ok_or("no address")?.port();
     tokio::spawn(Server::new().serve(listener, upstream()));
     let port = gateway(&ca, &plain_url).await?;
 
@@ -258,7 +260,7 @@ async fn gateway(ca: &TestCa, upstream_url: &str) -> Result<u16, BoxError> {
 }
 
 fn client(ca: &TestCa) -> Result<Client<DnsName, Empty<Bytes>>, BoxError> {
-    Ok(Client::new(connector(ca, "h2")?))
+    Ok(Client::new(connector(ca, "client.example", "h2").build()?))
 }
 
 fn request(url: &str) -> Result<Request<Empty<Bytes>>, BoxError> {

@@ -11,16 +11,14 @@
 //! A tool that is not installed is named, and its column is empty. With `CALLGRIND_OUT` set to a folder, the
 //! profiles are kept there.
 
-mod gateway_setup;
-
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use countersign::Connector;
 use countersign::identity::DnsName;
 use countersign::integration::hyper::{Client, RequestBody, Server};
 use countersign::testing::TestCa;
+use countersign::{Connector, Listener, policy};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Bytes;
@@ -31,7 +29,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use gateway_setup::{BoxError, connector, mtls_listener, write_files};
+use support::gateway::write_files;
+use support::http::{acceptor, connector};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connections of the clients, each with one request at a time.
 const CONNECTIONS: usize = 8;
@@ -144,7 +145,9 @@ impl Bench {
         let plain = TcpListener::bind("127.0.0.1:0").await?;
         let plain_address = plain.local_addr()?;
         tokio::spawn(serve_plain(plain));
-        let (listener, mtls_port) = mtls_listener(&ca).await?;
+        let acceptor = acceptor(&ca, policy::allow_any()).build()?;
+        let listener = Listener::bind(acceptor, "127.0.0.1:0").await?;
+        let mtls_port = listener.local_addr().ok_or("no address")?.port();
         let service = tower::service_fn(async |_: Request<RequestBody>| {
             Ok::<_, std::convert::Infallible>(answer())
         });
@@ -285,7 +288,7 @@ impl Bench {
             case.upstream
         );
         for _ in 0..CONNECTIONS {
-            let connector = connector(&self.ca, case.alpn)?;
+            let connector = connector(&self.ca, "client.example", case.alpn).build()?;
             let each = requests / CONNECTIONS;
             let path = url
                 .split(&format!(":{port}"))

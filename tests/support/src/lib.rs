@@ -6,6 +6,7 @@
 pub mod client_hello;
 #[cfg(feature = "tokio")]
 pub mod forwarded;
+pub mod gateway;
 pub mod hostile_chains;
 pub mod http2;
 mod own_process;
