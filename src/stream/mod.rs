@@ -352,7 +352,16 @@ where
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let poll = this.poll_open(cx, Half::Read, |tls, cx| tls.poll_read(cx, buffer));
+        let poll = this.poll_open(cx, Half::Read, |mut tls, cx| {
+            let poll = tls.as_mut().poll_read(cx, buffer);
+            if poll.is_pending()
+                && let tokio_rustls::TlsStream::Server(tls) = &mut *tls
+                && let Poll::Ready(Err(error)) = tls.get_mut().0.poll_send_tickets(cx)
+            {
+                return Poll::Ready(Err(error));
+            }
+            poll
+        });
         this.traffic.received += buffer.filled().len().saturating_sub(before) as u64;
         poll.map_err(|error| this.alerts.name(error))
     }

@@ -12,8 +12,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use rustls::AlertDescription;
 use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, ProtocolVersion};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::resumption::a_day_after;
@@ -44,6 +44,8 @@ pub(crate) struct HandshakeProbe {
     /// The chain could not be verified, because the clock returned no time.
     is_without_time: bool,
     asked_for_certificate: bool,
+    /// The client gets a session.
+    grants_session: bool,
     /// Our certificate that was presented to the peer.
     shown: Option<Arc<CertifiedKey>>,
     prefix: [u8; PREFIX],
@@ -277,6 +279,22 @@ pub(crate) fn record_sent(bytes: &[u8]) {
             probe.hello.feed(bytes);
         }
     });
+}
+
+/// Records that the client gets a session.
+pub(super) fn record_session() {
+    record(|probe| probe.grants_session = true);
+}
+
+/// Whether what is sent now are session tickets of TLS 1.3: the last messages of a server's handshake, after the
+/// client's Finished, for which no client waits.
+pub(crate) fn sends_tickets() -> bool {
+    ACTIVE.with_borrow(|entered| {
+        entered.as_ref().is_some_and(|probe| {
+            let version = probe.server_hello().map(|hello| hello.version);
+            probe.grants_session && version == Some(ProtocolVersion::TLSv1_3)
+        })
+    })
 }
 
 /// Records the binding of the session that is being resumed.

@@ -111,7 +111,10 @@ impl<I> Binder<I> {
         let now = self.now()?;
         let binding = match probe::session_origin() {
             // The key was proven now, or the resumed session expires no later than this.
-            Some(origin) => origin.proven_at(now),
+            Some(origin) => {
+                probe::record_session();
+                origin.proven_at(now)
+            }
             // The application drives rustls, and calls `Control::admit`.
             None => self.proofs.of_session(session)?,
         };

@@ -5,3 +5,4 @@ mod choices;
 mod life;
 mod matrix;
 mod reauthorization;
+mod tickets;
