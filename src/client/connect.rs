@@ -78,7 +78,8 @@ impl<I: Send + Sync + 'static> Connector<I> {
             let _ = attempt.finish(Err(&error), &[]);
             return Err(error);
         }
-        let mut driver = Driver::<I, ConnectError>::start(attempt, &endpoint.bounds, None);
+        let mut driver =
+            Driver::<I, ConnectError>::start(Box::new(attempt), &endpoint.bounds, None);
         let tls = Arc::clone(&endpoint.snapshot().tls);
         // Both kinds of handshake look up a session to resume, and the probe records it.
         let (driver, handshake) = if let Some(slow) = &tls.slow {
@@ -111,7 +112,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
             let handshake = driver.attempt.probe.with_probe(connect);
             (driver, handshake)
         };
-        let (driver, stream) = driver.drive(handshake).await?;
+        let (driver, stream) = driver.drive(Box::new(handshake)).await?;
 
         let connection = stream.get_ref().1;
         let admitted = if has_asked(connection, &driver.attempt.probe) {
@@ -133,7 +134,7 @@ impl<I: Send + Sync + 'static> Connector<I> {
                 Ok(stream_of(stream.into(), admitted))
             }
             Err(error) => {
-                reject(stream.into(), error.late_alert()).await;
+                Box::pin(reject(stream.into(), error.late_alert())).await;
                 Err(error)
             }
         }

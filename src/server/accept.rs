@@ -34,7 +34,7 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     where
         IO: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let attempt = self.attempt(info_of(&io));
+        let attempt = Box::new(self.attempt(info_of(&io)));
         self.drive(io, self.driver(attempt, None)).await
     }
 
@@ -54,14 +54,15 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let attempt = self.attempt(ConnectionInfo::default().with_remote_addr(remote_addr));
+        let info = ConnectionInfo::default().with_remote_addr(remote_addr);
+        let attempt = Box::new(self.attempt(info));
         self.drive(io, self.driver(attempt, None)).await
     }
 
     /// The time of the attempt starts now.
     pub(crate) fn driver(
         &self,
-        attempt: Attempt<I>,
+        attempt: Box<Attempt<I>>,
         cancel: Option<Cancel<AcceptError>>,
     ) -> Driver<I, AcceptError> {
         Driver::start(attempt, &self.endpoint.bounds, cancel)
@@ -96,12 +97,12 @@ impl<I: Send + Sync + 'static> Acceptor<I> {
             let wire = driver.watch(io);
             (driver, acceptor.accept(wire).into_fallible())
         };
-        let (driver, tls) = driver.drive(handshake).await?;
+        let (driver, tls) = driver.drive(Box::new(handshake)).await?;
         let connection = Handshaken::Server(tls.get_ref().1);
         match driver.admit(&endpoint.live, connection).await {
             Ok(admitted) => Ok(stream_of(tls.into(), admitted)),
             Err(error) => {
-                reject(tls.into(), error.late_alert()).await;
+                Box::pin(reject(tls.into(), error.late_alert())).await;
                 Err(error)
             }
         }

@@ -29,7 +29,7 @@ use crate::tls::{Attempt, Failure, HandshakeError, TooMuchReceived, most_specifi
 
 /// An attempt with its limits of time and bytes.
 pub(crate) struct Driver<I: Send + Sync + 'static, E> {
-    /// In a box, because the driver moves from one step to the next.
+    /// In a box, because it moves from one step to the next.
     pub(crate) attempt: Box<Attempt<I>>,
     timeout: Duration,
     deadline: Instant,
@@ -73,10 +73,14 @@ where
     E: Failure + From<AdmitError> + From<HandshakeError>,
 {
     /// The time starts now.
-    pub(crate) fn start(attempt: Attempt<I>, bounds: &Bounds, cancel: Option<Cancel<E>>) -> Self {
+    pub(crate) fn start(
+        attempt: Box<Attempt<I>>,
+        bounds: &Bounds,
+        cancel: Option<Cancel<E>>,
+    ) -> Self {
         let timeout = bounds.handshake_timeout;
         Self {
-            attempt: Box::new(attempt),
+            attempt,
             timeout,
             bytes: bounds.handshake_bytes,
             deadline: Instant::now() + at_most_far(timeout),
@@ -99,7 +103,7 @@ where
     where
         E: From<F> + From<X>,
     {
-        match bounded(self.deadline, &mut self.cancel, preamble).await {
+        match bounded(self.deadline, &mut self.cancel, pin!(preamble)).await {
             Ok(Ok(done)) => Ok((self, done)),
             Ok(Err(error)) => Err(self.fail(error.into())),
             Err(Stop::TimedOut) => Err(self.fail(late().into())),
@@ -116,7 +120,9 @@ where
 
     /// Drives the handshake until it is complete. If it fails, the outcome is recorded, and the
     /// transport is closed so that the alert that rustls wrote reaches the peer.
-    pub(crate) async fn drive<F, T, IO>(mut self, handshake: F) -> Result<(Self, T), E>
+    ///
+    /// The handshake is in a box: it has more than 2 kB, and would be in each of the futures that wait for it.
+    pub(crate) async fn drive<F, T, IO>(mut self, handshake: Box<F>) -> Result<(Self, T), E>
     where
         F: Future<Output = Result<T, (io::Error, Wire<IO>)>> + Unpin,
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -138,7 +144,7 @@ where
         // A failure is recorded in any case.
         let _ = self.attempt.finish(Err(&error), &[]);
         if let Some(wire) = wire {
-            Closing::new(wire, FinalRecords::default()).await;
+            Box::pin(Closing::new(wire, FinalRecords::default())).await;
         }
         Err(error)
     }
@@ -162,7 +168,7 @@ where
             deadline: self.deadline,
             waiting: &mut waiting,
         };
-        let driven = bounded(self.deadline, &mut self.cancel, steps.run(start)).await;
+        let driven = bounded(self.deadline, &mut self.cancel, pin!(steps.run(start))).await;
         let (error, has_failed) = match driven {
             Ok(Ok(connection)) => return Ok((self, connection, wire)),
             Ok(Err(error)) => {
@@ -194,7 +200,7 @@ where
         handshake: impl Future<Output = T>,
     ) -> Result<T, Stopped<E>> {
         self.attempt.stage = Stage::Handshake;
-        let waited = bounded(self.deadline, &mut self.cancel, handshake).await;
+        let waited = bounded(self.deadline, &mut self.cancel, pin!(handshake)).await;
         waited.map_err(Stopped)
     }
 
@@ -290,7 +296,7 @@ where
             opened,
             place: None,
         };
-        match bounded(self.deadline, &mut self.cancel, deciding.open()).await {
+        match bounded(self.deadline, &mut self.cancel, pin!(deciding.open())).await {
             Ok(opened) => Ok(opened?),
             Err(stop) => Err(self.stopped(stop)),
         }
@@ -375,12 +381,11 @@ enum Stop<E> {
 async fn bounded<T, E>(
     deadline: Instant,
     cancel: &mut Option<Cancel<E>>,
-    future: impl Future<Output = T>,
+    mut future: impl Future<Output = T> + Unpin,
 ) -> Result<T, Stop<E>> {
-    let mut future = pin!(future);
     let mut time = pin!(sleep_until(deadline));
     poll_fn(|cx| {
-        if let Poll::Ready(done) = future.as_mut().poll(cx) {
+        if let Poll::Ready(done) = Pin::new(&mut future).poll(cx) {
             return Poll::Ready(Ok(done));
         }
         if let Some(waiting) = cancel

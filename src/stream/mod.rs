@@ -75,14 +75,11 @@ pub struct TlsStream<IO, I> {
     frames: Option<Box<Http2Frames>>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is nearly always the large one, which a box would put behind a pointer"
-)]
+/// In boxes: a connection of rustls has 2 kB, and the stream is moved from task to task, and into a library.
 enum State<IO> {
-    Open(tokio_rustls::TlsStream<Wire<IO>>),
+    Open(Box<tokio_rustls::TlsStream<Wire<IO>>>),
     /// Cut: what was written before is sent first.
-    Closing(Closing<IO>),
+    Closing(Box<Closing<IO>>),
     /// Between two of the above; after a panic of the transport, permanently.
     Nothing,
 }
@@ -99,7 +96,7 @@ impl<IO, I> TlsStream<IO, I> {
     {
         registration.connection().recorder().counters().opened();
         Self {
-            state: State::Open(tls),
+            state: State::Open(Box::new(tls)),
             close_now,
             admission,
             registration,
@@ -150,7 +147,7 @@ impl<IO, I> TlsStream<IO, I> {
         let State::Open(tls) = &self.state else {
             return None;
         };
-        let exported = match tls {
+        let exported = match &**tls {
             tokio_rustls::TlsStream::Client(tls) => {
                 let connection = tls.get_ref().1;
                 connection.export_keying_material([0; 32], LABEL, None)
@@ -265,7 +262,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
         let State::Open(tls) = &mut self.state else {
             return Poll::Ready(Err(self.aborted()));
         };
-        let result = poll(Pin::new(tls), cx);
+        let result = poll(Pin::new(&mut **tls), cx);
         if result.is_pending() {
             self.lease().wake_when_cut(half, cx.waker());
             if self.lease().is_cut() {
@@ -296,13 +293,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
                 let why = self.lease().why_cut();
                 let alert = why.and_then(CloseReason::alert);
                 let data = why.map(|why| self.final_data(why)).unwrap_or_default();
-                let (wire, records) = final_records(tls, alert, &data);
-                Closing::new(wire, records)
+                let (wire, records) = final_records(*tls, alert, &data);
+                Box::new(Closing::new(wire, records))
             }
             State::Closing(closing) => closing,
             State::Nothing => return Poll::Ready(()),
         };
-        let result = Pin::new(&mut closing).poll(cx);
+        let result = Pin::new(&mut *closing).poll(cx);
         self.state = State::Closing(closing);
         result
     }
@@ -319,10 +316,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, I> TlsStream<IO, I> {
 fn close_now<IO: AsyncRead + AsyncWrite + Unpin>(state: State<IO>, why: &CloseReason, data: &[u8]) {
     let closing = match state {
         State::Open(tls) => {
-            let (wire, records) = final_records(tls, why.alert(), data);
+            let (wire, records) = final_records(*tls, why.alert(), data);
             Closing::new(wire, records)
         }
-        State::Closing(closing) => closing,
+        State::Closing(closing) => *closing,
         State::Nothing => return,
     };
     closing.close_now();

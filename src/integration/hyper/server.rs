@@ -240,14 +240,14 @@ impl Server {
         let stream = WriteTimeout::new(stream, self.progress_timeout);
         let result = if is_http2 {
             let io = TokioIo::new(Preface::expected_within(stream, self.header_read_timeout));
-            let connection = self.http2.serve_connection(io, requests);
+            let connection = Box::pin(self.http2.serve_connection(io, requests));
             until_drained(connection, http2::Connection::graceful_shutdown, draining).await
         } else {
             let mut http1 = self.http1.clone();
             http1.timer(HeadTimer::default());
             http1.header_read_timeout(self.header_read_timeout);
             let connection = http1.serve_connection(TokioIo::new(stream), requests);
-            let connection = connection.with_upgrades();
+            let connection = Box::pin(connection.with_upgrades());
             let finish = http1::UpgradeableConnection::graceful_shutdown;
             until_drained(connection, finish, draining).await
         };
@@ -267,12 +267,13 @@ impl Server {
 }
 
 /// Runs a connection until it is closed, and calls `finish` when it drains.
+///
+/// It is in a box, so that its task does not have place for both versions of HTTP.
 async fn until_drained<C: Future>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     finish: impl Fn(Pin<&mut C>),
     mut draining: DrainSignal,
 ) -> C::Output {
-    let mut connection = pin!(connection);
     let mut is_finishing = false;
     poll_fn(|cx| {
         if !is_finishing && pin!(&mut draining).poll(cx).is_ready() {

@@ -139,7 +139,7 @@ impl<I: Send + Sync + 'static> Accepting<I> {
         let info = ConnectionInfo::default()
             .with_remote_addr(remote_addr)
             .with_local_addr(local_addr);
-        let mut attempt = options.acceptor.attempt(info);
+        let mut attempt = Box::new(options.acceptor.attempt(info));
         attempt.listener = Some(options.listener);
         let placed = match entered {
             Ok(of_source) => self.place_for(&of_source).await.map(|it| (it, of_source)),
@@ -187,7 +187,7 @@ impl<I> Options<I> {
 }
 
 impl<I: Send + Sync + 'static> Options<I> {
-    fn record_shed(&self, attempt: Attempt<I>, shed: ShedReason, remote_addr: SocketAddr) {
+    fn record_shed(&self, attempt: Box<Attempt<I>>, shed: ShedReason, remote_addr: SocketAddr) {
         let error = AcceptError::Shed(shed);
         // It is closed whether or not that is recorded.
         let _ = attempt.finish(Err(&error), &[]);
@@ -217,7 +217,7 @@ struct Handshake<I> {
 }
 
 impl<I: Send + Sync + 'static> Handshake<I> {
-    async fn run(mut self, incoming: Incoming, attempt: Attempt<I>) {
+    async fn run(mut self, incoming: Incoming, attempt: Box<Attempt<I>>) {
         let remote_addr = incoming.remote_address();
         let cancel = self.of_source.displaced().map(|signal| Cancel {
             signal,

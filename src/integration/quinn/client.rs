@@ -115,7 +115,7 @@ impl<I: Send + Sync + 'static> Client<I> {
             return Err(error);
         }
         let endpoint = shared.connector.endpoint();
-        let driver = Driver::<I, ConnectError>::start(attempt, &endpoint.bounds, None);
+        let driver = Driver::<I, ConnectError>::start(Box::new(attempt), &endpoint.bounds, None);
         let tls = Arc::clone(&endpoint.snapshot().tls);
         let handshake = QuicHandshake::of_client(endpoint.bounds.handshake_bytes);
         let crypto = QuicClientConfig::new(

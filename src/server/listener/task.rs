@@ -182,7 +182,7 @@ where
         let info = info_of_peer(&io, remote_addr);
         let raw = RawConnection::new(io, info.clone());
         // From here on it has an outcome, also if its task never runs.
-        let mut attempt = self.options.acceptor.attempt(info);
+        let mut attempt = Box::new(self.options.acceptor.attempt(info));
         attempt.listener = Some(self.id);
         let (place, of_source) = match self.places_for(&raw.info, place).await {
             Ok(places) => places,
@@ -248,7 +248,7 @@ where
 
 /// Records that the listener closes a connection.
 fn record_shed<I: Send + Sync + 'static>(
-    attempt: Attempt<I>,
+    attempt: Box<Attempt<I>>,
     shed: ShedReason,
     on_refused: Option<&OnRefused>,
     remote_addr: Option<SocketAddr>,
@@ -318,7 +318,7 @@ where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     I: Send + Sync + 'static,
 {
-    async fn run<T>(mut self, raw: RawConnection<T>, attempt: Attempt<I>)
+    async fn run<T>(mut self, raw: RawConnection<T>, attempt: Box<Attempt<I>>)
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
         P: Preamble<T, Io = IO>,
@@ -338,7 +338,7 @@ where
     async fn shake_hands<T>(
         &mut self,
         mut raw: RawConnection<T>,
-        attempt: Attempt<I>,
+        attempt: Box<Attempt<I>>,
         remote_addr: &mut Option<SocketAddr>,
     ) -> Result<TlsStream<IO, I>, AcceptError>
     where
