@@ -298,7 +298,7 @@ mod tests {
             slices: &[io::IoSlice<'_>],
         ) -> Poll<io::Result<usize>> {
             let bytes = match self.is_vectored {
-                true => slices.concat(),
+                true => slices.iter().flat_map(|it| it.to_vec()).collect(),
                 false => slices.first().map(|it| it.to_vec()).unwrap_or_default(),
             };
             self.poll_write(cx, &bytes)
