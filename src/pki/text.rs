@@ -164,6 +164,10 @@ impl<'w> Bounded<'w> {
         }
         let mut plain = 0; // the start of the current run without escapes
         for (at, character) in text.char_indices() {
+            if self.room > 0 && u8::try_from(character).is_ok_and(takes_one_byte) {
+                self.room -= 1;
+                continue; // as nearly always
+            }
             let escaped = is_unsafe_to_print(character).then(|| character.escape_unicode());
             let mut cost = match &escaped {
                 Some(escaped) => escaped.len(),
@@ -218,7 +222,17 @@ pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
+        // In chunks: a digest is one.
+        self.0.chunks(32).try_for_each(|chunk| {
+            let mut digits = [0; 64];
+            for (pair, byte) in digits.chunks_exact_mut(2).zip(chunk) {
+                pair[0] = DIGITS[usize::from(byte >> 4)];
+                pair[1] = DIGITS[usize::from(byte & 0xf)];
+            }
+            f.write_str(str::from_utf8(&digits[..2 * chunk.len()]).unwrap_or_default())
+        })
     }
 }
 
@@ -334,6 +348,8 @@ mod tests {
     #[test]
     fn hexadecimal_reads_back() {
         assert_eq!(Hex(&[0, 0xaf]).to_string(), "00af");
+        let many: Vec<u8> = (0..100).collect();
+        assert_eq!(from_hex(&Hex(&many).to_string()), Some(many));
         assert_eq!(from_hex("00aF"), Some(vec![0, 0xaf]));
         assert_eq!(from_hex(""), Some(Vec::new()));
         for bad in ["0", "0g", "é", "+1", "0x"] {
