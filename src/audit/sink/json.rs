@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Stderr, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,15 +22,15 @@ const AT_ONCE_TO_A_FILE: usize = 64 * 1024;
 /// use countersign::audit::{Json, Queue};
 ///
 /// # fn f() -> std::io::Result<()> {
-/// let to_standard_error = Json::new(std::io::stderr());
+/// let to_standard_error = Json::to_stderr();
 /// let to_a_file = Queue::builder(Json::to_file("/var/log/orders/audit.jsonl")?).start();
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// Each call of the writer has whole lines. Behind a [`Queue`](super::Queue) it has as many of those that wait as
-/// fit 4 KiB, which a pipe takes whole (POSIX `PIPE_BUF`), or 64 KiB in a [file](Json::to_file); a longer line is
-/// alone. If the writer has a buffer of its own, the queue flushes it after its last waiting event.
+/// fit 4 KiB, which a pipe takes whole (POSIX `PIPE_BUF`), or 64 KiB in a file ([`to_file`](Json::to_file), and
+/// [`to_stderr`](Json::to_stderr) if it is one); a longer line is alone. If the writer has a buffer of its own, the queue flushes it after its last waiting event.
 ///
 /// It remembers what it writes of the last 512 certificates: about 2 kB each, at most 20 kB.
 #[doc(alias = "ecs")]
@@ -66,6 +66,46 @@ impl<W: Write + Send> Json<W> {
             }),
         }
     }
+
+    fn out_mut(&mut self) -> &mut Out<W> {
+        self.out.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Json<Stderr> {
+    /// Writes to standard error.
+    ///
+    /// ```
+    /// use countersign::audit::{Json, Queue};
+    ///
+    /// let audit = Queue::builder(Json::to_stderr()).start();
+    /// ```
+    pub fn to_stderr() -> Self {
+        let stderr = io::stderr();
+        let is_file = is_file(&stderr).unwrap_or(false);
+        let mut json = Self::new(stderr);
+        if is_file {
+            json.out_mut().at_once = AT_ONCE_TO_A_FILE;
+        }
+        json
+    }
+}
+
+#[cfg(unix)]
+fn is_file(open: &impl std::os::fd::AsFd) -> io::Result<bool> {
+    let own = open.as_fd().try_clone_to_owned()?;
+    Ok(File::from(own).metadata()?.is_file())
+}
+
+#[cfg(windows)]
+fn is_file(open: &impl std::os::windows::io::AsHandle) -> io::Result<bool> {
+    let own = open.as_handle().try_clone_to_owned()?;
+    Ok(File::from(own).metadata()?.is_file())
+}
+
+#[cfg(not(any(unix, windows)))]
+const fn is_file<T>(_: &T) -> io::Result<bool> {
+    Ok(false)
 }
 
 impl Json<RotatingFile> {
@@ -77,8 +117,7 @@ impl Json<RotatingFile> {
         let path = path.into();
         let is_torn = ends_torn(&path)?;
         let mut json = Self::new(RotatingFile::open(path)?);
-        let out = json.out.get_mut();
-        let out = out.unwrap_or_else(PoisonError::into_inner);
+        let out = json.out_mut();
         out.is_torn = is_torn;
         out.at_once = AT_ONCE_TO_A_FILE;
         Ok(json)
@@ -269,6 +308,16 @@ mod tests {
         assert_eq!(disk.writes(), 50_usize.div_ceil(together) + 1);
         json.record_batch(&[], &mut recorded).unwrap();
         assert_eq!(recorded, 100);
+    }
+
+    #[cfg(any(unix, windows))]
+    #[test]
+    fn a_pipe_is_not_taken_for_a_file() {
+        let own = std::env::current_exe().unwrap();
+        assert!(is_file(&File::open(own).unwrap()).unwrap());
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(!is_file(&writer).unwrap());
+        drop(reader);
     }
 
     #[test]

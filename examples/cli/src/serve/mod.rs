@@ -95,7 +95,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         Some(address) => Some(metrics::Endpoint::bind(address).await?),
         None => None,
     };
-    let audit = Queue::builder(Json::new(io::stderr())).start();
+    let audit = Queue::builder(Json::to_stderr()).start();
     let sources = args.tls.sources(TrustStore::empty()).await?;
     let undecided = Acceptor::builder()
         .credentials_from(sources.credentials)?
