@@ -2,19 +2,16 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::integration::http::ProxiedIdentity;
+use countersign::integration::hyper::{RequestBody, Server};
 use countersign::integration::quinn;
 use countersign::{Acceptor, Listener, TlsStream};
 use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
+use tower::service_fn;
 
 use super::http::Answer;
 use crate::options::{AllowList, Identity};
@@ -35,7 +32,7 @@ pub(super) struct Shared {
 
 /// Serves connections until `stop` resolves, then finishes those that are open.
 pub(super) async fn serve(
-    mut listener: Listener<TcpStream, Identity>,
+    listener: Listener<TcpStream, Identity>,
     http3: Option<quinn::Listener<Identity>>,
     shared: Shared,
     stop: impl Future<Output = ()>,
@@ -43,11 +40,8 @@ pub(super) async fn serve(
     let handle = listener.handle();
     let http3_handle = http3.as_ref().map(quinn::Listener::handle);
     let shared = Arc::new(shared);
-    let accepting = async {
-        while let Some(stream) = listener.accept().await {
-            tokio::spawn(handle_connection(stream, Arc::clone(&shared)));
-        }
-    };
+    // On a thread of the runtime: this one would be woken for each connection.
+    let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
     let stopping = async {
         stop.await;
         // It aborts what takes longer.
@@ -63,27 +57,31 @@ pub(super) async fn serve(
             super::http3::serve(listener, &shared).await;
         }
     };
-    tokio::join!(accepting, http3, stopping);
+    let _ = tokio::join!(accepting, http3, stopping);
 }
 
-async fn handle_connection(stream: TlsStream<TcpStream, Identity>, shared: Arc<Shared>) {
+async fn accept(mut listener: Listener<TcpStream, Identity>, shared: Arc<Shared>) {
+    let server = Arc::new(Server::new());
+    while let Some(stream) = listener.accept().await {
+        tokio::spawn(handle_connection(
+            stream,
+            Arc::clone(&server),
+            Arc::clone(&shared),
+        ));
+    }
+}
+
+async fn handle_connection(
+    stream: TlsStream<TcpStream, Identity>,
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+) {
     let peer = stream.peer().clone();
     let answer = Answer::to(&peer, stream.rule(), &shared);
-    let draining = stream.draining();
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<RequestBody>| {
         let (answer, peer, shared) = (answer.clone(), peer.clone(), Arc::clone(&shared));
         async move { Ok::<_, Infallible>(answer.respond(request, peer, &shared).await) }
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    // With a timer, hyper limits the time for a request's head.
-    server.http1().timer(TokioTimer::new());
-    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
     // The audit trail records how it closed.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = draining => {
-            connection.as_mut().graceful_shutdown(); // with HTTP/2, GOAWAY
-            let _ = connection.await;
-        }
-    }
+    let _ = server.serve_connection(stream, service).await;
 }
