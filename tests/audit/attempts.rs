@@ -16,6 +16,7 @@ use countersign::testing::TestCa;
 use countersign::{Acceptor, Decision, Listener, Peer};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use support::acceptor;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -86,9 +87,10 @@ async fn each_of_twenty_thousand_attempts_has_one_outcome() {
     let handle = listener.handle();
     let admitted = reported.clone();
     let accepting = tokio::spawn(async move {
-        while let Some(stream) = listener.accept().await {
+        while let Some(mut stream) = listener.accept().await {
             let client = stream.peer().connection().remote_addr();
             admitted.report(client.unwrap(), "admitted");
+            let _ = stream.flush().await; // tickets, unless the client has left
         }
     });
 
