@@ -87,7 +87,7 @@ pub struct Server {
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The limit of a head of HTTP/1.1. Without it, hyper's is that of its buffers, 408 KiB.
-const HTTP1_HEAD: usize = 64 * 1024;
+const HTTP1_HEAD: usize = 128 * 1024;
 
 impl Server {
     /// A server with the defaults: a request's head must arrive within 30 s, its body must make progress
@@ -97,14 +97,14 @@ impl Server {
     ///
     /// | limit | HTTP/1.1 | HTTP/2 | beyond it |
     /// |---|---|---|---|
-    /// | bytes of a head | 64 KiB (`max_header_size`) | 16 KiB (`max_header_list_size`) | 431; HTTP/1.1 also closes |
+    /// | bytes of a head | 128 KiB (`max_header_size`) | 16 KiB (`max_header_list_size`) | 431; HTTP/1.1 also closes |
     /// | headers | 100 (`max_headers`) | 511, by their bytes | 431 |
     /// | requests at once | 1 | 200 (`max_concurrent_streams`) | wait, or `REFUSED_STREAM` |
     /// | requests that the client cancels before they are served | | 20 (`max_pending_accept_reset_streams`) | the connection closes |
     /// | requests that it makes the server cancel | | 1,024 (`max_local_error_reset_streams`) | the connection closes |
     ///
-    /// A head of 64 KiB is more than nginx (32 KiB) and Envoy (60 KiB) accept, so a request that has passed such a
-    /// proxy is not rejected here. Trailers of HTTP/1.1 have the same limit.
+    /// A head of 128 KiB has room for a proxy's header with a chain, which may have 64 KiB, and is more than nginx
+    /// (32 KiB) and Envoy (60 KiB) accept. Trailers of HTTP/1.1 have the same limit.
     pub fn new() -> Self {
         let mut http2 = http2::Builder::new(StreamExecutor);
         http2

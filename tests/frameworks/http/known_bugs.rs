@@ -122,7 +122,7 @@ async fn floods_that_are_read_reach_no_handler() {
 /// A head of HTTP/1.1 without end: the server answers 431 and closes, in any pieces that the head comes in.
 #[tokio::test]
 async fn a_head_over_the_limit_is_answered_with_431() {
-    const DEFAULT: usize = 64 * 1024;
+    const DEFAULT: usize = 128 * 1024;
     const REST: &str = "\r\n\r\n";
 
     let short = || {

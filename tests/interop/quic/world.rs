@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub(crate) const ALPN: &str = "test/1";
 /// Longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) ca: TestCa,

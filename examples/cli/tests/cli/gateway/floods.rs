@@ -72,8 +72,8 @@ async fn heads_of_http1_have_limits() {
     let request = |headers: &str| {
         format!("GET /v1/orders HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")
     };
-    let long = "y".repeat(64 * 1024);
-    let less = "y".repeat(63 * 1024);
+    let long = "y".repeat(128 * 1024);
+    let less = "y".repeat(127 * 1024);
     let many: String = (0..200).map(|at| format!("x{at}: y\r\n")).collect();
     let some: String = (0..90).map(|at| format!("x{at}: y\r\n")).collect();
     for (name, sent, status) in [
