@@ -24,9 +24,9 @@ coverage *args:
 soak minutes="30":
     tests/chaos/soak {{ minutes }}
 
-# A part of the mutants that .cargo/mutants.toml describes: `just mutants 3/200`
-mutants shard *args:
-    bash .ci/mutants {{ shard }} {{ args }}
+# Small changes of the code that no test notices (.ci/mutants/run): `just mutants`
+mutants *args:
+    bash .ci/mutants/run {{ args }}
 
 # The documentation as docs.rs shows it; warnings are errors
 docs *args:
