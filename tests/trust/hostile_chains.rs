@@ -219,6 +219,15 @@ fn a_renewed_root_of_the_same_key_counts_whichever_was_loaded_first() {
             "the path ends with its root"
         );
     }
+    // Of two that are valid, the one that expires last.
+    let newer = new.renewed(at(now - 100), at(now + 2000));
+    for roots in [[&newer, &new], [&new, &newer]] {
+        let trust = TrustStore::from_der(roots.map(TestCa::certificate_der)).unwrap();
+        let verifier = ChainVerifier::new(trust, Side::Client, &aws_lc_rs::default_provider())
+            .root_constraints(RootConstraints::Enforce);
+        let chain = verifier.verify(leaf.chain(), UnixTime::now()).unwrap();
+        assert_eq!(chain.not_after().as_secs(), now + 2000);
+    }
 }
 
 fn with_issuers(leaf: &Issued, issuers: &[TestCa]) -> Vec<CertificateDer<'static>> {

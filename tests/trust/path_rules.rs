@@ -262,6 +262,30 @@ fn constraints_of_kinds_without_a_comparison_are_named() {
     );
 }
 
+/// What it names is not known, so it may be outside.
+#[test]
+fn a_name_that_cannot_be_read_is_rejected_below_constraints_of_its_kind() {
+    let directory = directory(&[("2.5.4.10", "Ours")]);
+    let uri = der::tlv(0x86, "example.org");
+    // A directoryName whose content is no name.
+    let san = der::sequence(&[der::tlv(0xa4, [5, 0, 0])]);
+    let leaf = |issuing: &TestCa| issuing.leaf().san_der(san.clone()).issue();
+    for (permitted, excluded, is_rejected) in [
+        (vec![directory.clone()], vec![], true),
+        (vec![], vec![directory], true),
+        (vec![uri.clone()], vec![], false),
+        (vec![], vec![uri], false),
+    ] {
+        let (trust, issuing) = constrained(&permitted, &excluded);
+        let chain = leaf(&issuing);
+        if is_rejected {
+            rejects(&trust, &chain, 0, "name_constraint_kind", "directoryName");
+        } else {
+            accepts(&trust, &chain);
+        }
+    }
+}
+
 #[test]
 fn constraints_apply_to_all_certificates_below_and_to_roots() {
     let root = TestCa::builder("Root").constrain_names(&[der::tlv(0x86, "example.org")], &[]);

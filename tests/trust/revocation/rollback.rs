@@ -184,6 +184,13 @@ fn crls_of_another_scope_or_key_are_no_rollback() {
     let with_stranger = |number| [list(&ca, 1, 1), list(&stranger, 1, number)];
     assert_eq!(update(&ca, &with_stranger(2), &with_stranger(1)), REFUSED);
     assert_eq!(update(&ca, &with_stranger(2), &with_stranger(3)), Ok(2));
+    // Of several of its lists, the latest one counts, on both sides of the update.
+    let several = |numbers: [u64; 2]| numbers.map(|number| list(&stranger, 1, number));
+    for lists in [several([2, 4]), several([4, 2])] {
+        assert_eq!(update(&ca, &lists, &[list(&stranger, 1, 3)]), REFUSED);
+        assert_eq!(update(&ca, &lists, &[list(&stranger, 1, 4)]), Ok(2));
+        assert_eq!(update(&ca, &[list(&stranger, 1, 3)], &lists), Ok(2));
+    }
 }
 
 /// Leaving the list out first, or replacing something else, does not help.
