@@ -144,20 +144,13 @@ struct Insertion {
     /// that end, the shorter one.
     order: (bool, isize),
     text: String,
-    /// Parts of the text, with their mutants.
-    parts: Vec<(Range<usize>, Vec<u32>)>,
+    parts: Parts,
     /// Begins or ends the region of these mutants.
     region: Option<(usize, bool)>,
 }
 
 impl Insertions {
-    fn at(
-        &mut self,
-        at: usize,
-        within: &Range<usize>,
-        text: String,
-        parts: Vec<(Range<usize>, Vec<u32>)>,
-    ) {
+    fn at(&mut self, at: usize, within: &Range<usize>, text: String, parts: Parts) {
         let order = (true, -(within.len() as isize));
         self.0.push(Insertion {
             at,
@@ -168,13 +161,7 @@ impl Insertions {
         });
     }
 
-    fn before(
-        &mut self,
-        place: &Range<usize>,
-        text: String,
-        parts: Vec<(Range<usize>, Vec<u32>)>,
-        region: usize,
-    ) {
+    fn before(&mut self, place: &Range<usize>, text: String, parts: Parts, region: usize) {
         let order = (true, -(place.len() as isize));
         let region = Some((region, true));
         self.0.push(Insertion {
@@ -233,13 +220,19 @@ fn main() {
         .expect("the regions are written");
 }
 
+/// The mutants of one place, each with what it puts there.
+type Changes = Vec<(u32, String)>;
+
+/// Parts of a text, with their mutants.
+type Parts = Vec<(Range<usize>, Vec<u32>)>;
+
 type Found = Vec<(usize, usize, Vec<u32>)>;
 
 fn instrument(text: &str, mutants: &[(u32, &Mutant)], without: &mut Vec<u32>) -> (String, Found) {
     let mut places = Places::default();
     places.visit_file(&syn::parse_file(text).expect("Rust"));
-    let mut returns: BTreeMap<usize, (Range<usize>, Vec<(u32, String)>)> = BTreeMap::new();
-    let mut wrapped: BTreeMap<(usize, usize), Vec<(u32, String)>> = BTreeMap::new();
+    let mut returns: BTreeMap<usize, (Range<usize>, Changes)> = BTreeMap::new();
+    let mut wrapped: BTreeMap<(usize, usize), Changes> = BTreeMap::new();
     let mut arms: BTreeMap<usize, Vec<(u32, &Mutant)>> = BTreeMap::new();
     for (number, mutant) in mutants {
         let at = offset(text, &mutant.span.start)..offset(text, &mutant.span.end);
@@ -369,10 +362,7 @@ fn instrument(text: &str, mutants: &[(u32, &Mutant)], without: &mut Vec<u32>) ->
 }
 
 /// The alternatives one after another, with the place of each.
-fn choices(
-    mutants: &[(u32, String)],
-    write: impl Fn(u32, &str) -> String,
-) -> (String, Vec<(Range<usize>, Vec<u32>)>) {
+fn choices(mutants: &[(u32, String)], write: impl Fn(u32, &str) -> String) -> (String, Parts) {
     let mut text = String::from(" ");
     let mut parts = Vec::new();
     for (number, changed) in mutants {
