@@ -371,3 +371,91 @@ pub(crate) const fn for_webpki(side: Side) -> WebpkiUsage {
         Side::Server => WebpkiUsage::server_auth(),
     }
 }
+
+#[cfg(all(feature = "testing", feature = "aws-lc-rs"))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrustStore;
+    use crate::testing::{Issued, TestCa};
+    use crate::trust::{CertificatePolicies, ChainVerifier};
+
+    fn verifier(trust: TrustStore) -> ChainVerifier {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        ChainVerifier::new(trust, Side::Client, &provider)
+    }
+
+    fn verified(trust: TrustStore, peer: &Issued) -> VerifiedChain {
+        let chain = verifier(trust).verify(peer.chain(), UnixTime::now());
+        chain.expect("a valid chain")
+    }
+
+    /// Verifies the chain of an open connection by this trust: `None` if it is kept, or the length of the
+    /// path that replaces it.
+    fn again(chain: &VerifiedChain, trust: TrustStore) -> Result<Option<usize>, &'static str> {
+        let found = verifier(trust).still_trusts(chain, UnixTime::now());
+        let found = found.map_err(|error| error.reason())?;
+        Ok(found.map(|path| path.certificates().len()))
+    }
+
+    #[test]
+    fn options_that_change_apply_to_a_chain_that_was_verified_before() {
+        let root = TestCa::new("Root");
+        let issuing = root.intermediate("Issuing");
+        let peer = issuing.leaf().extended_key_usage(None).issue();
+        let chain = verified(root.trust(), &peer);
+        let shorter = || TrustStore::from_der([issuing.certificate_der()]).expect("a root");
+        // Its root and the options are the same: it is kept, though there is a shorter path.
+        assert_eq!(again(&chain, root.trust().and(shorter())), Ok(None));
+        assert_eq!(again(&chain, shorter()), Ok(Some(1)));
+        let if_present = EkuPolicy::RequiredIfPresent;
+        let other_options = root.trust().extended_key_usage(if_present);
+        assert_eq!(again(&chain, other_options), Ok(Some(2)));
+        let with_usage = root.trust().extended_key_usage(EkuPolicy::Required);
+        assert_eq!(again(&chain, with_usage), Err("wrong_extended_key_usage"));
+        let policies = CertificatePolicies::require(["1.2.3"]).expect("a policy");
+        let with_policy = root.trust().certificate_policies(policies);
+        assert_eq!(again(&chain, with_policy), Err("invalid_path"));
+    }
+
+    #[test]
+    fn a_pin_that_is_removed_or_replaced_no_longer_counts() {
+        let root = TestCa::new("Root");
+        let peer = root.leaf().issue();
+        let certificate = peer.certificate();
+        let by_certificate = || TrustStore::empty().pin(&certificate);
+        let by_key = || TrustStore::empty().pin_spki(certificate.spki_sha256());
+        for (pin, other_pin) in [(by_certificate(), by_key()), (by_key(), by_certificate())] {
+            let chain = verified(pin.clone(), &peer);
+            assert_eq!(again(&chain, pin), Ok(None));
+            assert_eq!(again(&chain, other_pin), Ok(Some(1)));
+            assert_eq!(again(&chain, root.trust()), Ok(Some(1)));
+            let other = TestCa::new("Other").trust();
+            assert_eq!(again(&chain, other), Err("unknown_issuer"));
+        }
+        let chain = verified(root.trust(), &peer);
+        assert_eq!(again(&chain, by_key()), Ok(Some(1)));
+    }
+
+    #[test]
+    fn a_path_is_the_same_by_its_certificates_and_its_anchor() {
+        let root = TestCa::new("Root");
+        let issuing = root.intermediate("Issuing");
+        let crossed = issuing.cross_signed_by(&root);
+        let peer = issuing.leaf().issue();
+        let along = |issuer: &TestCa| {
+            let chain = [peer.leaf_der().clone(), issuer.certificate_der()];
+            let chain = verifier(root.trust()).verify(&chain, UnixTime::now());
+            chain.expect("a valid chain")
+        };
+        let path = along(&issuing);
+        assert!(path.is_same_path(&path.clone()));
+        assert!(path.is_same_path(&along(&issuing)));
+        assert!(!path.is_same_path(&along(&crossed)), "another certificate");
+        let certificate = peer.certificate();
+        let pinned = verified(TrustStore::empty().pin(&certificate), &peer);
+        let key = TrustStore::empty().pin_spki(certificate.spki_sha256());
+        assert!(!pinned.is_same_path(&verified(key, &peer)), "another pin");
+        assert!(!pinned.is_same_path(&path));
+    }
+}

@@ -236,8 +236,7 @@ impl ChainVerifier {
             .collect();
         let is_replaced = |list: &Crl| {
             lists.iter().any(|other| {
-                other.issuer() == list.issuer()
-                    && other.same_scope(list)
+                other.same_scope(list)
                     && (list.is_delta() || !other.is_delta())
                     && other.is_newer_than(list)
             })

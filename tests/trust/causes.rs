@@ -362,3 +362,35 @@ fn what_a_provider_supports_counts() {
         &["RSA 2047 bits"],
     );
 }
+
+/// What is presented in the name of the leaf's issuer: a certificate that the root did not sign, and one
+/// whose key did not sign the leaf.
+#[test]
+fn of_several_broken_paths_the_one_nearest_to_the_leaf_is_reported() {
+    let root = TestCa::new("Root");
+    let genuine = root.intermediate("Issuing").certificate_der();
+    let of_impostor = root.same_name_other_key().intermediate("Issuing");
+    let of_impostor = of_impostor.certificate_der();
+    let stranger = TestCa::new("Issuing");
+    let leaf = alice(&stranger).authority_key_id(None).issue();
+    // A key that no provider verifies does not hide another one.
+    let odd = root
+        .leaf()
+        .ca()
+        .subject_der(stranger.subject_der().to_vec());
+    let odd = odd.spki_der(ec_spki(&der::oid("1.3.132.0.10"))).issue();
+    let odd = odd.leaf_der().clone();
+    for issuers in [
+        [&of_impostor, &genuine],
+        [&genuine, &of_impostor],
+        [&odd, &genuine],
+        [&genuine, &odd],
+    ] {
+        let chain = [leaf.leaf_der(), issuers[0], issuers[1]].map(Clone::clone);
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
+        let error = verifier.verify(&chain, UnixTime::now()).unwrap_err();
+        assert_eq!(error.reason(), "bad_signature", "{error}");
+        assert_eq!(error.certificate(), Some(&leaf.certificate()), "{error}");
+    }
+}

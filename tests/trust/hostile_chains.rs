@@ -192,7 +192,7 @@ fn a_root_is_held_to_its_certificate_only_when_that_is_chosen() {
         let root = Certificate::from_der(&root.certificate_der()).unwrap();
         assert_eq!(refused.certificate(), Some(&root), "{reason}");
     }
-    let root = TestCa::new("Good");
+    let root = TestCa::builder("Good").path_len(Some(1)).root();
     let leaf = root.intermediate("Issuing").leaf().dns("a.example").issue();
     let verifier = ChainVerifier::new(root.trust(), Side::Client, &aws_lc_rs::default_provider())
         .root_constraints(RootConstraints::Enforce);

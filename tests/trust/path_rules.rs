@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use countersign::testing::{Issued, LeafBuilder, TestCa, TestCaBuilder, der};
+use countersign::testing::{Issued, KeyType, LeafBuilder, TestCa, TestCaBuilder, der};
 use countersign::trust::{
-    CertificatePolicies, ChainError, ChainVerifier, EkuPolicy, NameMatching, VerifiedChain,
+    CertificatePolicies, ChainError, ChainVerifier, EkuPolicy, Limits, NameMatching, PostQuantum,
+    VerifiedChain,
 };
 use countersign::{Certificate, Diagnostic as _, Side, TrustStore};
-use rustls_pki_types::{ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use support::Version;
 
 const ONE: &str = "1.3.6.1.4.1.99999.1";
@@ -248,6 +249,13 @@ fn constraints_of_kinds_without_a_comparison_are_named() {
         "name_constraint_kind",
         "registeredID",
     );
+    for (tag, kind) in [(0xa3, "x400Address"), (0xa5, "ediPartyName")] {
+        let (trust, issuing) = constrained(&[], &[der::tlv(tag, [])]);
+        accepts(&trust, &issuing.leaf().dns("a.example").issue());
+        let san = der::sequence(&[der::tlv(tag, [])]);
+        let chain = issuing.leaf().san_der(san).issue();
+        rejects(&trust, &chain, 0, "name_constraint_kind", kind);
+    }
     // RFC 9598: a mailbox of this kind is constrained by rfc822Name.
     let (trust, issuing) = constrained(&[], &[der::tlv(0x81, "evil.example")]);
     let mailbox = issuing
@@ -331,6 +339,12 @@ fn malformed_extensions_of_an_issuer_are_named() {
             "nameConstraints",
         ),
         (
+            "2.5.29.30",
+            // No kind of name has this tag.
+            der::sequence(&[der::tlv(0xa0, der::sequence(&[der::tlv(0x8f, [])]))]),
+            "nameConstraints",
+        ),
+        (
             "2.5.29.32",
             der::sequence::<Vec<u8>>(&[]),
             "certificatePolicies",
@@ -364,16 +378,159 @@ fn malformed_extensions_of_an_issuer_are_named() {
     }
 }
 
+/// The chain and its root's self-signed certificate, so that there is a path that rustls-webpki does not
+/// process.
+fn with_root(chain: &Issued, root: &TestCa) -> Vec<CertificateDer<'static>> {
+    let mut chain = chain.chain().to_vec();
+    chain.push(root.certificate_der());
+    chain
+}
+
+#[test]
+fn a_certificate_whose_two_signature_algorithms_differ_is_rejected_on_every_path() {
+    let root = TestCa::new("Root");
+    let issuing = root.intermediate("Issuing");
+    let chain = issuing.leaf().map_tbs(|mut tbs| {
+        let sha256 = der::oid("1.2.840.10045.4.3.2");
+        let found = tbs.windows(sha256.len()).position(|part| part == sha256);
+        tbs[found.unwrap() + sha256.len() - 1] = 3; // SHA-384
+        tbs
+    });
+    let chain = chain.issue();
+    rejects(&root.trust(), &chain, 0, "algorithm_mismatch", "algorithm");
+    let provider = support::provider(Version::Tls13);
+    let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
+    let chain = with_root(&chain, &root);
+    let error = verifier.verify(&chain, UnixTime::now()).unwrap_err();
+    let ChainError::Invalid { problem, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(problem.reason(), "algorithm_mismatch", "{error}");
+}
+
+/// A self-signed certificate at the end of the chain has no issuer that could be missing.
+#[test]
+fn the_unknown_issuer_is_that_of_the_last_certificate_below_a_self_signed_one() {
+    let root = TestCa::new("Root");
+    let issuing = root.intermediate("Issuing");
+    let provider = support::provider(Version::Tls13);
+    let other = TestCa::new("Other").trust();
+    let verifier = ChainVerifier::new(other, Side::Client, &provider);
+    let chain = with_root(&issuing.leaf().issue(), &root);
+    let error = verifier.verify(&chain, UnixTime::now()).unwrap_err();
+    assert_eq!(error.reason(), "unknown_issuer");
+    let issuing = Certificate::from_der(&issuing.certificate_der()).unwrap();
+    assert_eq!(error.certificate(), Some(&issuing));
+}
+
+#[test]
+fn of_several_paths_the_most_informative_rejection_is_reported() {
+    let root = TestCa::new("Root");
+    let day = |day: u64| UnixTime::since_unix_epoch(Duration::from_secs(day * 86_400));
+    let expired = TestCa::builder("Expired").validity(day(19_000), day(19_100));
+    let named = TestCa::builder("Named").constrain_names(&[], &[der::tlv(0x82, "a.example")]);
+    let short = TestCa::builder("Short").path_len(Some(0));
+    let [expired, named, short] = [expired, named, short].map(|ca| ca.signed_by(&root));
+    let issuing = TestCa::new("Issuing");
+    let leaf = issuing.leaf().dns("a.example").issue();
+    let provider = support::provider(Version::Tls13);
+    let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
+    for (first, second, expected) in [
+        (&named, &expired, "expired"),
+        (&expired, &named, "expired"),
+        (&named, &short, "name_constraints"),
+        (&short, &named, "path_length"),
+    ] {
+        let mut chain = leaf.chain().to_vec();
+        for upper in [first, second] {
+            chain.push(issuing.cross_signed_by(upper).certificate_der());
+            chain.push(upper.certificate_der());
+        }
+        let error = verifier.verify(&chain, UnixTime::now()).unwrap_err();
+        let reason = match &error {
+            ChainError::Invalid { problem, .. } => problem.reason(),
+            other => other.reason(),
+        };
+        assert_eq!(reason, expected, "{error}");
+    }
+}
+
+#[test]
+fn version_1_certificates_are_named_also_in_issuers_and_pins() {
+    let root = TestCa::new("Root");
+    let issuing = TestCa::builder("Issuing").version(1).signed_by(&root);
+    let chain = issuing.leaf().issue();
+    let of_leaf = root.leaf().version(1).issue();
+    let pinned = TrustStore::empty().pin(&of_leaf.certificate());
+    for (trust, chain, position) in [
+        (root.trust(), &chain, 1),
+        (root.trust(), &of_leaf, 0),
+        (pinned, &of_leaf, 0),
+    ] {
+        let error = verify(trust, chain).unwrap_err();
+        let blamed = Certificate::from_der(&chain.chain()[position]).unwrap();
+        assert!(matches!(error, ChainError::Version1 { .. }), "{error}");
+        assert_eq!(error.certificate(), Some(&blamed));
+    }
+}
+
+#[test]
+fn a_certificate_may_be_valid_for_one_second() {
+    let root = TestCa::new("Root");
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let now = UnixTime::now().as_secs();
+    let chain = root.leaf().validity(at(now), at(now)).issue();
+    let reason = |now| {
+        let verified = verify_as(Side::Client, root.trust(), &chain, at(now));
+        verified.map(drop).map_err(|error| error.reason())
+    };
+    assert_eq!(reason(now - 1), Err("not_yet_valid"));
+    assert_eq!(reason(now), Ok(()));
+    assert_eq!(reason(now + 1), Err("expired"));
+}
+
+#[test]
+fn an_rsa_key_may_have_as_many_bits_as_the_limit() {
+    let root = TestCa::new("Root");
+    let chain = root.leaf().key(KeyType::Rsa2048).issue();
+    let provider = support::provider(Version::Tls13);
+    for (bits, expected) in [(2048, Ok(())), (2047, Err("key_too_large"))] {
+        let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider)
+            .limits(Limits::default().rsa_bits(bits));
+        let verified = verifier.verify(chain.chain(), UnixTime::now());
+        let verified = verified.map(drop).map_err(|error| error.reason());
+        assert_eq!(verified, expected, "{bits}");
+    }
+}
+
+/// A pin has no path, on which each key is checked.
+#[test]
+fn the_key_of_a_pinned_certificate_must_resist_quantum_computers_too() {
+    let chain = TestCa::new("Root").leaf().issue();
+    let provider = support::provider(Version::Tls13);
+    for (rule, expected) in [
+        (PostQuantum::KeyExchange, Ok(())),
+        (PostQuantum::Only, Err("not_post_quantum")),
+    ] {
+        let certificate = chain.certificate();
+        for trust in [
+            TrustStore::empty().pin(&certificate),
+            TrustStore::empty().pin_spki(certificate.spki_sha256()),
+        ] {
+            let verifier = ChainVerifier::new(trust, Side::Client, &provider).post_quantum(rule);
+            let verified = verifier.verify(chain.chain(), UnixTime::now());
+            let verified = verified.map(drop).map_err(|error| error.reason());
+            assert_eq!(verified, expected, "{rule:?}");
+        }
+    }
+}
+
 /// rustls-webpki rejects these too, but does not process a path with a self-issued certificate.
 #[test]
 fn a_leaf_whose_extension_is_no_sequence_is_rejected_on_every_path() {
     let root = TestCa::new("Root");
     let issuing = root.intermediate("Issuing");
-    let with_root = |chain: &Issued| {
-        let mut chain = chain.chain().to_vec();
-        chain.push(root.certificate_der());
-        chain
-    };
+    let with_root = |chain: &Issued| with_root(chain, &root);
     let provider = support::provider(Version::Tls13);
     let verifier = ChainVerifier::new(root.trust(), Side::Client, &provider);
     let verify = |chain: &[_]| verifier.verify(chain, UnixTime::now());
@@ -439,6 +596,36 @@ fn a_required_policy_must_be_in_every_certificate() {
         "no_policy",
         "policies",
     );
+    // Nor does a path without any policies skip the rule.
+    let none = root.intermediate("Issuing").leaf().issue();
+    accepts(&root.trust(), &none);
+    for required in [ONE, ANY] {
+        let trust = require(&root.trust(), &[required]);
+        rejects(&trust, &none, 1, "no_policy", "polic");
+    }
+}
+
+#[test]
+fn policy_constraints_count_the_certificates_that_are_not_self_issued() {
+    let root = TestCa::new("Root");
+    let below = |skip, name: &str| {
+        let upper = TestCa::builder("Upper").policies(&[ONE]);
+        let upper = upper.policy_constraints(Some(skip), None).signed_by(&root);
+        TestCa::builder(name).signed_by(&upper).leaf().issue()
+    };
+    for (skip, name, is_valid) in [
+        (2, "Lower", false),
+        (3, "Lower", true),
+        (1, "Upper", false),
+        (2, "Upper", true),
+    ] {
+        let chain = below(skip, name);
+        if is_valid {
+            accepts(&root.trust(), &chain);
+        } else {
+            rejects(&root.trust(), &chain, 0, "no_policy", "polic");
+        }
+    }
 }
 
 #[test]
@@ -534,6 +721,29 @@ fn any_policy_counts_unless_inhibited() {
         .inhibit_any_policy(0);
     let below = below.signed_by(&root).leaf().policies(&[ANY]).issue();
     rejects(&trust, &below, 0, "no_policy", ONE);
+    // It still counts in a self-issued intermediate, and in no leaf.
+    let upper = TestCa::builder("Upper")
+        .policies(&[ONE])
+        .inhibit_any_policy(0)
+        .signed_by(&root);
+    let renewed = TestCa::builder("Upper").policies(&[ANY]).signed_by(&upper);
+    accepts(&trust, &renewed.leaf().policies(&[ONE]).issue());
+    let leaf = renewed.leaf().subject_der(upper.subject_der().to_vec());
+    let leaf = leaf.policies(&[ANY]).issue();
+    rejects(&trust, &leaf, 0, "no_policy", ONE);
+}
+
+#[test]
+fn a_number_of_several_octets_is_read() {
+    let root = TestCa::new("Root");
+    let deep = TestCa::builder("Issuing").path_len(Some(200));
+    accepts(&root.trust(), &deep.signed_by(&root).leaf().issue());
+    for skip in [200, 256, 70_000] {
+        let issuing = TestCa::builder("Issuing").policies(&[ONE]);
+        let issuing = issuing.extension("2.5.29.54", true, &der::integer(skip));
+        let chain = issuing.signed_by(&root).leaf().policies(&[ONE]).issue();
+        accepts(&require(&root.trust(), &[ONE]), &chain);
+    }
 }
 
 #[test]
@@ -584,6 +794,21 @@ fn too_many_name_comparisons_are_rejected() {
         "too_many_name_comparisons",
         words,
     );
+    // A comparison with a long name counts as several: here as seven.
+    let label = "x".repeat(62);
+    let names: Vec<Vec<u8>> = (1000..2000)
+        .map(|n| der::tlv(0x86, format!("{n}.{label}.{label}.{label}")))
+        .collect();
+    let (trust, issuing) = constrained(&[], &names);
+    let leaf = |count: usize| {
+        let leaf = issuing.leaf();
+        (0..count).fold(leaf, |leaf: LeafBuilder, n| {
+            leaf.uri(&format!("https://x{n}.example/"))
+        })
+    };
+    accepts(&trust, &leaf(30).issue());
+    let code = "too_many_name_comparisons";
+    rejects(&trust, &leaf(40).issue(), 0, code, words);
 }
 
 #[test]
@@ -691,6 +916,11 @@ fn a_clock_tolerance_is_for_not_before_and_at_most_five_minutes() {
     assert_eq!(reason(tolerant(5), &expired), "expired");
     let never = root.leaf().validity(at(60), at(-60)).issue();
     assert_eq!(reason(tolerant(5), &never), "invalid_path");
+    // A pin has no path that rustls-webpki would check, too.
+    let pinned = |chain: &Issued| tolerant(2).pin(&chain.certificate());
+    let (near, far) = (starts(100), starts(150));
+    accepts(&pinned(&near), &near);
+    assert_eq!(reason(pinned(&far), &far), "not_yet_valid");
 }
 
 #[test]
@@ -715,6 +945,13 @@ fn names_match_by_text_by_choice() {
     let alone = chain.leaf_only();
     let by_text = |store: TrustStore| store.name_matching(NameMatching::Rfc5280);
     let intermediate = Certificate::from_der(&issuing.certificate_der()).unwrap();
+    let stored = root.trust().with_intermediate(intermediate.clone());
+    match verify(stored, &alone).unwrap_err() {
+        ChainError::UnknownIssuer { alike, .. } => {
+            assert_eq!(alike.as_ref(), Some(intermediate.subject()), "a hint");
+        }
+        other => panic!("{other}"),
+    }
     accepts(
         &by_text(root.trust().with_intermediate(intermediate.clone())),
         &alone,

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::pki::Crl;
     use crate::side::Side;
-    use crate::testing::{CrlBuilder, TestCa};
+    use crate::testing::{CrlBuilder, KeyUsageBits, TestCa};
     use crate::trust::revocation::StaleCrls;
     use crate::trust::{ChainVerifier, Crls};
 
@@ -168,5 +168,31 @@ mod tests {
         };
         assert_eq!(verify_again(&revoked), Err("revoked"));
         assert_eq!(verify_again(&good), Ok(()));
+    }
+
+    /// The CRL has a key of its own, whose certificate the peer sent.
+    #[test]
+    fn the_crl_issuers_that_a_peer_sent_count_while_its_connection_is_open() {
+        let now = UnixTime::now();
+        let root = TestCa::new("Root");
+        let peer = root.intermediate("Issuing").leaf().issue();
+        let signer = TestCa::builder("Issuing").key_usage(Some(KeyUsageBits::CRL_SIGN));
+        let signer = signer.no_basic_constraints().signed_by(&root);
+        let verifier = |list: CrlBuilder| {
+            let lists = [root.crl(), list].map(|list| Crl::from_der(&list.build()).expect("a CRL"));
+            let provider = rustls::crypto::aws_lc_rs::default_provider();
+            ChainVerifier::new(root.trust(), Side::Client, &provider)
+                .revocation(Crls::new(lists).expect("lists"))
+        };
+        let mut chain = peer.chain().to_vec();
+        chain.push(signer.certificate_der());
+        let chain = verifier(signer.crl()).verify(&chain, now);
+        let chain = chain.expect("a valid chain");
+        let again = |list: CrlBuilder| {
+            let found = verifier(list.number(2)).still_trusts(&chain, now);
+            found.map(drop).map_err(|error| error.reason())
+        };
+        assert_eq!(again(signer.crl()), Ok(()));
+        assert_eq!(again(signer.crl().revoke(peer.serial())), Err("revoked"));
     }
 }

@@ -174,6 +174,8 @@ mod tests {
             ("a@b.example", "", Some(true)),
             ("b.example", "b.example", None),
             ("x@y@b.example", "b.example", None),
+            ("\"x@y@b.example", "b.example", None),
+            ("x@y\"@b.example", "b.example", None),
             ("@b.example", "b.example", None),
             ("a@", "b.example", None),
             ("\"x@y\"@b.example", "b.example", Some(true)),
@@ -206,6 +208,8 @@ mod tests {
             ("https://[2001:db8::1]/", "example.org", None),
             ("https://example.org:x/", "example.org", None),
             ("//example.org", "example.org", None),
+            ("://example.org", "example.org", None),
+            ("1https://example.org", "example.org", None),
             ("https:///x", "example.org", None),
         ] {
             let found = uri_within(name.as_bytes(), base.as_bytes());

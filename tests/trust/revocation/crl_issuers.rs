@@ -4,7 +4,7 @@ use countersign::testing::{Issued, KeyUsageBits, TestCa, TestCaBuilder, der};
 use rustls_pki_types::CertificateDer;
 
 use super::scope::with_scope;
-use super::support::{crls, says_of, verifier};
+use super::support::{crls, hours, says_of, verifier};
 
 /// A certificate for CRLs only.
 fn for_crls(name: &str) -> TestCaBuilder {
@@ -59,7 +59,17 @@ fn not_every_key_of_the_name_counts() {
         .key_usage(Some(KeyUsageBits::DIGITAL_SIGNATURE))
         .no_basic_constraints()
         .signed_by(&root);
-    for signer in [namesake, of_stranger, may_not] {
+    let expired = for_crls("Issuing")
+        .validity(hours(-9), hours(-1))
+        .signed_by(&root);
+    // Its certificate names another issuer than the one that signed it.
+    let misnamed = for_crls("Issuing").map_tbs(|mut tbs| {
+        let found = tbs.windows(4).position(|part| part == b"Root");
+        tbs[found.unwrap()] = b'B';
+        tbs
+    });
+    let misnamed = misnamed.signed_by(&root);
+    for signer in [namesake, of_stranger, may_not, expired, misnamed] {
         let verifier = verifier(root.trust(), crls([root.crl(), signer.crl()]));
         let chain = with(&good, &[&signer]);
         assert_eq!(says_of(&verifier, &chain), "unknown_revocation_status");
@@ -69,6 +79,24 @@ fn not_every_key_of_the_name_counts() {
     let own = verifier(root.trust(), crls([issuing.crl(), below.crl()]));
     let chain = with(&good, &[&below]);
     assert_eq!(says_of(&own, &chain), "unknown_revocation_status");
+    // An issuer of CRLs does not vouch for its own status.
+    let signer = for_crls("Issuing").signed_by(&issuing);
+    let own = verifier(root.trust(), crls([root.crl(), signer.crl()]));
+    let chain = with(&good, &[&signer]);
+    assert_eq!(says_of(&own, &chain), "unknown_revocation_status");
+}
+
+/// The new key has a certificate by the old one, which still signs the CRLs.
+#[test]
+fn the_former_key_of_the_same_authority_answers() {
+    let root = TestCa::new("Root");
+    let old = root.intermediate("Issuing");
+    let new = TestCa::builder("Issuing").signed_by(&old);
+    let (good, revoked) = (new.leaf().issue(), new.leaf().issue());
+    let by_old = old.crl().revoke(revoked.serial());
+    let verifier = verifier(root.trust(), crls([root.crl(), by_old]));
+    assert_eq!(says_of(&verifier, good.chain()), "good");
+    assert_eq!(says_of(&verifier, revoked.chain()), "revoked");
 }
 
 #[test]

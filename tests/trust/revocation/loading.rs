@@ -1,7 +1,7 @@
 //! Files and folders of CRLs: all or nothing.
 
 use countersign::testing::{TestCa, der};
-use countersign::trust::{CrlError, Crls};
+use countersign::trust::{CrlError, Crls, UnusableFiles};
 use tempfile::TempDir;
 
 use super::support::{says, verifier};
@@ -33,7 +33,7 @@ fn pem_der_and_folders_load() {
     let three = TestCa::new("Three");
     let der = one.crl().build();
     let pem = format!(
-        "# of two and three\n{}{}",
+        "# of two and three, für alle\n{}{}",
         two.crl().pem(),
         three.crl().pem()
     );
@@ -96,6 +96,8 @@ fn no_list_is_an_error() {
     let words = ["clients.crl holds no PEM block"];
     assert_refused(Crls::from_file(&file), "no_pem_block", &words);
     assert_refused(Crls::from_dir(blank.path()), "no_pem_block", &words);
+    let skipping = Crls::loader().unusable_files(UnusableFiles::Skip);
+    assert_refused(skipping.from_dir(blank.path()), "no_pem_block", &words);
     std::fs::write(&file, "just words\n").unwrap();
     assert_refused(Crls::from_file(&file), "no_pem_block", &words);
 

@@ -2,7 +2,7 @@
 
 use countersign::identity::DnsName;
 use countersign::pki::Crl;
-use countersign::testing::{CrlBuilder, Issued, KeyType, TestCa};
+use countersign::testing::{CrlBuilder, Issued, KeyType, TestCa, der};
 use countersign::trust::{ChainError, ChainVerifier, Crls, StatusError};
 use countersign::{Acceptor, TrustStore, Update, policy};
 
@@ -157,6 +157,19 @@ fn a_list_of_another_ca_of_the_same_name_affects_no_update_and_a_forged_one_is_r
     assert_eq!(update(vec![ours.crl(), forged.clone()]), refused);
     assert_eq!(update(vec![forged, theirs.crl(), ours.crl()]), refused);
     assert_eq!(update(vec![ours.crl()]), Ok(5));
+
+    // Signed by its issuer, perhaps, with an algorithm that is not supported.
+    let mut odd = ours.crl().build().to_vec();
+    let sha256 = der::oid("1.2.840.10045.4.3.2");
+    for at in 0..odd.len() - sha256.len() {
+        if odd[at..].starts_with(&sha256) {
+            odd[at + sha256.len() - 1] = 9;
+        }
+    }
+    let odd = Crls::new([Crl::from_der(&odd).unwrap()]).unwrap();
+    let update = Update::new().revocation(odd);
+    let error = acceptor.control().update(update).unwrap_err();
+    assert_eq!(error.reason(), "crl_signature_algorithm", "{error}");
 }
 
 #[test]

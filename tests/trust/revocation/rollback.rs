@@ -2,7 +2,7 @@
 
 use countersign::audit::{Action, Memory};
 use countersign::identity::DnsName;
-use countersign::testing::{CrlBuilder, TestCa};
+use countersign::testing::{CrlBuilder, TestCa, der};
 use countersign::trust::{CrlRollback, Revocation};
 use countersign::{Acceptor, BuildError, Connector, Update, policy};
 
@@ -121,8 +121,9 @@ fn a_rollback_that_the_update_allows_is_recorded() {
         assert!(detail.starts_with("CRL 01 of \"CN=Root\""), "{detail}");
         assert!(detail.contains("replaces CRL 02 of"), "{detail}");
 
-        // What is no rollback is no event.
-        assert_eq!(door.update(allowing(3)).unwrap(), 3);
+        // What is no rollback is no event: also the same list again, without the permission.
+        assert_eq!(door.update(crls([list(&ca, 2, 1)])).unwrap(), 3);
+        assert_eq!(door.update(allowing(3)).unwrap(), 4);
         assert!(trail.take().is_empty());
     }
 }
@@ -218,6 +219,33 @@ fn a_crl_that_was_left_out_is_not_replaced_with_an_earlier_one_either() {
         for door in doors(&ca, &[list(kept, 1, 1), expired], &Memory::new()) {
             assert_eq!(door.update(crls([list(kept, 1, 1)])).unwrap(), 2);
             assert_eq!(door.update(crls(lists(4))).unwrap(), 3);
+        }
+    }
+}
+
+/// Neither a delta CRL nor a CRL of another key is the successor of one that is left out.
+#[test]
+fn a_crl_that_was_left_out_is_remembered_beside_what_does_not_replace_it() {
+    let (ca, stranger) = (TestCa::new("Root"), TestCa::new("Stranger"));
+    let of_stranger = |number| [list(&ca, 1, 1), list(&stranger, 1, number)];
+    let namesake = stranger.same_name_other_key();
+    let delta = list(&ca, 1, 6).extension("2.5.29.27", true, &der::integer(5));
+    for (before, beside, earlier) in [
+        (vec![list(&ca, 1, 5)], vec![delta], vec![list(&ca, 1, 4)]),
+        (
+            of_stranger(5).to_vec(),
+            vec![list(&ca, 1, 1), list(&namesake, 1, 9)],
+            of_stranger(4).to_vec(),
+        ),
+    ] {
+        for door in doors(&ca, &before, &Memory::new()) {
+            let update = |lists: &[CrlBuilder]| {
+                let updated = door.update(crls(lists.iter().cloned()));
+                updated.map_err(|error| error.reason())
+            };
+            assert_eq!(update(&beside), Ok(2));
+            assert_eq!(update(&earlier), REFUSED);
+            assert_eq!(update(&before), Ok(3));
         }
     }
 }
