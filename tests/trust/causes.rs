@@ -394,3 +394,18 @@ fn of_several_broken_paths_the_one_nearest_to_the_leaf_is_reported() {
         assert_eq!(error.certificate(), Some(&leaf.certificate()), "{error}");
     }
 }
+
+#[test]
+fn a_root_without_certificate_whose_key_is_not_supported_is_named() {
+    let issuer = TestCa::new("Odd Root");
+    let odd = issuer
+        .leaf()
+        .ca()
+        .subject_der(issuer.subject_der().to_vec());
+    let odd = odd.spki_der(ec_spki(&der::oid("1.3.132.0.10"))).issue();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(odd.leaf_der().clone()).unwrap();
+    let trust = TrustStore::from_root_store(roots);
+    let chain = alice(&issuer).issue();
+    refused(&trust, chain.chain(), "unsupported_key", &["CN=Odd Root"]);
+}

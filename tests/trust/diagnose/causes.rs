@@ -575,3 +575,21 @@ fn classical_keys_and_signatures_are_named() {
         assert!(without.verified().is_ok(), "{without}");
     }
 }
+
+/// Two issuers on the path have name constraints, and one of them does not permit the name.
+#[test]
+fn only_the_issuer_whose_constraints_are_violated_is_named() {
+    let root = TestCa::new("Root");
+    let wide = TestCa::builder("Wide").name_constraints(&permits("example"));
+    let narrow = TestCa::builder("Narrow").name_constraints(&permits("corp.example"));
+    let issued = narrow.signed_by(&wide.signed_by(&root)).leaf();
+    let issued = issued.dns("other.example").issue();
+    let report = examine(root.trust(), issued.chain());
+    let findings = report.findings();
+    assert_eq!(findings.len(), 1, "{report}");
+    let cause = findings[0].cause();
+    assert!(
+        cause.contains("Narrow") && !cause.contains("Wide"),
+        "{cause}"
+    );
+}

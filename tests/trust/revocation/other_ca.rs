@@ -73,6 +73,18 @@ fn a_list_of_another_ca_of_the_same_name_affects_no_certificate() {
     assert_eq!(says(&verifier, &theirs), "good");
 }
 
+/// A list with a signature algorithm that no provider supports.
+fn of_unknown_algorithm(ca: &TestCa) -> Crl {
+    let mut list = ca.crl().build().to_vec();
+    let sha256 = der::oid("1.2.840.10045.4.3.2");
+    for at in 0..list.len() - sha256.len() {
+        if list[at..].starts_with(&sha256) {
+            list[at + sha256.len() - 1] = 9;
+        }
+    }
+    Crl::from_der(&list).unwrap()
+}
+
 #[test]
 fn with_a_namesakes_list_alone_the_status_is_unknown() {
     let ca = Namesakes::new();
@@ -82,6 +94,16 @@ fn with_a_namesakes_list_alone_the_status_is_unknown() {
     assert_eq!(says(&only_theirs, &theirs), "good");
     let message = error(&only_theirs, &ours).to_string();
     assert!(message.contains("another key signed it"), "{message}");
+
+    let odd = |ca: &TestCa| Crls::new([of_unknown_algorithm(ca)]).unwrap();
+    let odd_of_theirs = verifier(ca.trust(), odd(&ca.theirs));
+    assert_eq!(unknown(&odd_of_theirs, &ours), StatusError::OtherKey);
+    let odd_of_ours = verifier(ca.trust(), odd(&ca.ours));
+    let cause = unknown(&odd_of_ours, &ours);
+    assert!(
+        matches!(cause, StatusError::SignatureAlgorithm { .. }),
+        "{cause}"
+    );
 
     let other_name = verifier(ca.trust(), crls([TestCa::new("Other Name").crl()]));
     assert_eq!(unknown(&other_name, &ours), StatusError::NoCrl);
@@ -158,15 +180,7 @@ fn a_list_of_another_ca_of_the_same_name_affects_no_update_and_a_forged_one_is_r
     assert_eq!(update(vec![forged, theirs.crl(), ours.crl()]), refused);
     assert_eq!(update(vec![ours.crl()]), Ok(5));
 
-    // Signed by its issuer, perhaps, with an algorithm that is not supported.
-    let mut odd = ours.crl().build().to_vec();
-    let sha256 = der::oid("1.2.840.10045.4.3.2");
-    for at in 0..odd.len() - sha256.len() {
-        if odd[at..].starts_with(&sha256) {
-            odd[at + sha256.len() - 1] = 9;
-        }
-    }
-    let odd = Crls::new([Crl::from_der(&odd).unwrap()]).unwrap();
+    let odd = Crls::new([of_unknown_algorithm(&ours)]).unwrap();
     let update = Update::new().revocation(odd);
     let error = acceptor.control().update(update).unwrap_err();
     assert_eq!(error.reason(), "crl_signature_algorithm", "{error}");

@@ -185,6 +185,16 @@ fn crls_of_another_scope_or_key_are_no_rollback() {
     let with_stranger = |number| [list(&ca, 1, 1), list(&stranger, 1, number)];
     assert_eq!(update(&ca, &with_stranger(2), &with_stranger(1)), REFUSED);
     assert_eq!(update(&ca, &with_stranger(2), &with_stranger(3)), Ok(2));
+    // Nor need one of two strangers of one name be the other.
+    let namesake = stranger.same_name_other_key();
+    let of_strangers = |one, other| {
+        let of_namesake = list(&namesake, 1, other);
+        [list(&ca, 1, 1), list(&stranger, 1, one), of_namesake]
+    };
+    for next in [of_strangers(4, 9), of_strangers(5, 8)] {
+        assert_eq!(update(&ca, &of_strangers(5, 9), &next), REFUSED);
+    }
+    assert_eq!(update(&ca, &of_strangers(5, 9), &of_strangers(6, 9)), Ok(2));
     // Of several of its lists, the latest one counts, on both sides of the update.
     let several = |numbers: [u64; 2]| numbers.map(|number| list(&stranger, 1, number));
     for lists in [several([2, 4]), several([4, 2])] {
