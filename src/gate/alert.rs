@@ -121,4 +121,10 @@ mod tests {
             assert_eq!(alert_name(alert), name);
         }
     }
+
+    #[test]
+    fn a_missing_clock_is_not_an_error_of_the_peer() {
+        let alert = AdmitError::NoClock.alert();
+        assert_eq!(alert, AlertDescription::CertificateUnknown);
+    }
 }

@@ -274,4 +274,13 @@ mod tests {
             assert_eq!(known.get(known.lookup(&changed)), None);
         }
     }
+
+    #[test]
+    fn the_hash_of_a_chain_is_passed_on_unchanged() {
+        let mut hasher = Unchanged::default();
+        for hash in [7, u64::MAX, 0] {
+            hasher.write_u64(hash);
+            assert_eq!(hasher.finish(), hash);
+        }
+    }
 }

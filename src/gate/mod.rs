@@ -259,3 +259,70 @@ impl<I> fmt::Debug for Gate<I> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(
+    test,
+    feature = "testing",
+    any(feature = "aws-lc-rs", feature = "ring")
+))]
+mod tests {
+    use super::*;
+    use crate::identity::DnsName;
+    use crate::pki::provider;
+    use crate::side::Side;
+    use crate::testing::TestCa;
+    use crate::{Acceptor, policy};
+
+    /// A connection that was authorized before a change is authorized again before it opens, because the
+    /// epochs differ.
+    #[test]
+    fn each_change_has_an_epoch_of_its_own() {
+        let ca = TestCa::new("Root");
+        let acceptor = Acceptor::builder()
+            .credentials(ca.leaf().dns("a.example").issue().credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::allow_any())
+            .build()
+            .expect("an acceptor");
+        let nothing = || NextGate {
+            generation: None,
+            authorizer: None,
+            deny_list: false,
+            suspended: None,
+        };
+        let mut gate = acceptor.control().gate_in_force();
+        assert_eq!(gate.next(nothing()).epoch(), gate.epoch());
+        let provider = provider::built_in().expect("a provider");
+        let verifier = || ChainVerifier::new(ca.trust(), Side::Client, &provider);
+        let mut known = vec![gate.epoch()];
+        for round in 0..2 {
+            for change in [
+                NextGate {
+                    deny_list: true,
+                    ..nothing()
+                },
+                NextGate {
+                    suspended: Some(Some("no list of clients".into())),
+                    ..nothing()
+                },
+                NextGate {
+                    suspended: Some(None),
+                    ..nothing()
+                },
+                NextGate {
+                    authorizer: Some(Arc::new(Authorizer::sync(policy::allow_any()))),
+                    ..nothing()
+                },
+                NextGate {
+                    generation: Some(gate.next_generation(verifier())),
+                    ..nothing()
+                },
+            ] {
+                gate = Arc::new(gate.next(change));
+                assert!(!known.contains(&gate.epoch()), "round {round}: {known:?}");
+                known.push(gate.epoch());
+            }
+        }
+    }
+}

@@ -139,5 +139,15 @@ mod tests {
         let local = |length| format!("{}@b.example", "a".repeat(length)).parse::<Email>();
         assert!(local(64).is_ok());
         assert_eq!(local(65).map_err(|error| error.reason()), Err("too_long"));
+        // 60 bytes, the sign, and a host of four labels.
+        let whole = |last: usize| {
+            let label = "a".repeat(60);
+            let text = format!("{label}@{label}.{label}.{label}.{}", "a".repeat(last));
+            let parsed = text.parse::<Email>().map_err(|error| error.reason());
+            (text.len(), parsed.map(drop))
+        };
+        assert_eq!(whole(10), (254, Ok(())));
+        assert_eq!(whole(11), (255, Err("too_long")));
+        assert_eq!(whole(12), (256, Err("too_long")));
     }
 }

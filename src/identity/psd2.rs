@@ -418,11 +418,16 @@ mod tests {
             ("PSDGB-FCA;PSP_PI;GB-FCA;A", "bad_syntax"),
             ("PSDGB-f1a-1;PSP_PI;GB-FCA;A", "bad_syntax"),
             ("PSDGB-FCA-;PSP_PI;GB-FCA;A", "bad_syntax"),
+            ("PSDGB-FCA-1 2;PSP_PI;GB-FCA;A", "bad_syntax"),
+            ("VATDE-é1;PSP_PI;GB-FCA;A", "bad_syntax"),
             ("PSDGB-FCA-1;PSP_PI;GB-FCA;A\u{202e}", "forbidden"),
         ] {
             let error = bad.parse::<Psd2>().expect_err(bad);
             assert_eq!(error.reason(), reason, "{bad}");
         }
+        // In a certificate, where no text form was split at it.
+        let error = check_organization_identifier("PSDGB-FCA-1;2").expect_err("a semicolon");
+        assert_eq!(error.reason(), "bad_syntax");
         assert!(
             "VATDE-123456789;PSP_AS;DE-BAFIN;BaFin"
                 .parse::<Psd2>()

@@ -110,4 +110,52 @@ mod tests {
         let without = [0, 3, 4, 0x13, 1, 3, 9, 9, 9, 0, 0, 0, 0, 0];
         assert_eq!(leaf(&without), None);
     }
+
+    fn session_of(leaf: &[u8]) -> Vec<u8> {
+        let head = [0, 3, 4, 0x13, 1, 3, 9, 9, 9, 0, 1];
+        let length = leaf.len() as u8;
+        [&head[..], &[0, 0, length + 3, 0, 0, length], leaf].concat()
+    }
+
+    fn at(second: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(second))
+    }
+
+    fn binding(trust: u8, until: u64) -> SessionBinding {
+        SessionBinding {
+            trust: crate::gate::GenerationId::from_bytes([trust; 8]),
+            until: at(until),
+        }
+    }
+
+    #[test]
+    fn a_session_is_not_prolonged_by_a_later_proof_or_by_its_resumption() {
+        let proofs = ClientProofs::new();
+        let (leaf, session) = (CertificateDer::from(&[0x30, 0][..]), session_of(&[0x30, 0]));
+        let known = || proofs.of_session(&session);
+        assert_eq!(known(), None);
+        proofs.insert(&leaf, binding(1, 10), at(0));
+        assert_eq!(known(), Some(binding(1, 10)));
+        // The owner proves the key again, in the last second of the proof and after it.
+        proofs.insert(&leaf, binding(1, 20), at(10));
+        assert_eq!(known(), Some(binding(1, 10)));
+        proofs.insert(&leaf, binding(1, 21), at(11));
+        assert_eq!(known(), Some(binding(1, 21)));
+        // An older session is resumed, and then a newer one.
+        proofs.resume(&session, binding(1, 15));
+        assert_eq!(known(), Some(binding(1, 15)));
+        proofs.resume(&session, binding(1, 18));
+        assert_eq!(known(), Some(binding(1, 15)));
+        // No session of another trust is resumed, so that it limits none.
+        proofs.insert(&leaf, binding(2, 30), at(12));
+        assert_eq!(known(), Some(binding(2, 30)));
+        proofs.insert(&leaf, binding(2, 31), at(12));
+        assert_eq!(known(), Some(binding(2, 30)));
+        // A session that another door granted.
+        let other = session_of(&[0x30, 1, 0]);
+        assert_eq!(proofs.of_session(&other), None);
+        proofs.resume(&other, binding(2, 14));
+        assert_eq!(proofs.of_session(&other), Some(binding(2, 14)));
+        assert_eq!(known(), Some(binding(2, 30)));
+    }
 }

@@ -351,3 +351,26 @@ fn looks_like_proxy_header(prefix: &[u8]) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("the peer sent too much before it was admitted")]
 pub(crate) struct TooMuchReceived;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_transport_is_a_close_only_if_the_peer_closed() {
+        use io::ErrorKind as K;
+
+        for (kind, reason) in [
+            (K::UnexpectedEof, "closed"),
+            (K::ConnectionReset, "closed"),
+            (K::ConnectionAborted, "closed"),
+            (K::BrokenPipe, "closed"),
+            (K::PermissionDenied, "io"),
+            (K::TimedOut, "io"),
+            (K::Other, "io"),
+        ] {
+            let error = HandshakeError::from_io(kind.into(), &HandshakeProbe::default());
+            assert_eq!(error.reason(), reason, "{kind:?}");
+        }
+    }
+}

@@ -114,3 +114,101 @@ fn encrypter(
         }
     }
 }
+
+#[cfg(all(
+    test,
+    feature = "testing",
+    any(feature = "aws-lc-rs", feature = "ring")
+))]
+mod tests {
+    use std::io::Read as _;
+    use std::sync::Arc;
+
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+    use super::*;
+    use crate::pki::provider;
+    use crate::testing::TestCa;
+
+    /// A server's connection whose handshake is over, and its client's.
+    fn connected(version: &'static rustls::SupportedProtocolVersion) -> (Connection, Connection) {
+        let ca = TestCa::new("Root");
+        let leaf = ca.leaf().dns("server.example").issue();
+        let provider = provider::built_in().expect("a provider");
+        let mut server = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_no_client_auth()
+            .with_single_cert(leaf.chain().to_vec(), leaf.key_der())
+            .expect("a certificate");
+        server.enable_secret_extraction = true;
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.certificate_der()).expect("a root");
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "server.example".try_into().expect("a name");
+        let client = ClientConnection::new(Arc::new(client), name).expect("a client");
+        let server = ServerConnection::new(Arc::new(server)).expect("a server");
+        let (mut server, mut client) = (Connection::from(server), Connection::from(client));
+        while server.is_handshaking() || client.is_handshaking() {
+            pass(&mut client, &mut server);
+            pass(&mut server, &mut client);
+        }
+        (server, client)
+    }
+
+    fn pass(from: &mut Connection, to: &mut Connection) {
+        let mut bytes = Vec::new();
+        append_pending(from, &mut bytes);
+        to.read_tls(&mut bytes.as_slice()).expect("bytes");
+        to.process_new_packets().expect("a handshake");
+    }
+
+    /// What the peer reads, and how the connection ends for it.
+    fn read(client: &mut Connection, mut records: &[u8]) -> (Vec<u8>, Result<bool, Error>) {
+        let mut data = Vec::new();
+        while !records.is_empty() {
+            client.read_tls(&mut records).expect("bytes");
+            let processed = client.process_new_packets();
+            let _ = client.reader().read_to_end(&mut data); // at the end of the data: WouldBlock
+            match processed {
+                Ok(state) if state.peer_has_closed() => return (data, Ok(true)),
+                Ok(_) => {}
+                Err(error) => return (data, Err(error)),
+            }
+        }
+        (data, Ok(false))
+    }
+
+    /// More records than rustls writes at once.
+    const MANY: usize = 200;
+
+    #[test]
+    fn what_was_not_sent_yet_and_the_last_data_come_before_the_end() {
+        for version in rustls::ALL_VERSIONS {
+            for data in [&b""[..], b"the end"] {
+                for is_refusal in [true, false] {
+                    let (mut server, mut client) = connected(version);
+                    for _ in 0..MANY {
+                        server.writer().write_all(b"x").expect("space");
+                    }
+                    let mut records = Vec::new();
+                    let end = if is_refusal {
+                        let alert = AlertDescription::AccessDenied;
+                        let place = fatal_alert(server, alert, data, &mut records);
+                        assert!(place.is_ok_and(|place| place < records.len()));
+                        Err(Error::AlertReceived(alert))
+                    } else {
+                        close_notify(server, data, &mut records);
+                        Ok(true)
+                    };
+                    let all = [&[b'x'; MANY][..], data].concat();
+                    assert_eq!(read(&mut client, &records), (all, end), "{version:?}");
+                }
+            }
+        }
+    }
+}

@@ -160,3 +160,25 @@ impl fmt::Debug for ClientSessionCache {
         f.write_str("ClientSessionCache")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::time_provider::DefaultTimeProvider;
+
+    use super::*;
+
+    /// It saves a HelloRetryRequest, also when there is no session.
+    #[test]
+    fn the_key_exchange_group_of_a_server_is_remembered() {
+        let cache = ClientSessionCache::new(Arc::new(DefaultTimeProvider));
+        let name = |text: &'static str| ServerName::try_from(text).expect("a name");
+        cache.set_kx_hint(name("a.example"), NamedGroup::secp256r1);
+        cache.set_kx_hint(name("b.example"), NamedGroup::X25519);
+        assert!(cache.take_tls13_ticket(&name("a.example")).is_none());
+        assert!(cache.tls12_session(&name("a.example")).is_none());
+        let hint = |text| cache.kx_hint(&name(text));
+        assert_eq!(hint("a.example"), Some(NamedGroup::secp256r1));
+        assert_eq!(hint("b.example"), Some(NamedGroup::X25519));
+        assert_eq!(hint("c.example"), None);
+    }
+}

@@ -463,3 +463,6 @@ impl<I: Eq + Hash + Send + Sync> Denies<I> for DenyList<I> {
         }
     }
 }
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests;

@@ -198,3 +198,23 @@ impl Record<'_> {
 fn depth(key: &str) -> usize {
     key.bytes().filter(|&byte| byte == b'/').count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The length is in fifteen bits: a longer key would be found by another one.
+    #[test]
+    fn a_key_is_at_most_32767_bytes_long() {
+        let mut table = Table::default();
+        for wide in [false, true] {
+            for (length, fits) in [(32_767, true), (32_768, false), (65_540, false)] {
+                let key = "a".repeat(length);
+                assert_eq!(table.insert(&key, wide, None), fits, "{length}");
+                let found = table.find(&key, wide, table.hash(&key, wide));
+                assert_eq!(found.is_some(), fits, "{length}");
+            }
+        }
+        assert_eq!(table.len(), 2);
+    }
+}
