@@ -170,3 +170,37 @@ impl<I> fmt::Debug for Connector<I> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(
+    test,
+    feature = "testing",
+    any(feature = "aws-lc-rs", feature = "ring")
+))]
+mod tests {
+    use crate::identity::DnsName;
+    use crate::testing::TestCa;
+    use crate::{Connector, Update, policy};
+
+    /// A pool of connections of an older count is replaced.
+    #[test]
+    fn each_replacement_of_the_credentials_is_counted() {
+        let ca = TestCa::new("Root");
+        let credentials = || ca.leaf().dns("client.example").issue().credentials();
+        let connector = Connector::builder()
+            .credentials(credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::allow_any())
+            .build()
+            .expect("a connector");
+        let count = || connector.endpoint.snapshot().tls.credentials;
+        let update = |update| connector.control().update(update).expect("an update");
+        assert_eq!(count(), 0);
+        update(Update::new().credentials(credentials()));
+        assert_eq!(count(), 1);
+        update(Update::new().trust(ca.trust()));
+        assert_eq!(count(), 1, "the same certificate");
+        update(Update::new().credentials(credentials()));
+        assert_eq!(count(), 2);
+    }
+}

@@ -256,3 +256,49 @@ pub(super) fn leaf_of(key: &CertifiedKey) -> Option<Certificate> {
         .first()
         .and_then(|der| Certificate::from_der(der).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_alert_that_can_be_explained_is() {
+        use AlertDescription as A;
+
+        let cause = |alert, peer| PeerAlert::new(alert, peer, None).cause().into_owned();
+        for peer in [Side::Server, Side::Client] {
+            for (alert, ours) in [
+                (A::AccessDenied, true),
+                (A::UnknownCA, true),
+                (A::CertificateRequired, false),
+                (A::BadCertificate, true),
+                (A::UnsupportedCertificate, true),
+                (A::CertificateRevoked, true),
+                (A::CertificateExpired, true),
+                (A::CertificateUnknown, true),
+                (A::DecryptError, false),
+                (A::ProtocolVersion, false),
+                (A::HandshakeFailure, false),
+                (A::InsufficientSecurity, false),
+                (A::NoApplicationProtocol, false),
+                (A::UnrecognisedName, false),
+                (A::InternalError, false),
+            ] {
+                let text = cause(alert, peer);
+                assert!(!text.contains("RFC 8446"), "{text}");
+                assert_eq!(text.contains("refused our certificate: "), ours, "{text}");
+                assert_eq!(text.contains("refused us: "), !ours, "{text}");
+            }
+        }
+        // Only a server knows nothing of names, and only wolfSSL's client of long nonces.
+        for alert in [A::BadCertificate, A::IllegalParameter] {
+            assert_ne!(
+                PeerAlert::new(alert, Side::Server, None).meaning(),
+                PeerAlert::new(alert, Side::Client, None).meaning()
+            );
+        }
+        assert!(cause(A::BadCertificate, Side::Server).contains("version 1"));
+        assert!(cause(A::IllegalParameter, Side::Client).contains("wolfSSL"));
+        assert!(cause(A::RecordOverflow, Side::Server).contains("RFC 8446"));
+    }
+}

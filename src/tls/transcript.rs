@@ -249,7 +249,7 @@ mod tests {
     fn messages_are_read_in_parts_of_any_size() {
         let transcript = [
             message(1, &[CERTIFICATE_REQUEST; 300]),
-            message(2, &[0; 70_001]),
+            message(2, &[1; 70_000]),
             message(CERTIFICATE_REQUEST, &[]),
             message(SERVER_HELLO_DONE, &[]),
         ]

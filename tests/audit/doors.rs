@@ -53,6 +53,20 @@ fn a_bare_chain_has_one_outcome() {
     );
     assert_eq!(identity(&event), Some(("client.example", "claimed")));
 
+    // All that was presented, not only the path.
+    let surplus = [leaf.leaf_der().clone(), strange.leaf_der().clone()];
+    acceptor.control().admit_chain(&surplus, info()).unwrap();
+    assert_eq!(only(&trail).certificates.len(), 2);
+
+    let unfinished = acceptor.start().unwrap();
+    unfinished.admit(None).map(drop).unwrap_err();
+    let event = only(&trail);
+    assert_eq!(event.reason, Some("handshake_incomplete"));
+    assert_eq!(
+        (event.action, event.stage),
+        (Action::HandshakeFailed, Some(Stage::Handshake))
+    );
+
     acceptor.control().set_policy(deny_all);
     acceptor
         .control()
@@ -70,7 +84,7 @@ fn a_bare_chain_has_one_outcome() {
     acceptor.control().admit_chain(&[], info()).unwrap_err();
     assert_eq!(only(&trail).reason, Some("no_certificate"));
     let stats = acceptor.control().stats();
-    assert_eq!((stats.attempts(), stats.in_flight, stats.open), (4, 0, 0));
+    assert_eq!((stats.attempts(), stats.in_flight, stats.open), (6, 0, 0));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use countersign::audit::{Action, AuditEvent, Memory};
+use countersign::policy::{DenyEntry, DenyList};
 use countersign::testing::{Issued, TestCa};
 use countersign::{ConnectError, Connector, Decision, Peer, identity::DnsName};
 use rustls::crypto::CryptoProvider;
@@ -20,6 +21,7 @@ use support::{SERVER, VERSIONS, Version, connector, deny_all, provider, thief};
 
 struct World {
     trail: Memory,
+    denied: DenyList<DnsName>,
     connector: Connector<DnsName>,
     config: Arc<ClientConfig>,
     good: Issued,
@@ -27,8 +29,9 @@ struct World {
 
 fn world(version: Version) -> World {
     let ca = TestCa::new("Root");
-    let trail = Memory::new();
+    let (trail, denied) = (Memory::new(), DenyList::new());
     let connector = connector(&ca, "client.example")
+        .deny_list(&denied)
         .allow_tls12()
         .crypto_provider(provider(version))
         .audit(trail.clone())
@@ -36,6 +39,7 @@ fn world(version: Version) -> World {
         .unwrap();
     World {
         trail,
+        denied,
         config: Arc::new(connector.clone().into_authorizing_rustls_config()),
         connector,
         good: ca.leaf().dns(SERVER).issue(),
@@ -104,8 +108,15 @@ fn a_handshake_has_one_event_whatever_comes_after_the_proof() {
         let shown = || server(thief(&world.good, &world.good));
         // To its end.
         let mut client = world.start();
-        drive(&mut client, &mut shown(), |_, _| ()).unwrap();
+        let mut server = shown();
+        drive(&mut client, &mut server, |_, _| ()).unwrap();
         assert!(!client.is_handshaking());
+        let presented = server.peer_certificates().map(<[_]>::len);
+        assert_eq!(
+            presented,
+            Some(1),
+            "our certificate, though none is required"
+        );
         drop(client);
         assert_eq!(world.only().action, Action::Admitted);
 
@@ -175,7 +186,24 @@ fn a_refused_server_has_one_event() {
         let good = thief(&world.good, &world.good);
         drive(&mut client, &mut server(good), |_, _| ()).unwrap_err();
         assert_eq!(world.only().action, Action::Denied);
+
+        let key = world.good.certificate().spki_sha256();
+        assert!(world.denied.insert(DenyEntry::Key(key)));
+        let mut client = world.start();
+        let mut server = shown_by(&world.good);
+        drive(&mut client, &mut server, |_, _| ()).unwrap_err();
+        let event = world.only();
+        assert_eq!(event.reason, Some("deny_listed"));
+        let mut alert = Vec::new();
+        client.write_tls(&mut alert).unwrap();
+        server.read_tls(&mut alert.as_slice()).unwrap();
+        let received = Err(Error::AlertReceived(AlertDescription::CertificateRevoked));
+        assert_eq!(server.process_new_packets().map(drop), received);
     }
+}
+
+fn shown_by(issued: &Issued) -> ServerConnection {
+    server(thief(issued, issued))
 }
 
 /// With each version, and with a HelloRetryRequest, the twin of which is a server that asks.

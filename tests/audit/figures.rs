@@ -62,6 +62,8 @@ pub(crate) fn agree(stats: &Stats, scraped: &str, events: &[Arc<AuditEvent>], na
     assert_eq!(value("countersign_resumptions_total") as u64, resumed);
     let chains = stats.chains_verified + stats.chains_remembered;
     assert_eq!(value("countersign_chains_total") as u64, chains);
+    let policies = value("countersign_policy_duration_seconds_count") as u64;
+    assert!(policies >= stats.admitted, "{policies} decisions");
     assert_eq!(value("countersign_handshakes_in_flight"), 0.0);
     assert_eq!(value("countersign_connections"), 0.0);
     assert_eq!(value("countersign_generation"), 1.0);

@@ -134,6 +134,8 @@ async fn a_resumed_session_is_recorded_as_such() {
         ),
         (2, 1)
     );
+    let stats = acceptor.control().stats();
+    assert_eq!((stats.chains_verified, stats.chains_remembered), (1, 1));
 
     // Judged anew, with what is remembered of it.
     acceptor.control().set_policy(deny_all);
@@ -349,4 +351,28 @@ async fn the_client_records_its_side() {
     let event = only(&trail);
     assert_eq!(event.reason, Some("invalid_server_name"));
     assert_eq!(event.stage, Some(Stage::Transport));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_nothing_is_recorded_as_timed_out() {
+    let (ca, trail) = (TestCa::new("Root"), Memory::new());
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .audit(trail.clone())
+        .build()
+        .unwrap();
+    let (near, _far) = tokio::io::duplex(1024);
+    let error = acceptor.accept(near).await.unwrap_err();
+    assert_eq!(error.reason(), "timed_out");
+    let event = only(&trail);
+    let outcome = (event.action, event.reason);
+    assert_eq!(outcome, (Action::TimedOut, Some("timed_out")));
+    assert_eq!(event.alert, None, "none was sent");
+    assert_eq!(acceptor.control().stats().timed_out, 1);
+}
+
+#[test]
+fn a_connector_knows_how_long_its_certificate_lasts() {
+    let ca = TestCa::new("Root");
+    let connector = connector(&ca, "client.example").build().unwrap();
+    assert!(connector.control().stats().own_certificate_left.is_some());
 }

@@ -1,5 +1,6 @@
 //! The lower-level doors, for those without tokio, and what cannot be opened through them.
 
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use countersign::testing::{FixedClock, TestCa};
 use countersign::trust::ChainError;
 use countersign::{AcceptError, Acceptor, ConnectionInfo, Connector, policy};
 use rustls::{ServerConfig, ServerConnection};
-use support::{SERVER, acceptor, connector, deny_all, handshake, provider, raw_client};
+use support::raw::{RawClient, pending};
+use support::{SERVER, VERSIONS, acceptor, connector, deny_all, handshake, provider, raw_client};
 
 #[test]
 fn a_blocking_client_rejects_a_server_by_name_and_policy() {
@@ -129,6 +131,92 @@ fn the_gate_rejects_an_anonymous_connection() {
     );
 }
 
+/// rustls ends the handshake: an application that forgets the gate has no connection.
+#[test]
+fn an_exported_configuration_completes_no_handshake_without_a_certificate() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any())
+        .allow_tls12()
+        .build()
+        .unwrap();
+    for version in VERSIONS {
+        let mut server = ServerConnection::new(acceptor.unauthorized_rustls_config()).unwrap();
+        let mut client = RawClient::new(&ca, version, None).start();
+        let error = loop {
+            let bytes = pending(&mut client);
+            assert!(!bytes.is_empty(), "{version:?}: no error");
+            server.read_tls(&mut bytes.as_slice()).unwrap();
+            if let Err(error) = server.process_new_packets() {
+                break error;
+            }
+            let mut bytes = Vec::new();
+            server.write_tls(&mut bytes).unwrap();
+            client.read_tls(&mut bytes.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        };
+        assert_eq!(error, rustls::Error::NoCertificatesPresented, "{version:?}");
+        assert!(server.is_handshaking());
+        let error = acceptor.control().admit(&server, None).unwrap_err();
+        assert_eq!(error.reason(), "handshake_incomplete");
+    }
+}
+
+/// A transport that sends only what is flushed.
+struct Buffered {
+    tcp: TcpStream,
+    written: Vec<u8>,
+}
+
+impl Buffered {
+    fn new(tcp: TcpStream) -> Self {
+        tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let written = Vec::new();
+        Self { tcp, written }
+    }
+}
+
+impl Read for Buffered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(buffer)
+    }
+}
+
+impl Write for Buffered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.write_all(&self.written)?;
+        self.written.clear();
+        self.tcp.flush()
+    }
+}
+
+#[test]
+fn blocking_handshakes_flush_their_transports() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut tcp = Buffered::new(TcpStream::connect(address).unwrap());
+            let mut handshake = connector.start(SERVER).unwrap();
+            handshake.complete(&mut tcp).unwrap();
+            handshake.admit(address).map(drop).unwrap();
+        });
+        let (tcp, from) = listener.accept().unwrap();
+        let mut tcp = Buffered::new(tcp);
+        let mut handshake = acceptor.start().unwrap();
+        handshake.complete(&mut tcp).unwrap();
+        assert!(tcp.written.is_empty());
+        let (_, admission) = handshake.admit(from).unwrap();
+        assert_eq!(admission.peer().identity().as_str(), "client.example");
+    });
+}
+
 #[test]
 fn a_bare_chain_as_from_quic() {
     let ca = TestCa::new("Root");
@@ -168,14 +256,13 @@ fn a_bare_chain_as_from_quic() {
         "malformed_certificate"
     );
     clock.advance(Duration::from_secs(400 * 24 * 60 * 60));
-    assert_eq!(
-        acceptor
-            .control()
-            .admit_chain(client.chain(), info())
-            .unwrap_err()
-            .reason(),
-        "expired"
-    );
+    let error = acceptor
+        .control()
+        .admit_chain(client.chain(), info())
+        .unwrap_err();
+    assert_eq!(error.reason(), "expired");
+    let certificate = error.certificate().map(|certificate| certificate.der());
+    assert_eq!(certificate, client.chain().first(), "as claimed");
 }
 
 #[test]

@@ -172,6 +172,14 @@ fn spiffe() {
             Ok(good),
         ),
         (
+            "beside unreadable names of other kinds",
+            leaf()
+                .general_name(0xa2, b"a.example")
+                .spiffe(good)
+                .general_name(0x83, b"a@b.example"),
+            Ok(good),
+        ),
+        (
             "two URIs, one of another scheme",
             leaf().spiffe(good).uri("https://a.example/"),
             Err("ambiguous"),

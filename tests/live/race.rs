@@ -4,11 +4,14 @@ mod midway;
 mod stress;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::TlsStream;
 use countersign::identity::DnsName;
 use countersign::live::CloseReason;
+use countersign::testing::TestCa;
+use countersign::{Decision, Peer, TlsStream, Update, policy};
 use midway::{Moment, Side, What, World};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::time::timeout;
@@ -103,4 +106,51 @@ fn every_kind() -> impl Iterator<Item = (Side, bool, bool)> {
         let kinds = [(false, true), (false, false), (true, true), (true, false)];
         kinds.map(|(is_async, is_first)| (side, is_async, is_first))
     })
+}
+
+/// The rules change while the policy runs. A synchronous policy decides by the rules that are in force
+/// together; an asynchronous one, which takes time, until it is replaced.
+#[tokio::test(start_paused = true)]
+async fn a_synchronous_policy_is_asked_again_when_the_trust_changes() {
+    for (is_async, times) in [(false, 2), (true, 1)] {
+        let ca = TestCa::new("Root");
+        let acceptor = support::acceptor(&ca, policy::allow_any()).build().unwrap();
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let decide = {
+            let (asked, acceptor) = (Arc::clone(&asked), acceptor.clone());
+            move || {
+                if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                    acceptor.control().update(Update::new()).unwrap();
+                }
+                Decision::allow("any")
+            }
+        };
+        if is_async {
+            acceptor.control().set_async_policy(
+                move |_: Peer<DnsName>| std::future::ready(decide()),
+                Duration::from_secs(5),
+            );
+        } else {
+            acceptor
+                .control()
+                .set_policy(move |_: &Peer<DnsName>| decide());
+        }
+        let connector = support::connector(&ca, "client.example").build().unwrap();
+        let (server, client) = support::handshake(&acceptor, &connector).await;
+        let (_server, _client) = (server.unwrap(), client.unwrap());
+        assert_eq!(asked.load(Ordering::SeqCst), times, "async: {is_async}");
+        // The chain was verified in the handshake, and by the new trust.
+        let stats = acceptor.control().stats();
+        assert_eq!((stats.chains_verified, stats.chains_remembered), (2, 0));
+
+        // A new policy decides once about each open connection.
+        let next: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&next);
+        acceptor.control().set_policy(move |_: &Peer<DnsName>| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Decision::allow("any")
+        });
+        tokio::time::sleep(Duration::from_secs(5)).await; // every policy has decided
+        assert_eq!(next.load(Ordering::SeqCst), 1, "async: {is_async}");
+    }
 }

@@ -80,6 +80,7 @@ async fn a_decision_is_remembered_for_the_given_time() {
     let directory = Directory::new();
     let cached = policy::cached(directory.clone(), MINUTE, 100);
     let peer = World::new().peer("a");
+    assert_eq!(cached.len(), 0);
 
     let asked_at = Instant::now();
     assert_eq!(cached.authorize(peer.clone()).await, known());

@@ -170,6 +170,10 @@ fn many_and_long_reasons_are_shortened() {
             "ü".repeat(120)
         )
     );
+    let denies = ["a", "b", "c", "d"].map(|name| says(No, name));
+    let (_, text) = ask(&policy::any_of(denies));
+    let all = "none of 4 rules allows: not a; not b; not c; not d";
+    assert_eq!(text, all, "no more than are shown");
 }
 
 /// For every tree of two levels, decision and explanation agree.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use countersign::gate::AdmitError;
 use countersign::identity::{DnsName, SerialAndIssuer};
-use countersign::policy::{DeniedBy, DenyEntry, DenyList};
+use countersign::policy::{DeniedBy, DenyEntry, DenyList, IssuerText, SerialText};
 use countersign::testing::{Issued, TestCa};
 use countersign::{
     AcceptError, Acceptor, Certificate, ConnectError, ConnectionInfo, Connector, Control, Decision,
@@ -343,6 +343,14 @@ fn a_list_is_a_set() {
     assert!(list.contains(&entries[1]) && !list.contains(&entries[0]));
     list.replace([]);
     assert!(clone.is_empty());
+    let serial = DenyEntry::NamedSerial {
+        serial: SerialText::parse("1234").unwrap(),
+        issuer: IssuerText::Printed("CN=Root".into()),
+    };
+    assert!(list.insert(serial.clone()) && list.insert(identity("other.example")));
+    assert_eq!((list.len(), list.is_empty()), (2, false));
+    assert!(list.remove(&serial));
+    assert_eq!((list.len(), list.is_empty()), (1, false));
     // Its names stay with it.
     list.insert(identity("client.example"));
     assert!(!format!("{list:?}").contains("client"));

@@ -171,3 +171,15 @@ impl Random {
         (self.0 >> 33) as usize % limit
     }
 }
+
+#[test]
+fn an_empty_set_denies_and_says_that_it_is_empty() {
+    let peer = testing::peer("a.example".parse::<DnsName>().unwrap());
+    let empty = policy::exact::<DnsName>([]);
+    let decision = empty.authorize(&peer);
+    let reason = decision.reason().expect("a denial");
+    assert!(
+        reason.ends_with("is empty, so it denies every peer"),
+        "{reason}"
+    );
+}

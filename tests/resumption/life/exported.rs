@@ -145,3 +145,49 @@ async fn an_update_ends_the_sessions_of_both_doors() {
         assert!(call(&client, &acceptor).await, "a new one");
     }
 }
+
+/// The owner of the key proves it at the exported door, which does not prolong a session that the acceptor
+/// granted before.
+#[tokio::test(start_paused = true)]
+async fn a_proof_at_the_exported_door_does_not_prolong_an_older_session() {
+    for (version, kind) in all() {
+        let (clock, acceptor, taken, owner) = world_of_two(version, kind);
+        assert!(!call_itself(&taken, &acceptor).await);
+        clock.advance(AN_HOUR * 10);
+        assert!(!call(&owner, &acceptor).await, "it has no session");
+        clock.advance(AN_HOUR * 13);
+        assert!(call(&taken, &acceptor).await, "{version:?} {kind:?}");
+        clock.advance(AN_HOUR + AN_HOUR / 3600);
+        assert!(!call(&taken, &acceptor).await, "{version:?} {kind:?}");
+    }
+}
+
+/// The acceptor knows the connection that a session is for, so that an older proof does not shorten it.
+#[tokio::test(start_paused = true)]
+async fn a_session_of_the_acceptor_lasts_for_a_day_after_its_own_proof() {
+    for (version, kind) in all() {
+        let (clock, acceptor, first, second) = world_of_two(version, kind);
+        assert!(!call_itself(&first, &acceptor).await);
+        clock.advance(AN_HOUR * 20);
+        assert!(!call_itself(&second, &acceptor).await);
+        for _ in 0..2 {
+            clock.advance(AN_HOUR * 12);
+            assert!(
+                call_itself(&second, &acceptor).await,
+                "{version:?} {kind:?}"
+            );
+        }
+        clock.advance(AN_HOUR / 3600);
+        assert!(
+            !call_itself(&second, &acceptor).await,
+            "{version:?} {kind:?}"
+        );
+    }
+}
+
+/// Connects to the acceptor itself; whether the client resumed.
+async fn call_itself(client: &RawClient, acceptor: &Acceptor<DnsName>) -> bool {
+    let (resumed, seen) = client.call(acceptor).await;
+    seen.end.unwrap();
+    resumed.unwrap()
+}
