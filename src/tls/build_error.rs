@@ -215,7 +215,6 @@ impl std::error::Error for BuildError {
         match self {
             // `Display` is that of the error within.
             Self::Credentials(error) => std::error::Error::source(error),
-            Self::Bundle(error) => std::error::Error::source(error),
             _ => None,
         }
     }
@@ -259,3 +258,21 @@ impl From<BundleError> for BuildError {
 
 /// The reason of a rollback, whether it is denied or allowed.
 pub(crate) const CRL_ROLLED_BACK: &str = "crl_rolled_back";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_that_of_the_error_within() {
+        let malformed = || CredentialsError::Malformed {
+            position: 1,
+            source: Certificate::from_der(b"").expect_err("no certificate"),
+        };
+        let source = |error: &dyn std::error::Error| error.source().map(ToString::to_string);
+        let within = source(&malformed());
+        assert!(within.is_some());
+        assert_eq!(source(&BuildError::Credentials(malformed())), within);
+        assert_eq!(source(&BuildError::NoTicketer), None);
+    }
+}

@@ -368,6 +368,26 @@ async fn a_client_that_sends_nothing_is_recorded_as_timed_out() {
     assert_eq!(outcome, (Action::TimedOut, Some("timed_out")));
     assert_eq!(event.alert, None, "none was sent");
     assert_eq!(acceptor.control().stats().timed_out, 1);
+
+    // The policy takes longer than a handshake may: the client reads why it is not admitted.
+    let policy = |_: countersign::Peer<_>| std::future::pending::<countersign::Decision>();
+    let an_hour = std::time::Duration::from_secs(3600);
+    acceptor.control().set_async_policy(policy, an_hour);
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let (server, client) = handshake(&acceptor, &connector).await;
+    assert_eq!(server.unwrap_err().reason(), "timed_out");
+    let event = only(&trail);
+    assert_eq!(
+        (event.action, event.stage, &event.alert),
+        (
+            Action::TimedOut,
+            Some(Stage::Policy),
+            &Some(Alert::Sent("access_denied".into()))
+        )
+    );
+    assert_eq!(identity(&event), Some(("client.example", "proven")));
+    let seen = support::alert_seen(client).await;
+    assert_eq!(seen, rustls::AlertDescription::AccessDenied);
 }
 
 #[test]

@@ -105,7 +105,7 @@ async fn each_name_is_sent_once() {
 #[tokio::test(start_paused = true)]
 async fn long_lists_are_sent_only_where_that_is_chosen_and_never_in_part() {
     let ca = TestCa::new("Root");
-    for (roots, short, all) in [(50, true, true), (250, false, true), (1200, false, false)] {
+    for (roots, short, all) in [(100, true, true), (250, false, true), (1200, false, false)] {
         let trust = with_roots(&ca, roots);
         for (choice, sends) in [
             (RootHints::IfShort, short),

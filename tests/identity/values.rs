@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::{Debug, Display};
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -25,6 +25,8 @@ fn identities_compare_as_their_texts() {
     where
         I: FromStr<Err = IdentityError> + Ord + Hash + Debug + Display,
     {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let hash = |identity: &I| hasher.hash_one(identity);
         for one in texts {
             for other in texts {
                 let (x, y): (I, I) = (parsed(one), parsed(other));
@@ -32,6 +34,7 @@ fn identities_compare_as_their_texts() {
                 assert_eq!(x.cmp(&y), one.cmp(other), "{x:?} {y:?}");
                 assert_eq!(x.partial_cmp(&y), Some(x.cmp(&y)), "{x:?} {y:?}");
                 assert_eq!(y.to_string(), **other);
+                assert_eq!(hash(&x) == hash(&y), one == other, "{x:?} {y:?}");
                 assert_eq!(HashSet::from([x]).contains(&y), one == other, "{y:?}");
             }
         }
