@@ -171,11 +171,8 @@ impl<I> fmt::Debug for Connector<I> {
     }
 }
 
-#[cfg(all(
-    test,
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "ring")
-))]
+#[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+#[cfg(test)]
 mod tests {
     use crate::identity::DnsName;
     use crate::testing::TestCa;

@@ -260,11 +260,8 @@ impl<I> fmt::Debug for Gate<I> {
     }
 }
 
-#[cfg(all(
-    test,
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "ring")
-))]
+#[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::identity::DnsName;

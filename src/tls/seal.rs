@@ -115,11 +115,8 @@ fn encrypter(
     }
 }
 
-#[cfg(all(
-    test,
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "ring")
-))]
+#[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+#[cfg(test)]
 mod tests {
     use std::io::Read as _;
     use std::sync::Arc;

@@ -28,7 +28,7 @@ fn every_gate_of_a_list_is_notified_of_every_change() {
     assert!(!list.insert(DenyEntry::Identity(1)), "no change");
     list.replace([DenyEntry::Identity(2)]);
     assert_eq!(counts(), [2, 2, 2]);
-    // A reload replaces the entries, and its own gate acts by itself.
+    // A reload replaces the entries, and acts on its own gate.
     let replaced = list.prepare([]).swap();
     assert_eq!(counts(), [2, 2, 2]);
     replaced.notify_others(Arc::as_ptr(&gates[1]));
