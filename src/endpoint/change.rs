@@ -27,10 +27,8 @@ impl<I> Change<I> {
     pub(super) const fn kind(&self) -> Changed {
         if self.authorizer.is_some() {
             Changed::Policy
-        } else if self.update.is_some() || self.deny_list.is_some() || self.suspended.is_some() {
-            Changed::Facts
         } else {
-            Changed::Nothing
+            Changed::Facts
         }
     }
 }

@@ -5,8 +5,7 @@ use super::GenerationId;
 /// Which rules a change replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Changed {
-    Nothing,
-    /// Trust, CRLs, credentials or the deny list.
+    /// Trust, CRLs, credentials or the deny list, or none of them.
     Facts,
     /// The policy, at least.
     Policy,
