@@ -301,6 +301,106 @@ fn own_chain(credentials: &Credentials) -> impl Iterator<Item = Certificate> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+    mod state {
+        use rustls::crypto::WebPkiSupportedAlgorithms;
+
+        use super::super::*;
+        use crate::testing::TestCa;
+
+        /// Requirements with a provider that verifies no signature, so that no key is FIPS.
+        fn requirements(fips: bool) -> Requirements {
+            let mut provider = CryptoProvider::clone(&provider::built_in().unwrap());
+            provider.signature_verification_algorithms = WebPkiSupportedAlgorithms {
+                all: &[],
+                mapping: &[],
+            };
+            Requirements {
+                post_quantum: PostQuantum::Preferred,
+                fips,
+                provider: Arc::new(provider),
+            }
+        }
+
+        fn changed(old: Option<TrustStore>, new: Option<TrustStore>) -> ChangedBundle {
+            ChangedBundle {
+                domain: "a.example".parse().unwrap(),
+                old: old.map(Arc::new),
+                new: new.map(Arc::new),
+            }
+        }
+
+        #[test]
+        fn it_is_fips_once_nothing_is_left_that_is_not() {
+            let ca = TestCa::new("Root");
+            let lax = requirements(false);
+            let bundles = ["a.example", "b.example", "c.example"];
+            let bundles = bundles
+                .iter()
+                .fold(TrustStore::by_trust_domain(), |all, it| {
+                    all.with(it.parse().unwrap(), ca.trust()).unwrap()
+                });
+            let mut state = FipsState::default();
+            assert!(state.is_fips());
+            lax.check_trust(&bundles.into(), &mut state).unwrap();
+            assert!(!state.is_fips());
+            // As many of them are removed; one is replaced, and one is added.
+            let (some, none) = (|| Some(ca.trust()), || None);
+            for (old, new, is_fips) in [
+                (some(), none(), false),
+                (some(), some(), false),
+                (some(), none(), false),
+                (none(), some(), false),
+                (some(), none(), false),
+                (some(), none(), true),
+                (none(), some(), false),
+            ] {
+                lax.check_bundle(&changed(old, new), &mut state).unwrap();
+                assert_eq!(state.is_fips(), is_fips, "{}", state.trust);
+            }
+        }
+
+        #[test]
+        fn any_part_that_is_not_fips_counts() {
+            let problem = || FipsError::Provider;
+            for state in [
+                FipsState {
+                    settings: Some(problem()),
+                    ..FipsState::default()
+                },
+                FipsState {
+                    trust: 1,
+                    ..FipsState::default()
+                },
+                FipsState {
+                    default: Some(problem()),
+                    ..FipsState::default()
+                },
+                FipsState {
+                    named: HashMap::from([("a.example".into(), problem())]),
+                    ..FipsState::default()
+                },
+            ] {
+                assert!(!state.is_fips());
+            }
+        }
+
+        #[test]
+        fn where_fips_is_required_a_bundle_that_is_not_is_an_error() {
+            let ca = TestCa::new("Root");
+            let strict = requirements(true);
+            let mut state = FipsState::default();
+            let error = strict.check_bundle(&changed(None, Some(ca.trust())), &mut state);
+            assert!(matches!(
+                error,
+                Err(BuildError::Fips(FipsError::TrustedKey { .. }))
+            ));
+            let removed = changed(None, None);
+            strict.check_bundle(&removed, &mut state).unwrap();
+            assert!(state.is_fips());
+        }
+    }
+
     #[cfg(feature = "ring")]
     mod with_ring {
         use rustls::crypto::ring;

@@ -179,6 +179,23 @@ fn each_part_of_a_provider_is_refused_with_its_reason() {
         refused(builder.crypto_provider(claiming(claims)))
     };
     if cfg!(not(feature = "fips")) {
+        // Neither its random numbers alone are enough, nor its keys.
+        let plain = provider(Version::Tls13);
+        let only_random = CryptoProvider {
+            key_provider: plain.key_provider,
+            ..claiming(Claims::All)
+        };
+        let only_keys = CryptoProvider {
+            secure_random: plain.secure_random,
+            ..claiming(Claims::All)
+        };
+        for provider in [only_random, only_keys] {
+            let builder = acceptor(own.clone(), ca.trust());
+            assert_eq!(
+                refused(builder.crypto_provider(provider)),
+                FipsError::Provider
+            );
+        }
         let why = refused_by(Claims::Provider);
         assert!(matches!(why, FipsError::CipherSuite { name } if name.starts_with("TLS13_AES")));
         let why = refused_by(Claims::Suites);

@@ -557,6 +557,35 @@ async fn an_update_cannot_leave_the_rule() {
     handshake(&strict, &connector).await.0.unwrap();
 }
 
+/// A trust domain that changes alone is checked as the whole trust is.
+#[test]
+fn a_trust_domain_cannot_leave_the_rule() {
+    let (modern, old) = (ca(KeyType::MlDsa65), ca(KeyType::P256));
+    let own = leaf(&modern, SERVER, KeyType::MlDsa65);
+    let bundles = TrustStore::by_trust_domain()
+        .with("new.example".parse().unwrap(), modern.trust())
+        .unwrap();
+    let acceptor = Acceptor::builder()
+        .credentials(own.credentials())
+        .trust(bundles)
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .post_quantum(PostQuantum::Only)
+        .build()
+        .unwrap();
+    let control = acceptor.control();
+    for domain in ["new.example", "other.example"] {
+        let set = |trust| control.set_trust_domain(domain.parse().unwrap(), trust);
+        let generation = control.generation();
+        let error = set(old.trust()).unwrap_err();
+        assert_eq!(error.reason(), "post_quantum_trust");
+        assert!(error.to_string().contains(domain), "{error}");
+        assert_eq!(control.generation(), generation);
+        let next = ca(KeyType::MlDsa87);
+        assert_eq!(set(next.trust()).unwrap(), generation + 1);
+    }
+}
+
 /// The leaf and as many authorities below the root.
 fn deep(root: &TestCa, name: &str, intermediates: usize) -> Issued {
     let mut issuer = root.clone();
