@@ -205,6 +205,37 @@ fn a_connection_whose_policy_cannot_run_is_cut() {
     });
 }
 
+/// Nor is there a decision if the runtime goes while the policy is being asked.
+#[test]
+fn a_connection_whose_policy_stops_without_an_answer_is_cut() {
+    let ca = TestCa::new("Root");
+    let acceptor = acceptor(&ca, policy::allow_any()).build().unwrap();
+    let connector = connector(&ca, "client.example").build().unwrap();
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let (first, second) = (runtime(), runtime());
+    // The task of the first connection runs the policy.
+    let of_first = first.block_on(handshake(&acceptor, &connector));
+    let (server, _client) = second.block_on(handshake(&acceptor, &connector));
+    let mut server = server.unwrap();
+    drop(of_first);
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let never = move |_: Peer<DnsName>| {
+        asked.send(()).unwrap();
+        std::future::pending::<Decision>()
+    };
+    let long = Duration::from_secs(3600);
+    acceptor.control().set_async_policy(never, long);
+    second.block_on(is_asked.recv()).unwrap();
+    drop(first);
+    second.block_on(async {
+        let read = timeout(Duration::from_secs(30), server.read_u8()).await;
+        assert_eq!(cut_for(&read.unwrap().unwrap_err()), "policy_not_asked");
+    });
+}
+
 /// The very first connection of an acceptor is reached, too, in whichever moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_policy_reaches_the_first_connection() {

@@ -1,12 +1,13 @@
 //! How many connections may be open, in all and per identity.
 
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::audit::Memory;
-use countersign::identity::DnsName;
-use countersign::testing::TestCa;
-use countersign::{Acceptor, Connector, Decision, Listener, Peer, policy};
+use countersign::identity::{DnsName, IdentityExtractor as _};
+use countersign::testing::{self, TestCa};
+use countersign::{Acceptor, Certificate, Connector, Decision, Listener, Peer, policy};
 use rustls::AlertDescription;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -87,6 +88,42 @@ async fn each_identity_has_a_limit_of_its_own() {
     drop(of_alice);
     let (again, _client) = handshake(&acceptor, &renewed).await;
     again.unwrap();
+}
+
+/// An identity of which every one has the same hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Colliding(String);
+
+impl Hash for Colliding {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(0);
+    }
+}
+
+#[tokio::test]
+async fn identities_are_told_apart_by_equality_and_not_by_their_hash() {
+    let ca = TestCa::new("Root");
+    let acceptor = Acceptor::builder()
+        .credentials(ca.leaf().dns(SERVER).issue().credentials())
+        .trust(ca.trust())
+        .identify(|certificate: &Certificate| {
+            let name = DnsName::extractor().extract(certificate)?;
+            Ok(Colliding(name.to_string()))
+        })
+        .authorize(policy::allow_any())
+        .max_connections_per_identity(1)
+        .build()
+        .unwrap();
+    let [alice, bob] =
+        ["alice.example", "bob.example"].map(|name| connector(&ca, name).build().unwrap());
+    let (of_alice, _client) = testing::handshake(&acceptor, &alice, SERVER).await;
+    let (of_bob, _other) = testing::handshake(&acceptor, &bob, SERVER).await;
+    let (_of_alice, _of_bob) = (of_alice.unwrap(), of_bob.unwrap());
+    for full in [&alice, &bob] {
+        let (server, _client) = testing::handshake(&acceptor, full, SERVER).await;
+        let reason = server.unwrap_err().reason();
+        assert_eq!(reason, "too_many_connections_of_identity");
+    }
 }
 
 /// Of two places of an identity, one that is given back can be taken once.
