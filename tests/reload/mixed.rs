@@ -1,12 +1,14 @@
 //! Somebody writes all the time: what is applied is always one set.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::Acceptor;
 use countersign::identity::DnsName;
-use countersign::reload::Handle;
+use countersign::reload::{Handle, Reload, Source};
+use countersign::testing::TestCa;
+use countersign::{Acceptor, ConnectionInfo, TrustStore, policy};
 use tokio::time::sleep;
 
 use crate::material::{Folder, Material, WAYS, Way, applied, every_second, own_number};
@@ -72,6 +74,48 @@ async fn a_set_that_is_written_file_by_file_is_applied_whole() {
         assert!(status.applied > 50, "{way:?}: {status:?}");
         assert_eq!(status.refused, 0, "{way:?}: {:?}", status.last_error);
     }
+}
+
+/// A set that is replaced after its first file was loaded and before the last one is not applied.
+#[tokio::test(start_paused = true)]
+async fn files_that_change_while_they_are_loaded_are_loaded_again() {
+    let [old, new] = ["Old", "New"].map(TestCa::new);
+    let folder = tempfile::tempdir().unwrap();
+    let [ca, rules] = ["ca.pem", "policy.txt"].map(|name| folder.path().join(name));
+    std::fs::write(&ca, old.pem()).unwrap();
+    std::fs::write(&rules, "*.example").unwrap();
+    let acceptor = support::acceptor(&old, policy::allow_any())
+        .build()
+        .unwrap();
+    let loads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&loads);
+    let (next, path) = (new.pem(), ca.clone());
+    let _handle = Reload::of(&acceptor)
+        .trust(Source::<TrustStore>::pem_file(ca))
+        .policy(Source::text_file(rules).try_map(move |text| {
+            // The parts are loaded in their order: the trust is first.
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                std::fs::write(&path, &next).unwrap();
+            }
+            policy::dns_patterns(text.lines())
+        }))
+        .every(Duration::from_secs(3600))
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(loads.load(Ordering::SeqCst), 2);
+    let reason = |ca: &TestCa| {
+        let client = ca.leaf().dns("client.example").issue();
+        let admitted = acceptor
+            .control()
+            .admit_chain(client.chain(), ConnectionInfo::default());
+        admitted.map_or_else(|error| error.reason(), |_| "admitted")
+    };
+    assert_eq!(
+        [&old, &new].map(reason),
+        ["unknown_issuer", "admitted"],
+        "what was loaded first is not applied"
+    );
 }
 
 /// A thread swaps whole sets at any moment, also while one is being read.

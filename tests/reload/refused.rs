@@ -387,6 +387,7 @@ async fn files_that_change_constantly_are_reported_once() {
     sleep(Duration::from_secs(60)).await;
     let (count, reason, text) = report(&handle);
     assert_eq!((count, reason), (1, "keeps_changing"), "{text}");
+    assert!(text.contains("each of 11 reads"), "{text}");
     assert_eq!(handle.status().applied, 1);
     busy.abort();
     applied(&mut generations).await;

@@ -353,3 +353,44 @@ impl fmt::Debug for Followed {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Diagnostic;
+    use crate::reload::error::{Diagnosed, ReloadError};
+
+    struct Never;
+
+    impl Next for Never {
+        type Value = u32;
+
+        async fn next(&mut self) -> Option<Result<u32, LoadError>> {
+            None
+        }
+    }
+
+    fn error(withdraws: bool) -> LoadError {
+        let error: Box<dyn Diagnostic + Send + Sync> = Box::new(ReloadError::Stopped);
+        Arc::new(Diagnosed { error, withdraws })
+    }
+
+    /// Unlike an outage, after which the value stays in force.
+    #[test]
+    fn an_error_that_withdraws_the_value_counts_until_the_next_value() {
+        let feed = Feed::new("api".into(), Never, u32::eq);
+        let followed = Followed::new(Arc::clone(&feed));
+        let put = |item| {
+            feed.put(item, u32::eq);
+            let report = feed.report();
+            assert_eq!(report.is_withdrawn, followed.failed_closed().is_some());
+            report.is_withdrawn
+        };
+        assert!(!put(Ok(1)));
+        assert!(!put(Err(error(false))));
+        assert!(put(Err(error(true))));
+        assert!(put(Err(error(false))), "an outage gives nothing back");
+        assert!(!put(Ok(1)), "also if it is the same");
+        assert!(put(Err(error(true))));
+    }
+}
