@@ -257,6 +257,98 @@ mod tests {
         }
     }
 
+    /// Neither too early nor all at once.
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_are_spread_over_a_tenth_of_the_time() {
+        const COUNT: usize = 100;
+
+        let world = World::new(1000, Some(2000));
+        let peer = world.peer(HOUR);
+        let open: Vec<_> = (0..COUNT).map(|_| world.open(&peer)).collect();
+        seconds(1799.0).await;
+        assert!(open.iter().all(|it| why(it).is_none()));
+        // By tenths of the spread, no more than twice as many as their share.
+        for tenth in 1..=10 {
+            seconds(20.0).await;
+            let draining = open.iter().filter(|it| why(it).is_some()).count();
+            let share = tenth * COUNT / 10;
+            assert!(
+                draining.abs_diff(share) <= COUNT / 10,
+                "{tenth}: {draining}"
+            );
+        }
+        seconds(2.0).await;
+        assert!(open.iter().all(|it| why(it) == Some("max_age")));
+    }
+
+    /// Calls in progress end a second before the cut, or a quarter of a short time.
+    #[cfg(feature = "hyper")]
+    #[tokio::test(start_paused = true)]
+    async fn calls_end_before_the_cut() {
+        let world = World::new(30, None);
+        for (time, margin) in [(100.0, Some(1.0)), (2.0, None)] {
+            let open = world.open(&world.peer(HOUR));
+            let connection = open.connection();
+            assert_eq!(connection.lease().calls_end(), None);
+            let now = world.live.clock();
+            let time = Duration::from_secs_f64(time);
+            world
+                .live
+                .drain_within(connection, CloseReason::ShutDown, time);
+            let left = connection.drained().unwrap() - now;
+            let margin = margin.map_or(left / 4, Duration::from_secs_f64);
+            let end = Instant::now() + left - margin;
+            assert_eq!(connection.lease().calls_end(), Some(end.into_std()));
+        }
+    }
+
+    /// A transport without a task that waits is stopped by the cut, also by one that came first.
+    #[cfg(feature = "quinn")]
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_stops_the_transport_once() {
+        let world = World::new(30, None);
+        let stops = Arc::new(AtomicUsize::new(0));
+        let counting = || {
+            let stops = Arc::clone(&stops);
+            Box::new(move |why: &CloseReason| {
+                assert_eq!(why.reason(), "ended_by_application");
+                stops.fetch_add(1, Ordering::SeqCst);
+            })
+        };
+        let open = world.open(&world.peer(HOUR));
+        let lease = open.connection().lease();
+        lease.stop_when_cut(counting());
+        world.live.drain(open.connection(), CloseReason::ShutDown);
+        assert_eq!(stops.load(Ordering::SeqCst), 0, "it drains");
+        open.connection().cut(CloseReason::ByApplication);
+        open.connection().cut(CloseReason::ByApplication);
+        assert_eq!(stops.load(Ordering::SeqCst), 1);
+        lease.stop_when_cut(counting());
+        assert_eq!(stops.load(Ordering::SeqCst), 2, "it was cut before");
+
+        let open = world.open(&world.peer(HOUR));
+        let lease = open.connection().lease();
+        lease.stop_when_cut(counting());
+        lease.forget_stop();
+        open.connection().cut(CloseReason::ByApplication);
+        assert_eq!(stops.load(Ordering::SeqCst), 2, "it exists no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn openings_are_counted_and_only_open_connections_match() {
+        let world = World::new(30, None);
+        let open = [HOUR; 3].map(|expires| world.open(&world.peer(expires)));
+        assert_eq!(world.live.opened(), 3);
+        let id = open[1].connection().id();
+        assert!(world.live.has_open(|it| it.id() == id));
+        open[1].connection().cut(CloseReason::ByApplication);
+        assert!(!world.live.has_open(|it| it.id() == id));
+        assert!(world.live.has_open(|_| true));
+        drop(open);
+        assert_eq!(world.live.opened(), 3);
+        assert!(!world.live.has_open(|_| true));
+    }
+
     /// More than one pass of the task.
     #[tokio::test(start_paused = true)]
     async fn many_deadlines_at_once_are_met() {
