@@ -167,6 +167,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_worker_is_notified_once_until_it_looks() {
+        let receiver = Receiver::default();
+        receiver.notify(); // there is no worker yet
+        let (worker, mut requests) = tokio::sync::mpsc::channel(4);
+        *lock(&receiver.worker) = Some(worker.downgrade());
+        for _ in 0..2 {
+            receiver.notify();
+            receiver.notify();
+            assert!(matches!(requests.try_recv(), Ok(Request::Check)));
+            assert!(requests.try_recv().is_err());
+            receiver.is_notified.store(false, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
     fn reads_and_events_of_other_files_are_ignored() {
         let receiver = Receiver::default();
         *lock(&receiver.interest) = Interest {

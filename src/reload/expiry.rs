@@ -88,3 +88,46 @@ fn report(
         event.own_certificate = Some(certificate.clone());
     });
 }
+
+#[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "ring")))]
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::audit::Memory;
+    use crate::side::Side;
+    use crate::testing::TestCa;
+
+    #[test]
+    fn each_stage_is_reported_once_and_says_what_is_left() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let leaf = TestCa::new("Root").leaf().validity(at(1000), at(1900));
+        let own = [(None, leaf.issue().certificate())];
+        let memory = Memory::default();
+        let sink = Box::new(memory.clone());
+        let recorder = Recorder::new(sink, Side::Server, None, None, None);
+        let mut expiry = Expiry::default();
+        for (now, expected) in [
+            (1599, None),
+            (1600, Some("is valid for 300 more seconds")),
+            (1601, None),
+            (1809, None),
+            (1810, Some("is valid for 90 more seconds")),
+            // The last second of its validity.
+            (1900, None),
+            (1901, Some("expired at 1970-01-01T00:31:40Z")),
+            (1902, None),
+        ] {
+            let before = memory.events().len();
+            expiry.check(&recorder, &own, at(now));
+            let events = memory.events();
+            let new: Vec<_> = events[before..].iter().collect();
+            assert_eq!(new.len(), usize::from(expected.is_some()), "{now}");
+            if let Some(expected) = expected {
+                let detail = new[0].detail.as_ref().unwrap();
+                assert!(detail.contains(expected), "{now}: {detail}");
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use countersign::trust::{Crls, Revocation, TrustBundles, UnknownStatus};
 use countersign::{Acceptor, ConnectionInfo, Decision, Peer, TrustStore, testing};
 use tokio::io::AsyncReadExt as _;
 
-use crate::material::{Folder, Material, NEVER, Way, number_of};
+use crate::material::{Folder, Material, NEVER, Way, number_of, own_number};
 use support::{SERVER, acceptor, connector, handshake};
 
 /// Why a stream was closed.
@@ -152,6 +152,7 @@ async fn a_connector_reloads_part_by_part() {
     folder.replace("tls.key", new.key_pem());
     let applied = handle.reload_now().await.unwrap();
     assert_eq!(applied.changed, [Part::Credentials]);
+    assert_eq!(own_number(&handle.status()), 1);
     assert_eq!(client.draining().await.reason(), "credentials_replaced");
     assert_eq!(why(&mut client).await, "credentials_replaced");
     let (server, _client) = handshake(&acceptor, &connector).await;

@@ -358,7 +358,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::Diagnostic;
+    use crate::reload::Part;
     use crate::reload::error::{Diagnosed, ReloadError};
+    use crate::reload::streams::Streams;
 
     struct Never;
 
@@ -366,7 +368,7 @@ mod tests {
         type Value = u32;
 
         async fn next(&mut self) -> Option<Result<u32, LoadError>> {
-            None
+            std::future::pending().await
         }
     }
 
@@ -392,5 +394,25 @@ mod tests {
         assert!(put(Err(error(false))), "an outage gives nothing back");
         assert!(!put(Ok(1)), "also if it is the same");
         assert!(put(Err(error(true))));
+    }
+
+    #[tokio::test]
+    async fn streams_have_recovered_once_the_last_error_is_over() {
+        let feeds = ["first", "second"].map(|name| Feed::new(name.into(), Never, u32::eq));
+        feeds.iter().for_each(|feed| feed.put(Ok(1), u32::eq));
+        let all = feeds
+            .iter()
+            .map(|feed| (Part::Trust, Followed::new(Arc::clone(feed))));
+        let mut streams = Streams::start(all.collect()).await.unwrap();
+        assert!(!streams.has_recovered());
+        for feed in &feeds {
+            feed.put(Err(error(false)), u32::eq);
+            assert!(!streams.has_recovered());
+        }
+        feeds[0].put(Ok(1), u32::eq);
+        assert!(!streams.has_recovered(), "one is left");
+        feeds[1].put(Ok(1), u32::eq);
+        assert!(streams.has_recovered());
+        assert!(!streams.has_recovered(), "it is told once");
     }
 }
