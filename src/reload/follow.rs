@@ -104,3 +104,106 @@ async fn run<I: Send + Sync + 'static>(control: WeakControl<I>, follower: Arc<Fo
         sleep(PAUSE).await;
     }
 }
+
+#[cfg(all(feature = "spiffe", feature = "testing"))]
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::endpoint::Change;
+    use crate::identity::DnsName;
+    use crate::testing::TestCa;
+    use crate::{Acceptor, ConnectionInfo, TrustStore, policy};
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    struct World {
+        ca: TestCa,
+        sender: watch::Sender<TrustStore>,
+        acceptor: Acceptor<DnsName>,
+    }
+
+    /// An acceptor whose trust is followed without a reload.
+    fn followed() -> World {
+        let ca = TestCa::new("Root");
+        let (sender, receiver) = watch::channel(ca.trust());
+        let source = Source::watch("trust", receiver);
+        let own = ca.leaf().dns("server.example").issue().credentials();
+        let mut next = Acceptor::builder().credentials(own).trust(ca.trust());
+        keep(&mut next.sources, Part::Trust, source, |update, trust| {
+            update.trust(trust)
+        });
+        keep_follower(&mut next.sources);
+        let runtime = Handle::current();
+        let acceptor = next
+            .identify(DnsName::extractor())
+            .followed(move |control| start(&runtime, control))
+            .authorize(policy::allow_any())
+            .build()
+            .unwrap();
+        World {
+            ca,
+            sender,
+            acceptor,
+        }
+    }
+
+    impl World {
+        fn decision(&self, ca: &TestCa) -> &'static str {
+            let peer = ca.leaf().dns("a.example").issue();
+            let control = self.acceptor.control();
+            let admitted = control.admit_chain(peer.chain(), ConnectionInfo::default());
+            admitted.map_or_else(|error| error.reason(), |_| "admitted")
+        }
+
+        async fn until_admitted(&self, ca: &TestCa) {
+            let start = Instant::now();
+            while self.decision(ca) != "admitted" {
+                assert!(start.elapsed() < LONG, "{}", self.decision(ca));
+                sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_sources_are_followed_until_a_reload_takes_over() {
+        let world = followed();
+        let follower = of(world.acceptor.control().sources()).unwrap();
+        let other = TestCa::new("Other");
+        world.sender.send(other.trust()).unwrap();
+        world.until_admitted(&other).await;
+        assert!(is_followed(world.acceptor.control().sources()));
+        assert!(!follower.is_taken_over());
+
+        let reload = Reload::of(&world.acceptor).start();
+        let handle = timeout(LONG, reload).await.unwrap().unwrap();
+        assert!(follower.is_taken_over());
+        follower.set(Following::Starting);
+        assert!(follower.is_taken_over(), "for good");
+        world.sender.send(world.ca.trust()).unwrap();
+        world.until_admitted(&world.ca).await;
+        // With its handle the reload ends, and nothing follows the sources: there is no receiver left.
+        drop(handle);
+        drop(world.acceptor);
+        timeout(LONG, world.sender.closed()).await.unwrap();
+    }
+
+    /// What the worker before it has suspended is admitted again by the next value.
+    #[tokio::test]
+    async fn a_reload_that_takes_over_ends_a_suspension() {
+        let world = followed();
+        let control = world.acceptor.control();
+        let suspended = Change {
+            suspended: Some(Some("no value".into())),
+            ..Change::default()
+        };
+        control.change(suspended).unwrap();
+        assert_eq!(world.decision(&world.ca), "suspended");
+        let reload = Reload::of(&world.acceptor).start();
+        let handle = timeout(LONG, reload).await.unwrap().unwrap();
+        world.until_admitted(&world.ca).await;
+        assert_eq!(handle.status().suspended, None);
+    }
+}
