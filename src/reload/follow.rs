@@ -150,6 +150,13 @@ mod tests {
         }
     }
 
+    fn suspended() -> Change<DnsName> {
+        Change {
+            suspended: Some(Some("no value".into())),
+            ..Change::default()
+        }
+    }
+
     impl World {
         fn decision(&self, ca: &TestCa) -> &'static str {
             let peer = ca.leaf().dns("a.example").issue();
@@ -195,15 +202,36 @@ mod tests {
     async fn a_reload_that_takes_over_ends_a_suspension() {
         let world = followed();
         let control = world.acceptor.control();
-        let suspended = Change {
-            suspended: Some(Some("no value".into())),
-            ..Change::default()
-        };
-        control.change(suspended).unwrap();
+        control.change(suspended()).unwrap();
         assert_eq!(world.decision(&world.ca), "suspended");
         let reload = Reload::of(&world.acceptor).start();
         let handle = timeout(LONG, reload).await.unwrap().unwrap();
         world.until_admitted(&world.ca).await;
         assert_eq!(handle.status().suspended, None);
+    }
+
+    /// What another reload has suspended is not this one's to end.
+    #[tokio::test]
+    async fn a_reload_that_takes_over_from_none_ends_no_suspension() {
+        let ca = TestCa::new("Root");
+        let acceptor = Acceptor::builder()
+            .credentials(ca.leaf().dns("server.example").issue().credentials())
+            .trust(ca.trust())
+            .identify(DnsName::extractor())
+            .authorize(policy::allow_any())
+            .build()
+            .unwrap();
+        acceptor.control().change(suspended()).unwrap();
+        let (sender, receiver) = watch::channel(ca.trust());
+        let reload = Reload::of(&acceptor).trust(Source::watch("trust", receiver));
+        let started = timeout(LONG, reload.start()).await.unwrap();
+        let handle = started.unwrap();
+        assert_eq!(handle.status().applied, 1);
+        let world = World {
+            ca,
+            sender,
+            acceptor,
+        };
+        assert_eq!(world.decision(&world.ca), "suspended");
     }
 }
