@@ -28,6 +28,7 @@
 //! | read what a refusal says about a file | [`refusals`] |
 //! | know what is promised, and what is not | [`threat_model`] |
 //! | compare with published bugs of other systems | [`known_bugs`] |
+//! | know which lines the tests hold | [`mutation_testing`] |
 //! | know what the crate depends on | [`dependencies`] |
 //! | replace another TLS setup | [`migration`] |
 //! | understand or change the crate | [`architecture`] |
@@ -192,6 +193,12 @@ pub mod threat_model {}
 #[doc = include_str!("../manual/links.md")]
 #[doc = include_str!("../manual/known_bugs.md")]
 pub mod known_bugs {}
+
+/// The small changes of the code that no test notices, and why.
+///
+#[doc = include_str!("../manual/links.md")]
+#[doc = include_str!("../manual/mutation_testing.md")]
+pub mod mutation_testing {}
 
 /// Every crate that this one depends on: the audited version, unsafe code, and what it reads of a peer.
 ///
