@@ -413,6 +413,6 @@ mod tests {
         assert!(!streams.has_recovered(), "one is left");
         feeds[1].put(Ok(1), u32::eq);
         assert!(streams.has_recovered());
-        assert!(!streams.has_recovered(), "it is told once");
+        assert!(!streams.has_recovered(), "once only");
     }
 }
