@@ -237,7 +237,7 @@ def record(programs, work, jobs):
         listed = subprocess.run([program, "--list"], cwd=directory, stdout=subprocess.PIPE, text=True, check=True)
         names = re.findall(r"^(.*): test$", listed.stdout, re.MULTILINE)
         every += [(program, directory, name) for name in names]
-    print(f"{len(every)} tests, each by itself", flush=True)
+    print(f"{len(every)} tests, one in each process", flush=True)
 
     def one(test):
         with tempfile.NamedTemporaryFile("r") as reached:
@@ -290,7 +290,7 @@ def try_one(number, tests):
     sizes = iter(FIRST_GROUPS)
     while waiting:
         size = next(sizes, len(waiting))
-        # A test that takes long is tried by itself, so that one that never ends is noticed soon.
+        # A test that takes long is tried alone, so that one that never ends is noticed soon.
         size = max(1, sum(test.seconds < 5 for test in waiting[:size]))
         group, waiting = waiting[:size], waiting[size:]
         programs = collections.defaultdict(list)

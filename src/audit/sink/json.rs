@@ -30,7 +30,8 @@ const AT_ONCE_TO_A_FILE: usize = 64 * 1024;
 ///
 /// Each call of the writer has whole lines. Behind a [`Queue`](super::Queue) it has as many of those that wait as
 /// fit 4 KiB, which a pipe takes whole (POSIX `PIPE_BUF`), or 64 KiB in a file ([`to_file`](Json::to_file), and
-/// [`to_stderr`](Json::to_stderr) if it is one); a longer line is alone. If the writer has a buffer of its own, the queue flushes it after its last waiting event.
+/// [`to_stderr`](Json::to_stderr) if it is one); a longer line is alone. If the writer has a buffer of its own, the queue
+/// flushes it after its last waiting event.
 ///
 /// It remembers what it writes of the last 512 certificates: about 2 kB each, at most 20 kB.
 #[doc(alias = "ecs")]
