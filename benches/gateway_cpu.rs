@@ -304,9 +304,14 @@ impl Bench {
                 }
             });
         }
-        while let Some(done) = clients.join_next().await {
-            done??;
-        }
+        tokio::time::timeout(Duration::from_secs(120), async {
+            while let Some(done) = clients.join_next().await {
+                done??;
+            }
+            Ok::<_, BoxError>(())
+        })
+        .await
+        .map_err(|_| "a request is not answered within 120 s")??;
         // A line is written when its response is complete, which may be a moment after the client has it.
         for _ in 0..100 {
             if lines_of(&self.path("access.log"))? - before >= requests {
