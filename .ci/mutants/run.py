@@ -33,6 +33,7 @@ def main():
     parser.add_argument("--only", help="numbers of mutants, with commas")
     parser.add_argument("--more", action="store_true", help="tries what the last run left with other packages' tests")
     parser.add_argument("--built", action="store_true", help="uses the last build, and goes on with its results")
+    parser.add_argument("--again", action="store_true", help="leaves out what was noticed before in files without a change")
     parser.add_argument("--longest", type=float, default=8, help="the seconds of the longest tests that are tried")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
@@ -59,6 +60,9 @@ def main():
         numbers = [int(number) for number in options.only.split(",")]
     file = work / ("results.tsv" if options.only is None else "only.tsv")
     results = read_results(file) if options.built and options.only is None else {}
+    if options.again:
+        results = noticed_before(work, mutants) | results
+        file.write_text("".join(line(number, result, mutants) for number, result in results.items()))
     numbers = [number for number in numbers if number not in results]
     with file.open("a" if results else "w") as log:
         results |= try_all(numbers, reached, mutants, options.jobs, log)
@@ -68,9 +72,28 @@ def main():
 def read_results(file):
     results = {}
     if file.exists():
-        for line in file.read_text().splitlines():
-            number, kind, by, _ = line.split("\t")
+        for text in file.read_text().splitlines():
+            number, kind, by, _ = text.split("\t")
             results[int(number)] = (kind, by)
+    return results
+
+
+def line(number, result, mutants):
+    return "\t".join([str(number), *result, mutants[number]["name"]]) + "\n"
+
+
+def noticed_before(work, mutants):
+    """What the run before this one noticed in files that are as they were."""
+    text = (work / "before" / "results.tsv").read_text()
+    before = {name: (kind, by) for _, kind, by, name in (text.split("\t") for text in text.splitlines())}
+    trees = work / "before" / "tree", work / "tree"
+    same = {mutant["file"]: len({(tree / mutant["file"]).read_bytes() for tree in trees}) == 1
+            for mutant in mutants if (trees[0] / mutant["file"]).exists()}
+    results = {}
+    for number, mutant in enumerate(mutants):
+        result = before.get(mutant["name"], ("", ""))
+        if same.get(mutant["file"]) and result[0] in ("caught", "timeout"):
+            results[number] = result
     return results
 
 
@@ -267,7 +290,7 @@ def try_all(numbers, reached, mutants, jobs, log):
         for done in concurrent.futures.as_completed(tried):
             number = tried[done]
             results[number] = done.result()
-            print(number, *results[number], mutants[number]["name"], sep="\t", file=log, flush=True)
+            print(line(number, results[number], mutants), end="", file=log, flush=True)
             if len(results) % 100 == 0:
                 print(f"{len(results)} of {len(numbers)} tried", flush=True)
     return results

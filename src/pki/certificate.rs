@@ -11,6 +11,9 @@ use x509_parser::public_key::RSAPublicKey;
 
 use super::algorithm;
 use super::der;
+use super::extension_oid::{
+    BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, KEY_USAGE, SUBJECT_ALTERNATIVE_NAME,
+};
 use super::name::{DistinguishedName, ShortName};
 use super::oid_names::oid_name;
 use super::san::{GeneralName, SanError, read_general_names};
@@ -62,11 +65,6 @@ struct Inner {
     sha256: OnceLock<Fingerprint>,
     spki_sha256: OnceLock<Fingerprint>,
 }
-
-const KEY_USAGE: &str = "2.5.29.15";
-const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
-const BASIC_CONSTRAINTS: &str = "2.5.29.19";
-const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 
 impl Certificate {
     /// Parses a DER-encoded certificate.

@@ -2,11 +2,15 @@
 
 use super::der::{self, NotDer, Reader};
 use super::san::read_general_name;
-use super::{Certificate, DistinguishedName, GeneralName};
+use super::{Certificate, DistinguishedName, GeneralName, extension_oid};
 
 /// The keyIdentifier of the subjectKeyIdentifier (RFC 5280 section 4.2.1.2).
 pub(crate) fn subject_key(certificate: &Certificate) -> Option<&[u8]> {
-    der::single(certificate.extension("2.5.29.14")?, der::OCTET_STRING).ok()
+    der::single(
+        certificate.extension(extension_oid::SUBJECT_KEY_IDENTIFIER)?,
+        der::OCTET_STRING,
+    )
+    .ok()
 }
 
 /// The authorityKeyIdentifier (RFC 5280 section 4.2.1.1), as far as it can be read.
@@ -19,7 +23,7 @@ pub(crate) struct AuthorityKey<'a> {
 
 impl<'a> AuthorityKey<'a> {
     pub(crate) fn of(certificate: &'a Certificate) -> Self {
-        let Some(value) = certificate.extension("2.5.29.35") else {
+        let Some(value) = certificate.extension(extension_oid::AUTHORITY_KEY_IDENTIFIER) else {
             return Self::default();
         };
         Self::read(value).unwrap_or_default()

@@ -11,6 +11,7 @@ pub(crate) mod der;
 mod encrypted;
 mod error;
 mod excerpt;
+pub(crate) mod extension_oid;
 pub(crate) mod file;
 pub(crate) mod key_id;
 #[cfg(feature = "tokio")]

@@ -4,6 +4,7 @@ mod alerts;
 mod closing;
 mod drain_signal;
 pub(crate) mod handshake;
+mod held_tickets;
 mod http2_frames;
 mod info;
 pub(crate) mod signing;

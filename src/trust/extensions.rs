@@ -2,11 +2,16 @@
 
 use crate::pki::Certificate;
 use crate::pki::der::{self, Reader};
+use crate::pki::extension_oid::{
+    BASIC_CONSTRAINTS, CERTIFICATE_POLICIES, CRL_DISTRIBUTION_POINTS, EXTENDED_KEY_USAGE,
+    INHIBIT_ANY_POLICY, KEY_USAGE, NAME_CONSTRAINTS, POLICY_CONSTRAINTS, POLICY_MAPPINGS,
+    SUBJECT_ALTERNATIVE_NAME,
+};
 
 /// The pathLenConstraint of basicConstraints (RFC 5280 section 4.2.1.9): the number of intermediates
 /// that may be below.
 pub(crate) fn path_length(certificate: &Certificate) -> Option<usize> {
-    let value = certificate.extension("2.5.29.19")?;
+    let value = certificate.extension(BASIC_CONSTRAINTS)?;
     let mut fields = Reader::new(der::single(value, der::SEQUENCE).ok()?);
     fields.optional(der::BOOLEAN).ok()?;
     match fields.expect(der::INTEGER).ok()?.content {
@@ -17,7 +22,7 @@ pub(crate) fn path_length(certificate: &Certificate) -> Option<usize> {
 
 /// The content of the nameConstraints without the outer SEQUENCE, which trust anchors contain.
 pub(crate) fn name_constraints(certificate: &Certificate) -> Option<&[u8]> {
-    der::single(certificate.extension("2.5.29.30")?, der::SEQUENCE).ok()
+    der::single(certificate.extension(NAME_CONSTRAINTS)?, der::SEQUENCE).ok()
 }
 
 /// A critical extension that path validation does not process and must therefore reject (RFC 5280
@@ -40,23 +45,15 @@ pub(super) fn unknown_critical_of_root(root: &Certificate) -> Option<&str> {
         .map(crate::pki::Extension::oid)
 }
 
-pub(super) const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
-pub(super) const NAME_CONSTRAINTS: &str = "2.5.29.30";
-pub(super) const CRL_DISTRIBUTION_POINTS: &str = "2.5.29.31";
-pub(super) const CERTIFICATE_POLICIES: &str = "2.5.29.32";
-pub(super) const POLICY_MAPPINGS: &str = "2.5.29.33";
-pub(super) const POLICY_CONSTRAINTS: &str = "2.5.29.36";
-pub(super) const INHIBIT_ANY_POLICY: &str = "2.5.29.54";
-
 /// Whether path validation processes an extension.
 pub(super) fn is_known(oid: &str) -> bool {
     const KNOWN: [&str; 7] = [
-        "2.5.29.15",
+        KEY_USAGE,
         SUBJECT_ALTERNATIVE_NAME,
-        "2.5.29.19",
+        BASIC_CONSTRAINTS,
         NAME_CONSTRAINTS,
         CRL_DISTRIBUTION_POINTS,
-        "2.5.29.37",
+        EXTENDED_KEY_USAGE,
         "1.3.6.1.4.1.11129.2.4.2",
     ];
     KNOWN.contains(&oid) || is_policy(oid)

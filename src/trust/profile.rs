@@ -2,6 +2,10 @@
 
 use super::ChainError;
 use crate::pki::der::{self, NotDer, Reader};
+use crate::pki::extension_oid::{
+    AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, INHIBIT_ANY_POLICY, NAME_CONSTRAINTS,
+    POLICY_CONSTRAINTS, SUBJECT_ALTERNATIVE_NAME, SUBJECT_KEY_IDENTIFIER,
+};
 use crate::pki::{Certificate, Extension, GeneralName};
 
 /// How strictly the certificates on a verified path must conform to RFC 5280.
@@ -132,7 +136,7 @@ const RULES: &[Rule] = &[
         rule: "there must be an authorityKeyIdentifier with a keyIdentifier",
         // A self-signed certificate may leave it out, but no path has one below its root.
         is_kept: |certificate| {
-            extension(certificate, "2.5.29.35").is_some_and(|extension| {
+            extension(certificate, AUTHORITY_KEY_IDENTIFIER).is_some_and(|extension| {
                 der::single(extension.value(), der::SEQUENCE)
                     .and_then(|content| Reader::new(content).expect(0x80))
                     .is_ok_and(|id| !id.content.is_empty())
@@ -143,7 +147,7 @@ const RULES: &[Rule] = &[
         section: "4.2.1.2",
         place: Place::Issuer,
         rule: "an issuer must have a subjectKeyIdentifier",
-        is_kept: |certificate| extension(certificate, "2.5.29.14").is_some(),
+        is_kept: |certificate| extension(certificate, SUBJECT_KEY_IDENTIFIER).is_some(),
     },
     Rule {
         section: "4.2.1.3",
@@ -157,7 +161,8 @@ const RULES: &[Rule] = &[
         rule: "an empty subject needs a critical subjectAltName",
         is_kept: |certificate| {
             !certificate.subject().is_empty()
-                || extension(certificate, "2.5.29.17").is_some_and(Extension::is_critical)
+                || extension(certificate, SUBJECT_ALTERNATIVE_NAME)
+                    .is_some_and(Extension::is_critical)
         },
     },
     Rule {
@@ -228,18 +233,15 @@ const RULES: &[Rule] = &[
         section: "4.2.1.11",
         place: Place::Anywhere,
         rule: "policyConstraints must be critical",
-        is_kept: |certificate| is_not_uncritical(certificate, "2.5.29.36"),
+        is_kept: |certificate| is_not_uncritical(certificate, POLICY_CONSTRAINTS),
     },
     Rule {
         section: "4.2.1.14",
         place: Place::Anywhere,
         rule: "inhibitAnyPolicy must be critical",
-        is_kept: |certificate| is_not_uncritical(certificate, "2.5.29.54"),
+        is_kept: |certificate| is_not_uncritical(certificate, INHIBIT_ANY_POLICY),
     },
 ];
-
-const BASIC_CONSTRAINTS: &str = "2.5.29.19";
-const NAME_CONSTRAINTS: &str = "2.5.29.30";
 
 fn extension<'a>(certificate: &'a Certificate, oid: &str) -> Option<&'a Extension> {
     let mut extensions = certificate.extensions().iter();

@@ -17,7 +17,7 @@ use super::{CertificatePolicies, EkuPolicy, NameMatching, TrustBundles, files};
 use crate::diagnostic::Diagnostic;
 use crate::pki::name_matching::ComparableName;
 use crate::pki::pem::{Origin, read_blocks};
-use crate::pki::{Certificate, DistinguishedName, Fingerprint, PemError, der};
+use crate::pki::{Certificate, DistinguishedName, Fingerprint, PemError, der, extension_oid};
 
 /// The trusted roots, the pinned certificates and keys, and extra intermediates.
 ///
@@ -533,12 +533,11 @@ pub(super) fn root_id(anchor: &TrustAnchor<'_>) -> Fingerprint {
 
 /// Rejects certificates that may not issue others. rustls-webpki accepts any certificate as an anchor.
 fn check_may_issue(certificate: &Certificate, place: &str) -> Result<(), TrustError> {
-    const BASIC_CONSTRAINTS: &str = "2.5.29.19";
     let says_no_ca = !certificate.is_ca()
         && certificate
             .extensions()
             .iter()
-            .any(|extension| extension.oid() == BASIC_CONSTRAINTS);
+            .any(|extension| extension.oid() == extension_oid::BASIC_CONSTRAINTS);
     let may_not_sign = certificate
         .key_usage()
         .is_some_and(|usage| !usage.key_cert_sign());

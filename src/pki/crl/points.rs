@@ -3,7 +3,7 @@
 use super::scope::Reasons;
 use crate::pki::der::{self, NotDer, Reader};
 use crate::pki::san::{is_general_name, read_general_name};
-use crate::pki::{Certificate, DistinguishedName, GeneralName};
+use crate::pki::{Certificate, DistinguishedName, GeneralName, extension_oid};
 
 const URI: u8 = 0x86;
 const DIRECTORY_NAME: u8 = 0xa4;
@@ -111,7 +111,7 @@ pub(crate) struct Point {
 impl DistributionPoints {
     /// Those of a certificate that `issuer` signed.
     pub(crate) fn of(certificate: &Certificate, issuer: &DistinguishedName) -> Self {
-        match certificate.extension("2.5.29.31") {
+        match certificate.extension(extension_oid::CRL_DISTRIBUTION_POINTS) {
             None => Self::None,
             Some(value) => Self::Some(read_points(value, issuer).unwrap_or_default()),
         }

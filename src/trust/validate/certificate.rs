@@ -7,15 +7,14 @@ use rustls_pki_types::UnixTime;
 use super::{Rules, invalid, malformed};
 use crate::pki::Certificate;
 use crate::pki::der::{self, NotDer, Reader};
-use crate::side::Side;
-use crate::trust::extensions::{
-    CRL_DISTRIBUTION_POINTS, NAME_CONSTRAINTS, SUBJECT_ALTERNATIVE_NAME, is_known, unknown_critical,
+use crate::pki::extension_oid::{
+    BASIC_CONSTRAINTS, CRL_DISTRIBUTION_POINTS, EXTENDED_KEY_USAGE, NAME_CONSTRAINTS,
+    SUBJECT_ALTERNATIVE_NAME,
 };
+use crate::side::Side;
+use crate::trust::extensions::{is_known, unknown_critical};
 use crate::trust::verifier::{check_validity, wrong_usage};
 use crate::trust::{ChainError, EkuPolicy, PathError};
-
-const BASIC_CONSTRAINTS: &str = "2.5.29.19";
-const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 
 /// Extensions that path validation reads, whose value is a SEQUENCE.
 const SEQUENCES: [&str; 5] = [

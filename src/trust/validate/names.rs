@@ -5,11 +5,12 @@ use std::fmt::Display;
 use super::hosts::{dns_within, email_within, ip_within, uri_within};
 use super::{Path, invalid, malformed};
 use crate::pki::der::{self, NotDer, Reader};
+use crate::pki::extension_oid::{NAME_CONSTRAINTS, SUBJECT_ALTERNATIVE_NAME};
 use crate::pki::name_matching::ComparableName;
 use crate::pki::named::describe_name;
 use crate::pki::text::{Brief, Escaped};
 use crate::pki::{Certificate, DistinguishedName, GeneralName, NameAttribute};
-use crate::trust::extensions::{NAME_CONSTRAINTS, SUBJECT_ALTERNATIVE_NAME, name_constraints};
+use crate::trust::extensions::name_constraints;
 use crate::trust::{ChainError, PathError};
 
 /// The most comparisons of a name with a constraint for one path; a comparison of long names counts as

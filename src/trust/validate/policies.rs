@@ -7,10 +7,11 @@ use super::policy_graph::{ANY_POLICY, Graph, Policy};
 use super::{invalid, malformed};
 use crate::pki::Certificate;
 use crate::pki::der::{self, NotDer, Reader};
-use crate::trust::choices::CertificatePolicies;
-use crate::trust::extensions::{
-    CERTIFICATE_POLICIES, INHIBIT_ANY_POLICY, POLICY_CONSTRAINTS, POLICY_MAPPINGS, is_policy,
+use crate::pki::extension_oid::{
+    CERTIFICATE_POLICIES, INHIBIT_ANY_POLICY, POLICY_CONSTRAINTS, POLICY_MAPPINGS,
 };
+use crate::trust::choices::CertificatePolicies;
+use crate::trust::extensions::is_policy;
 use crate::trust::{ChainError, PathError};
 
 /// The most policies or mappings of one certificate.
