@@ -103,9 +103,6 @@ def more(options, mutants):
     results = read_results(file)
     survivors = [number for number, (kind, _) in results.items() if kind in ("missed", "not reached")]
     programs = test_programs(options)
-    if options.programs:
-        named = lambda program: pathlib.Path(program).name.rsplit("-", 1)[0]
-        programs = [it for it in programs if named(it[0]) in options.programs]
     tests, reached = record(programs, options.work, options.jobs)
     reached = {number: [tests[index] for index in reached.get(number, [])] for number in survivors}
     with file.open("a") as log:
@@ -215,7 +212,8 @@ def blamed(message, regions):
 def test_programs(options):
     work = options.work
     packages = [argument for package in options.packages for argument in ("--package", package)]
-    messages, succeeded = cargo(["test", "--no-run", "--features", features(work / "tree"), *packages, "--tests"], work)
+    tests = [argument for program in options.programs or [] for argument in ("--test", program)] or ["--tests"]
+    messages, succeeded = cargo(["test", "--no-run", "--features", features(work / "tree"), *packages, *tests], work)
     if not succeeded:
         sys.exit("the tests do not build")
     return [

@@ -159,6 +159,7 @@ async fn the_client_of_a_proxy_is_the_peer_in_every_format() {
             "{format:?}"
         );
         assert_eq!(vouched.proxy().identity(), &name("edge.example"));
+        assert_eq!(vouched.rule(), "exact");
         let peer = peer_in::<DnsName>(&parts.extensions).unwrap();
         assert_eq!(peer.identity(), &name("client.example"));
         let proxy = peer.vouched_by().unwrap();
