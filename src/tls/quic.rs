@@ -502,16 +502,14 @@ impl crypto::Session for Session {
         crypto::ServerConfig::retry_tag(&*self.packets, QUIC_VERSION, orig_dst_cid, &packet) == *tag
     }
 
+    /// Nothing calls it: quinn's handle is not exposed.
     fn export_keying_material(
         &self,
-        output: &mut [u8],
-        label: &[u8],
-        context: &[u8],
+        _output: &mut [u8],
+        _label: &[u8],
+        _context: &[u8],
     ) -> Result<(), ExportKeyingMaterialError> {
-        let tls = self.tls.as_ref().ok_or(ExportKeyingMaterialError)?;
-        tls.export_keying_material(output, label, Some(context))
-            .map_err(|_| ExportKeyingMaterialError)?;
-        Ok(())
+        Err(ExportKeyingMaterialError)
     }
 }
 
@@ -546,5 +544,62 @@ fn encoded(params: &TransportParameters) -> Vec<u8> {
 impl fmt::Debug for QuicHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("QuicHandshake")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::provider;
+
+    /// RFC 9001 appendix A.4.
+    const ORIGINAL_DCID: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+    const HEADER: [u8; 15] = [
+        0xff, 0x00, 0x00, 0x00, 0x01, 0x00, 0x08, 0xf0, 0x67, 0xa5, 0x50, 0x2a, 0x42, 0x62, 0xb5,
+    ];
+    const TOKEN: &[u8] = b"token";
+    const TAG: [u8; 16] = [
+        0x04, 0xa2, 0x65, 0xba, 0x2e, 0xff, 0x4d, 0x82, 0x90, 0x58, 0xfb, 0x3f, 0x0f, 0x24, 0x96,
+        0xba,
+    ];
+
+    fn packets() -> QuicPackets {
+        let config = ClientConfig::builder_with_provider(provider::built_in().unwrap())
+            .with_protocol_versions(&[&version::TLS13])
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        QuicPackets::of(&config).unwrap()
+    }
+
+    fn is_valid(dcid: &[u8], header: &[u8], payload: &[u8]) -> bool {
+        let packets = packets();
+        let session = Session {
+            tls: None,
+            suite: packets.suite,
+            packets: packets.retry,
+            next_secrets: None,
+            handshake: None,
+        };
+        crypto::Session::is_valid_retry(&session, &ConnectionId::new(dcid), header, payload)
+    }
+
+    #[test]
+    fn the_retry_of_the_standard_is_valid_and_no_change_of_it() {
+        let payload = [TOKEN, &TAG].concat();
+        assert!(is_valid(&ORIGINAL_DCID, &HEADER, &payload));
+        for at in 0..payload.len() {
+            let mut forged = payload.clone();
+            forged[at] ^= 1;
+            assert!(!is_valid(&ORIGINAL_DCID, &HEADER, &forged), "{at}");
+            assert!(!is_valid(&ORIGINAL_DCID, &HEADER, &payload[..at]), "{at}");
+        }
+        for at in 0..HEADER.len() {
+            let mut forged = HEADER;
+            forged[at] ^= 1;
+            assert!(!is_valid(&ORIGINAL_DCID, &forged, &payload), "{at}");
+        }
+        // Of another connection.
+        assert!(!is_valid(&[7; 8], &HEADER, &payload));
     }
 }

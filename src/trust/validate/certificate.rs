@@ -140,11 +140,10 @@ fn path_length(issuer: &Certificate) -> Result<Option<usize>, NotDer> {
     length.map(|length| small(length.content)).transpose()
 }
 
-/// A non-negative INTEGER. Those that do not fit are large.
+/// A non-negative INTEGER. Those over 127 are large: no path is that long.
 pub(super) fn small(content: &[u8]) -> Result<usize, NotDer> {
     match content {
         [only @ 0..=0x7f] => Ok(usize::from(*only)),
-        [0, next @ 0x80..=0xff] => Ok(usize::from(*next)),
         [0, 0x80..=0xff, ..] | [1..=0x7f, _, ..] => Ok(usize::MAX),
         _ => Err(NotDer),
     }
