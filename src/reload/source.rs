@@ -675,6 +675,8 @@ mod tests {
             error.to_string(),
             "a.txt, b.txt: three is too many; correct what the loader reads"
         );
+        let source = error.source().map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("three is too many"));
         let fixed = Source::fixed(4).try_map(|_| Err::<(), _>("no file"));
         assert_eq!(
             fixed.load().expect_err("no").to_string(),

@@ -246,10 +246,6 @@ impl ReloadState {
         }
     }
 
-    pub(super) fn has_error(&self) -> bool {
-        self.figures().last_error.is_some()
-    }
-
     /// The set that was denied is gone: the sources are again what is in force.
     pub(super) fn record_recovered(&self) {
         let refusal = self.set_last_error(None);

@@ -289,7 +289,7 @@ impl<I: Send + Sync + 'static> Worker<I> {
             self.state.record_refused(&error);
         }
         let has_recovered = self.streams.has_recovered();
-        if has_recovered && self.failure.is_none() && self.state.has_error() {
+        if has_recovered && self.failure.is_none() {
             self.state.record_recovered();
         }
         let failed = self.streams.failed_closed();
