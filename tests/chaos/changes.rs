@@ -24,7 +24,7 @@ pub(crate) struct Operator {
     world: Arc<World>,
     random: Random,
     clients: usize,
-    /// Of the newest CRLs.
+    /// Of the CRLs in force.
     number: u64,
     trust: Arc<Repeated>,
 }
@@ -196,17 +196,19 @@ impl Operator {
     }
 
     fn set_crls(&mut self, revoked: &[Vec<u8>]) {
-        self.number += 1;
-        let update = crls(&self.world.authorities, self.number, revoked);
-        self.world.model.begin(
-            &format!("CRL {} with {}", self.number, revoked.len()),
-            |rules| {
+        let number = self.number + 1;
+        let update = crls(&self.world.authorities, number, revoked);
+        self.world
+            .model
+            .begin(&format!("CRL {number} with {}", revoked.len()), |rules| {
                 rules.revoked = revoked.iter().cloned().collect();
-            },
-        );
+            });
         let control = self.world.acceptor.control();
         match control.update(Update::new().revocation(update)) {
-            Ok(_) => self.committed(),
+            Ok(_) => {
+                self.number = number;
+                self.committed();
+            }
             Err(error) => {
                 self.world.model.roll_back();
                 self.refused_by_clock(&format!("{error:?}"));
@@ -340,10 +342,9 @@ impl Operator {
                 .trust(authorities.a.trust())
                 .revocation(forged),
         ];
-        let is_first = self.number == 1;
-        for update in bad.into_iter().skip(usize::from(is_first)) {
+        for (number, update) in bad.into_iter().enumerate() {
             if let Ok(generation) = control.update(update) {
-                let text = format!("a bad update made generation {generation}");
+                let text = format!("bad update {number} made generation {generation}");
                 self.world.model.violation(text);
             }
         }
