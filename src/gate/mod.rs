@@ -210,14 +210,13 @@ impl<I> Gate<I> {
         presented: &[CertificateDer<'_>],
         info: &ConnectionInfo,
     ) -> Result<Verified, AdmitError> {
-        let is_client = self.verifier().is_for_servers();
-        let must_match = is_client && self.rules.server_names == ServerNameVerification::Verify;
-        let server_name = match (must_match, info.server_name()) {
-            (false, _) => None,
-            (true, Some(name)) => {
+        // A server's gate leaves them to the policy.
+        let server_name = match self.rules.server_names {
+            ServerNameVerification::ByPolicy => None,
+            ServerNameVerification::Verify => {
+                let name = info.server_name().ok_or(AdmitError::UnknownServerName)?;
                 Some(ServerName::try_from(name).map_err(|_| AdmitError::UnknownServerName)?)
             }
-            (true, None) => return Err(AdmitError::UnknownServerName),
         };
         let now = self.now()?;
         Ok(self.verify(presented, server_name.as_ref(), now, &mut Vec::new())?)

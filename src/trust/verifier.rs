@@ -441,10 +441,6 @@ impl ChainVerifier {
         self.verify_with(&ders, (time, CheckTime { now, stale }), &mut Vec::new())
     }
 
-    pub(crate) fn is_for_servers(&self) -> bool {
-        self.usage == Side::Server
-    }
-
     /// Checks that a server's certificate is valid for the server name (RFC 9525).
     ///
     /// # Errors
