@@ -441,6 +441,12 @@ mod tests {
         assert_eq!(probe.received().prefix, b"GET / HT");
         assert_eq!(probe.received().total, 18);
         assert_eq!(HandshakeProbe::default().received().prefix, b"");
+
+        #[cfg(feature = "quinn")]
+        {
+            probe.with_probe(|| record_quic(b"and over QUIC"));
+            assert_eq!(probe.received().total, 31);
+        }
     }
 
     #[test]
