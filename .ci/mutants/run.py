@@ -102,6 +102,8 @@ def more(options, mutants):
     file = options.work / "results.tsv"
     results = read_results(file)
     survivors = [number for number, (kind, _) in results.items() if kind in ("missed", "not reached")]
+    if options.only is not None:
+        survivors = [int(number) for number in options.only.split(",")]
     programs = test_programs(options)
     tests, reached = record(programs, options.work, options.jobs)
     reached = {number: [tests[index] for index in reached.get(number, [])] for number in survivors}

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 use crate::clients::{Client, Kind, Seen, quinn_client};
+use crate::refusals::sent;
 use crate::world::{NAME, PATIENCE, World};
 
 /// An endpoint of quinn without this crate.
@@ -352,7 +353,8 @@ async fn no_common_protocol_is_an_alert() {
         crate::clients::closed_quinn(&error),
         crate::clients::crypto(Kind::Quinn, 120)
     );
-    world.only(Action::HandshakeFailed, Some("tls")).await;
+    let event = world.only(Action::HandshakeFailed, Some("tls")).await;
+    assert_eq!(event.alert, sent("no_application_protocol"));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use countersign::testing::TestCa;
 use crate::clients::{Client, Kind, Seen, application, crypto, kinds};
 use crate::world::World;
 
-fn sent(alert: &str) -> Option<Alert> {
+pub(crate) fn sent(alert: &str) -> Option<Alert> {
     Some(Alert::Sent(alert.to_owned().into()))
 }
 
