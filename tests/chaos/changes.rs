@@ -356,10 +356,17 @@ impl Operator {
         self.world.model.count("bad updates");
     }
 
-    /// Sets get in force only while their certificates are valid by the clock.
+    /// Sets get in force only while their certificates are valid by the clock. One that was refused before is
+    /// tried again, as the interval is long.
     async fn right_clock(&mut self) {
         if self.world.model.newest().clock != Some(0) {
             self.clock(Some(0)).await;
+        }
+        let reload = &self.world.reload;
+        if reload.status().last_error.is_some()
+            && let Err(error) = reload.reload_now().await
+        {
+            self.refused_by_clock(&format!("{error:?}"));
         }
     }
 
