@@ -3,6 +3,7 @@
 #
 #     bash fuzz/run.sh                  # all targets, 20 s each
 #     bash fuzz/run.sh 600 crl pem      # these targets, 600 s each
+#     bash fuzz/run.sh replay           # every input in fuzz/corpus once: CI does this, as a search is another each time
 #     bash fuzz/run.sh curve 64 crl     # this target for 64 s, from fuzz/corpus alone: edges over time
 #     bash fuzz/run.sh merge            # adds the new inputs that reach new code to fuzz/corpus
 #
@@ -22,8 +23,10 @@ cd "$(dirname "$0")"
 seconds=20
 merge=false
 curve=false
+replay=false
 case "${1:-}" in
     merge) merge=true; shift ;;
+    replay) replay=true; shift ;;
     curve) curve=true; seconds=$2; shift 2 ;;
     [0-9]*) seconds=$1; shift ;;
 esac
@@ -66,6 +69,11 @@ fuzz() {
         echo "$target: $(find "corpus/$target" -type f | wc -l) inputs in the corpus"
         return
     fi
+    if $replay; then
+        "$program" -runs=0 -timeout=10 -artifact_prefix="artifacts/$target/" "corpus/$target"
+        summary "$target" "corpus/$target"
+        return
+    fi
     found=$(mktemp -d)
     if $curve; then
         "$program" -max_total_time="$seconds" -timeout=10 \
@@ -88,10 +96,10 @@ fuzz() {
 
 # The last line of a run: `#12 DONE cov: 1 ft: 2 corp: 3/4b lim: 5 exec/s: 6 rss: 7Mb`.
 summary() {
-    local target=$1 done
+    local target=$1 inputs=${2:-$kept/$1} done
     done=$(grep -aE '^#[0-9]+[[:space:]]+DONE' "$CARGO_TARGET_DIR/fuzz-$target.log" | tail -n 1)
     echo "$target: $(field cov "$done") edges, $(field ft "$done") features, $(runs "$done") runs," \
-        "$(field exec/s "$done")/s, $(find "$kept/$target" -type f | wc -l) inputs are kept"
+        "$(field exec/s "$done")/s, $(find "$inputs" -type f | wc -l) inputs are kept"
 }
 field() { sed -nE "s|.* $1: ([0-9]+).*|\\1|p" <<<"$2"; }
 runs() { sed -nE 's/^#([0-9]+).*/\1/p' <<<"$1"; }
