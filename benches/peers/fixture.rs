@@ -60,19 +60,21 @@ impl Fixture {
         let root = TestCa::builder("Root").key(KeyType::P256).root();
         let issuing = root.intermediate("Issuing CA");
         let server = issuing.leaf().dns(SERVER_NAME).issue();
+        let client = issuing.leaf().dns(CLIENT_NAME).issue();
         let foreign = TestCa::builder("Root").key(KeyType::P256).root();
         let folder = TempDir::with_prefix("countersign-peers-")?;
         for (name, text) in [
             ("ca.crt", root.pem()),
             ("server.crt", server.chain_pem()),
             ("server.key", server.key_pem()),
+            ("client.crt", client.chain_pem()), // as raw rustls that knows one client has it
             ("server.pem", server.chain_pem() + &server.key_pem()), // as HAProxy reads it
         ] {
             std::fs::write(folder.path().join(name), text)?;
         }
         Ok(Self {
             folder,
-            client: issuing.leaf().dns(CLIENT_NAME).issue(),
+            client,
             foreign: foreign
                 .intermediate("Issuing CA")
                 .leaf()

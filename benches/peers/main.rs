@@ -163,6 +163,7 @@ fn test() -> Result<(), BoxError> {
         effort: Effort::TEST,
         kinds: vec![
             Kind::Raw,
+            Kind::Floor,
             Kind::Acceptor,
             Kind::Listener,
             Kind::Hyper,

@@ -19,10 +19,14 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -71,8 +75,8 @@ async fn serve(kind: &str, folder: &Path) -> Result<(), BoxError> {
             };
             each(tcp, serve).await?;
         }
-        "raw" => {
-            let acceptor = raw(folder)?;
+        "raw" | "floor" => {
+            let acceptor = raw(folder, kind == "floor")?;
             let serve = move |tcp| {
                 let accepting = acceptor.accept(tcp);
                 async move { answer(accepting.await?).await }
@@ -80,7 +84,7 @@ async fn serve(kind: &str, folder: &Path) -> Result<(), BoxError> {
             each(tcp, serve).await?;
         }
         "raw-hyper" => {
-            let acceptor = raw(folder)?;
+            let acceptor = raw(folder, false)?;
             let serve = move |tcp| {
                 let accepting = acceptor.accept(tcp);
                 async move { raw_hyper(accepting.await?).await }
@@ -144,8 +148,8 @@ fn acceptor(folder: &Path) -> Result<Acceptor<DnsName>, BoxError> {
     Ok(acceptor)
 }
 
-/// rustls with its own verifier, and as many sessions as countersign keeps.
-fn raw(folder: &Path) -> Result<TlsAcceptor, BoxError> {
+/// rustls with its own verifier, or with one that knows one client, and as many sessions as countersign keeps.
+fn raw(folder: &Path, knows_client: bool) -> Result<TlsAcceptor, BoxError> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&fs::read(
         folder.join("ca.crt"),
@@ -155,12 +159,69 @@ fn raw(folder: &Path) -> Result<TlsAcceptor, BoxError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()?;
+    let verifier: Arc<dyn ClientCertVerifier> = match knows_client {
+        true => Arc::new(KnowsOne {
+            client: CertificateDer::from_pem_file(folder.join("client.crt"))?,
+            others: verifier,
+        }),
+        false => verifier,
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain.collect::<Result<_, _>>()?, key)?;
     config.session_storage = ServerSessionMemoryCache::new(1024);
     Ok(Arc::new(config).into())
+}
+
+/// Admits one client by the bytes of its certificate.
+#[derive(Debug)]
+struct KnowsOne {
+    client: CertificateDer<'static>,
+    others: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for KnowsOne {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.others.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if *end_entity == self.client {
+            return Ok(ClientCertVerified::assertion());
+        }
+        self.others
+            .verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.others
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.others
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.others.supported_verify_schemes()
+    }
 }
 
 async fn raw_hyper(stream: tokio_rustls::server::TlsStream<TcpStream>) -> std::io::Result<()> {

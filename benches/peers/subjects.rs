@@ -12,6 +12,9 @@ use crate::process::{Process, find, free_port};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Raw,
+    /// Raw rustls that compares the client's certificate with one, and verifies no chain: what a
+    /// handshake costs when nothing is verified twice.
+    Floor,
     Acceptor,
     Listener,
     Hyper,
@@ -30,8 +33,9 @@ pub enum Kind {
 
 impl Kind {
     /// In the order of the tables. The first is the one to which the others are compared.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Raw,
+        Self::Floor,
         Self::Acceptor,
         Self::Listener,
         Self::Hyper,
@@ -50,6 +54,7 @@ impl Kind {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Raw => "raw tokio-rustls",
+            Self::Floor => "raw tokio-rustls that verifies no chain",
             Self::Acceptor => "countersign `Acceptor`",
             Self::Listener => "countersign `Listener`",
             Self::Hyper => "countersign `hyper::Server`",
@@ -70,6 +75,7 @@ impl Kind {
     pub const fn key(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::Floor => "floor",
             Self::Acceptor => "acceptor",
             Self::Listener => "listener",
             Self::Hyper => "hyper",
@@ -91,9 +97,14 @@ impl Kind {
         self != Self::Gateway
     }
 
+    /// Whether a service could use it.
+    pub fn is_server(self) -> bool {
+        self.has_handshakes() && self != Self::Floor
+    }
+
     /// Whether it passes bytes, of its own or of an upstream.
     pub fn has_streams(self) -> bool {
-        !self.has_http() || self.is_proxy()
+        self != Self::Floor && (!self.has_http() || self.is_proxy())
     }
 
     /// Whether it answers requests over a connection that stays open, with an HTTP library.
@@ -101,6 +112,7 @@ impl Kind {
         !matches!(
             self,
             Self::Raw
+                | Self::Floor
                 | Self::Acceptor
                 | Self::Listener
                 | Self::GoTls
@@ -148,6 +160,7 @@ impl Setting<'_> {
     pub fn start(&self, kind: Kind) -> Result<Running, String> {
         match kind {
             Kind::Raw
+            | Kind::Floor
             | Kind::Acceptor
             | Kind::Listener
             | Kind::Hyper

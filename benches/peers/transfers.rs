@@ -28,7 +28,7 @@ const OPENING: usize = 16;
 /// Connections per second with all CPUs, and the time of connections under load.
 pub fn capacity(bench: &Bench) -> Result<Grid, BoxError> {
     let effort = bench.effort;
-    let mut arena = bench.arena(Division::Shared, Kind::has_handshakes)?;
+    let mut arena = bench.arena(Division::Shared, Kind::is_server)?;
     let controls = arena.controls(&bench.fixture);
     let mut grid = arena.grid(
         "Connections per second",
@@ -165,7 +165,7 @@ pub fn streams(bench: &Bench) -> Result<[Grid; 2], BoxError> {
 /// The memory of idle connections.
 pub fn idle(bench: &Bench) -> Result<Grid, BoxError> {
     let count = bench.effort.idle.min(most_connections());
-    let mut arena = bench.arena(Division::Shared, Kind::has_handshakes)?;
+    let mut arena = bench.arena(Division::Shared, Kind::is_server)?;
     arena.controls(&bench.fixture);
     let fewer = match count < bench.effort.idle {
         true => format!(
