@@ -58,6 +58,37 @@ async fn a_folder_and_the_targets_of_its_links_are_watched() {
     assert_eq!(sets[2].refused_by(&acceptor), Some("bad_signature"));
 }
 
+/// inotify watches a folder and not its name.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_folder_with_the_name_of_one_that_was_replaced_is_watched() {
+    let sets: Vec<_> = (0..3).map(Material::new).collect();
+    let place = tempfile::tempdir().unwrap();
+    let [folder, old, new] = ["tls", "old", "new"].map(|name| place.path().join(name));
+    for (folder, set) in [(&folder, &sets[0]), (&new, &sets[1])] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("ca.pem"), set.ca.pem()).unwrap();
+    }
+    let acceptor = sets[0].acceptor();
+    let handle = Reload::of(&acceptor)
+        .trust(Source::<TrustStore>::pem_file(folder.join("ca.pem")))
+        .every(NEVER)
+        .file_events()
+        .start()
+        .await
+        .unwrap();
+    let mut generations = handle.generations();
+    fs::rename(&folder, &old).unwrap();
+    fs::rename(&new, &folder).unwrap();
+    // The application knows of the new folder, and the reload finds it by that.
+    handle.reload_now().await.unwrap();
+    assert_eq!(sets[1].refused_by(&acceptor), None);
+    fs::write(folder.join("ca.pem"), sets[2].ca.pem()).unwrap();
+    while sets[2].refused_by(&acceptor).is_some() {
+        applied(&mut generations).await;
+    }
+}
+
 /// A bad set is reported soon, too, and not at the next interval.
 #[tokio::test]
 async fn a_bad_set_is_reported_without_the_interval() {

@@ -13,7 +13,7 @@ use countersign::reload::{Handle, Reload, Source};
 use countersign::testing::der::pem;
 use countersign::testing::{FixedClock, Issued, TestCa};
 use countersign::{Acceptor, ConnectionInfo, TrustStore};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::material::{Folder, Material, Way, applied, at, connects, every_second, own_number};
 
@@ -392,6 +392,31 @@ async fn files_that_change_constantly_are_reported_once() {
     busy.abort();
     applied(&mut generations).await;
     assert!(handle.status().last_error.is_none());
+}
+
+/// A bad set that stays as it is is tried twice, and again after a whole interval.
+#[tokio::test(start_paused = true)]
+async fn a_stable_bad_set_is_rejected_at_once_and_tried_again_after_an_interval() {
+    let material = Material::new(0);
+    let folder = Folder::with(Way::Rename, &material);
+    let acceptor = material.acceptor();
+    let (handle, _generations) = every_second(folder.reload(&acceptor)).await;
+    sleep(Duration::from_millis(500)).await;
+    let before = handle.status().attempts;
+    folder.replace("tls.key", "garbage");
+    let start = Instant::now();
+    let error = handle.reload_now().await.unwrap_err();
+    assert_eq!(error.reason(), "no_pem_block");
+    assert!(start.elapsed() < Duration::from_secs(1), "not ten times");
+    let attempts = || handle.status().attempts - before;
+    let first = attempts();
+    assert_eq!(first, 1);
+    // The worker looks at the files, finds the same, and does not load them.
+    sleep(Duration::from_millis(700)).await;
+    assert_eq!(attempts(), first);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(attempts(), first + 1);
+    assert_eq!(handle.status().refused, 1);
 }
 
 /// A list that no gate consults would deny no peer.

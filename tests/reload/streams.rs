@@ -101,6 +101,36 @@ async fn the_first_value_is_awaited() {
     assert!(status.streams[0].error.is_none());
 }
 
+/// Files may be half-written, so they must be stable for a while. The value of a stream is whole.
+#[tokio::test(start_paused = true)]
+async fn a_value_does_not_wait_for_files_that_have_not_changed() {
+    let (ca, other) = (TestCa::new("Root"), TestCa::new("Other"));
+    let acceptor = acceptor(&ca);
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("policy.txt");
+    std::fs::write(&rules, "a.example").unwrap();
+    let (sender, stream) = items::<TrustStore>();
+    sender.send(Ok(ca.trust())).unwrap();
+    let handle = Reload::of(&acceptor)
+        .trust(Source::stream("control plane", stream))
+        .policy(Source::text_file(&rules).try_map(|text| policy::dns_patterns(text.lines())))
+        .every(Duration::from_secs(3600))
+        .start()
+        .await
+        .unwrap();
+    let mut generations = handle.generations();
+    let start = tokio::time::Instant::now();
+    sender.send(Ok(other.trust())).unwrap();
+    generations.changed().await.unwrap();
+    assert_eq!(decision(acceptor.control(), &other), "admitted");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+
+    std::fs::write(&rules, "b.example").unwrap();
+    handle.reload_now().await.unwrap();
+    assert_eq!(decision(acceptor.control(), &other), "denied");
+    assert!(start.elapsed() >= Duration::from_millis(200));
+}
+
 #[tokio::test]
 async fn a_first_value_that_does_not_come_is_an_error() {
     let ca = TestCa::new("Root");
