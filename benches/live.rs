@@ -178,8 +178,9 @@ where
     for _ in 0..warm_up.min(connections * 10) {
         settled().await;
     }
-    let mut open = Vec::with_capacity(connections);
     let region = Region::new(ALLOCATOR);
+    // With the streams themselves: a part of a stream may be in a box.
+    let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
         open.push(settled().await);
     }

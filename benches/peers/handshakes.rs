@@ -51,8 +51,8 @@ pub fn measure(bench: &Bench) -> Result<Handshakes, BoxError> {
          * **new client**: a full handshake with a client certificate that the server has not seen before.\n\
          * **resumed**: the client resumes a session, and the bench checks that it did. Servers differ in what \
          they verify again: countersign verifies and authorizes the client's chain as for a full handshake.\n\n\
-         The second row admits one client by the bytes of its certificate. It shows what rustls costs where no \
-         chain is verified: the least that a server on rustls can reach for a known client.",
+         The second row admits one client by the bytes of its certificate, and sends one ticket, as countersign \
+         does; rustls' default is two. It shows what rustls costs where no chain is verified.",
         effort.handshakes, effort.rounds,
     );
     let mut classic = arena.grid(

@@ -22,7 +22,8 @@ impl Results {
             "# Beside other servers\n\n\
              This page is written by `benches/peers/run`, which is the way to get these figures for another \
              machine. All servers get the same certificates (P-256, a root and an intermediate; client and server \
-             send their intermediate), TLS 1.3, and the same load from raw rustls over loopback. They have their \
+             send their intermediate), TLS 1.3, and the same load from raw rustls over loopback, whose clients offer \
+             TLS_AES_256_GCM_SHA384 only (with `--any-suite` the server chooses). They have their \
              defaults, except for what the tables need: the certificates, the number of workers, limits and timeouts \
              that are high enough, `TCP_NODELAY` (HAProxy: `http-no-delay`), and for Envoy a `delayed_close_timeout` \
              of 0, since it otherwise waits a second for the client to close first. \

@@ -148,7 +148,8 @@ fn acceptor(folder: &Path) -> Result<Acceptor<DnsName>, BoxError> {
     Ok(acceptor)
 }
 
-/// rustls with its own verifier, or with one that knows one client, and as many sessions as countersign keeps.
+/// rustls with its own verifier and its defaults, but as many sessions as countersign keeps; or with one that
+/// knows one client, and one ticket for each connection as countersign has it.
 fn raw(folder: &Path, knows_client: bool) -> Result<TlsAcceptor, BoxError> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&fs::read(
@@ -170,7 +171,10 @@ fn raw(folder: &Path, knows_client: bool) -> Result<TlsAcceptor, BoxError> {
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain.collect::<Result<_, _>>()?, key)?;
-    config.session_storage = ServerSessionMemoryCache::new(1024);
+    config.session_storage = ServerSessionMemoryCache::new(4096);
+    if knows_client {
+        config.send_tls13_tickets = 1;
+    }
     Ok(Arc::new(config).into())
 }
 

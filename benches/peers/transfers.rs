@@ -164,24 +164,22 @@ pub fn streams(bench: &Bench) -> Result<[Grid; 2], BoxError> {
 
 /// The memory of idle connections.
 pub fn idle(bench: &Bench) -> Result<Grid, BoxError> {
-    let count = bench.effort.idle.min(most_connections());
+    let count = |kind| bench.effort.idle.min(most_idle(kind));
     let mut arena = bench.arena(Division::Shared, Kind::is_server)?;
     arena.controls(&bench.fixture);
-    let fewer = match count < bench.effort.idle {
-        true => format!(
-            " (fewer than {}, because of `ulimit -n`)",
-            bench.effort.idle
-        ),
+    let [most, fewer] = [Kind::Raw, Kind::Stunnel].map(count);
+    let fewer = match fewer < most {
+        true => format!(" (HAProxy and stunnel {fewer}, because of `ulimit -n`)"),
         false => String::new(),
     };
     let mut grid = arena.grid(
         "Memory of an idle connection",
         format!(
-            "{count} open connections{fewer}, each after one request: how much the resident memory of all processes \
+            "{most} open connections{fewer}, each after one request: how much the resident memory of all processes \
              of the server has grown, for each connection. The server was warmed up with {} connections before, \
              so that caches of sessions are full. What the kernel takes for sockets is not counted, nor the \
              upstream behind stunnel. One measurement each.",
-            warm_up(count),
+            warm_up(most),
         ),
         vec![Column::new("bytes", 0).compared()],
     );
@@ -189,6 +187,7 @@ pub fn idle(bench: &Bench) -> Result<Grid, BoxError> {
     let clients = Clients::Same(Arc::clone(&client));
     for (row, kind, running) in arena.in_turn(0) {
         eprintln!("idle connections: {}", kind.key());
+        let count = count(kind);
         let measured = (|| {
             let warm_up = load::connections(
                 running.answer,
@@ -212,9 +211,9 @@ pub fn idle(bench: &Bench) -> Result<Grid, BoxError> {
 
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// More than there are sessions in the caches.
+/// More than there are sessions in the caches of rustls and countersign.
 const fn warm_up(count: usize) -> usize {
-    if count > 6000 { 1500 } else { count / 4 }
+    if count > 6000 { 5000 } else { count / 4 }
 }
 
 async fn open(
@@ -242,13 +241,25 @@ async fn open(
 
 /// How many connections a server and its upstream may have, by this process' limit of open files.
 pub fn most_connections() -> usize {
+    most_files() / 2
+}
+
+/// How many idle connections a server may have.
+fn most_idle(kind: Kind) -> usize {
+    match kind {
+        // Two files for each.
+        Kind::Haproxy | Kind::Stunnel => most_connections(),
+        _ => most_files(),
+    }
+}
+
+fn most_files() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits
         .lines()
         .find(|line| line.starts_with("Max open files"));
     let files = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
-    // stunnel has two for each.
-    files.map_or(usize::MAX, |files| files.saturating_sub(1000) / 2)
+    files.map_or(usize::MAX, |files| files.saturating_sub(1000))
 }
 
 /// CPU per request over open connections: servers that answer, and reverse proxies.
