@@ -394,7 +394,7 @@ async fn files_that_change_constantly_are_reported_once() {
     assert!(handle.status().last_error.is_none());
 }
 
-/// A bad set that stays as it is is tried twice, and again after a whole interval.
+/// A bad set that stays as it is is loaded once, and again after a whole interval.
 #[tokio::test(start_paused = true)]
 async fn a_stable_bad_set_is_rejected_at_once_and_tried_again_after_an_interval() {
     let material = Material::new(0);

@@ -125,6 +125,113 @@ fn a_source_that_cannot_be_loaded_names_its_part() {
     }
 }
 
+#[test]
+fn a_text_file_that_cannot_be_read_is_named_with_its_cause() {
+    use std::os::unix::net::UnixListener;
+
+    use countersign::Diagnostic as _;
+
+    type Spoil = fn(&Path);
+    let spoil: [(Spoil, &str, &str, &str); 4] = [
+        (
+            |_| (),
+            "unreadable_file",
+            "cannot read ",
+            "check the path and its permissions",
+        ),
+        (
+            |path| drop(UnixListener::bind(path).unwrap()),
+            "not_a_file",
+            "is not a regular file",
+            "put a file there",
+        ),
+        (
+            |path| {
+                let file = fs::File::create(path).unwrap();
+                file.set_len((256 << 20) + 1).unwrap();
+            },
+            "too_large",
+            "is larger than 268435456 bytes",
+            "check whether it is the intended file",
+        ),
+        (
+            |path| fs::write(path, b"a.example\n\xff\n").unwrap(),
+            "not_text",
+            "policy.txt, line 2: not UTF-8",
+            "save it in UTF-8",
+        ),
+    ];
+    for (spoil, reason, cause, remedy) in spoil {
+        let files = Files::new();
+        let path = files.path("policy.txt");
+        fs::remove_file(&path).unwrap();
+        spoil(&path);
+        let error = files.acceptor(&DenyList::new()).unwrap_err();
+        assert_eq!(error.reason(), reason, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(cause) && text.contains("policy.txt"),
+            "{text}"
+        );
+        assert!(error.remedy().contains(remedy), "{}", error.remedy());
+    }
+}
+
+/// A bundle as SPIRE serves it, and a file with those of several trust domains.
+#[tokio::test(start_paused = true)]
+async fn spiffe_bundles_are_loaded_again() {
+    use countersign::identity::SpiffeId;
+    use countersign::trust::TrustBundles;
+
+    let folder = tempfile::tempdir().unwrap();
+    let [bundle, map] = ["bundle.json", "map.json"].map(|name| folder.path().join(name));
+    let write = |ca: &TestCa| {
+        let pem = ca.pem();
+        let x5c: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let one = format!(r#"{{"keys":[{{"kty":"EC","use":"x509-svid","x5c":["{x5c}"]}}]}}"#);
+        fs::write(&bundle, &one).unwrap();
+        fs::write(
+            &map,
+            format!(r#"{{"trust_domains":{{"one.example":{one}}}}}"#),
+        )
+        .unwrap();
+    };
+    let (old, new) = (TestCa::new("Old"), TestCa::new("New"));
+    write(&old);
+    let builder = || Acceptor::builder().credentials(old.leaf().dns("a").issue().credentials());
+    let acceptors = [
+        builder().trust_from(Source::<TrustStore>::spiffe_bundle(&bundle)),
+        builder().trust_from(Source::<TrustBundles>::spiffe_bundle_map(&map)),
+    ]
+    .map(|builder| {
+        let builder = builder.unwrap().identify(SpiffeId::extractor());
+        let acceptor = builder.authorize(countersign::policy::allow_any()).build();
+        acceptor.unwrap()
+    });
+    for acceptor in &acceptors {
+        write(&old);
+        let handle = Reload::of(acceptor).start().await.unwrap();
+        let decisions = || {
+            [&old, &new].map(|ca| {
+                let issued = ca.leaf().spiffe("spiffe://one.example/a").issue();
+                let info = ConnectionInfo::default();
+                let admitted = acceptor.control().admit_chain(issued.chain(), info);
+                admitted.map_or_else(|error| error.reason(), |_| "admitted")
+            })
+        };
+        assert_eq!(decisions(), ["admitted", "unknown_issuer"]);
+        write(&new);
+        handle.reload_now().await.unwrap();
+        assert_eq!(decisions(), ["unknown_issuer", "admitted"]);
+        for file in [&bundle, &map] {
+            fs::write(file, "{}").unwrap();
+        }
+        let error = handle.reload_now().await.unwrap_err();
+        assert_eq!(error.reason(), "malformed_certificate", "{error}");
+        assert_eq!(decisions(), ["unknown_issuer", "admitted"]);
+    }
+}
+
 /// The layout of SPIFFE's files, of Pod Certificates and of ClusterTrustBundles: the key is first.
 #[tokio::test]
 async fn a_folder_of_spiffe_files() {

@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 
-use countersign::Credentials;
+use countersign::identity::DnsName;
 use countersign::pki::{CredentialsError, Passphrase};
+use countersign::reload::{Reload, Source};
 use countersign::testing::TestCa;
+use countersign::{Acceptor, Credentials, policy};
 
 use crate::commands::{Folder, has};
 
@@ -94,6 +96,49 @@ fn openssl_and_this_crate_decrypt_the_same_keys() {
     }
     // A key that is not encrypted needs no passphrase.
     unlock(&folder, "plain.pem", "").unwrap();
+}
+
+/// The passphrase is asked for at each load, so that a key may come with a new one.
+#[tokio::test]
+async fn a_reload_reads_encrypted_keys_with_their_passphrase() {
+    if !has(&["openssl"]) {
+        return;
+    }
+    let folder = Folder::new();
+    let write = |passphrase: &str| {
+        make(&folder, P256);
+        std::fs::write(folder.path("passphrase"), passphrase).unwrap();
+        let encrypt =
+            format!("openssl pkcs8 -topk8 -in plain.pem -passout pass:{passphrase} -out KEY.pem");
+        folder.shell(&encrypt, "");
+    };
+    write("first");
+    let passphrase = folder.path("passphrase");
+    let source = Source::<Credentials>::encrypted_pem_files(
+        folder.path("chain.pem"),
+        folder.path("KEY.pem"),
+        move || Passphrase::from_file(&passphrase),
+    );
+    let acceptor = Acceptor::builder()
+        .credentials_from(source)
+        .unwrap()
+        .trust(TestCa::new("Root").trust())
+        .identify(DnsName::extractor())
+        .authorize(policy::allow_any())
+        .build()
+        .unwrap();
+    let handle = Reload::of(&acceptor).start().await.unwrap();
+    let in_force = || handle.status().certificates[0].certificate.sha256();
+    let first = in_force();
+    write("second");
+    handle.reload_now().await.unwrap();
+    let second = in_force();
+    assert_ne!(second, first);
+    write("third");
+    std::fs::write(folder.path("passphrase"), "second").unwrap();
+    let error = handle.reload_now().await.unwrap_err();
+    assert_eq!(error.reason(), "wrong_passphrase", "{error}");
+    assert_eq!(in_force(), second);
 }
 
 #[test]
