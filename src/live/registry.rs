@@ -5,7 +5,8 @@
 //! authorized again first. A change that comes after it finds the connection open, and authorizes it again in place. So
 //! no connection escapes a change.
 //!
-//! `tests/interleavings` runs this file under a model checker, which tries every order of its steps.
+//! `tests/interleavings` runs this file under a model checker, which tries every order of its steps. The rules there are
+//! a value behind a lock, in the place of the endpoint's snapshot.
 
 use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,8 +1,11 @@
 //! The steps by which connections open, rules change and leases end, under loom: every order of them is tried, and
 //! every result that the memory model allows.
 //!
-//! The files are those of the library, compiled a second time with loom's locks and atomics. Each test has a twin with
-//! a mistake, which loom must find: so it is known that the test can fail.
+//! The registry, the leases and the queue are files of the library, compiled a second time with loom's locks and
+//! atomics. The rest is a model in these tests: a `Mutex` in the place of the `ArcSwap` with the snapshot, a list in the
+//! place of the table of connections, and the steps of an endpoint that changes its rules. So loom checks neither
+//! `ArcSwap` nor `src/endpoint`. Each test has a twin with a mistake, which loom must find: so it is known that the test
+//! can fail.
 #![allow(
     dead_code,
     reason = "parts of the library's files that no test here needs"

@@ -46,7 +46,7 @@ impl Decide<Connection> for Peer<'_> {
 /// An endpoint with one peer.
 struct World {
     registry: Registry<List<Connection>>,
-    /// In the place of the `ArcSwap`.
+    /// In the place of the `ArcSwap`, which loom does not check.
     snapshot: Mutex<Rules>,
     /// Entries of a deny list, which change in place before the epoch does.
     is_deny_listed: Mutex<bool>,

@@ -178,6 +178,12 @@ impl Forwarder {
         self.rates
             .check(peer.identity())
             .map_err(Refused::too_many)?;
+        // RFC 9112 section 3.2: an invalid target is not forwarded, and only ASCII is valid. The rules look at the path
+        // only. There are servers that read 0x85 and 0xA0 as the space at the end of the target.
+        if parts.uri.query().is_some_and(|query| !query.is_ascii()) {
+            let reason = "the query has a character outside ASCII";
+            return Err(Refused::with(StatusCode::BAD_REQUEST, reason));
+        }
         // First, so that the rules see the headers that the upstream gets, and so that a `Connection` header
         // cannot name a header of the gateway.
         strip_hop_by_hop(&mut parts.headers);

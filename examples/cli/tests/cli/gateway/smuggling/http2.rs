@@ -390,6 +390,66 @@ fn heads() -> Vec<Case> {
     ]
 }
 
+/// A field with bytes from 0x80, which are no UTF-8 or the characters of another encoding.
+fn high_bytes() -> Vec<(&'static str, &'static [u8], &'static [u8], Must)> {
+    vec![
+        ("a path", b":path", b"/raw/open/\xff", Reject),
+        (
+            "overlong dots",
+            b":path",
+            b"/raw/open/\xc0\xae\xc0\xae/admin/x",
+            Reject,
+        ),
+        (
+            "overlong slashes",
+            b":path",
+            b"/raw/open\xc0\xaf..\xc0\xafadmin/x",
+            Reject,
+        ),
+        (
+            "half a surrogate pair",
+            b":path",
+            b"/raw/open/\xed\xa0\x80",
+            Reject,
+        ),
+        (
+            "spaces of UTF-8",
+            b":path",
+            "/raw/open/x\u{a0}HTTP/1.1".as_bytes(),
+            Deny(403),
+        ),
+        ("a query", b":path", b"/raw/open/x?\xff", Reject),
+        (
+            "a query of UTF-8",
+            b":path",
+            "/raw/open/x?é".as_bytes(),
+            Deny(400),
+        ),
+        ("a query with DEL", b":path", b"/raw/open/x?\x7f", Reject),
+        ("an authority", b":authority", b"localhost\xff", Reject),
+        (
+            "an authority of UTF-8",
+            b":authority",
+            "é".as_bytes(),
+            Reject,
+        ),
+        ("a method", b":method", b"GET\xff", Reject),
+        ("a scheme", b":scheme", b"https\xff", Reject),
+        ("a header", b"x-case", b"\xff", Pass("")),
+        (
+            "CR and LF with an eighth bit",
+            b"x-case",
+            b"1\x8d\x8ax-team: b",
+            Pass(""),
+        ),
+        ("a name", b"x-case\xff", b"1", Reject),
+        ("a name of ours", b"client-cert\xa0", b":forged:", Reject),
+        ("our header", b"client-cert", b"\xff", Pass("")),
+        ("a host", b"host", b"localhost\xff", Reject),
+        ("a length", b"content-length", b"\xb0", Reject),
+    ]
+}
+
 #[tokio::test]
 async fn bodies_have_one_framing() {
     check(framing()).await;
@@ -400,14 +460,37 @@ async fn heads_have_one_reading() {
     check(heads()).await;
 }
 
+#[tokio::test]
+async fn bytes_that_are_no_ascii_have_one_reading() {
+    let cases = high_bytes().into_iter().map(|(case, name, value, must)| {
+        let others = get(&[]).into_iter().filter(|it| it.0.as_bytes() != name);
+        let mut head = block(&others.collect::<Fields>());
+        head.push(0);
+        for bytes in [name, value] {
+            head.push(u8::try_from(bytes.len()).unwrap());
+            head.extend(bytes);
+        }
+        (case, head, "", Vec::new(), must)
+    });
+    check_blocks(cases).await;
+}
+
 async fn check(cases: Vec<Case>) {
+    let cases = cases.into_iter();
+    check_blocks(cases.map(|it| (it.0, block(&it.1), it.2, it.3, it.4))).await;
+}
+
+/// The same, with the field block of each head.
+async fn check_blocks(
+    cases: impl Iterator<Item = (&'static str, Vec<u8>, &'static str, Fields, Must)>,
+) {
     let smuggling = Smuggling::new().await;
     let mut wrong = Vec::new();
-    for (case, fields, data, trailers, must) in cases {
+    for (case, head, data, trailers, must) in cases {
         let last = |is_last| if is_last { END_STREAM } else { 0 };
         let mut sent = PREFACE.to_vec();
         let flags = END_HEADERS | last(data.is_empty() && trailers.is_empty());
-        sent.extend(frame(HEADERS, flags, 1, &block(&fields)));
+        sent.extend(frame(HEADERS, flags, 1, &head));
         if !data.is_empty() {
             let flags = last(trailers.is_empty());
             sent.extend(frame(DATA, flags, 1, data.as_bytes()));

@@ -83,15 +83,15 @@ impl Smuggling {
             .expect("an answer, or the end of the connection")
     }
 
-    /// The targets and bodies of the requests that the upstream has received for a case. `wrong` gets what is wrong
-    /// with them.
+    /// The targets and bodies of the requests that the upstream has received for a case, in Latin-1. `wrong` gets what
+    /// is wrong with them.
     async fn received(&self, case: &str, wrong: &mut Vec<String>) -> Vec<(String, String)> {
         let received = self.upstream.take(case).await;
         let problems = received.iter().filter_map(Received::problem);
         wrong.extend(problems.map(|problem| format!("{case}: {problem}")));
         let seen = received.into_iter().map(|request| {
             let target = request.line.split(' ').nth(1).unwrap().to_owned();
-            (target, String::from_utf8(request.body).unwrap())
+            (target, upstream::text(&request.body))
         });
         seen.collect()
     }

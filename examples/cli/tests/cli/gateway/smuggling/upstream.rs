@@ -132,17 +132,22 @@ async fn serve(mut stream: TcpStream, number: usize, kept: Arc<Mutex<Vec<Connect
     }
 }
 
+/// Bytes as Latin-1, which has a character for each of them.
+pub(super) fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
 /// The head at the start of these bytes, and its length.
 fn head_of(bytes: &[u8]) -> Option<(Received, usize)> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let text = std::str::from_utf8(&bytes[..end]).expect("a head of UTF-8");
+    let text = text(&bytes[..end]);
     let mut lines = text.split("\r\n");
     let line = lines.next()?;
     let line = line.strip_suffix(" HTTP/1.1").expect("HTTP/1.1");
     assert_eq!(line.matches(' ').count(), 1, "{line}");
     let headers = lines.map(|line| {
         let (name, value) = line.split_once(": ").expect("a header");
-        let has_control = |text: &str| text.chars().any(char::is_control);
+        let has_control = |text: &str| text.chars().any(|it| it.is_ascii_control());
         assert!(!has_control(name) && !has_control(value), "{line:?}");
         (name.to_ascii_lowercase(), value.to_owned())
     });
