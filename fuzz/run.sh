@@ -5,6 +5,7 @@
 #     bash fuzz/run.sh 600 crl pem      # these targets, 600 s each
 #     bash fuzz/run.sh replay           # every input in fuzz/corpus once: CI does this, as a search is another each time
 #     bash fuzz/run.sh curve 64 crl     # this target for 64 s, from fuzz/corpus alone: edges over time
+#     bash fuzz/run.sh table            # the curves of the runs so far
 #     bash fuzz/run.sh merge            # adds the new inputs that reach new code to fuzz/corpus
 #
 # The last line of each target has the edges of the code that its inputs reach (cov), the features that
@@ -24,9 +25,11 @@ seconds=20
 merge=false
 curve=false
 replay=false
+shows=false
 case "${1:-}" in
     merge) merge=true; shift ;;
     replay) replay=true; shift ;;
+    table) shows=true; shift ;;
     curve) curve=true; seconds=$2; shift 2 ;;
     [0-9]*) seconds=$1; shift ;;
 esac
@@ -37,6 +40,23 @@ fi
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 kept="$CARGO_TARGET_DIR/fuzz-corpus"
+
+# The edges after each doubling of the time, and at the end.
+table() {
+    echo
+    echo '| target | seconds | runs | edges after 1, 2, 4, … s, and at the end |'
+    echo '|---|---|---|---|'
+    local target
+    for target in "${targets[@]}"; do
+        grep -a "^$target"$'\t' "$CARGO_TARGET_DIR/fuzz-curves.tsv" | sort -s -n -k 2,2 |
+            awk -F '\t' '{ edges = edges (NR > 1 ? ", " : "") $3; time = $2; runs = $5 }
+                END { if (NR) printf "| `%s` | %d | %d | %s |\n", $1, time, runs, edges }' || true
+    done
+}
+if $shows; then
+    table
+    exit
+fi
 host=$(rustc -vV | sed -n 's/^host: //p')
 coverage="-Cpasses=sancov-module"
 for option in \
@@ -122,15 +142,6 @@ timed() {
     done
     next=$((SECONDS - start))
     put
-}
-
-table() {
-    printf '\n%-18s %8s %8s %9s %10s %7s\n' target seconds edges features runs inputs
-    local target
-    for target in "${targets[@]}"; do
-        grep -a "^$target"$'\t' "$CARGO_TARGET_DIR/fuzz-curves.tsv" |
-            awk -F '\t' '{ printf "%-18s %8s %8s %9s %10s %7s\n", $1, $2, $3, $4, $5, $6 }' || true
-    done
 }
 
 # As many at a time as there are processors.

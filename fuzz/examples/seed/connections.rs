@@ -90,6 +90,9 @@ fn paths() -> io::Result<()> {
         ("path-length", vec![0, 1, 0, 0, 0, 13, ca(13), ca(12)]),
         ("constrained", vec![4, 1, 0, 0, 0, 16, ca(16)]),
         ("constrained-uris", vec![0, 1, 0, 0, 0, 20, ca(20)]),
+        // Beside a root of the same name, whose key is another one.
+        ("constrained-namesakes", vec![0, 7, 0, 0, 0, 20, ca(20)]),
+        ("last-second", vec![0, 1, 0, 0, 0xc1, 3, ca(3)]),
         ("no-ca", vec![0, 1, 0, 0, 0, 15, ca(15)]),
         ("more", vec![0x40, 1, 0, 0, 0, 3]),
         ("nothing", vec![0, 1, 0, 0, 0]),

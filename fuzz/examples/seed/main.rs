@@ -200,6 +200,10 @@ fn certificates(root: &TestCa, issuing: &TestCa) -> std::io::Result<()> {
             .general_name(0xa6, b"constructed"),
     )?;
     put("san-not-der", leaf().san_der(vec![0x30, 0x80, 0, 0]))?;
+    // A name in parts, as BER allows it.
+    let part = der::tlv(0x0c, "client.example");
+    let names = der::sequence(&[der::tlv(0xa2, part)]);
+    put("san-in-parts", leaf().san_der(names))?;
     put(
         "san-twice",
         leaf()

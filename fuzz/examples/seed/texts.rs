@@ -233,6 +233,8 @@ fn server_names() -> io::Result<()> {
         ("ip-as-dns", "192.0.2.1\nd192.0.2.1"),
         ("uri", "a.example\nuspiffe://a.example/b"),
         ("malformed", "a.example\nda..example\nda.example\ni12"),
+        // The tag of a name in parts, as BER allows it.
+        ("in-parts", "a.b.example\nb.ple\nd*.b.example"),
     ] {
         write("server_name", name, text)?;
     }
