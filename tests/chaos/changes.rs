@@ -12,17 +12,64 @@ use tokio::time::sleep;
 
 use crate::clients::name;
 use crate::model::{Authority, Rules, Shown, SinkMode};
-use crate::random::Random;
-use crate::world::{DAY, MAX_AGE, World, crls, write_credentials};
+use crate::random::{Deck, Random};
+use crate::world::{DAY, MAX_AGE, PATIENCE, World, crls, write_credentials};
 
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the stream repeats its value.
 const REPEAT: Duration = Duration::from_millis(200);
+
+/// Clients connect within this time.
+const NOTICED: Duration = Duration::from_millis(150);
+
+/// A kind of change.
+#[derive(Clone, Copy)]
+enum Kind {
+    Policy {
+        is_async: bool,
+    },
+    Deny,
+    /// Takes a denial back, or denies if there is none.
+    Undeny,
+    Revoke,
+    Trust,
+    BadTrust,
+    Credentials {
+        is_good: bool,
+    },
+    BadUpdates,
+    /// By so many days; `None` for a clock without a time.
+    Clock(Option<i64>),
+    Sink(SinkMode),
+    Outage,
+    Close,
+}
+
+/// All of them take about ten seconds.
+const KINDS: [(usize, Kind); 18] = [
+    (4, Kind::Policy { is_async: false }),
+    (2, Kind::Policy { is_async: true }),
+    (2, Kind::Deny),
+    (3, Kind::Undeny),
+    (3, Kind::Revoke),
+    (3, Kind::Trust),
+    (2, Kind::BadTrust),
+    (2, Kind::Credentials { is_good: true }),
+    (2, Kind::Credentials { is_good: false }),
+    (1, Kind::BadUpdates),
+    (1, Kind::Clock(None)),
+    (1, Kind::Clock(Some(2))),
+    (1, Kind::Clock(Some(60))),
+    (1, Kind::Clock(Some(-2))),
+    (1, Kind::Sink(SinkMode::Fails)),
+    (1, Kind::Sink(SinkMode::Panics)),
+    (1, Kind::Outage),
+    (3, Kind::Close),
+];
 
 pub(crate) struct Operator {
     world: Arc<World>,
     random: Random,
+    kinds: Deck<Kind>,
     clients: usize,
     /// Of the CRLs in force.
     number: u64,
@@ -47,6 +94,7 @@ impl Operator {
         Self {
             world: Arc::clone(world),
             random: Random::new(seed, 1),
+            kinds: Deck::new(&KINDS),
             clients,
             number: 1,
             trust,
@@ -76,15 +124,18 @@ impl Operator {
     }
 
     async fn change(&mut self) {
-        match self.random.below(20) {
-            0..3 => {
+        match self.kinds.draw(&mut self.random) {
+            Kind::Policy { is_async } => {
                 let names = self.names(85);
-                let is_async = self.random.percent(25);
                 self.allow(names, is_async);
             }
-            3..6 => self.deny(),
-            6..8 => self.revoke(),
-            8..10 => {
+            Kind::Deny => self.deny(),
+            Kind::Undeny => match self.world.model.newest().denied.first() {
+                Some(name) => self.undeny(name),
+                None => self.deny(),
+            },
+            Kind::Revoke => self.revoke(),
+            Kind::Trust => {
                 // Mostly both authorities are trusted, so that there are open connections to close.
                 let is_both = self.trust.tag.load(Ordering::SeqCst) == 0;
                 let tag = [1, 2][self.random.below(2)];
@@ -93,31 +144,37 @@ impl Operator {
                     self.set_trust(0).await;
                 }
             }
-            10 => self.bad_trust().await,
-            11..13 => self.credentials().await,
-            13 => self.bad_updates(),
-            14..16 => {
-                let days = [0, 0, 2, -2, 60][self.random.below(5)] * DAY as i64;
-                let is_missing = self.random.percent(15);
-                self.clock((!is_missing).then_some(days)).await;
+            Kind::BadTrust => self.bad_trust().await,
+            Kind::Credentials { is_good } => self.credentials(is_good).await,
+            Kind::BadUpdates => self.bad_updates(),
+            Kind::Clock(days) => {
+                self.clock(days.map(|days| days * DAY as i64)).await;
                 if self.random.percent(80) {
-                    sleep(self.random.millis(400)).await;
+                    sleep(NOTICED + self.random.millis(200)).await;
                     self.clock(Some(0)).await;
                 }
             }
-            16..18 => {
-                let mode = [SinkMode::Fails, SinkMode::Panics][self.random.below(2)];
+            Kind::Sink(mode) => {
                 self.set_sink(mode);
-                sleep(self.random.millis(300)).await;
+                sleep(NOTICED + self.random.millis(200)).await;
                 self.set_sink(SinkMode::Records);
             }
-            18 if self.random.percent(20) => self.outage().await,
-            _ => {
-                let name = name(self.random.below(self.clients));
+            Kind::Outage => self.outage().await,
+            Kind::Close => {
+                let name = self.connected();
                 self.world.model.note(format!("closes all of {name}"));
                 let of_it = |peer: &Peer<DnsName>| peer.identity().to_string() == name;
                 self.world.acceptor.control().close_where(of_it);
             }
+        }
+    }
+
+    /// A client that is connected, if one is.
+    fn connected(&mut self) -> String {
+        let open = self.world.acceptor.control().connections();
+        match open.get(self.random.below(open.len())) {
+            Some(open) => open.peer().identity().to_string(),
+            None => name(self.random.below(self.clients)),
         }
     }
 
@@ -155,22 +212,16 @@ impl Operator {
         } else {
             control.set_policy(decide);
         }
-        self.committed();
+        self.committed(if is_async { "async policy" } else { "policy" });
     }
 
     fn deny(&mut self) {
-        let denied = self.world.model.newest().denied.clone();
-        match denied.first() {
-            Some(name) if self.random.percent(60) => self.undeny(name),
-            _ => {
-                let name = name(self.random.below(self.clients));
-                self.world.model.begin(&format!("deny {name}"), |rules| {
-                    rules.denied.insert(name.clone());
-                });
-                self.world.denied.insert(entry(&name));
-                self.committed();
-            }
-        }
+        let name = self.connected();
+        self.world.model.begin(&format!("deny {name}"), |rules| {
+            rules.denied.insert(name.clone());
+        });
+        self.world.denied.insert(entry(&name));
+        self.committed("deny");
     }
 
     fn undeny(&self, name: &str) {
@@ -180,15 +231,16 @@ impl Operator {
                 rules.denied.remove(name);
             });
         assert!(self.world.denied.remove(&entry(name)));
-        self.committed();
+        self.committed("no longer deny");
     }
 
     /// Revokes certificates of open connections.
     fn revoke(&mut self) {
         let open = self.world.acceptor.control().connections();
+        let chosen = self.random.below(open.len());
         let mut revoked = Vec::new();
-        for connection in open {
-            if self.random.percent(15) {
+        for (number, connection) in open.iter().enumerate() {
+            if number == chosen || self.random.percent(15) {
                 revoked.push(connection.peer().certificate().serial().as_bytes().to_vec());
             }
         }
@@ -207,7 +259,7 @@ impl Operator {
         match control.update(Update::new().revocation(update)) {
             Ok(_) => {
                 self.number = number;
-                self.committed();
+                self.committed("CRLs");
             }
             Err(error) => {
                 self.world.model.roll_back();
@@ -235,7 +287,7 @@ impl Operator {
             self.world.reload.status().applied > applied
         })
         .await;
-        self.committed();
+        self.committed("trust");
     }
 
     /// Values of the stream that cannot be used, and errors of it, change nothing.
@@ -271,18 +323,18 @@ impl Operator {
             .begin("outage", |rules| rules.suspended = true);
         let is_suspended = || self.world.reload.status().suspended.is_some();
         self.until("suspended", is_suspended).await;
-        self.committed();
+        self.committed("outage");
         sleep(Duration::from_millis(300)).await;
         self.world
             .model
             .begin("outage is over", |rules| rules.suspended = false);
         self.trust.is_silent.store(false, Ordering::SeqCst);
         self.until("no longer suspended", || !is_suspended()).await;
-        self.committed();
+        self.committed("outage is over");
     }
 
     /// New credentials of the server, by files: good ones, and those that change nothing.
-    async fn credentials(&mut self) {
+    async fn credentials(&mut self, is_good: bool) {
         let world = &self.world;
         let (own, other) = (world.authorities.server(), world.authorities.server());
         let expired = world
@@ -292,29 +344,20 @@ impl Operator {
             .dns("localhost")
             .expired()
             .issue();
-        let (chain, key, is_good) = match self.random.below(6) {
-            0 => (own.chain_pem(), other.key_pem(), false),
-            1 => (
-                "-----BEGIN CERTIFICATE-----\nAAAA".into(),
-                own.key_pem(),
-                false,
-            ),
-            2 => (expired.chain_pem(), expired.key_pem(), false),
-            _ => (own.chain_pem(), own.key_pem(), true),
+        let (chain, key) = match self.random.below(3) {
+            _ if is_good => (own.chain_pem(), own.key_pem()),
+            0 => (own.chain_pem(), other.key_pem()),
+            1 => ("-----BEGIN CERTIFICATE-----\nAAAA".into(), own.key_pem()),
+            _ => (expired.chain_pem(), expired.key_pem()),
         };
         write_credentials(world.folder.path(), &chain, &key);
         let applied = world.reload.reload_now().await;
         world
             .model
             .note(format!("credentials, good: {is_good}: {applied:?}"));
-        world.model.count(if is_good {
-            "rotations of the server"
-        } else {
-            "bad reloads"
-        });
         match applied {
-            Ok(_) if is_good => {}
-            Err(_) if !is_good => {}
+            Ok(_) if is_good => world.model.count("rotations of the server"),
+            Err(_) if !is_good => world.model.count("bad reloads"),
             Err(error) => self.refused_by_clock(&format!("{error:?}")),
             Ok(_) => world.model.violation("bad credentials were applied".into()),
         }
@@ -377,7 +420,14 @@ impl Operator {
             .begin(&format!("clock {days:?}"), |rules| rules.clock = offset);
         self.world.clock.set(offset);
         self.world.model.commit();
-        if offset.is_some() && self.random.percent(20) {
+        self.world.model.count(match offset {
+            None => "clock without a time",
+            Some(offset) if offset > 0 => "clock ahead",
+            Some(offset) if offset < 0 => "clock behind",
+            Some(_) => "right clock",
+        });
+        // With 60 days no handshake gets so far that it notes the time: it takes the interval of the timers.
+        if days == Some(2) || days.is_some() && self.random.percent(20) {
             self.expired_drain(&self.world.model.newest()).await;
         }
     }
@@ -405,16 +455,17 @@ impl Operator {
             .begin(&format!("sink {mode:?}"), |rules| rules.sink = mode);
         self.world.sink.set(mode);
         self.world.model.commit();
+        self.world.model.count(&format!("sink {mode:?}"));
     }
 
     /// The change has returned: open connections of peers that are refused now are cut.
-    fn committed(&self) {
+    fn committed(&self, what: &str) {
         let (world, model) = (&self.world, &self.world.model);
         model.commit();
-        model.count("changes");
         let rules = model.newest();
+        model.count(&format!("change: {what}"));
         if rules.is_async {
-            return;
+            model.count("changes under an async policy");
         }
         for open in world.acceptor.control().connections() {
             let certificate = open.peer().certificate();
@@ -430,7 +481,7 @@ impl Operator {
                 not_before: 0,
                 not_after: u64::MAX,
             };
-            let causes = rules.lasting_causes(&shown);
+            let causes = rules.immediate_causes(&shown);
             if !causes.is_empty() {
                 model.violation(format!("open after the change: {causes:?}: {open:?}"));
             }

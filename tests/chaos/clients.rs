@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
 use crate::model::{Authority, Model, Outcome, Shown};
-use crate::random::Random;
+use crate::random::{Deck, Random};
 use crate::session::{Session, tcp};
 use crate::world::{DAY, HANDSHAKE, NAME, QUIC, World};
 
@@ -24,6 +24,45 @@ use crate::world::{DAY, HANDSHAKE, NAME, QUIC, World};
 const OUTCOME: Duration = Duration::from_secs(30);
 
 const PROTOCOLS: [&str; 5] = ["http/1.1", "h2", "grpc", "quic", "raw"];
+
+/// What a client does next.
+#[derive(Clone, Copy)]
+enum Step {
+    Session(&'static str),
+    Abandon,
+    Rotate,
+}
+
+const STEPS: [(usize, Step); 7] = [
+    (2, Step::Session(PROTOCOLS[0])),
+    (2, Step::Session(PROTOCOLS[1])),
+    (2, Step::Session(PROTOCOLS[2])),
+    (2, Step::Session(PROTOCOLS[3])),
+    (2, Step::Session(PROTOCOLS[4])),
+    (1, Step::Abandon),
+    (1, Step::Rotate),
+];
+
+/// What a peer that is no client does next.
+#[derive(Clone, Copy)]
+enum Prank {
+    Garbage,
+    Datagram,
+    Anonymous,
+    Stranger,
+    StallBriefly,
+    /// Until the server's time is over.
+    Stall,
+}
+
+const PRANKS: [(usize, Prank); 6] = [
+    (3, Prank::Garbage),
+    (3, Prank::Datagram),
+    (3, Prank::Anonymous),
+    (3, Prank::Stranger),
+    (2, Prank::StallBriefly),
+    (1, Prank::Stall),
+];
 
 /// A client with its connectors.
 pub(crate) struct Client {
@@ -86,19 +125,18 @@ impl Client {
     }
 
     pub(crate) async fn run(mut self, stop: Arc<AtomicBool>) {
+        let mut steps = Deck::new(&STEPS);
         while !stop.load(Ordering::SeqCst) {
-            if self.random.percent(5) {
-                self.rotate();
-            }
-            if self.random.percent(8) {
-                self.abandon().await;
-            } else {
-                let protocol = PROTOCOLS[self.random.below(PROTOCOLS.len())];
-                let hold = match self.random.percent(50) {
-                    true => self.random.millis(2000),
-                    false => Duration::ZERO,
-                };
-                self.session(protocol, hold).await;
+            match steps.draw(&mut self.random) {
+                Step::Session(protocol) => {
+                    let hold = match self.random.percent(50) {
+                        true => self.random.millis(2000),
+                        false => Duration::ZERO,
+                    };
+                    self.session(protocol, hold).await;
+                }
+                Step::Abandon => self.abandon().await,
+                Step::Rotate => self.rotate(),
             }
             sleep(self.random.millis(100)).await;
         }
@@ -156,6 +194,7 @@ impl Client {
         };
         let patience = Duration::from_micros(self.random.below(20_000) as u64);
         let _given_up = timeout(patience, self.http1.connect(NAME, tcp)).await;
+        model.count("abandoned by clients");
         await_outcome(model, from).await;
         model.settle(from);
     }
@@ -262,7 +301,7 @@ impl Client {
             Ok(_) => {}
             Err(error) => {
                 let closing = outcome.and_then(|outcome| outcome.connection);
-                let is_closing = closing.and_then(|it| model.why_closing(it)).is_some();
+                let is_closing = closing.is_some_and(|it| model.is_closing(it));
                 if error.contains("HANGS") || (verdict.must_be_admitted && !is_closing) {
                     model.violation(format!("not served, but to be admitted: {}", text()));
                 }
@@ -315,9 +354,9 @@ impl Client {
                 }
                 Ok(_) => last = now,
                 Err(error) => {
-                    let is_closing = outcome.connection.and_then(|it| model.why_closing(it));
+                    let is_closing = outcome.connection.is_some_and(|it| model.is_closing(it));
                     let verdict = model.verdict(&self.shown, last, now);
-                    if is_same && is_closing.is_none() && verdict.must_be_admitted {
+                    if is_same && !is_closing && verdict.must_be_admitted {
                         let text = format!("{} over {protocol}: lost: {error:?}", self.name);
                         model.violation(text);
                     }
@@ -360,16 +399,24 @@ pub(crate) async fn strangers(world: Arc<World>, mut random: Random, stop: Arc<A
     let stranger = raw(&world, &issued);
     let anonymous = RawClient::new(&authorities.servers, Version::Tls13, None);
     let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut pranks = Deck::new(&PRANKS);
     while !stop.load(Ordering::SeqCst) {
         let to = [world.http, world.grpc][random.below(2)];
-        match random.below(5) {
-            0 => garbage(&world.model, to, &mut random).await,
-            1 => stall(&world.model, to, &anonymous, &mut random).await,
-            2 => refused(&world.model, to, "anonymous", &anonymous, None).await,
-            3 => refused(&world.model, to, "stranger", &stranger, Some(&shown)).await,
-            _ => {
+        match pranks.draw(&mut random) {
+            Prank::Garbage => garbage(&world.model, to, &mut random).await,
+            Prank::Datagram => {
                 let _ = udp.send_to(&random.bytes(1400), world.quic).await;
+                world.model.count("datagrams of garbage");
             }
+            Prank::Anonymous => refused(&world.model, to, "anonymous", &anonymous, None).await,
+            Prank::Stranger => {
+                refused(&world.model, to, "stranger", &stranger, Some(&shown)).await;
+            }
+            Prank::StallBriefly => {
+                let time = random.millis(1500);
+                stall(&world.model, to, &anonymous, &mut random, Some(time)).await;
+            }
+            Prank::Stall => stall(&world.model, to, &anonymous, &mut random, None).await,
         }
         sleep(random.millis(200)).await;
     }
@@ -390,20 +437,26 @@ async fn garbage(model: &Model, to: SocketAddr, random: &mut Random) {
     model.settle(from);
 }
 
-/// Sends a part of a ClientHello, and then nothing, or the rest too late.
-async fn stall(model: &Model, to: SocketAddr, client: &RawClient, random: &mut Random) {
+/// Sends a part of a ClientHello, and leaves after this time, or when the server's time is over.
+async fn stall(
+    model: &Model,
+    to: SocketAddr,
+    client: &RawClient,
+    random: &mut Random,
+    time: Option<Duration>,
+) {
     let Ok((mut tcp, from)) = tcp(model, to, "stall", None).await else {
         return model.violation("TCP does not connect".into());
     };
     let hello = support::raw::pending(&mut client.start());
     let part = random.below(hello.len());
     let _ = tcp.write_all(&hello[..part]).await;
-    if random.percent(70) {
-        sleep(random.millis(1500)).await;
-    } else {
-        // The server's time is over first.
-        let mut rest = Vec::new();
-        let _ = timeout(OUTCOME, tcp.read_to_end(&mut rest)).await;
+    match time {
+        Some(time) => sleep(time).await,
+        None => {
+            let mut rest = Vec::new();
+            let _ = timeout(OUTCOME, tcp.read_to_end(&mut rest)).await;
+        }
     }
     drop(tcp);
     await_outcome(model, from).await;

@@ -6,6 +6,7 @@
 
 mod changes;
 mod clients;
+mod ingredients;
 mod model;
 mod random;
 mod session;
@@ -22,8 +23,9 @@ use tokio::time::sleep;
 
 use crate::changes::Operator;
 use crate::clients::{Client, name, strangers};
+use crate::ingredients::{minimum, missing};
 use crate::random::Random;
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 /// Counts all memory of this process.
 #[global_allocator]
@@ -33,6 +35,12 @@ const CLIENTS: usize = 16;
 const STRANGERS: usize = 4;
 /// What may be left: what a runtime, the allocator's users and caches of the process keep.
 const ALLOWED_GROWTH: usize = 1024 * 1024;
+/// What clients may leave in a server without caches: tables that keep their size. It is the same after any time.
+const LEFT_BY_CLIENTS: usize = 512 * 1024;
+/// How much longer a run may take until it has had each ingredient.
+const EXTENSION: Duration = Duration::from_secs(120);
+/// From this many seconds on, the memory of the last quarter is compared with that of the second minute.
+const COMPARED: usize = 180;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -52,6 +60,12 @@ fn live_bytes() -> usize {
     stats
         .bytes_allocated
         .saturating_sub(stats.bytes_deallocated)
+}
+
+fn median(bytes: &[usize]) -> usize {
+    let mut bytes = bytes.to_vec();
+    bytes.sort_unstable();
+    bytes[bytes.len() / 2]
 }
 
 #[test]
@@ -100,6 +114,7 @@ fn run(seed: u64, duration: Duration) {
 
 async fn chaos(seed: u64, duration: Duration) {
     let world = Arc::new(World::start((0..CLIENTS).map(name)).await);
+    let fresh = live_bytes();
     let (model, start) = (Arc::clone(&world.model), Instant::now());
     let (stop, calm) = (
         Arc::new(AtomicBool::new(false)),
@@ -117,16 +132,24 @@ async fn chaos(seed: u64, duration: Duration) {
     let operator = Operator::new(&world, seed, CLIENTS);
     let operator = tokio::spawn(operator.run(Arc::clone(&calm)));
 
-    let mut minute = 1;
-    while start.elapsed() < duration && !model.has_failed() {
+    let minimum = minimum(duration);
+    // The live bytes of each second.
+    let mut memory = Vec::new();
+    while !model.has_failed() {
+        let elapsed = start.elapsed();
+        let is_over = elapsed >= duration && missing(&model, minimum).is_empty();
+        if is_over || elapsed >= duration + EXTENSION {
+            break;
+        }
         sleep(Duration::from_millis(100)).await;
-        if start.elapsed() >= Duration::from_secs(60 * minute) {
-            let served = model
-                .counts()
-                .into_iter()
-                .find(|(what, _)| what == "served");
-            println!("minute {minute}: {served:?}, live bytes {}", live_bytes());
-            minute += 1;
+        if start.elapsed() < Duration::from_secs(memory.len() as u64 + 1) {
+            continue;
+        }
+        memory.push(live_bytes());
+        if memory.len() % 60 == 0 {
+            let (minute, served) = (memory.len() / 60, model.how_often("served"));
+            let bytes = median(&memory[memory.len() - 60..]);
+            println!("minute {minute}: {served} served, median of live bytes {bytes}");
         }
     }
     calm.store(true, Ordering::SeqCst);
@@ -136,10 +159,24 @@ async fn chaos(seed: u64, duration: Duration) {
         ended.expect("a client does not panic");
     }
     if !model.has_failed() {
+        let missing = missing(&model, minimum);
+        if !missing.is_empty() {
+            model.violation(format!("not {minimum} times each: {missing:?}"));
+        }
         for number in 0..CLIENTS {
             Client::new(&world, seed, number).must_be_served().await;
         }
     }
+    world.calm().await;
+    world.empty_caches();
+    model.forget();
+    // The clients' side of QUIC takes a little longer.
+    let start_of_calm = Instant::now();
+    while live_bytes() > fresh + LEFT_BY_CLIENTS && start_of_calm.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let left = live_bytes();
+    println!("live bytes: {fresh} before the first client, {left} after the last");
     operator.stop();
     drop(operator);
     // The task that repeats the stream's value holds the world until it sees that.
@@ -157,4 +194,24 @@ async fn chaos(seed: u64, duration: Duration) {
     }
     println!("CHAOS_SEED={seed}: {:.1?}", start.elapsed());
     model.assert();
+    assert!(
+        left <= fresh + LEFT_BY_CLIENTS,
+        "clients leave memory: {fresh} bytes before them, {left} after, CHAOS_SEED={seed}"
+    );
+    assert_flat(&memory, seed);
+}
+
+/// The memory in use does not grow while clients come and go. In the second minute the caches and the memory of the
+/// model are full: each change of trust or CRLs empties the caches.
+fn assert_flat(memory: &[usize], seed: u64) {
+    if memory.len() < COMPARED {
+        return;
+    }
+    let before = median(&memory[60..120]);
+    let after = median(&memory[memory.len() * 3 / 4..]);
+    println!("medians of live bytes: {before} in the second minute, {after} in the last quarter");
+    assert!(
+        after < before + before / 20,
+        "memory grows: {before} bytes in the second minute, {after} in the last quarter, CHAOS_SEED={seed}"
+    );
 }

@@ -92,8 +92,18 @@ impl Rules {
         causes
     }
 
-    /// Why an open connection of the client must be closed when the change has returned.
-    pub(crate) fn lasting_causes(&self, shown: &Shown) -> BTreeSet<&'static str> {
+    /// Why an open connection of the client must be closed when the change has returned. An asynchronous policy
+    /// decides later; everything else counts at once.
+    pub(crate) fn immediate_causes(&self, shown: &Shown) -> BTreeSet<&'static str> {
+        let mut causes = self.lasting_causes(shown);
+        if self.is_async {
+            causes.remove("denied");
+        }
+        causes
+    }
+
+    /// Why an open connection of the client must be closed, now or soon.
+    fn lasting_causes(&self, shown: &Shown) -> BTreeSet<&'static str> {
         let mut causes = BTreeSet::new();
         if !self.trusted.contains(&shown.authority) {
             causes.insert("unknown_issuer");
@@ -134,6 +144,20 @@ struct Attempt {
     connection: Option<u64>,
 }
 
+/// The events of a connection from its admission on. The documentation of `audit` has one of each kind at most. A
+/// connection that was admitted is closed once, also if it was cut before.
+#[derive(Debug)]
+struct Trail {
+    /// Of the last event.
+    at: Instant,
+    /// Whether the admission was recorded; `None` before. A change can come after the connection has opened and
+    /// before that.
+    is_admitted: Option<bool>,
+    is_draining: bool,
+    is_cut: bool,
+    is_closed: bool,
+}
+
 /// The outcome of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
@@ -146,8 +170,7 @@ pub(crate) struct Outcome {
 struct State {
     versions: VecDeque<Version>,
     attempts: HashMap<SocketAddr, Attempt>,
-    /// Connections that were cut, or asked to drain.
-    closing: HashMap<u64, (Instant, &'static str)>,
+    trails: HashMap<u64, Trail>,
     log: VecDeque<(Instant, String)>,
     violations: Vec<String>,
     counts: HashMap<String, u64>,
@@ -212,7 +235,19 @@ impl Model {
         while state.versions.get(1).is_some_and(is_old) {
             state.versions.pop_front();
         }
-        state.closing.retain(|_, (at, _)| now - *at < MEMORY);
+        state
+            .trails
+            .retain(|_, trail| !trail.is_complete() || now - trail.at < MEMORY);
+    }
+
+    /// All clients have stopped: what came before counts no more.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state();
+        let old = state.versions.len() - 1;
+        state.versions.drain(..old);
+        state.versions.shrink_to_fit();
+        state.trails.retain(|_, trail| !trail.is_complete());
+        state.trails.shrink_to_fit();
     }
 
     /// The change was refused: what was in force before stays.
@@ -262,6 +297,12 @@ impl Model {
             reason.unwrap_or("-")
         );
         state.note(said.clone());
+        if action == Action::Admitted {
+            let trail = state.trail(connection);
+            if trail.is_none_or(|trail| trail.is_admitted.replace(is_recorded).is_some()) {
+                state.violate(format!("admitted twice, or no connection: {said}"));
+            }
+        }
         let Some(from) = from else {
             return state.violate(format!("an outcome without an address: {said}"));
         };
@@ -276,6 +317,9 @@ impl Model {
         attempt.connection = connection;
         let (began, shown, what) = (attempt.began, attempt.shown.clone(), attempt.what);
         state.count(&format!("{what}: {}", reason.unwrap_or("admitted")));
+        if let Some(reason) = reason {
+            state.count(&format!("{}: {reason}", action.as_str()));
+        }
         let rules = state.between(began, now);
         let causes: Vec<_> = rules
             .iter()
@@ -300,22 +344,41 @@ impl Model {
         }
     }
 
-    /// The server has cut a connection, or asked it to drain.
+    /// The server has asked a connection to drain, has cut it, or has closed it.
     pub(crate) fn closing(&self, connection: Option<u64>, action: Action, reason: &'static str) {
         let mut state = self.state();
-        state.note(format!(
-            "{} {reason} (connection {connection:?})",
-            action.as_str()
-        ));
+        let said = format!("{} {reason} (connection {connection:?})", action.as_str());
+        state.note(said.clone());
+        state.count(action.as_str());
         state.count(&format!("{}: {reason}", action.as_str()));
-        if let Some(connection) = connection {
-            state.closing.insert(connection, (Instant::now(), reason));
+        let is_first = state.trail(connection).is_some_and(|trail| {
+            let happened = match action {
+                Action::Draining => &mut trail.is_draining,
+                Action::Cut => &mut trail.is_cut,
+                _ if trail.is_admitted == Some(true) => &mut trail.is_closed,
+                _ => return false,
+            };
+            !std::mem::replace(happened, true)
+        });
+        if !is_first {
+            let text = format!("the second one, or of a connection that was not admitted: {said}");
+            state.violate(text);
         }
     }
 
-    /// Why the server closes a connection.
-    pub(crate) fn why_closing(&self, connection: u64) -> Option<&'static str> {
-        self.state().closing.get(&connection).map(|(_, why)| *why)
+    /// Whether the server has cut a connection, or asked it to drain.
+    pub(crate) fn is_closing(&self, connection: u64) -> bool {
+        let state = self.state();
+        let trail = state.trails.get(&connection);
+        trail.is_some_and(|trail| trail.is_draining || trail.is_cut)
+    }
+
+    /// The connections whose events are not complete: they were admitted and are not closed.
+    pub(crate) fn incomplete(&self) -> Vec<String> {
+        let state = self.state();
+        let trails = state.trails.iter();
+        let incomplete = trails.filter(|(_, trail)| !trail.is_complete());
+        incomplete.map(|it| format!("{it:?}")).collect()
     }
 
     /// The outcome of an attempt that has one; `None` if there is none yet.
@@ -348,7 +411,8 @@ impl Model {
         }
     }
 
-    /// Whether all rules between these moments admit the client, and whether all refuse it for a lasting reason.
+    /// Whether all rules between these moments admit the client, and whether all refuse it at once for a lasting
+    /// reason.
     pub(crate) fn verdict(&self, shown: &Shown, from: Instant, to: Instant) -> Verdict {
         let state = self.state();
         let rules = state.between(from, to);
@@ -357,7 +421,7 @@ impl Model {
                 && state.excused.is_none_or(|until| from > until),
             must_be_refused: rules
                 .iter()
-                .all(|rules| !rules.lasting_causes(shown).is_empty() && !rules.is_async),
+                .all(|rules| !rules.immediate_causes(shown).is_empty()),
         }
     }
 
@@ -383,6 +447,11 @@ impl Model {
 
     pub(crate) fn has_failed(&self) -> bool {
         !self.state().violations.is_empty()
+    }
+
+    /// How often this has happened.
+    pub(crate) fn how_often(&self, what: &str) -> u64 {
+        self.state().counts.get(what).copied().unwrap_or_default()
     }
 
     /// How often what has happened.
@@ -420,7 +489,29 @@ pub(crate) struct Verdict {
     pub(crate) must_be_refused: bool,
 }
 
+impl Trail {
+    /// Whether no further event must come.
+    fn is_complete(&self) -> bool {
+        self.is_admitted
+            .is_some_and(|is_admitted| is_admitted == self.is_closed)
+    }
+}
+
 impl State {
+    /// The events of a connection, one of which comes now.
+    fn trail(&mut self, connection: Option<u64>) -> Option<&mut Trail> {
+        let now = Instant::now();
+        let trail = self.trails.entry(connection?).or_insert(Trail {
+            at: now,
+            is_admitted: None,
+            is_draining: false,
+            is_cut: false,
+            is_closed: false,
+        });
+        trail.at = now;
+        Some(trail)
+    }
+
     /// The rules that may have been in force between these moments.
     fn between(&self, from: Instant, to: Instant) -> Vec<Arc<Rules>> {
         let next = self.versions.iter().skip(1).map(Some).chain([None]);

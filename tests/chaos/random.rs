@@ -38,3 +38,28 @@ impl Random {
         (0..count).map(|_| self.next() as u8).collect()
     }
 }
+
+/// Cards, each so many times, that are drawn by chance until none is left; then all are in the deck again. So no kind
+/// of card can be missing for long.
+pub(crate) struct Deck<T: 'static> {
+    cards: &'static [(usize, T)],
+    left: Vec<T>,
+}
+
+impl<T: Copy> Deck<T> {
+    pub(crate) const fn new(cards: &'static [(usize, T)]) -> Self {
+        Self {
+            cards,
+            left: Vec::new(),
+        }
+    }
+
+    pub(crate) fn draw(&mut self, random: &mut Random) -> T {
+        if self.left.is_empty() {
+            let cards = self.cards.iter();
+            let cards = cards.flat_map(|&(times, card)| std::iter::repeat_n(card, times));
+            self.left.extend(cards);
+        }
+        self.left.swap_remove(random.below(self.left.len()))
+    }
+}

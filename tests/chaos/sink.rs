@@ -62,9 +62,9 @@ impl AuditSink for Sink {
                 model.count("resumed");
             }
             model.outcome(from, action, event.reason, event.connection, is_recorded);
-        } else if matches!(action, Action::Cut | Action::Draining) {
+        } else if matches!(action, Action::Draining | Action::Cut | Action::Closed) {
             model.closing(event.connection, action, event.reason.unwrap_or("-"));
-        } else if action != Action::Closed {
+        } else {
             model.note(format!("{event}"));
             model.count(action.as_str());
         }

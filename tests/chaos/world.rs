@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign::identity::DnsName;
 use countersign::integration::hyper::{RequestBody, Server};
@@ -15,7 +15,9 @@ use countersign::policy::DenyList;
 use countersign::reload::{Handle, Reload, Silence, Source};
 use countersign::testing::{Issued, TestCa};
 use countersign::trust::Crls;
-use countersign::{Acceptor, Credentials, Listener, ListenerHandle, Peer, TrustStore, policy};
+use countersign::{
+    Acceptor, Credentials, Listener, ListenerHandle, Peer, TrustStore, Update, policy,
+};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use rustls::time_provider::TimeProvider;
@@ -23,6 +25,7 @@ use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::body::Body;
 
@@ -36,6 +39,8 @@ pub(crate) const DAY: u64 = 24 * 3600;
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(3);
 /// How long a handshake may take.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Longer than anything here takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The system's clock, displaced, or without a time.
 #[derive(Clone, Debug, Default)]
@@ -254,6 +259,31 @@ impl World {
         }
     }
 
+    /// Waits until nothing is left of the clients, which have stopped: no connection, no handshake, no event to come.
+    pub(crate) async fn calm(&self) {
+        let control = self.acceptor.control();
+        let start = Instant::now();
+        loop {
+            let (stats, listed) = (control.stats(), control.connections().len());
+            let incomplete = self.model.incomplete();
+            if (stats.open, stats.in_flight, listed) == (0, 0, 0) && incomplete.is_empty() {
+                return;
+            }
+            if start.elapsed() > PATIENCE {
+                let text = format!("not calm: {listed} listed, {stats:?}, {incomplete:?}");
+                return self.model.violation(text);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A new generation has no sessions and no verified chains.
+    pub(crate) fn empty_caches(&self) {
+        let trust = self.authorities.trust(0).unwrap();
+        let update = Update::new().trust(trust);
+        self.acceptor.control().update(update).unwrap();
+    }
+
     /// Shuts down, and returns the model: nothing else is left.
     pub(crate) async fn stop(self) -> Arc<Model> {
         for handle in &self.handles {
@@ -276,6 +306,11 @@ impl World {
             let unrecorded = self.sink.unrecorded();
             self.model
                 .violation(format!("{unrecorded} events were not recorded: {stats:?}"));
+        }
+        let (closed, cut) = (self.model.how_often("closed"), self.model.how_often("cut"));
+        if (stats.admitted, stats.cut) != (closed, cut) {
+            let text = format!("{closed} events of closing, {cut} of cuts: {stats:?}");
+            self.model.violation(text);
         }
         self.model
     }
