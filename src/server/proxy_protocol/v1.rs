@@ -14,6 +14,11 @@ const LONGEST: usize = 107;
 const SHORTEST_TCP: usize = b"PROXY TCP6 :: :: 0 0\r\n".len();
 /// The spaces of a line with addresses.
 const SPACES: usize = 5;
+/// A carriage return and a line feed.
+const END_OF_LINE: usize = 2;
+const FIELDS: HeaderError = HeaderError::Malformed(
+    "the line does not have two addresses and two ports with one space between each",
+);
 
 /// Reads a header whose first bytes match the signature.
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
@@ -24,7 +29,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
             length: end + 2,
         }),
         None => {
-            let missing = missing(within)?;
+            let missing = match within.strip_suffix(b"\r") {
+                Some(text) => line(text).map(|_| 1)?,
+                None => missing(within)?,
+            };
             if bytes.len() + missing > LONGEST {
                 return Err(HeaderError::TooLong);
             }
@@ -47,26 +55,28 @@ fn end_of_line(bytes: &[u8]) -> Result<Option<usize>, HeaderError> {
     }
 }
 
-/// How many bytes every line that begins so has left at least.
+/// How many bytes every line that begins so, and has no end yet, has left at least.
 fn missing(bytes: &[u8]) -> Result<usize, HeaderError> {
     let rest = bytes.get(SIGNATURE.len()..).unwrap_or_default();
     let begins = |name: &[u8]| rest.iter().zip(name).all(|(one, other)| one == other);
     if rest.is_empty() {
         return Ok(SHORTEST - bytes.len());
     }
-    let end_of_line = if bytes.ends_with(b"\r") { 1 } else { 2 };
     if begins(b"UNKNOWN") {
-        return Ok(end_of_line.max(SHORTEST.saturating_sub(bytes.len())));
+        return Ok(END_OF_LINE.max(SHORTEST.saturating_sub(bytes.len())));
     }
     if !begins(b"TCP4 ") && !begins(b"TCP6 ") {
         return Err(HeaderError::Malformed(
             "its protocol is neither TCP4 nor TCP6 nor UNKNOWN",
         ));
     }
+    if bytes.windows(2).any(|pair| pair == b"  ") {
+        return Err(FIELDS);
+    }
     let spaces = bytes.iter().filter(|byte| **byte == b' ').count();
     // Each field that is missing has a character, and a space before it.
     let fields = 2 * SPACES.saturating_sub(spaces) + usize::from(bytes.ends_with(b" "));
-    Ok((end_of_line + fields).max(SHORTEST_TCP.saturating_sub(bytes.len())))
+    Ok((END_OF_LINE + fields).max(SHORTEST_TCP.saturating_sub(bytes.len())))
 }
 
 /// Reads a line without its end.
@@ -80,9 +90,7 @@ fn line(line: &[u8]) -> Result<Header, HeaderError> {
         .map_err(|_| HeaderError::Malformed("the line has bytes outside ASCII"))?;
     let fields: Vec<&str> = text.split(' ').collect();
     let [protocol, source, destination, source_port, destination_port] = fields[..] else {
-        return Err(HeaderError::Malformed(
-            "the line does not have two addresses and two ports with one space between each",
-        ));
+        return Err(FIELDS);
     };
     let address = |text| match protocol {
         "TCP4" => ip::<Ipv4Addr>(text),
@@ -127,6 +135,24 @@ mod tests {
                 Ok(header)
             }
             Parsed::Incomplete { .. } => panic!("{line:?} is incomplete"),
+        }
+    }
+
+    /// A reader gets the same answer wherever it stops: what no line can begin with is an error at once.
+    #[test]
+    fn a_line_that_cannot_become_a_header_is_rejected_before_its_end() {
+        let filled = "0".repeat(80);
+        for (begin, is_rejected) in [
+            ("PROXY TCP6 ::  ", true),
+            ("PROXY TCP6 :: ", false),
+            ("PROXY TCP4 192.0.2.7 198.51.100.1 4711 \r", true),
+            ("PROXY TCP4 192.0.2.7 198.51.100.1 4711\r", true),
+            ("PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r", false),
+            (&format!("PROXY TCP6 :: :: {filled} 1 \r"), true),
+            ("PROXY UNKNOWN  x\r", false),
+        ] {
+            let parsed = parse(begin.as_bytes());
+            assert_eq!(parsed.is_err(), is_rejected, "{begin:?}: {parsed:?}");
         }
     }
 
