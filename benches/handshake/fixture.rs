@@ -139,7 +139,7 @@ impl<'a> Fixture<'a> {
                 .build()
                 .expect("a verifier");
         if verification == Verification::Skipped {
-            verifier = Arc::new(NoVerify(verifier));
+            verifier = Arc::new(NoVerify::new(verifier));
         }
         let key = self.family.server.key.clone_key();
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -171,7 +171,7 @@ impl<'a> Fixture<'a> {
             Verification::Full => builder.with_webpki_verifier(verifier),
             Verification::Skipped => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(NoVerify(verifier))),
+                .with_custom_certificate_verifier(Arc::new(NoVerify::new(verifier))),
         };
         let mut config = builder
             .with_client_auth_cert(self.client_chain.clone(), key)

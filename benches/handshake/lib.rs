@@ -8,6 +8,6 @@ pub mod comparison;
 pub mod fixture;
 mod floor;
 pub mod lists;
-mod no_verify;
+pub mod no_verify;
 pub mod report;
 pub mod streams;

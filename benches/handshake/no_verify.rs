@@ -12,20 +12,45 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 /// A verifier of rustls that verifies everything but the chain.
 #[derive(Debug)]
-pub struct NoVerify<V: ?Sized>(pub Arc<V>);
+pub struct NoVerify<V: ?Sized> {
+    inner: Arc<V>,
+    known: Option<CertificateDer<'static>>,
+}
+
+impl<V: ?Sized> NoVerify<V> {
+    pub fn new(inner: Arc<V>) -> Self {
+        Self { inner, known: None }
+    }
+}
+
+impl NoVerify<dyn ClientCertVerifier> {
+    /// Verifies the chain of a client, except for this certificate, which is compared.
+    pub fn except(inner: Arc<dyn ClientCertVerifier>, known: CertificateDer<'static>) -> Self {
+        Self {
+            inner,
+            known: Some(known),
+        }
+    }
+}
 
 impl ClientCertVerifier for NoVerify<dyn ClientCertVerifier> {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.inner.root_hint_subjects()
     }
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
+        match &self.known {
+            Some(known) if known != end_entity => {
+                self.inner
+                    .verify_client_cert(end_entity, intermediates, now)
+            }
+            _ => Ok(ClientCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -34,7 +59,8 @@ impl ClientCertVerifier for NoVerify<dyn ClientCertVerifier> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        self.inner
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -43,11 +69,12 @@ impl ClientCertVerifier for NoVerify<dyn ClientCertVerifier> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        self.inner
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.inner.supported_verify_schemes()
     }
 }
 
@@ -69,7 +96,8 @@ impl ServerCertVerifier for NoVerify<WebPkiServerVerifier> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        self.inner
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -78,10 +106,11 @@ impl ServerCertVerifier for NoVerify<WebPkiServerVerifier> {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        self.inner
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.inner.supported_verify_schemes()
     }
 }

@@ -56,7 +56,7 @@ impl Results {
     /// The chart for the README.
     pub fn chart(&self) -> Option<String> {
         let classic = &self.handshakes.as_ref()?.classic;
-        // The same libraries under other HTTP servers are in the tables only, and so is what nobody would run.
+        // The same libraries under other HTTP servers are in the tables only, and so is rustls without verification.
         let left_out = [Kind::Floor, Kind::Axum, Kind::RawHyper, Kind::GoHttp].map(Kind::label);
         let panels = [
             "Full mutual TLS handshake, of a client that connected before",

@@ -14,19 +14,17 @@ use axum::routing::get;
 use countersign::identity::DnsName;
 use countersign::integration::hyper::Server;
 use countersign::{Acceptor, Credentials, Listener, Peer, TrustStore, policy};
+use countersign_benches::no_verify::NoVerify;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
-};
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -161,10 +159,10 @@ fn raw(folder: &Path, knows_client: bool) -> Result<TlsAcceptor, BoxError> {
     let verifier =
         WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()?;
     let verifier: Arc<dyn ClientCertVerifier> = match knows_client {
-        true => Arc::new(KnowsOne {
-            client: CertificateDer::from_pem_file(folder.join("client.crt"))?,
-            others: verifier,
-        }),
+        true => {
+            let client = CertificateDer::from_pem_file(folder.join("client.crt"))?;
+            Arc::new(NoVerify::except(verifier, client))
+        }
         false => verifier,
     };
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -176,56 +174,6 @@ fn raw(folder: &Path, knows_client: bool) -> Result<TlsAcceptor, BoxError> {
         config.send_tls13_tickets = 1;
     }
     Ok(Arc::new(config).into())
-}
-
-/// Admits one client by the bytes of its certificate.
-#[derive(Debug)]
-struct KnowsOne {
-    client: CertificateDer<'static>,
-    others: Arc<dyn ClientCertVerifier>,
-}
-
-impl ClientCertVerifier for KnowsOne {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.others.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        if *end_entity == self.client {
-            return Ok(ClientCertVerified::assertion());
-        }
-        self.others
-            .verify_client_cert(end_entity, intermediates, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.others
-            .verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.others
-            .verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.others.supported_verify_schemes()
-    }
 }
 
 async fn raw_hyper(stream: tokio_rustls::server::TlsStream<TcpStream>) -> std::io::Result<()> {
